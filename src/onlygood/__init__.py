@@ -1,0 +1,88 @@
+"""Visual inspection that learns from good pictures only.
+
+    model = onlygood.fit("parts/good")
+    model.save("part.onnx")
+    inspection = onlygood.Inspector("part.onnx")("incoming/0001.png")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onlygood.errors import (
+        BackboneError,
+        FolderError,
+        ModelFileError,
+        ModelFormatError,
+        ModelVersionError,
+        OnlygoodError,
+        PictureError,
+        PictureFormatError,
+        PictureTooLargeError,
+        SettingError,
+        VerificationError,
+        WriteError,
+    )
+    from onlygood.fitting import fit
+    from onlygood.inspector import Inspector
+    from onlygood.model import Model
+    from onlygood.results import Inspection, Promise
+    from onlygood.settings import FitSettings
+
+__version__ = "0.1.0"
+
+# Public names and where they live. They are imported when first used, so that `onlygood --help` needs no runtime.
+_HOMES = {
+    "fit": "fitting",
+    "Inspector": "inspector",
+    "Model": "model",
+    "Inspection": "results",
+    "Promise": "results",
+    "FitSettings": "settings",
+    "OnlygoodError": "errors",
+    "SettingError": "errors",
+    "PictureError": "errors",
+    "PictureTooLargeError": "errors",
+    "PictureFormatError": "errors",
+    "FolderError": "errors",
+    "BackboneError": "errors",
+    "ModelFileError": "errors",
+    "ModelFormatError": "errors",
+    "ModelVersionError": "errors",
+    "VerificationError": "errors",
+    "WriteError": "errors",
+}
+
+__all__ = [
+    "BackboneError",
+    "FitSettings",
+    "FolderError",
+    "Inspection",
+    "Inspector",
+    "Model",
+    "ModelFileError",
+    "ModelFormatError",
+    "ModelVersionError",
+    "OnlygoodError",
+    "PictureError",
+    "PictureFormatError",
+    "PictureTooLargeError",
+    "Promise",
+    "SettingError",
+    "VerificationError",
+    "WriteError",
+    "__version__",
+    "fit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'onlygood' has no attribute {name!r}")
+    return getattr(import_module(f"onlygood.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,227 @@
+"""Backbones: a trunk as an ONNX file, and the card beside it that says what the file is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import TensorProto
+
+from onlygood.errors import BackboneError, SettingError
+
+CARD_FORMAT = 1
+DEFAULT_BACKBONE = "lite0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tap:
+    """One output of the trunk: float32 [N, channels, H / reduction, W / reduction], rounded up."""
+
+    name: str
+    channels: int
+    reduction: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a backbone file is.
+
+    Attributes:
+        name: of the network and its weights.
+        description: a line for people.
+        input: name of the file's one input, float32 [N, 3, H, W], normalised.
+        input_size: pixels a side at which it does well; used unless another is asked for.
+        multiple: the input size must be a multiple of this.
+        mean: three levels (0 to 255) subtracted from red, green and blue.
+        std: three levels that the differences are divided by.
+        taps: all outputs that can be used.
+        patch_taps: names of the taps that patch methods use unless others are asked for.
+        licence: of the weights, as an SPDX identifier where there is one.
+        source: where the weights come from.
+        sha256: of the file, in hexadecimal.
+    """
+
+    name: str
+    description: str
+    input: str
+    input_size: int
+    multiple: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    taps: tuple[Tap, ...]
+    patch_taps: tuple[str, ...]
+    licence: str
+    source: str
+    sha256: str
+
+    def choose_taps(self, names: Sequence[str] | None) -> tuple[Tap, ...]:
+        """The taps of these names, in this order, or the card's patch taps.
+
+        Raises:
+            SettingError: a name that the card does not list, the same name twice, or none.
+        """
+        known = {tap.name: tap for tap in self.taps}
+        chosen = tuple(self.patch_taps if names is None else names)
+        unknown = [name for name in chosen if name not in known]
+        if unknown or not chosen or len(set(chosen)) != len(chosen):
+            raise SettingError(
+                f"taps must be different names out of {', '.join(known)} for backbone {self.name}, got "
+                f"{', '.join(chosen) or 'none'}"
+            )
+        return tuple(known[name] for name in chosen)
+
+    def check_input_size(self, size: int) -> None:
+        """Refuse a size that this network cannot take.
+
+        Raises:
+            SettingError: not a positive multiple of `multiple`.
+        """
+        if size < self.multiple or size % self.multiple:
+            near = max(self.multiple, round(size / self.multiple) * self.multiple)
+            raise SettingError(
+                f"the input size must be a positive multiple of {self.multiple} for backbone {self.name}, got {size}: "
+                f"try {near}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The card as plain JSON values."""
+        return {"card": CARD_FORMAT, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A trunk and its card."""
+
+    model: onnx.ModelProto
+    card: Card
+
+
+def available_backbones() -> list[str]:
+    """Names of the backbones that are shipped inside the package."""
+    folder = resources.files("onlygood") / "backbones"
+    return sorted(item.name.removesuffix(".onnx") for item in folder.iterdir() if item.name.endswith(".onnx"))
+
+
+def load_backbone(backbone: str | os.PathLike[str]) -> Backbone:
+    """A shipped backbone by its name, or any ONNX file by its path, with `<name>.json`, its card, beside it.
+
+    Raises:
+        BackboneError: no such backbone or card, a file that cannot be read or differs from its card.
+    """
+    shipped = available_backbones()
+    if str(backbone) in shipped:
+        with resources.as_file(resources.files("onlygood") / "backbones" / f"{backbone}.onnx") as path:
+            return _load_file(path)
+    path = Path(backbone)
+    if path.suffix != ".onnx":
+        raise BackboneError(
+            f"backbone must be one of {', '.join(shipped)} or the path of an .onnx file, got {str(backbone)!r}"
+        )
+    return _load_file(path)
+
+
+def _load_file(path: Path) -> Backbone:
+    card_path = path.with_suffix(".json")
+    try:
+        content = path.read_bytes()
+        described = json.loads(card_path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BackboneError(
+            f"backbone {path.name} needs {path.name} and its card {card_path.name} in {path.parent}, got no "
+            f"{Path(error.filename).name}"
+        ) from error
+    except OSError as error:
+        raise BackboneError(f"backbone {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BackboneError(f"the card {card_path} must be JSON, got: {error}") from error
+    card = parse_card(described, str(card_path))
+    digest = hashlib.sha256(content).hexdigest()
+    if card.sha256 != digest:
+        raise BackboneError(
+            f"backbone {path} must have the sha256 that its card gives, {card.sha256}, got {digest}: the file is damaged, "
+            f"or the card is another file's"
+        )
+    try:
+        model = onnx.load_model_from_string(content)
+        # Weights beside the file (exporters leave them there) are brought in: a model file of ours is one file.
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except Exception as error:
+        raise BackboneError(f"backbone {path} cannot be read as ONNX: {error}") from error
+    _check_signature(model, card, path)
+    return Backbone(model=model, card=card)
+
+
+def parse_card(described: Any, name: str) -> Card:
+    """The card in a JSON value.
+
+    Args:
+        described: what `json.loads` gave.
+        name: of the card, for messages.
+
+    Raises:
+        BackboneError: a field is missing or has a value that cannot be used, or the card has a newer format.
+    """
+    if not isinstance(described, Mapping):
+        raise BackboneError(f"the card {name} must be a JSON object, got {type(described).__name__}")
+    if described.get("card") != CARD_FORMAT:
+        raise BackboneError(f'the card {name} must have "card": {CARD_FORMAT}, got {described.get("card")!r}')
+    try:
+        taps = tuple(
+            Tap(name=str(tap["name"]), channels=int(tap["channels"]), reduction=int(tap["reduction"]))
+            for tap in described["taps"]
+        )
+        card = Card(
+            name=str(described["name"]),
+            description=str(described["description"]),
+            input=str(described["input"]),
+            input_size=int(described["input_size"]),
+            multiple=int(described["multiple"]),
+            mean=_three(described["mean"]),
+            std=_three(described["std"]),
+            taps=taps,
+            patch_taps=tuple(str(tap) for tap in described["patch_taps"]),
+            licence=str(described["licence"]),
+            source=str(described["source"]),
+            sha256=str(described["sha256"]),
+        )
+    except KeyError as error:
+        raise BackboneError(f"the card {name} needs the field {error}, got none") from error
+    except (TypeError, ValueError) as error:
+        raise BackboneError(f"the card {name} has a field that cannot be used: {error}") from error
+    if min(card.std) <= 0 or card.multiple < 1 or any(tap.channels < 1 or tap.reduction < 1 for tap in taps):
+        raise BackboneError(f"the card {name} needs positive std, multiple, channels and reductions, got others")
+    try:
+        card.choose_taps(None)
+        card.check_input_size(card.input_size)
+    except SettingError as error:
+        raise BackboneError(f"the card {name} contradicts itself: {error}") from error
+    return card
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _check_signature(model: onnx.ModelProto, card: Card, path: Path) -> None:
+    """Refuse a file whose inputs and outputs are not those of its card."""
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in initializers]
+    if [value.name for value in inputs] != [card.input] or inputs[0].type.tensor_type.elem_type != TensorProto.FLOAT:
+        raise BackboneError(
+            f"backbone {path} must have one float32 input called {card.input}, as its card says, got "
+            f"{', '.join(value.name for value in inputs) or 'none'}"
+        )
+    outputs = {value.name for value in model.graph.output}
+    missing = [tap.name for tap in card.taps if tap.name not in outputs]
+    if missing:
+        raise BackboneError(
+            f"backbone {path} must have the outputs that its card lists, got none called {', '.join(missing)}"
+        )

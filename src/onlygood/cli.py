@@ -1,0 +1,272 @@
+"""The command line: `onlygood fit`, `inspect`, `info`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onlygood
+from onlygood.errors import OnlygoodError, PictureError
+
+if TYPE_CHECKING:
+    from onlygood.folders import PictureFile
+    from onlygood.results import Inspection
+
+EXIT_GOOD, EXIT_ANOMALY, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code: 0, 1 if a picture is anomalous, 2 on an error, 130 on Ctrl-C."""
+    options = make_parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _say("onlygood: interrupted; nothing half-written was left")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`): end as quietly as other programs do.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OnlygoodError as error:
+        if options.verbose:
+            traceback.print_exc()
+        _say(f"onlygood: {error}")
+        return EXIT_ERROR
+    except Exception as error:
+        if options.verbose:
+            traceback.print_exc()
+        _say(f"onlygood: an error that should not happen, {type(error).__name__}: {error} (run with -v and report it)")
+        return EXIT_ERROR
+    return code
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line's parser."""
+    parser = argparse.ArgumentParser(
+        prog="onlygood", description="Visual inspection that learns from good pictures only."
+    )
+    parser.add_argument("--version", action="version", version=f"onlygood {onlygood.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    fit = commands.add_parser("fit", help="learn what good looks like", description="Learn what good looks like.")
+    fit.add_argument("pictures", metavar="GOOD", help="folder of good pictures, searched with its sub-folders")
+    fit.add_argument("-o", "--output", required=True, metavar="MODEL", help="the model file to write (.onnx)")
+    for entry in fields(_settings_class()):
+        _add_setting(fit, entry)
+    fit.set_defaults(command=run_fit)
+
+    inspect = commands.add_parser(
+        "inspect",
+        help="say which pictures are not good",
+        description="Say which pictures are not good. Exit code: 0 if all are, 1 if any is anomalous, 2 on an error.",
+    )
+    inspect.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
+    inspect.add_argument("pictures", metavar="PICTURES", nargs="+", help="folders or pictures")
+    inspect.add_argument("--heatmaps", metavar="FOLDER", help="write a picture with its map (PNG) for each")
+    inspect.add_argument("--json", action="store_true", help="one JSON object a line on stdout, nothing else there")
+    inspect.add_argument("--provider", default="cpu", help="hardware: cpu, or another that ONNX Runtime has")
+    inspect.add_argument("--threads", type=int, default=0, help="that share one picture's work; 0 for one a core")
+    inspect.add_argument("--max-pixels", type=int, default=100_000_000, help="most pixels that one picture may have")
+    inspect.add_argument("--max-bytes", type=int, default=500_000_000, help="most bytes that one file may have")
+    inspect.set_defaults(command=run_inspect)
+
+    info = commands.add_parser(
+        "info",
+        help="what a model file is, promises and was made from",
+        description="What a model file is, what it promises, and what it was made from.",
+    )
+    info.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
+    info.add_argument("--json", action="store_true", help="the whole description as JSON")
+    info.set_defaults(command=run_info)
+
+    for command in (fit, inspect, info):
+        command.add_argument("-v", "--verbose", action="store_true", help="say more, and show where an error arose")
+    return parser
+
+
+def run_fit(options: argparse.Namespace) -> int:
+    """`onlygood fit`."""
+    from onlygood.files import check_writable
+    from onlygood.fitting import fit
+
+    check_writable(options.output)
+    settings = {entry.name: getattr(options, entry.name) for entry in fields(_settings_class())}
+    model = fit(options.pictures, progress=True, **settings)
+    model.save(options.output)
+    for note in model.notes:
+        _say(f"note: {note}")
+    size = len(model.file.content) / 1e6
+    print(f"{options.output}: learned from {model.promise.fitted_pictures} good pictures, {size:.1f} MB")
+    for sentence in model.promise.sentences:
+        print(sentence)
+    if options.verbose:
+        _say(json.dumps(model.metadata, indent=2))
+    return EXIT_GOOD
+
+
+def run_inspect(options: argparse.Namespace) -> int:
+    """`onlygood inspect`."""
+    from onlygood.folders import find_pictures
+    from onlygood.files import make_folder
+    from onlygood.inspector import Inspector
+    from onlygood.progress import track
+
+    inspector = Inspector(
+        options.model,
+        provider=options.provider,
+        threads=options.threads,
+        max_pixels=options.max_pixels,
+        max_bytes=options.max_bytes,
+    )
+    files = [
+        file
+        for path in options.pictures
+        for file in find_pictures(Path(path), allow_file=True, limits=inspector.limits)
+    ]
+    heatmaps = make_folder(options.heatmaps) if options.heatmaps else None
+    width = max(len(file.name) for file in files)
+    if not options.json:
+        print(f"{'picture':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
+    anomalous = unreadable = 0
+    # Lines come as pictures do, so a bar is drawn only where they do not go to the same terminal.
+    show_bar = not sys.stdout.isatty()
+    for file in track(files, total=len(files), description="inspecting", show=show_bar):
+        try:
+            inspection = _inspect_file(inspector, file, heatmaps)
+        except PictureError as error:
+            unreadable += 1
+            _say(f"onlygood: {error}")
+            if options.json:
+                print(json.dumps({"name": file.name, "error": str(error)}), flush=True)
+            continue
+        anomalous += inspection.is_anomaly
+        if options.json:
+            print(json.dumps(inspection.to_json()), flush=True)
+        else:
+            word = "ANOMALOUS" if inspection.is_anomaly else "good"
+            print(f"{inspection.name:<{width}}  {word:<9}  {inspection.score:>+9.4f}  {inspection.p_value:>8.4f}")
+    if not options.json:
+        print(f"{len(files)} pictures: {anomalous} anomalous, {len(files) - anomalous - unreadable} good", end="")
+        print(f", {unreadable} not readable" if unreadable else "")
+    if unreadable:
+        return EXIT_ERROR
+    return EXIT_ANOMALY if anomalous else EXIT_GOOD
+
+
+def _inspect_file(inspector: Any, file: PictureFile, heatmaps: Path | None) -> Inspection:
+    """The inspection of one file, its heat map written if a folder for it is given."""
+    from onlygood.reading import read_picture
+
+    picture = read_picture(file.path, name=file.name, page=file.page, limits=inspector.limits)
+    inspection: Inspection = inspector(picture, name=file.name, with_map=heatmaps is not None)
+    if heatmaps is not None:
+        from onlygood.files import make_folder, write_atomically
+        from onlygood.heatmap import draw_heatmap, to_png
+
+        assert inspection.anomaly_map is not None
+        black, white = inspector.metadata["input"]["window"]
+        drawn = draw_heatmap(picture, inspection.anomaly_map, levels=inspector.map_levels, window=(black, white))
+        target = heatmaps / f"{file.name}.png"
+        make_folder(target.parent)
+        write_atomically(target, to_png(drawn))
+    return inspection
+
+
+def run_info(options: argparse.Namespace) -> int:
+    """`onlygood info`."""
+    from onlygood.graph.model_file import read_model_file
+
+    metadata = read_model_file(options.model).metadata
+    if options.json:
+        print(json.dumps(metadata, indent=2, sort_keys=True))
+        return EXIT_GOOD
+    pictures, kind, patch = metadata["good_pictures"], metadata["input"], metadata["patch"]
+    black, white = kind["window"]
+    lines = {
+        "model": options.model,
+        "format": metadata["format"],
+        "method": f"{metadata['method']}: {' x '.join(map(str, patch['memory_bank']))} memory bank, "
+        f"{patch['grid']} x {patch['grid']} patches of {', '.join(patch['taps'])}",
+        "backbone": f"{metadata['backbone']['description']} ({metadata['backbone']['licence']})",
+        "takes": f"{kind['dtype']}, {'grey' if kind['channels'] == 1 else 'colour'}, any size (resized to "
+        f"{kind['input_size']} x {kind['input_size']}), levels {black:g} to {white:g}",
+        "made from": f"{pictures['count']} good pictures, {_span(pictures['widths'])} x {_span(pictures['heights'])} "
+        f"pixels, digest {pictures['sha256'][:12]}",
+        "made with": ", ".join(f"{name} {version}" for name, version in metadata["made_with"].items()),
+        "promise": metadata["promise"]["statement"],
+    }
+    for name, value in lines.items():
+        print(f"{name + ':':<11}{value}")
+    for note in metadata["notes"]:
+        print(f"{'note:':<11}{note}")
+    return EXIT_GOOD
+
+
+def _span(bounds: Sequence[int]) -> str:
+    low, high = bounds
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _settings_class() -> Any:
+    from onlygood.settings import FitSettings
+
+    return FitSettings
+
+
+def _add_setting(parser: argparse.ArgumentParser, entry: Field[Any]) -> None:
+    """One option from one field of FitSettings: same name, same default, same help."""
+    default = None if entry.default is MISSING else entry.default
+    text = entry.metadata["help"].replace("%", "%%")
+    flag = "--" + entry.name.replace("_", "-")
+    if entry.type == "bool":
+        parser.add_argument(flag, action="store_true", default=default, help=text)
+        return
+    shown = "" if default is None else f" (default: {default})"
+    parser.add_argument(
+        flag,
+        default=default,
+        type=_CONVERTERS[str(entry.type)],
+        choices=entry.metadata.get("choices"),
+        metavar=None if "choices" in entry.metadata else entry.name.upper(),
+        help=text + shown,
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be two levels such as 0,4095, got {text!r}") from error
+
+
+_CONVERTERS = {
+    "str": str,
+    "str | None": str,
+    "float": float,
+    "int": int,
+    "int | None": int,
+    "tuple[str, ...] | None": _names,
+    "tuple[float, float] | None": _levels,
+}
+
+
+def _say(text: str) -> None:
+    """A line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,119 @@
+"""Where the threshold is decided: conformal calibration on good pictures alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.errors import FolderError, SettingError
+
+# Sums of weights are compared with rates written as decimals; this absorbs binary rounding, nothing else.
+TOLERANCE = 1e-9
+
+
+def check_false_alarm_rate(rate: float) -> None:
+    """Refuse a rate outside (0, 1).
+
+    Raises:
+        SettingError: the rate is not a number between 0 and 1, both excluded.
+    """
+    if not (isinstance(rate, int | float) and math.isfinite(rate) and 0.0 < rate < 1.0):
+        raise SettingError(
+            f"the false-alarm rate must be between 0 and 1, both excluded (0.01 is one good picture in a hundred), "
+            f"got {rate!r}"
+        )
+
+
+def pictures_needed(rate: float) -> int:
+    """The fewest independent calibration pictures from which `rate` can be promised: ceil(1 / rate) - 1."""
+    return max(1, math.ceil(1.0 / rate - TOLERANCE) - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """A threshold, and everything that its promise rests on.
+
+    Attributes:
+        scores: float32 [n], ascending: scores of good pictures that the detector had not seen.
+        weights: float64 [n], of each score in the p-value: 1 / ((groups + 1) * size of its group).
+        groups: how many independent groups of pictures there were; equal to n where each is its own.
+        asked_rate: the false-alarm rate that was asked for.
+        promised_rate: what these pictures can promise: asked_rate, or 1 / (groups + 1) where that is larger.
+        threshold: the calibration score above which a picture is called anomalous.
+    """
+
+    scores: NDArray[np.float32]
+    weights: NDArray[np.float64]
+    groups: int
+    asked_rate: float
+    promised_rate: float
+    threshold: float
+
+    @property
+    def keeps_asked_rate(self) -> bool:
+        """True if the rate asked for can be promised from this many groups."""
+        return self.promised_rate <= self.asked_rate
+
+
+def calibrate(scores: NDArray[np.float32], groups: Sequence[Hashable], false_alarm_rate: float) -> Calibration:
+    """The threshold that good pictures exceed at most at `false_alarm_rate`, if new ones are like these.
+
+    Where every picture is its own group, the threshold is the k-th smallest score, k = ceil((n + 1)(1 - alpha)), and
+    a new good picture that is exchangeable with these exceeds it with a probability of at most alpha. Where groups
+    (sessions, near-duplicates) hold several pictures, pictures of one group are not independent; then groups take the
+    place of pictures, each with the same total weight, and the promise is for a picture of a new group.
+
+    Where k > n the rate is finer than the pictures can support: the threshold is then the largest score, and what is
+    promised is 1 / (groups + 1).
+
+    Args:
+        scores: float32 [n], higher is more anomalous, of pictures that the detector has not seen.
+        groups: n labels; equal labels belong together.
+        false_alarm_rate: alpha, in (0, 1).
+
+    Raises:
+        SettingError: the rate is outside (0, 1).
+        FolderError: no scores.
+        ValueError: scores that are not finite, or another number of groups.
+
+    Source: Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005 (the order statistic); Lee,
+    Barber and Willett, "Distribution-free inference with hierarchical data", 2023 (groups, "HCP").
+    """
+    check_false_alarm_rate(false_alarm_rate)
+    if len(scores) == 0:
+        raise FolderError("calibration needs at least one good picture that the detector has not seen, got none")
+    if len(groups) != len(scores):
+        raise ValueError(f"calibration needs one group label a score, got {len(groups)} for {len(scores)} scores")
+    scores = np.asarray(scores, dtype=np.float32)
+    if not np.isfinite(scores).all():
+        raise ValueError("calibration needs finite scores, got some that are not")
+    _, membership, sizes = np.unique(_codes(groups), return_inverse=True, return_counts=True)
+    count = len(sizes)
+    order = np.argsort(scores, kind="stable")
+    ordered = scores[order]
+    weights = 1.0 / ((count + 1) * sizes[membership][order].astype(np.float64))
+    # The share of calibration weight at or below each score; the missing 1 / (groups + 1) is the new picture's own.
+    cumulative = np.cumsum(weights)
+    enough = np.flatnonzero(cumulative >= 1.0 - false_alarm_rate - TOLERANCE)
+    if len(enough):
+        threshold, promised = float(ordered[enough[0]]), false_alarm_rate
+    else:
+        threshold, promised = float(ordered[-1]), 1.0 / (count + 1)
+    return Calibration(
+        scores=ordered,
+        weights=weights,
+        groups=count,
+        asked_rate=false_alarm_rate,
+        promised_rate=promised,
+        threshold=threshold,
+    )
+
+
+def _codes(labels: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Integers that are equal where the labels are."""
+    seen: dict[Hashable, int] = {}
+    return np.array([seen.setdefault(label, len(seen)) for label in labels], dtype=np.int64)

@@ -1,0 +1,93 @@
+"""A small set of rows that covers a large one: greedy k-center."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.errors import SettingError
+
+# How many of the farthest points compete between two full updates. Speed alone depends on it, never the result.
+CANDIDATES = 4096
+# Rows whose distances are updated at once: bounds the temporary array to CHUNK * picks floats.
+CHUNK = 8192
+
+
+def greedy_k_center(points: NDArray[np.float32], size: int, *, seed: int) -> NDArray[np.int64]:
+    """Indices of `size` points, in the order in which they were picked, each the farthest from all before it.
+
+    The result is that of the textbook's greedy (the next centre is the point whose distance to its nearest centre is
+    largest; the first to come wins a tie), but most of the work is done in matrix products. Distances only ever shrink,
+    so as long as the best of the `CANDIDATES` farthest points is farther than every other point was at the last full
+    update, it is the farthest of all, and only the candidates need to know of each new centre at once.
+
+    Args:
+        points: float32 [n, d].
+        size: how many to pick, at least 1.
+        seed: of the first centre, which is drawn uniformly.
+
+    Returns:
+        int64 [m], m = min(size, number of distinct points): nothing is picked twice, duplicates neither.
+
+    Raises:
+        SettingError: no points, or size below 1.
+
+    Source: Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985; for memory banks: Roth et al.,
+    "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), CVPR 2022, algorithm 1, without its random
+    projection, which this does not need.
+    """
+    if points.ndim != 2 or len(points) == 0:
+        raise SettingError(f"a coreset needs points of shape [n, d] with n at least 1, got shape {points.shape}")
+    if size < 1:
+        raise SettingError(f"a coreset's size must be at least 1, got {size}")
+    n = len(points)
+    norms = np.einsum("nd,nd->n", points, points)
+    # Squared distance to the nearest centre, as of the last full update.
+    nearest = np.full(n, np.inf, dtype=np.float32)
+    picked = [int(np.random.default_rng(seed).integers(n))]
+    pending = picked.copy()
+    # Below this, a squared distance is the rounding error of the product that it was computed with.
+    floor = 8 * np.finfo(np.float32).eps * float(norms.max())
+    while len(picked) < size:
+        _lower(nearest, points, norms, pending)
+        nearest[pending] = 0.0
+        pending = []
+        if n > CANDIDATES:
+            candidates = np.sort(np.argpartition(nearest, n - CANDIDATES)[n - CANDIDATES :])
+            outside = np.ones(n, dtype=bool)
+            outside[candidates] = False
+            bound = float(nearest[outside].max())
+        else:
+            candidates, bound = np.arange(n), -1.0
+        competing = points[candidates]
+        competing_norms = norms[candidates]
+        distance = nearest[candidates].copy()
+        while len(picked) < size:
+            best = int(distance.argmax())
+            if distance[best] <= max(bound, floor):
+                break
+            centre = competing[best]
+            picked.append(int(candidates[best]))
+            pending.append(picked[-1])
+            np.minimum(distance, competing_norms + (competing_norms[best] - 2.0 * (competing @ centre)), out=distance)
+            distance[best] = 0.0
+        if not pending:
+            if float(distance.max()) <= floor:
+                break
+            # A tie between the best candidate and a point outside: settle it by index, as the textbook would.
+            picked.append(int(nearest.argmax()))
+            pending.append(picked[-1])
+    return np.array(picked, dtype=np.int64)
+
+
+def _lower(
+    nearest: NDArray[np.float32], points: NDArray[np.float32], norms: NDArray[np.float32], centres: list[int]
+) -> None:
+    """Lower `nearest` in place to the squared distance to the closest of `centres`, where that is smaller."""
+    rows = points[centres].T
+    for start in range(0, len(points), CHUNK):
+        part = slice(start, start + CHUNK)
+        squared = points[part] @ rows
+        squared *= -2.0
+        squared += norms[centres]
+        np.minimum(nearest[part], squared.min(axis=1) + norms[part], out=nearest[part])

@@ -1,0 +1,65 @@
+"""Every error that onlygood raises on purpose.
+
+    OnlygoodError                 the root: catch this to catch them all
+    |-- SettingError              an option or argument has a value that cannot be used
+    |-- PictureError              one picture cannot be read or cannot be used
+    |   |-- PictureTooLargeError  more pixels or bytes than the limits allow
+    |   `-- PictureFormatError    readable, but not of the kind that this model takes (bit depth, colour)
+    |-- FolderError               a set of pictures cannot be used (missing, empty, nothing readable, too few)
+    |-- BackboneError             a backbone file or its card cannot be used
+    |-- ModelFileError            a model file cannot be used
+    |   |-- ModelFormatError      not a model of ours, damaged, or with parts that we do not accept
+    |   `-- ModelVersionError     written by a newer onlygood than this one
+    |-- VerificationError         the file written gives other scores than those calibrated with
+    `-- WriteError                a result cannot be written
+
+Each message is one sentence: the subject, what is required, what was got, what to do.
+"""
+
+
+class OnlygoodError(Exception):
+    """The root of all errors raised on purpose."""
+
+
+class SettingError(OnlygoodError, ValueError):
+    """An option or argument has a value that cannot be used."""
+
+
+class PictureError(OnlygoodError):
+    """One picture cannot be read or cannot be used."""
+
+
+class PictureTooLargeError(PictureError):
+    """A picture has more pixels or bytes than the limits allow."""
+
+
+class PictureFormatError(PictureError):
+    """A picture is readable, but its bit depth or colour is not what the model takes."""
+
+
+class FolderError(OnlygoodError):
+    """A set of pictures is missing, empty, unreadable or too small."""
+
+
+class BackboneError(OnlygoodError):
+    """A backbone file or its card cannot be used."""
+
+
+class ModelFileError(OnlygoodError):
+    """A model file cannot be used."""
+
+
+class ModelFormatError(ModelFileError):
+    """The file is not an onlygood model, is damaged, or holds parts that we do not accept."""
+
+
+class ModelVersionError(ModelFileError):
+    """The file was written by a newer onlygood than this one."""
+
+
+class VerificationError(OnlygoodError):
+    """The file as written gives other scores than those it was calibrated with."""
+
+
+class WriteError(OnlygoodError):
+    """A result cannot be written."""

@@ -1,0 +1,1 @@
+"""The model file's graph: preprocessing, trunk, head and verdict as ONNX, and the file around them."""

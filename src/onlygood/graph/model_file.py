@@ -1,0 +1,177 @@
+"""The model file: one ONNX file with a JSON description in its metadata. Read it warily, describe it fully.
+
+The format is the integer FORMAT. To raise it: change what is written here, add the new number's meaning to the list
+below, keep reading every number below it, and leave a file of the old number in `tests/models`, which must still load.
+
+    1   the first: input `image`, outputs `score`, `p_value`, `is_anomaly`, `anomaly_map`, `patch_scores`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto
+
+from onlygood.errors import ModelFileError, ModelFormatError, ModelVersionError
+
+FORMAT = 1
+METADATA_KEY = "onlygood"
+INPUT = "image"
+OUTPUTS = ("score", "p_value", "is_anomaly", "anomaly_map", "patch_scores")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file that was read and found sound.
+
+    Attributes:
+        content: the file's bytes, ready for a runtime.
+        metadata: what `onlygood info --json` prints.
+    """
+
+    content: bytes
+    metadata: dict[str, Any]
+
+
+def pack(model: onnx.ModelProto, metadata: dict[str, Any]) -> ModelFile:
+    """The model with its metadata and a digest of its graph, as it is written to disk.
+
+    Args:
+        model: the whole graph; changed in place.
+        metadata: JSON values; `format` and `graph_sha256` are added.
+    """
+    described = {"format": FORMAT, "graph_sha256": graph_digest(model), **metadata}
+    del model.metadata_props[:]
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, json.dumps(described, sort_keys=True)
+    return ModelFile(content=model.SerializeToString(deterministic=True), metadata=described)
+
+
+def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
+    """A model file's bytes and metadata, after an audit.
+
+    Raises:
+        ModelFileError: the file cannot be read.
+        ModelFormatError: not ours, damaged, or with external data, custom operators or other inputs and outputs.
+        ModelVersionError: written by a newer onlygood.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise ModelFileError(f"the model {path} does not exist: fit one with `onlygood fit`") from error
+    except IsADirectoryError as error:
+        raise ModelFileError(f"a model must be a file, got the folder {path}: give the .onnx file in it") from error
+    except OSError as error:
+        raise ModelFileError(f"the model {path} cannot be read: {error.strerror}") from error
+    return unpack(content, str(path))
+
+
+def unpack(content: bytes, name: str) -> ModelFile:
+    """A model file from its bytes, after the same audit as `read_model_file`.
+
+    Args:
+        content: the file's bytes.
+        name: what messages call it.
+
+    Raises:
+        ModelFormatError, ModelVersionError: as `read_model_file`.
+    """
+    try:
+        model = onnx.load_model_from_string(content)
+    except DecodeError as error:
+        raise ModelFormatError(
+            f"the model {name} must be an ONNX file, got {len(content)} bytes that are none or are cut short: copy it "
+            f"again or fit anew"
+        ) from error
+    metadata = _metadata(model, name)
+    _audit(model, name)
+    if metadata.get("graph_sha256") != graph_digest(model):
+        raise ModelFormatError(
+            f"the model {name} is damaged or was edited: its graph is not the one that it was calibrated with: copy it "
+            f"again or fit anew"
+        )
+    return ModelFile(content=content, metadata=metadata)
+
+
+def graph_digest(model: onnx.ModelProto) -> str:
+    """The sha256 of all that decides a verdict: nodes with their attributes, and constants, in the file's order."""
+    digest = hashlib.sha256()
+    for node in model.graph.node:
+        digest.update(repr((node.op_type, list(node.input), list(node.output))).encode())
+        for attribute in node.attribute:
+            digest.update(attribute.SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        digest.update(repr((tensor.name, tensor.data_type, list(tensor.dims))).encode())
+        digest.update(tensor.raw_data or tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
+
+
+def _metadata(model: onnx.ModelProto, name: str) -> dict[str, Any]:
+    entries = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
+    if len(entries) != 1:
+        what = "an ONNX file of another kind" if model.graph.node else "no ONNX graph at all"
+        raise ModelFormatError(
+            f"the model {name} must be one that `onlygood fit` wrote, got {what}: give the .onnx file that fit wrote"
+        )
+    try:
+        metadata = json.loads(entries[0])
+        number = metadata["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelFormatError(f"the model {name} has a description that cannot be read: {error}: fit anew") from error
+    if not isinstance(number, int) or number < 1:
+        raise ModelFormatError(f"the model {name} must have a format number of at least 1, got {number!r}: fit anew")
+    if number > FORMAT:
+        raise ModelVersionError(
+            f"the model {name} has format {number}, this onlygood reads up to {FORMAT}: install a newer onlygood"
+        )
+    return dict(metadata)
+
+
+def _audit(model: onnx.ModelProto, name: str) -> None:
+    """Refuse what no file of ours holds, before a runtime sees it."""
+    foreign = sorted({node.domain for node in _nodes(model.graph)} - {"", "ai.onnx"})
+    if foreign or len(model.functions):
+        raise ModelFormatError(
+            f"the model {name} must use standard ONNX operators only, got operators of "
+            f"{', '.join(foreign) or 'its own'}: do not run it, and fit anew"
+        )
+    tensors = [*model.graph.initializer, *_attribute_tensors(model.graph)]
+    external = [tensor.name for tensor in tensors if tensor.data_location == TensorProto.EXTERNAL]
+    if external:
+        raise ModelFormatError(
+            f"the model {name} must hold all of its data, got {external[0]!r} in another file: do not run it, and fit "
+            f"anew"
+        )
+    inputs = [value.name for value in model.graph.input]
+    outputs = [value.name for value in model.graph.output]
+    if inputs != [INPUT] or not set(OUTPUTS) <= set(outputs):
+        raise ModelFormatError(
+            f"the model {name} must have the input {INPUT} and the outputs {', '.join(OUTPUTS)}, got "
+            f"{', '.join(inputs)} and {', '.join(outputs)}: fit anew"
+        )
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """All nodes, those of inner graphs included."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
+
+
+def _attribute_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """All tensors that are attributes of nodes, and the initializers of inner graphs."""
+    for node in _nodes(graph):
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from inner.initializer

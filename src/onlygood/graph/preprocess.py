@@ -1,0 +1,50 @@
+"""From raw pixels to what a backbone takes, as part of the graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from onlygood.backbone import Card
+from onlygood.graph.fragments import OPSET, fragment
+from onlygood.window import Window
+
+
+def preprocess(
+    card: Card, *, input_size: int, dtype: np.dtype[np.generic], window: Window, opset: int = OPSET
+) -> onnx.ModelProto:
+    """The piece of graph from `image` to the backbone's input.
+
+    `image` is uint8 or uint16 [N, H, W, C] with C = 1 (grey, given to all three inputs of the network) or 3. It is
+    resized to a square without keeping its aspect, with a triangle filter as wide as the reduction (antialiasing), in
+    floating point. The window maps its black level to 0 and its white level to 255, without clipping: what is brighter
+    than every good picture stays brighter. Then the card's mean and std apply.
+
+    Args:
+        card: of the backbone.
+        input_size: pixels a side of the backbone's input.
+        dtype: uint8 or uint16, of `image`.
+        window: the levels of black and white.
+        opset: of the standard operators.
+    """
+    mean = np.array(card.mean, dtype=np.float64)
+    std = np.array(card.std, dtype=np.float64)
+    stretch = 255.0 / (window.white - window.black)
+    gain = stretch / std
+    offset = (-window.black * stretch - mean) / std
+    text = f"""
+    preprocess ({np.dtype(dtype).name}[N, H, W, C] image) => (float[N, 3, {input_size}, {input_size}] {card.input}) {{
+        planes = Transpose <perm = [0, 3, 1, 2]> (image)
+        levels = Cast <to = {onnx.TensorProto.FLOAT}> (planes)
+        resized = Resize <antialias = 1, axes = [2, 3], mode = "linear", coordinate_transformation_mode = "half_pixel">
+            (levels, , , input_size)
+        scaled = Mul (resized, input_gain)
+        {card.input} = Add (scaled, input_offset)
+    }}
+    """
+    arrays = {
+        "input_size": np.array([input_size, input_size], dtype=np.int64),
+        "input_gain": gain.astype(np.float32).reshape(1, 3, 1, 1),
+        "input_offset": offset.astype(np.float32).reshape(1, 3, 1, 1),
+    }
+    return fragment(text, arrays, opset=opset)

@@ -1,0 +1,64 @@
+"""Running a graph: ONNX Runtime sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import onnxruntime
+
+from onlygood.errors import SettingError
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+ERRORS_ONLY = 3
+
+
+def open_session(model: bytes, *, provider: str = "cpu", threads: int = 0) -> Any:
+    """An `onnxruntime.InferenceSession` of a serialized model.
+
+    Args:
+        model: the file's content.
+        provider: which hardware: one of PROVIDERS that this installation of ONNX Runtime has.
+        threads: that share one picture's work; 0 for one a core.
+
+    Raises:
+        SettingError: a provider that is not known or not installed, or a negative number of threads.
+    """
+    check_provider(provider)
+    if threads < 0:
+        raise SettingError(f"threads must be 0 (one a core) or more, got {threads}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = ERRORS_ONLY
+    names = [PROVIDERS[provider]] if provider == "cpu" else [PROVIDERS[provider], PROVIDERS["cpu"]]
+    return onnxruntime.InferenceSession(model, options, providers=names)
+
+
+def check_provider(provider: str) -> None:
+    """Refuse a provider that is not known or not installed.
+
+    Raises:
+        SettingError: with the list of those that are.
+    """
+    installed = set(onnxruntime.get_available_providers())
+    usable = [name for name, full in PROVIDERS.items() if full in installed]
+    if provider not in usable:
+        raise SettingError(
+            f"the provider must be one that this installation of ONNX Runtime has ({', '.join(usable)}), got "
+            f"{provider!r}: install the matching onnxruntime package"
+        )
+
+
+def run(session: Any, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
+    """The named outputs, computing only what they need."""
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = ERRORS_ONLY
+    options.only_execute_path_to_fetches = True
+    return list(session.run(list(outputs), feeds, options))

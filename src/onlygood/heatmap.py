@@ -1,0 +1,69 @@
+"""Where to look: an anomaly map laid over its picture."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageFilter, ImageOps
+
+from onlygood.reading import Picture
+
+# Colours of the overlay, from typical to far beyond remarkable. Distinguishable without red and green, too.
+LOW, MIDDLE, HIGH = (255, 220, 0), (255, 110, 0), (190, 0, 60)
+OPACITY = 0.65
+CONTOUR = (255, 255, 255)
+GAP = 4
+
+
+def draw_heatmap(
+    picture: Picture,
+    anomaly_map: NDArray[np.float32],
+    *,
+    levels: tuple[float, float],
+    window: tuple[float, float],
+) -> Image.Image:
+    """The picture, and beside it the same with its map: clear where typical, coloured where strange.
+
+    The scale is the model's own, never the picture's: a good picture's map stays (nearly) clear. A white line surrounds
+    what is above the remarkable level, which hardly any good picture reaches anywhere.
+
+    Args:
+        picture: [H, W, C], uint8 or uint16.
+        anomaly_map: float32 [H, W].
+        levels: typical and remarkable, of the map, as `Inspector.map_levels`.
+        window: the levels of black and white, as in the model's metadata.
+    """
+    base = _eight_bits(picture, window)
+    typical, remarkable = levels
+    # 0 at typical, 1/2 at remarkable, 1 as far beyond again.
+    strength = np.clip((anomaly_map - typical) / max(2.0 * (remarkable - typical), 1e-12), 0.0, 1.0)
+    grey = Image.fromarray((255 * strength).astype(np.uint8))
+    colours = ImageOps.colorize(grey, black=LOW, mid=MIDDLE, white=HIGH)
+    opacity = Image.fromarray((255 * OPACITY * np.sqrt(strength) * (strength > 0.1)).astype(np.uint8))
+    overlay = Image.composite(colours, base, opacity.filter(ImageFilter.GaussianBlur(1)))
+    above = Image.fromarray(np.where(anomaly_map > remarkable, 255, 0).astype(np.uint8))
+    line = ImageChops.difference(above.filter(ImageFilter.MaxFilter(3)), above)
+    overlay.paste(CONTOUR, mask=line)
+    sheet = Image.new("RGB", (2 * base.width + GAP, base.height), CONTOUR)
+    sheet.paste(base, (0, 0))
+    sheet.paste(overlay, (base.width + GAP, 0))
+    return sheet
+
+
+def to_png(image: Image.Image) -> bytes:
+    """The bytes of a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _eight_bits(picture: Picture, window: tuple[float, float]) -> Image.Image:
+    """The picture as RGB for eyes: through the window, and clipped, as screens ask for."""
+    black, white = window
+    pixels: NDArray[Any] = picture
+    if (black, white) != (0, 255) or picture.dtype != np.uint8:
+        pixels = np.clip((picture - np.float32(black)) * (255.0 / (white - black)), 0, 255).astype(np.uint8)
+    return Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels, mode=None)

@@ -1,0 +1,91 @@
+"""Inspect: a model file and a picture, in; a verdict, out."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+from onlygood.errors import PictureError
+from onlygood.graph.model_file import ModelFile, read_model_file
+from onlygood.graph.runtime import open_session, run
+from onlygood.model import Model
+from onlygood.reading import PictureSource, ReadingLimits, fit_channels, read_picture, require_depth
+from onlygood.results import Inspection
+
+VERDICT_OUTPUTS = ("score", "p_value", "is_anomaly")
+
+
+class Inspector:
+    """A model, loaded and ready: call it with a picture. Safe to share between threads.
+
+    Args:
+        model: path of a model file, or what `onlygood.fit` returned.
+        provider: the hardware that ONNX Runtime uses, "cpu" or one that its installation has ("cuda", ...).
+        threads: that share one picture's work; 0 for one a core.
+        max_pixels: most pixels that one picture may have.
+        max_bytes: most bytes that one picture's file may have.
+
+    Raises:
+        ModelFileError: the file is missing, damaged, of another kind or newer than this onlygood.
+        SettingError: a provider that is not installed, or a limit or number of threads that cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Model,
+        *,
+        provider: str = "cpu",
+        threads: int = 0,
+        max_pixels: int = ReadingLimits.max_pixels,
+        max_bytes: int = ReadingLimits.max_bytes,
+    ) -> None:
+        file: ModelFile = model.file if isinstance(model, Model) else read_model_file(model)
+        self.metadata: dict[str, Any] = file.metadata
+        self.limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
+        self._dtype = np.dtype(file.metadata["input"]["dtype"])
+        self._channels = int(file.metadata["input"]["channels"])
+        self._session = open_session(file.content, provider=provider, threads=threads)
+
+    @property
+    def map_levels(self) -> tuple[float, float]:
+        """Levels of the anomaly map: what is typical of good pictures, and what few of them reach anywhere."""
+        levels = self.metadata["map_levels"]
+        return float(levels["typical"]), float(levels["remarkable"])
+
+    def __call__(
+        self, picture: PictureSource, *, name: str | None = None, page: int | None = None, with_map: bool = True
+    ) -> Inspection:
+        """The verdict on one picture.
+
+        Args:
+            picture: a path, the bytes of a file, a PIL image, or an array uint8 or uint16 [H, W] or [H, W, C].
+            name: what to call it; its path unless given.
+            page: of a multi-page TIFF, from 0.
+            with_map: compute the anomaly map, too.
+
+        Raises:
+            PictureError: it cannot be read, or is not of the kind that this model takes.
+        """
+        if name is None:
+            name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else "the picture"
+        pixels = read_picture(picture, name=name, page=page, limits=self.limits)
+        require_depth(pixels, self._dtype, name)
+        pixels = fit_channels(pixels, self._channels, name)
+        outputs = [*VERDICT_OUTPUTS, "anomaly_map"] if with_map else list(VERDICT_OUTPUTS)
+        started = time.perf_counter()
+        values = run(self._session, outputs, {"image": pixels[None]})
+        latency_ms = 1e3 * (time.perf_counter() - started)
+        score = float(values[0][0])
+        if not np.isfinite(score):
+            raise PictureError(f"{name} has a score that is not finite, {score}: report this with the picture")
+        return Inspection(
+            name=name,
+            score=score,
+            p_value=float(values[1][0]),
+            is_anomaly=bool(values[2][0]),
+            anomaly_map=values[3][0] if with_map else None,
+            latency_ms=latency_ms,
+        )

@@ -1,0 +1,37 @@
+"""Work on several threads, results in order, memory bounded."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+def map_in_order(work: Callable[[In], Out], items: Iterable[In], *, threads: int) -> Iterator[Out]:
+    """`work` of each item, in the items' order, with few results waiting at any time.
+
+    `ThreadPoolExecutor.map` takes all items at once and keeps every result that nobody has asked for yet, which for
+    pictures is all of them.
+
+    Args:
+        work: called on several threads at once.
+        items: taken as needed.
+        threads: how many; 0 for one a core.
+    """
+    workers = threads or os.cpu_count() or 1
+    remaining = iter(items)
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Out]] = deque(pool.submit(work, item) for item in islice(remaining, 2 * workers))
+        try:
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(work, item) for item in islice(remaining, 1))
+        finally:
+            for future in waiting:
+                future.cancel()

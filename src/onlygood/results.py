@@ -1,0 +1,101 @@
+"""What comes back: the inspection of a picture, and the promise of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What a model says of one picture.
+
+    Attributes:
+        name: of the picture, as given.
+        score: distance from the threshold in the model's own unit: above 0 anomalous, below 0 inside.
+        p_value: share of good pictures at least this strange, in (0, 1]; small is anomalous.
+        is_anomaly: score > 0.
+        anomaly_map: float32 [H, W], at the picture's own size, higher is stranger; None if it was not asked for. In the
+            same unit as the raw score; `Inspector.map_levels` says what is ordinary.
+        latency_ms: of the graph's run, without reading the file.
+    """
+
+    name: str
+    score: float
+    p_value: float
+    is_anomaly: bool
+    anomaly_map: NDArray[np.float32] | None
+    latency_ms: float
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the map, as plain JSON values."""
+        return {
+            "name": self.name,
+            "is_anomaly": self.is_anomaly,
+            "score": self.score,
+            "p_value": self.p_value,
+            "latency_ms": round(self.latency_ms, 3),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """How often a good picture will be called anomalous, and why that can be said.
+
+    Attributes:
+        asked_rate: the false-alarm rate that was asked for.
+        promised_rate: the one that holds; larger than asked_rate where there are too few pictures.
+        is_exact: True for split calibration, False for leave-one-out.
+        calibration_pictures: how many good pictures' scores it rests on.
+        groups: how many independent groups those pictures form.
+        fitted_pictures: how many good pictures the detector learned from.
+    """
+
+    asked_rate: float
+    promised_rate: float
+    is_exact: bool
+    calibration_pictures: int
+    groups: int
+    fitted_pictures: int
+
+    @property
+    def sentences(self) -> list[str]:
+        """The promise in words, for people."""
+        pictures = f"{self.calibration_pictures} good pictures"
+        if self.groups < self.calibration_pictures:
+            pictures += f" in {self.groups} independent groups"
+        if self.is_exact:
+            argument = f"exact, by split conformal calibration on {pictures} that the detector has not seen"
+        else:
+            argument = f"approximate, by leave-one-out over {pictures}"
+        said = [f"At most {self.promised_rate:.3g} of good pictures will be called anomalous ({argument})."]
+        if self.promised_rate > self.asked_rate:
+            unit = "pictures" if self.groups == self.calibration_pictures else "independent groups of pictures"
+            said.append(
+                f"The rate asked for, {self.asked_rate:.3g}, needs at least {self.groups_needed} {unit} to calibrate "
+                f"with, got {self.groups}: the threshold is the highest calibration score."
+            )
+        said.append("This holds for pictures taken as these were; a new session, lens or lamp asks for a new fit.")
+        return said
+
+    @property
+    def groups_needed(self) -> int:
+        """The fewest groups from which asked_rate can be promised."""
+        from onlygood.conformal import pictures_needed
+
+        return pictures_needed(self.asked_rate)
+
+    def to_json(self) -> dict[str, Any]:
+        """The promise as plain JSON values."""
+        return {
+            "asked_rate": self.asked_rate,
+            "promised_rate": self.promised_rate,
+            "is_exact": self.is_exact,
+            "calibration_pictures": self.calibration_pictures,
+            "groups": self.groups,
+            "fitted_pictures": self.fitted_pictures,
+            "statement": " ".join(self.sentences),
+        }

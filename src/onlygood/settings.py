@@ -1,0 +1,115 @@
+"""The settings of a fit: one dataclass, from which Python's keywords, the command line and the file's metadata come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from onlygood.conformal import check_false_alarm_rate
+from onlygood.errors import SettingError
+
+METHODS = ("patch",)
+CALIBRATIONS = ("leave-one-out", "split")
+
+
+def _setting(default: Any, help_text: str, **details: Any) -> Any:
+    return field(default=default, metadata={"help": help_text, **details})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """How a detector is fitted and calibrated. Each field's meaning is its `help`; `onlygood fit --help` shows them.
+
+    Raises:
+        SettingError: a value that cannot be used, when it is made.
+    """
+
+    method: str = _setting("patch", "the detector", choices=METHODS)
+    false_alarm_rate: float = _setting(0.01, "share of good pictures that may be called anomalous, between 0 and 1")
+    calibration: str = _setting(
+        "leave-one-out",
+        "where calibration scores come from: each good picture against a memory without it (all are used, the promise "
+        "is approximate), or pictures held out of fitting (fewer to learn from, the promise is exact)",
+        choices=CALIBRATIONS,
+    )
+    calibration_fraction: float = _setting(0.3, "share of the pictures that --calibration split holds out")
+    group_by: str | None = _setting(
+        None,
+        "what keeps pictures of one session or part together: 'folder' (the sub-folder) or a regular expression "
+        "searched in each picture's name, whose first group is the label",
+    )
+    near_duplicates: str = _setting(
+        "group",
+        "pictures of (nearly) the same thing: 'group' keeps them on one side of every split, 'ignore' does not look",
+        choices=("group", "ignore"),
+    )
+    backbone: str = _setting("lite0", "a shipped backbone, or the path of an ONNX file with its card (.json) beside it")
+    taps: tuple[str, ...] | None = _setting(
+        None, "the backbone's outputs that make an embedding, separated by commas; as its card says unless given"
+    )
+    input_size: int | None = _setting(
+        None, "pixels a side that pictures are resized to; as the backbone's card says unless given"
+    )
+    window: tuple[float, float] | None = _setting(
+        None,
+        "the levels that become black and white, separated by a comma; for 16-bit pictures chosen from the good ones "
+        "unless given, for 8-bit ones 0,255",
+    )
+    bank_size: int = _setting(2000, "rows of the memory bank: more is slower and finer")
+    top_fraction: float = _setting(0.05, "share of a picture's patches, the strangest, whose mean is its score")
+    skip_unreadable: bool = _setting(False, "leave out pictures that cannot be read instead of refusing to fit")
+    max_pixels: int = _setting(100_000_000, "most pixels that one picture may have")
+    max_bytes: int = _setting(500_000_000, "most bytes that one picture's file may have")
+    threads: int = _setting(0, "pictures worked on at once; 0 for one a core")
+    seed: int = _setting(0, "of everything random")
+
+    def __post_init__(self) -> None:
+        check_false_alarm_rate(self.false_alarm_rate)
+        for entry in fields(self):
+            choices = entry.metadata.get("choices")
+            value = getattr(self, entry.name)
+            if choices and value not in choices:
+                raise SettingError(f"{entry.name} must be one of {', '.join(choices)}, got {value!r}")
+        for name in ("calibration_fraction", "top_fraction"):
+            value = getattr(self, name)
+            if not (_is_number(value) and 0.0 < value < 1.0):
+                raise SettingError(f"{name} must be between 0 and 1, both excluded, got {value!r}")
+        for name, least in (("bank_size", 1), ("max_pixels", 1), ("max_bytes", 1), ("threads", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if not _is_whole(value) or value < least:
+                raise SettingError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if self.input_size is not None and (not _is_whole(self.input_size) or self.input_size < 1):
+            raise SettingError(f"input_size must be a whole number of pixels of at least 1, got {self.input_size!r}")
+        if self.window is not None and not (
+            isinstance(self.window, Sequence) and len(self.window) == 2 and all(map(_is_number, self.window))
+        ):
+            raise SettingError(f"window must be two levels, black and white, got {self.window!r}")
+        if self.taps is not None and (isinstance(self.taps, str) or not all(isinstance(t, str) for t in self.taps)):
+            raise SettingError(f"taps must be a sequence of names, got {self.taps!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as plain JSON values."""
+        return asdict(self)
+
+
+def make_settings(**settings: Any) -> FitSettings:
+    """FitSettings from keywords.
+
+    Raises:
+        SettingError: a keyword that is not a setting, or a value that cannot be used.
+    """
+    known = [entry.name for entry in fields(FitSettings)]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise SettingError(f"a setting must be one of {', '.join(known)}, got {', '.join(unknown)}")
+    return FitSettings(**settings)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

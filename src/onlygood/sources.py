@@ -1,0 +1,77 @@
+"""The good pictures that a fit is given: from a folder, a list of files, or memory, all as things with a name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from onlygood.errors import FolderError, SettingError
+from onlygood.folders import find_pictures, group_labels
+from onlygood.reading import Picture, ReadingLimits, read_picture
+
+GoodPictures = str | os.PathLike[str] | Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One good picture: its name, its group label, and how to read it."""
+
+    name: str
+    label: str
+    read: Callable[[], Picture]
+
+
+def list_sources(
+    pictures: GoodPictures, *, group_by: str | None, groups: Sequence[str] | None, limits: ReadingLimits
+) -> list[Source]:
+    """The good pictures of a fit, in a fixed order.
+
+    Args:
+        pictures: a folder, or a sequence of paths, bytes, PIL images or arrays; an array [N, H, W, C] counts as one.
+        group_by: as in FitSettings; needs a folder.
+        groups: a label a picture instead.
+        limits: on pixels and bytes.
+
+    Raises:
+        FolderError: nothing there, or a file where a folder is meant.
+        SettingError: labels that do not fit the pictures.
+    """
+    if isinstance(pictures, str | os.PathLike):
+        if groups is not None:
+            raise SettingError("groups goes with a sequence of pictures, got a folder: use group_by")
+        found = find_pictures(Path(pictures), allow_file=False, limits=limits)
+        labels = group_labels(found, group_by)
+        return [
+            Source(file.name, label, _reader(file.path, file.name, limits, file.page))
+            for file, label in zip(found, labels, strict=True)
+        ]
+    if group_by is not None:
+        raise SettingError(f"group_by needs a folder of pictures, got a sequence with group_by={group_by!r}: use groups")
+    if isinstance(pictures, bytes | Image.Image) or (isinstance(pictures, np.ndarray) and pictures.ndim != 4):
+        raise FolderError("fit needs a folder or a sequence of good pictures, got one picture")
+    items = list(pictures)
+    if not items:
+        raise FolderError("fit needs good pictures, got an empty sequence")
+    names = [_name(item, position) for position, item in enumerate(items)]
+    if groups is None:
+        groups = [str(position) for position in range(len(items))]
+    if len(groups) != len(items):
+        raise SettingError(f"groups must have one label a picture, got {len(groups)} for {len(items)} pictures")
+    return [
+        Source(name, str(label), _reader(item, name, limits, None))
+        for item, name, label in zip(items, names, groups, strict=True)
+    ]
+
+
+def _reader(item: Any, name: str, limits: ReadingLimits, page: int | None) -> Callable[[], Picture]:
+    return lambda: read_picture(item, name=name, page=page, limits=limits)
+
+
+def _name(item: Any, position: int) -> str:
+    return os.fspath(item) if isinstance(item, str | os.PathLike) else f"picture {position}"

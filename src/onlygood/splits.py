@@ -1,0 +1,72 @@
+"""Which pictures a detector sees and which calibrate it, whole groups at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.errors import FolderError, SettingError
+
+
+def hold_out(groups: Sequence[Hashable], fraction: float, *, seed: int) -> NDArray[np.bool_]:
+    """True for the pictures held out of fitting: whole groups, drawn at random, until the fraction is reached.
+
+    Args:
+        groups: n labels; equal labels stay on one side.
+        fraction: of the pictures, in (0, 1); at least one group is left on each side.
+        seed: of the draw.
+
+    Returns:
+        bool [n].
+
+    Raises:
+        SettingError: a fraction outside (0, 1).
+        FolderError: fewer than two groups.
+    """
+    if not 0.0 < fraction < 1.0:
+        raise SettingError(f"the fraction held out must be between 0 and 1, both excluded, got {fraction!r}")
+    members: dict[Hashable, list[int]] = {}
+    for position, label in enumerate(groups):
+        members.setdefault(label, []).append(position)
+    labels = list(members)
+    if len(labels) < 2:
+        raise FolderError(
+            f"holding pictures out needs at least two groups, got {len(labels)} of {len(groups)} pictures: add "
+            f"pictures of other parts or sessions"
+        )
+    held = np.zeros(len(groups), dtype=bool)
+    for number in np.random.default_rng(seed).permutation(len(labels))[: len(labels) - 1]:
+        held[members[labels[number]]] = True
+        if held.sum() >= fraction * len(groups):
+            break
+    return held
+
+
+def merge_groups(first: Sequence[Hashable], second: Sequence[Hashable]) -> list[int]:
+    """Labels of the finest grouping in which pictures that share a label in either sequence are together.
+
+    Args:
+        first: n labels.
+        second: n labels.
+
+    Returns:
+        n labels, numbered from 0 in order of first appearance.
+    """
+    parents = list(range(len(first)))
+
+    def root(position: int) -> int:
+        while parents[position] != position:
+            parents[position] = parents[parents[position]]
+            position = parents[position]
+        return position
+
+    for labels in (first, second):
+        leaders: dict[Hashable, int] = {}
+        for position, label in enumerate(labels):
+            leader = leaders.setdefault(label, position)
+            low, high = sorted((root(leader), root(position)))
+            parents[high] = low
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(root(position), len(numbers)) for position in range(len(first))]

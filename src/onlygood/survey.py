@@ -1,0 +1,287 @@
+"""The first pass of a fit over the good pictures: what they are, and a bounded sample of what they look like."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onlygood.errors import FolderError, PictureError
+from onlygood.graph.runtime import open_session, run
+from onlygood.parallel import map_in_order
+from onlygood.progress import track
+from onlygood.reading import Picture
+from onlygood.settings import FitSettings
+from onlygood.sources import Source
+from onlygood.window import FULL_8_BIT, LevelHistogram, Window
+
+# Embeddings that are kept for calibration; those of further pictures are computed a second time.
+KEPT_BYTES = 128_000_000
+# A picture's descriptor, by which near-duplicates are found: its embedding, averaged on so many cells a side, which
+# forgives small shifts, then randomly projected (Johnson and Lindenstrauss) to so many numbers.
+DESCRIPTOR_CELLS = 7
+DESCRIPTOR_SIZE = 256
+SHOWN_NAMES = 3
+
+
+@dataclass(frozen=True)
+class InputKind:
+    """What the model will take: uint8 or uint16, and the window of levels."""
+
+    dtype: np.dtype[Any]
+    window: Window
+
+
+class Embedder:
+    """Pictures to embeddings, float32 [h, w, d], through the graph that the model file will hold. Thread-safe."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        # One thread a picture and several pictures at once: less waiting than several threads on one picture.
+        self.session = open_session(model.SerializeToString(), threads=1)
+
+    def __call__(self, picture: Picture) -> NDArray[np.float32]:
+        (embedding,) = run(self.session, ["embedding"], {"image": picture[None]})
+        return np.asarray(embedding[0], dtype=np.float32)
+
+
+@dataclass
+class Survey:
+    """What the first pass found, one entry a picture that could be read.
+
+    Attributes:
+        sources: the pictures.
+        embeddings: float32 [h, w, d] each, or None where there was no room to keep it.
+        sample: float32 [n, d], patches of all pictures.
+        sample_pictures: int64 [n], the position of the picture that each comes from.
+        descriptors: float32 [pictures, DESCRIPTOR_SIZE].
+        digests: sha256 of each picture's pixels.
+        sizes: (height, width) of each.
+        channels: 1 if every picture is grey, else 3.
+        unreadable: one sentence for each picture that was left out.
+        notes: sentences that a person should read.
+    """
+
+    sources: list[Source] = field(default_factory=list)
+    embeddings: list[NDArray[np.float32] | None] = field(default_factory=list)
+    sample: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    sample_pictures: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    descriptors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    digests: list[str] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    channels: int = 1
+    unreadable: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a worker thread returns of one picture."""
+
+    embedding: NDArray[np.float32]
+    rows: NDArray[np.float32]
+    descriptor: NDArray[np.float32]
+    digest: str
+    shape: tuple[int, int, int]
+    is_constant: bool
+
+
+def input_kind(sources: Sequence[Source], settings: FitSettings, *, show_progress: bool) -> InputKind:
+    """The bit depth of the first picture that can be read, and the window: given, or chosen from all good pictures.
+
+    Raises:
+        FolderError: no picture can be read.
+        SettingError: a window that cannot be used.
+    """
+    dtype = next((picture.dtype for source in sources if (picture := _try_read(source)) is not None), None)
+    if dtype is None:
+        raise FolderError(f"good pictures must be readable, got none among {len(sources)}: {_reason(sources[0])}")
+    if settings.window is not None:
+        return InputKind(dtype=dtype, window=Window(*settings.window))
+    if dtype == np.uint8:
+        return InputKind(dtype=dtype, window=FULL_8_BIT)
+    histogram = LevelHistogram()
+    pictures = map_in_order(_try_read, sources, threads=settings.threads)
+    for picture in track(pictures, total=len(sources), description="levels", show=show_progress):
+        # A picture that cannot be read, or of another depth, is reported by the survey, with its name.
+        if picture is not None and picture.dtype == dtype:
+            histogram.add(picture)
+    return InputKind(dtype=dtype, window=histogram.window())
+
+
+def survey(
+    sources: Sequence[Source],
+    embedder: Embedder,
+    kind: InputKind,
+    settings: FitSettings,
+    *,
+    rows_each: int,
+    show_progress: bool,
+) -> Survey:
+    """Read and embed every good picture once.
+
+    Args:
+        sources: the pictures.
+        embedder: the graph up to `embedding`.
+        kind: what the model takes.
+        settings: of the fit; `skip_unreadable`, `threads` and `seed` matter here.
+        rows_each: patches sampled of each picture.
+        show_progress: draw a bar if stderr is a terminal.
+
+    Raises:
+        FolderError: pictures that cannot be read (unless they are to be skipped), of several bit depths, or all without
+            any content.
+    """
+    found = Survey()
+    projector = _Projector(seed=settings.seed)
+
+    def look(numbered: tuple[int, Source]) -> _Seen | PictureError:
+        number, source = numbered
+        try:
+            picture = source.read()
+        except PictureError as error:
+            return error
+        if picture.dtype != kind.dtype:
+            raise FolderError(
+                f"good pictures must all have one bit depth, got {source.name} with {8 * picture.dtype.itemsize} bits a "
+                f"channel among pictures with {8 * kind.dtype.itemsize}: fit one model for each"
+            )
+        embedding = embedder(picture)
+        height, width, channels = embedding.shape
+        patches = embedding.reshape(-1, channels)
+        chosen = np.random.default_rng([settings.seed, number]).permutation(len(patches))[:rows_each]
+        return _Seen(
+            embedding=embedding,
+            rows=patches[np.sort(chosen)],
+            descriptor=_cell_means(embedding),
+            digest=hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest(),
+            shape=(picture.shape[0], picture.shape[1], picture.shape[2]),
+            is_constant=bool(picture.min() == picture.max()),
+        )
+
+    rows: list[NDArray[np.float32]] = []
+    channel_counts: list[int] = []
+    constant: list[str] = []
+    kept = 0
+    looks = map_in_order(look, enumerate(sources), threads=settings.threads)
+    bar = track(looks, total=len(sources), description="embedding", show=show_progress)
+    for source, seen in zip(sources, bar, strict=True):
+        if isinstance(seen, PictureError):
+            found.unreadable.append(str(seen))
+            continue
+        kept += seen.embedding.nbytes
+        found.sources.append(source)
+        found.embeddings.append(seen.embedding if kept <= KEPT_BYTES else None)
+        found.digests.append(seen.digest)
+        found.sizes.append(seen.shape[:2])
+        rows.append(seen.rows)
+        projector.add(seen.descriptor)
+        channel_counts.append(seen.shape[2])
+        if seen.is_constant:
+            constant.append(source.name)
+    _report_unreadable(found, len(sources), skip=settings.skip_unreadable)
+    if len(constant) == len(found.sources):
+        raise FolderError(
+            f"good pictures must show something, got {len(constant)} in which every pixel has the same level: check "
+            f"lens cap, light and exposure"
+        )
+    if constant:
+        found.notes.append(
+            f"{_count(len(constant), 'picture')} of one level only, among the good ones: {_names(constant)}."
+        )
+    found.channels = max(channel_counts)
+    if min(channel_counts) != found.channels:
+        found.notes.append(
+            f"{channel_counts.count(1)} of {len(channel_counts)} good pictures are grey, the others colour: the model "
+            f"takes both, a grey picture as one with three equal channels."
+        )
+    found.sample = np.concatenate(rows)
+    found.sample_pictures = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+    found.descriptors = projector.result()
+    return found
+
+
+class _Projector:
+    """Random projection of vectors that come one at a time, a batch at a time: one matrix product instead of many."""
+
+    BATCH = 32
+
+    def __init__(self, *, seed: int) -> None:
+        self.seed = seed
+        self.matrix: NDArray[np.float32] | None = None
+        self.waiting: list[NDArray[np.float32]] = []
+        self.projected: list[NDArray[np.float32]] = []
+
+    def add(self, vector: NDArray[np.float32]) -> None:
+        self.waiting.append(vector)
+        if len(self.waiting) == self.BATCH:
+            self._project()
+
+    def result(self) -> NDArray[np.float32]:
+        """All vectors projected, float32 [n, DESCRIPTOR_SIZE]."""
+        if self.waiting:
+            self._project()
+        return np.concatenate(self.projected)
+
+    def _project(self) -> None:
+        vectors = np.stack(self.waiting)
+        if self.matrix is None:
+            generator = np.random.default_rng(self.seed)
+            self.matrix = generator.standard_normal((vectors.shape[1], DESCRIPTOR_SIZE), dtype=np.float32)
+        self.projected.append(vectors @ self.matrix)
+        self.waiting = []
+
+
+def _report_unreadable(found: Survey, total: int, *, skip: bool) -> None:
+    """Raise, or note, that pictures could not be read."""
+    count = len(found.unreadable)
+    if count == 0:
+        return
+    first = found.unreadable[0]
+    if not found.sources:
+        raise FolderError(f"good pictures must be readable, got none among {total}: {first}")
+    if not skip:
+        raise FolderError(
+            f"good pictures must be readable, got {count} of {total} that cannot be read (remove or repair them, or "
+            f"use --skip-unreadable), the first: {first}"
+        )
+    found.notes.append(f"{_count(count, 'picture')} could not be read and left out, the first: {first}.")
+
+
+def _cell_means(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The embedding averaged on DESCRIPTOR_CELLS x DESCRIPTOR_CELLS cells (fewer on a smaller grid), as a vector."""
+    for axis in (0, 1):
+        size = embedding.shape[axis]
+        starts = np.unique(np.linspace(0, size, DESCRIPTOR_CELLS, endpoint=False).astype(np.int64))
+        widths = np.diff(np.append(starts, size)).astype(np.float32)
+        sums = np.add.reduceat(embedding, starts, axis=axis)
+        embedding = sums / np.expand_dims(widths, tuple(other for other in (0, 1, 2) if other != axis))
+    return embedding.ravel()
+
+
+def _try_read(source: Source) -> Picture | None:
+    try:
+        return source.read()
+    except PictureError:
+        return None
+
+
+def _reason(source: Source) -> str:
+    try:
+        source.read()
+    except PictureError as error:
+        return str(error)
+    raise AssertionError(f"{source.name} could not be read a moment ago, and now it can")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun} is" if number == 1 else f"{number} {noun}s are"
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN_NAMES])
+    return shown if len(names) <= SHOWN_NAMES else f"{shown} and {len(names) - SHOWN_NAMES} more"
