@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import re
-import resource
 import shutil
 import statistics
 import subprocess
@@ -163,7 +162,9 @@ def measure_memory_growth(data: Path, folder: Path) -> dict[str, Any]:
         pixels = np.asarray(Image.open(path).convert("L"), dtype=np.float32)
         for copy in range(10):
             top, left = rng.integers(0, 24, 2)
-            changed = np.clip(pixels[top:, left:] * rng.uniform(0.9, 1.1) + rng.normal(0, 2, pixels[top:, left:].shape), 0, 255)
+            changed = np.clip(
+                pixels[top:, left:] * rng.uniform(0.9, 1.1) + rng.normal(0, 2, pixels[top:, left:].shape), 0, 255
+            )
             Image.fromarray(changed.astype(np.uint8)).save(many / f"{path.stem}_{copy}.jpg", quality=92)
     wall_one, one = command("fit", data / "train" / "good", "-o", folder / "one.onnx")
     wall_ten, ten = command("fit", many, "-o", folder / "ten.onnx")

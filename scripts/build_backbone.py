@@ -95,7 +95,7 @@ class TrunkBuilder:
     def convolution(
         self, x: str, name: str, norm: str, *, stride: int = 1, groups: int = 1, activate: bool = True
     ) -> str:
-        """A convolution with its batch normalisation folded in: w' = w g / sqrt(v + eps), b' = b - m g / sqrt(v + eps)."""
+        """A convolution with its batch normalisation folded in: w' = w s, b' = b - m s, s = g / sqrt(v + eps)."""
         weight = self.state[f"{name}.weight"].astype(np.float64)
         scale = self.state[f"{norm}.weight"] / np.sqrt(
             self.state[f"{norm}.running_var"].astype(np.float64) + BATCH_NORM_EPSILON
@@ -122,9 +122,7 @@ class TrunkBuilder:
         if not activate:
             return f"{tag}.out"
         self.nodes.append(
-            helper.make_node(
-                "Clip", [f"{tag}.out", "relu6_low", "relu6_high"], [f"{tag}.relu6"], name=f"{tag}.clip"
-            )
+            helper.make_node("Clip", [f"{tag}.out", "relu6_low", "relu6_high"], [f"{tag}.relu6"], name=f"{tag}.clip")
         )
         return f"{tag}.relu6"
 
@@ -166,9 +164,7 @@ def build_trunk(variant: str, state: dict[str, np.ndarray]) -> tuple[onnx.ModelP
         out = round_channels(stage.channels * scaling.width)
         for repeat in range(repeats):
             stride = stage.stride if repeat == 0 else 1
-            x = builder.block(
-                x, index, stride=stride, expand=stage.expand, channels_in=channels, channels_out=out
-            )
+            x = builder.block(x, index, stride=stride, expand=stage.expand, channels_in=channels, channels_out=out)
             channels, index = out, index + 1
         reduction *= stage.stride
         builder.tap(x, f"stage{number}")

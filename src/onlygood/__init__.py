@@ -1,8 +1,8 @@
 """Visual inspection that learns from good pictures only.
 
-    model = onlygood.fit("parts/good")
-    model.save("part.onnx")
-    inspection = onlygood.Inspector("part.onnx")("incoming/0001.png")
+model = onlygood.fit("parts/good")
+model.save("part.onnx")
+inspection = onlygood.Inspector("part.onnx")("incoming/0001.png")
 """
 
 from __future__ import annotations

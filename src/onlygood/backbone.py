@@ -145,8 +145,8 @@ def _load_file(path: Path) -> Backbone:
     digest = hashlib.sha256(content).hexdigest()
     if card.sha256 != digest:
         raise BackboneError(
-            f"backbone {path} must have the sha256 that its card gives, {card.sha256}, got {digest}: the file is damaged, "
-            f"or the card is another file's"
+            f"backbone {path} must have the sha256 that its card gives, {card.sha256}, got {digest}: the file is "
+            f"damaged, or the card is another file's"
         )
     try:
         model = onnx.load_model_from_string(content)

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,8 +115,8 @@ def run_fit(options: argparse.Namespace) -> int:
 
 def run_inspect(options: argparse.Namespace) -> int:
     """`onlygood inspect`."""
-    from onlygood.folders import find_pictures
     from onlygood.files import make_folder
+    from onlygood.folders import find_pictures
     from onlygood.inspector import Inspector
     from onlygood.progress import track
 
@@ -252,7 +252,7 @@ def _levels(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"must be two levels such as 0,4095, got {text!r}") from error
 
 
-_CONVERTERS = {
+_CONVERTERS: dict[str, Callable[[str], Any]] = {
     "str": str,
     "str | None": str,
     "float": float,

@@ -66,7 +66,9 @@ def fit(
     limits = ReadingLimits(max_pixels=chosen.max_pixels, max_bytes=chosen.max_bytes)
     sources = list_sources(pictures, group_by=chosen.group_by, groups=groups, limits=limits)
     if len(sources) < 2:
-        raise FolderError(f"fit needs at least 2 good pictures, one to learn from and one to calibrate, got {len(sources)}")
+        raise FolderError(
+            f"fit needs at least 2 good pictures, one to learn from and one to calibrate, got {len(sources)}"
+        )
     backbone = load_backbone(chosen.backbone)
     return _Fit(sources, backbone, chosen, show_progress=progress).run()
 
@@ -139,8 +141,8 @@ class _Fit:
         count = len(set(groups))
         if count < 2:
             raise FolderError(
-                f"calibration needs good pictures of at least 2 independent things, got {len(groups)} pictures that are "
-                f"all of one group or (nearly) the same: add pictures of other parts"
+                f"calibration needs good pictures of at least 2 independent things, got {len(groups)} pictures that "
+                f"are all of one group or (nearly) the same: add pictures of other parts"
             )
         notes = []
         doubled = len(alike) - len(set(alike))
@@ -192,9 +194,7 @@ class _Fit:
 
         scores, highest, typical = [], [], []
         results = map_in_order(score, [int(position) for position in positions], threads=self.settings.threads)
-        for raw, patches in track(
-            results, total=len(positions), description="calibrating", show=self.show_progress
-        ):
+        for raw, patches in track(results, total=len(positions), description="calibrating", show=self.show_progress):
             scores.append(raw)
             highest.append(float(patches.max()))
             typical.append(float(np.median(patches)))
@@ -226,7 +226,7 @@ class _Fit:
         map_levels: dict[str, float],
         notes: Sequence[str],
     ) -> dict[str, Any]:
-        """The metadata: what a person must know of the file. No times and no paths, so that equal fits are equal files."""
+        """The metadata: what a person must know of the file. No times or paths, so that equal fits are equal files."""
         heights, widths = zip(*seen.sizes, strict=True)
         settings = self.settings
         if settings.backbone.endswith(".onnx"):
@@ -289,7 +289,7 @@ class _Fit:
 
 
 class _Scorer:
-    """Raw and patch scores of the good pictures by the head that goes into the file, with rows left out. Thread-safe."""
+    """Raw and patch scores of good pictures by the head that goes into the file, with rows left out. Thread-safe."""
 
     def __init__(self, memory: PatchMemory, embedder: Embedder, *, opset: int) -> None:
         self.memory = memory
@@ -311,5 +311,7 @@ class _Scorer:
                     f"{len(norms)} rows, all from the group of {seen.sources[position].name}: raise bank_size or add "
                     f"pictures of other parts"
                 )
-        raw, patches = run(self.session, ["raw_score", "patch_scores"], {"embedding": embedding[None], "row_norms": norms})
+        raw, patches = run(
+            self.session, ["raw_score", "patch_scores"], {"embedding": embedding[None], "row_norms": norms}
+        )
         return float(raw[0]), patches[0]

@@ -66,8 +66,9 @@ def _link(points: NDArray[np.float32], distinct: NDArray[np.int64], labels: NDAr
 def _squared_distances(points: NDArray[np.float32], norms: NDArray[np.float32], start: int) -> NDArray[np.float32]:
     """Squared distances of CHUNK points from `start` on to all, float32 [chunk, n]."""
     part = slice(start, start + CHUNK)
-    squared = points[part] @ points.T
+    squared: NDArray[np.float32] = points[part] @ points.T
     squared *= -2.0
     squared += norms[part, None]
     squared += norms
-    return np.maximum(squared, 0.0, out=squared)
+    np.maximum(squared, 0.0, out=squared)
+    return squared

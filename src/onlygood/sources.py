@@ -52,7 +52,9 @@ def list_sources(
             for file, label in zip(found, labels, strict=True)
         ]
     if group_by is not None:
-        raise SettingError(f"group_by needs a folder of pictures, got a sequence with group_by={group_by!r}: use groups")
+        raise SettingError(
+            f"group_by needs a folder of pictures, got a sequence with group_by={group_by!r}: use groups"
+        )
     if isinstance(pictures, bytes | Image.Image) or (isinstance(pictures, np.ndarray) and pictures.ndim != 4):
         raise FolderError("fit needs a folder or a sequence of good pictures, got one picture")
     items = list(pictures)

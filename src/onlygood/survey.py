@@ -45,6 +45,7 @@ class Embedder:
         self.session = open_session(model.SerializeToString(), threads=1)
 
     def __call__(self, picture: Picture) -> NDArray[np.float32]:
+        """The embedding of one picture [H, W, C]."""
         (embedding,) = run(self.session, ["embedding"], {"image": picture[None]})
         return np.asarray(embedding[0], dtype=np.float32)
 
@@ -147,12 +148,11 @@ def survey(
             return error
         if picture.dtype != kind.dtype:
             raise FolderError(
-                f"good pictures must all have one bit depth, got {source.name} with {8 * picture.dtype.itemsize} bits a "
-                f"channel among pictures with {8 * kind.dtype.itemsize}: fit one model for each"
+                f"good pictures must all have one bit depth, got {source.name} with {8 * picture.dtype.itemsize} bits "
+                f"a channel among pictures with {8 * kind.dtype.itemsize}: fit one model for each"
             )
         embedding = embedder(picture)
-        height, width, channels = embedding.shape
-        patches = embedding.reshape(-1, channels)
+        patches = embedding.reshape(-1, embedding.shape[-1])
         chosen = np.random.default_rng([settings.seed, number]).permutation(len(patches))[:rows_each]
         return _Seen(
             embedding=embedding,
@@ -254,13 +254,14 @@ def _report_unreadable(found: Survey, total: int, *, skip: bool) -> None:
 
 def _cell_means(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
     """The embedding averaged on DESCRIPTOR_CELLS x DESCRIPTOR_CELLS cells (fewer on a smaller grid), as a vector."""
+    means = embedding
     for axis in (0, 1):
-        size = embedding.shape[axis]
+        size = means.shape[axis]
         starts = np.unique(np.linspace(0, size, DESCRIPTOR_CELLS, endpoint=False).astype(np.int64))
         widths = np.diff(np.append(starts, size)).astype(np.float32)
-        sums = np.add.reduceat(embedding, starts, axis=axis)
-        embedding = sums / np.expand_dims(widths, tuple(other for other in (0, 1, 2) if other != axis))
-    return embedding.ravel()
+        sums = np.add.reduceat(means, starts, axis=axis)
+        means = (sums / np.expand_dims(widths, (1, 2) if axis == 0 else (0, 2))).astype(np.float32)
+    return means.ravel()
 
 
 def _try_read(source: Source) -> Picture | None:

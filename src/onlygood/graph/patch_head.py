@@ -34,7 +34,8 @@ class PatchMemory:
     @property
     def row_norms(self) -> NDArray[np.float32]:
         """Squared lengths of the bank's rows, float32 [m]: the head's input `row_norms`."""
-        return np.einsum("mq,mq->m", self.memory_bank, self.memory_bank)
+        norms: NDArray[np.float32] = np.einsum("mq,mq->m", self.memory_bank, self.memory_bank)
+        return norms
 
 
 def patch_embedding(taps: Sequence[Tap], *, input_size: int, grid: int, opset: int = OPSET) -> onnx.ModelProto:

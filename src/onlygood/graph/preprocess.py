@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from onlygood.backbone import Card
 from onlygood.graph.fragments import OPSET, fragment
@@ -42,7 +43,7 @@ def preprocess(
         {card.input} = Add (scaled, input_offset)
     }}
     """
-    arrays = {
+    arrays: dict[str, NDArray[np.generic]] = {
         "input_size": np.array([input_size, input_size], dtype=np.int64),
         "input_gain": gain.astype(np.float32).reshape(1, 3, 1, 1),
         "input_offset": offset.astype(np.float32).reshape(1, 3, 1, 1),

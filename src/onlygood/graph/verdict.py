@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from onlygood.conformal import Calibration
 from onlygood.graph.fragments import OPSET, fragment
@@ -28,7 +29,7 @@ def verdict(calibration: Calibration, *, opset: int = OPSET) -> onnx.ModelProto:
         p_value = Cast <to = {onnx.TensorProto.FLOAT}> (share)
     }}
     """
-    arrays = {
+    arrays: dict[str, NDArray[np.generic]] = {
         "threshold": np.array(calibration.threshold, dtype=np.float32),
         "calibration_scores": calibration.scores,
         "calibration_weights": calibration.weights,
