@@ -1,0 +1,85 @@
+"""From pixels as a file stores them to grey or RGB over black, upright."""
+
+import struct
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.errors import PictureError
+
+Picture: TypeAlias = NDArray[np.uint8 | np.uint16]
+
+
+def over_black(colour: Picture, alpha: Picture, maximum: int) -> Picture:
+    """round(colour * alpha / maximum), exact in integers; `colour` itself if alpha is `maximum` everywhere."""
+    if int(alpha.min()) == maximum:
+        return colour
+    # maximum squared + maximum / 2 fits: 65,152 in uint16, 4,294,868,992 in uint32
+    wide = np.uint16 if maximum <= 255 else np.uint32
+    product = np.multiply(colour, alpha, dtype=wide)
+    product += wide(maximum // 2)
+    product //= wide(maximum)
+    return product.astype(colour.dtype)
+
+
+def split_alpha(pixels: Picture, maximum: int) -> Picture:
+    """The picture over black, of pixels whose last channel is alpha."""
+    return over_black(pixels[:, :, :-1], pixels[:, :, -1:], maximum)
+
+
+def cmyk_to_rgb(ink: Picture, maximum: int) -> Picture:
+    """R = (1 - C)(1 - K) and so on, of inks `[H, W, 4]`, without colour profiles."""
+    paper = (ink.dtype.type(maximum) - ink).astype(ink.dtype, copy=False)
+    return split_alpha(paper, maximum)
+
+
+def look_up(
+    indices: NDArray[np.uint8], palette: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, name: str
+) -> Picture:
+    """Colours `[H, W, 3]`, or `[H, W, 1]` if the palette is all grey, of palette indices `[H, W]`."""
+    last = int(indices.max())
+    if last >= len(palette):
+        raise PictureError(f"{name} is damaged, it uses colour {last} of a palette of {len(palette)}: save it again")
+    colours: Picture = palette[:, :1] if (palette == palette[:, :1]).all() else palette
+    if alpha is not None:
+        opacity = np.full((len(palette), 1), 255, np.uint8)
+        opacity[: len(alpha), 0] = alpha[: len(palette)]
+        colours = over_black(colours, opacity, 255)
+    return np.asarray(colours[indices])
+
+
+def blacken(pixels: Picture, key: int | tuple[int, ...]) -> Picture:
+    """The picture with its transparent colour over black."""
+    transparent = (pixels == np.asarray(key)).all(axis=2)
+    return np.where(transparent[:, :, None], pixels.dtype.type(0), pixels) if transparent.any() else pixels
+
+
+def turn(pixels: Picture, orientation: int) -> Picture:
+    """The picture upright, for an EXIF orientation of 1 to 8."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def exif_orientation(exif: bytes) -> int:
+    """1 to 8; 1 (upright) if the EXIF block asks for nothing or cannot be read, as every viewer takes it."""
+    block = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(order + "I", block, 4)
+        (entries,) = struct.unpack_from(order + "H", block, start)
+        for at in range(start + 2, start + 2 + 12 * entries, 12):
+            tag, field_type = struct.unpack_from(order + "HH", block, at)
+            if tag == 274 and field_type in (3, 4):
+                (value,) = struct.unpack_from(order + ("H" if field_type == 3 else "I"), block, at + 8)
+                return value if 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
