@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 import onlygood
 from onlygood.backbone import Backbone, Tap, load_backbone
 from onlygood.conformal import Calibration, calibrate
-from onlygood.detectors.patch import fit_patch_memory, patches_per_picture
+from onlygood.detectors.patch import balance, fit_patch_memory, patches_per_picture
 from onlygood.errors import FolderError, SettingError, VerificationError
 from onlygood.graph.fragments import join
 from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
-from onlygood.graph.patch_head import PatchMemory, patch_embedding, patch_head
+from onlygood.graph.patch_head import Balance, PatchMemory, combine, patch_embedding, patch_head
 from onlygood.graph.preprocess import preprocess
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import cut_trunk, opset_of
@@ -104,19 +104,23 @@ class _Fit:
         groups, duplicate_notes = self.independent_groups(seen)
         held_out = self.held_out(groups)
         memory = self.fit_memory(seen, groups, held_out)
-        calibration, map_levels = self.calibrate(seen, embedder, memory, groups, held_out)
+        scorer = _Scorer(memory, embedder, opset=self.opset)
+        parts = self.score_parts(seen, scorer, groups, held_out)
+        combined = combine(self.balance(parts, held_out), opset=self.opset)
+        calibration, map_levels = self.calibrate(parts, combined, groups, held_out)
         promise = self.promise(calibration, held_out)
         notes = (*seen.notes, *duplicate_notes)
         model = join(
             *embed,
             patch_head(memory, opset=self.opset),
+            combined,
             verdict(calibration, opset=self.opset),
             full_size_map(kind.dtype, opset=self.opset),
             outputs=list(OUTPUTS),
         )
         metadata = self.describe(kind, seen, memory, calibration, promise, map_levels, notes)
         file = pack(model, metadata)
-        self.verify(file, seen, embedder, memory, calibration)
+        self.verify(file, seen, scorer, combined, calibration)
         return Model(file=file, promise=promise, calibration=calibration, notes=notes)
 
     def embedding_pieces(self, kind: InputKind) -> list[onnx.ModelProto]:
@@ -162,48 +166,62 @@ class _Fit:
         return np.zeros(len(groups), dtype=bool)
 
     def fit_memory(self, seen: Survey, groups: list[int], held_out: NDArray[np.bool_]) -> PatchMemory:
-        """The memory of the patches of all pictures that are not held out."""
+        """The memory of all pictures that are not held out."""
         fitted = ~held_out[seen.sample_pictures]
+        owners = np.array(groups)
+        if len(set(owners[~held_out])) < 2:
+            raise FolderError(
+                f"fit needs good pictures of at least 2 independent things beside those held out, got 1 and "
+                f"{len(set(owners[held_out]))} held out: add pictures of other parts, or calibrate with leave-one-out"
+            )
         return fit_patch_memory(
             seen.sample[fitted],
-            np.array(groups)[seen.sample_pictures[fitted]],
+            owners[seen.sample_pictures[fitted]],
+            seen.wholes[~held_out],
+            owners[~held_out],
             bank_size=self.settings.bank_size,
             top_patches=self.top_patches,
             seed=self.settings.seed,
         )
 
-    def calibrate(
-        self,
-        seen: Survey,
-        embedder: Embedder,
-        memory: PatchMemory,
-        groups: list[int],
-        held_out: NDArray[np.bool_],
-    ) -> tuple[Calibration, dict[str, float]]:
-        """The threshold, from pictures held out or from each picture against the bank without its group.
+    def score_parts(
+        self, seen: Survey, scorer: _Scorer, groups: list[int], held_out: NDArray[np.bool_]
+    ) -> list[_Parts]:
+        """What makes each good picture's score: of one held out as it is, of another without its own group's rows.
 
-        Leave-one-out leaves the rows of the picture's own group out of the finished bank. A bank made without that
+        Leave-one-out takes the rows of the picture's own group out of the finished memory. A memory made without that
         group might have kept a row or two more nearby, so the scores are, if anything, a little too high.
         """
+
+        def score(position: int) -> _Parts:
+            return scorer(seen, position, without=None if held_out[position] else groups[position])
+
+        results = map_in_order(score, range(len(groups)), threads=self.settings.threads)
+        return list(track(results, total=len(groups), description="calibrating", show=self.show_progress))
+
+    def balance(self, parts: list[_Parts], held_out: NDArray[np.bool_]) -> Balance:
+        """How local and overall scores are added: by pictures that were fitted, so that those held out stay unseen."""
+        fitted = [part for part, held in zip(parts, held_out, strict=True) if not held]
+        return balance(
+            np.array([part.local for part in fitted]),
+            np.array([part.overall for part in fitted]),
+            self.settings.overall_weight,
+        )
+
+    def calibrate(
+        self, parts: list[_Parts], combined: onnx.ModelProto, groups: list[int], held_out: NDArray[np.bool_]
+    ) -> tuple[Calibration, dict[str, float]]:
+        """The threshold, and the levels of the map, from the pictures held out or else from all."""
         positions = np.flatnonzero(held_out) if held_out.any() else np.arange(len(groups))
-        scorer = _Scorer(memory, embedder, opset=self.opset)
-
-        def score(position: int) -> tuple[float, NDArray[np.float32]]:
-            excluded = None if held_out.any() else groups[position]
-            return scorer(seen, position, excluded)
-
-        scores, highest, typical = [], [], []
-        results = map_in_order(score, [int(position) for position in positions], threads=self.settings.threads)
-        for raw, patches in track(results, total=len(positions), description="calibrating", show=self.show_progress):
-            scores.append(raw)
-            highest.append(float(patches.max()))
-            typical.append(float(np.median(patches)))
+        chosen = [parts[position] for position in positions]
         labels: list[Hashable] = [groups[position] for position in positions]
         rate = self.settings.false_alarm_rate
-        calibration = calibrate(np.array(scores, dtype=np.float32), labels, rate)
+        calibration = calibrate(_combined_scores(combined, chosen), labels, rate)
         # Where a map becomes remarkable: the level that the strangest patch of a good picture exceeds at that rate.
-        remarkable = calibrate(np.array(highest, dtype=np.float32), labels, rate).threshold
-        return calibration, {"typical": float(np.median(typical)), "remarkable": remarkable}
+        highest = np.array([part.highest for part in chosen], dtype=np.float32)
+        remarkable = calibrate(highest, labels, rate).threshold
+        typical = float(np.median([part.typical for part in chosen]))
+        return calibration, {"typical": typical, "remarkable": remarkable}
 
     def promise(self, calibration: Calibration, held_out: NDArray[np.bool_]) -> Promise:
         """What can be said of the threshold."""
@@ -245,7 +263,8 @@ class _Fit:
                 "taps": [tap.name for tap in self.taps],
                 "grid": self.grid,
                 "top_patches": self.top_patches,
-                "memory_bank": list(memory.memory_bank.shape),
+                "memory_bank": list(memory.local.memory_bank.shape),
+                "overall_memory_bank": list(memory.overall.memory_bank.shape),
             },
             "good_pictures": {
                 "count": len(seen.sources),
@@ -267,7 +286,12 @@ class _Fit:
         }
 
     def verify(
-        self, file: ModelFile, seen: Survey, embedder: Embedder, memory: PatchMemory, calibration: Calibration
+        self,
+        file: ModelFile,
+        seen: Survey,
+        scorer: _Scorer,
+        combined: onnx.ModelProto,
+        calibration: Calibration,
     ) -> None:
         """Run the file as it will be written on a few pictures, and compare with the calibration's own arithmetic.
 
@@ -275,11 +299,10 @@ class _Fit:
             VerificationError: they differ.
         """
         session = open_session(file.content)
-        scorer = _Scorer(memory, embedder, opset=self.opset)
         for position in np.unique(np.linspace(0, len(seen.sources) - 1, VERIFIED_PICTURES).astype(int)):
             source = seen.sources[position]
             (score,) = run(session, ["score"], {"image": source.read()[None]})
-            expected, _ = scorer(seen, int(position), None)
+            (expected,) = _combined_scores(combined, [scorer(seen, int(position), without=None)])
             found = float(score[0]) + calibration.threshold
             if not abs(found - expected) <= VERIFICATION_TOLERANCE * max(1.0, abs(expected)):
                 raise VerificationError(
@@ -288,30 +311,49 @@ class _Fit:
                 )
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What a picture's score is made of, and the median and the highest of its patch scores."""
+
+    local: float
+    overall: float
+    typical: float
+    highest: float
+
+
 class _Scorer:
-    """Raw and patch scores of good pictures by the head that goes into the file, with rows left out. Thread-safe."""
+    """Scores of good pictures by the head that goes into the file, with rows left out. Thread-safe."""
+
+    OUTPUTS = ("local_score", "overall_score", "patch_scores")
 
     def __init__(self, memory: PatchMemory, embedder: Embedder, *, opset: int) -> None:
         self.memory = memory
         self.embedder = embedder
-        head = join(patch_head(memory, excludable=True, opset=opset), outputs=["raw_score", "patch_scores"])
+        head = join(patch_head(memory, excludable=True, opset=opset), outputs=list(self.OUTPUTS))
         self.session = open_session(head.SerializeToString(), threads=1)
-        self.row_norms = memory.row_norms
 
-    def __call__(self, seen: Survey, position: int, excluded: int | None) -> tuple[float, NDArray[np.float32]]:
+    def __call__(self, seen: Survey, position: int, *, without: int | None) -> _Parts:
         embedding = seen.embeddings[position]
         if embedding is None:
             embedding = self.embedder(seen.sources[position].read())
-        norms = self.row_norms
-        if excluded is not None:
-            norms = np.where(self.memory.owners == excluded, np.float32(np.inf), norms)
-            if np.isinf(norms).all():
-                raise SettingError(
-                    f"leave-one-out needs a memory bank with rows of at least 2 groups of pictures, got "
-                    f"{len(norms)} rows, all from the group of {seen.sources[position].name}: raise bank_size or add "
-                    f"pictures of other parts"
-                )
-        raw, patches = run(
-            self.session, ["raw_score", "patch_scores"], {"embedding": embedding[None], "row_norms": norms}
-        )
-        return float(raw[0]), patches[0]
+        local_norms = self.memory.local.row_norms(without=without)
+        overall_norms = self.memory.overall.row_norms(without=without)
+        if np.isinf(local_norms).all() or np.isinf(overall_norms).all():
+            raise SettingError(
+                f"leave-one-out needs a memory with rows of at least 2 groups of pictures, got {len(local_norms)} "
+                f"rows, all from the group of {seen.sources[position].name}: raise bank_size or add pictures of other parts"
+            )
+        feeds = {"embedding": embedding[None], "local_norms": local_norms, "overall_norms": overall_norms}
+        local, overall, patches = run(self.session, self.OUTPUTS, feeds)
+        return _Parts(float(local[0]), float(overall[0]), float(np.median(patches)), float(patches.max()))
+
+
+def _combined_scores(combined: onnx.ModelProto, parts: Sequence[_Parts]) -> NDArray[np.float32]:
+    """Raw scores, float32 [n], by the piece of graph that goes into the file."""
+    session = open_session(join(combined, outputs=["raw_score"]).SerializeToString(), threads=1)
+    feeds = {
+        "local_score": np.array([part.local for part in parts], dtype=np.float32),
+        "overall_score": np.array([part.overall for part in parts], dtype=np.float32),
+    }
+    raw: NDArray[np.float32] = run(session, ["raw_score"], feeds)[0]
+    return raw

@@ -57,8 +57,11 @@ class FitSettings:
         "the levels that become black and white, separated by a comma; for 16-bit pictures chosen from the good ones "
         "unless given, for 8-bit ones 0,255",
     )
-    bank_size: int = _setting(2000, "rows of the memory bank: more is slower and finer")
-    top_fraction: float = _setting(0.05, "share of a picture's patches, the strangest, whose mean is its score")
+    bank_size: int = _setting(2000, "most rows of the memory bank: more is slower and finer")
+    top_fraction: float = _setting(0.02, "share of a picture's patches, the strangest, whose mean is its local score")
+    overall_weight: float = _setting(
+        0.5, "weight of how unusual the picture is as a whole, beside its strangest patches; 0 for these alone"
+    )
     skip_unreadable: bool = _setting(False, "leave out pictures that cannot be read instead of refusing to fit")
     max_pixels: int = _setting(100_000_000, "most pixels that one picture may have")
     max_bytes: int = _setting(500_000_000, "most bytes that one picture's file may have")
@@ -80,6 +83,8 @@ class FitSettings:
             value = getattr(self, name)
             if not _is_whole(value) or value < least:
                 raise SettingError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if not (_is_number(self.overall_weight) and self.overall_weight >= 0):
+            raise SettingError(f"overall_weight must be a number of at least 0, got {self.overall_weight!r}")
         if self.input_size is not None and (not _is_whole(self.input_size) or self.input_size < 1):
             raise SettingError(f"input_size must be a whole number of pixels of at least 1, got {self.input_size!r}")
         if self.window is not None and not (

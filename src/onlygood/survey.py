@@ -60,6 +60,7 @@ class Survey:
         sample: float32 [n, d], patches of all pictures.
         sample_pictures: int64 [n], the position of the picture that each comes from.
         descriptors: float32 [pictures, DESCRIPTOR_SIZE].
+        wholes: float32 [pictures, d], the mean embedding of each.
         digests: sha256 of each picture's pixels.
         sizes: (height, width) of each.
         channels: 1 if every picture is grey, else 3.
@@ -72,6 +73,7 @@ class Survey:
     sample: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     sample_pictures: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     descriptors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    wholes: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     digests: list[str] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     channels: int = 1
@@ -164,6 +166,7 @@ def survey(
         )
 
     rows: list[NDArray[np.float32]] = []
+    wholes: list[NDArray[np.float32]] = []
     channel_counts: list[int] = []
     constant: list[str] = []
     kept = 0
@@ -179,6 +182,7 @@ def survey(
         found.digests.append(seen.digest)
         found.sizes.append(seen.shape[:2])
         rows.append(seen.rows)
+        wholes.append(seen.embedding.mean(axis=(0, 1)))
         projector.add(seen.descriptor)
         channel_counts.append(seen.shape[2])
         if seen.is_constant:
@@ -201,6 +205,7 @@ def survey(
         )
     found.sample = np.concatenate(rows)
     found.sample_pictures = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+    found.wholes = np.stack(wholes)
     found.descriptors = projector.result()
     return found
 
