@@ -18,6 +18,8 @@ from onlygood.errors import OnlygoodError, PictureError
 
 if TYPE_CHECKING:
     from onlygood.folders import PictureFile
+    from onlygood.inspector import Inspector
+    from onlygood.reading import ReadingLimits
     from onlygood.results import Inspection
 
 EXIT_GOOD, EXIT_ANOMALY, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -74,7 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
     inspect.add_argument("--heatmaps", metavar="FOLDER", help="write a picture with its map (PNG) for each")
     inspect.add_argument("--json", action="store_true", help="one JSON object a line on stdout, nothing else there")
     inspect.add_argument("--provider", default="cpu", help="hardware: cpu, or another that ONNX Runtime has")
-    inspect.add_argument("--threads", type=int, default=0, help="that share one picture's work; 0 for one a core")
+    inspect.add_argument("--threads", type=int, default=0, help="pictures worked on at once; 0 for one a core")
     inspect.add_argument("--max-pixels", type=int, default=100_000_000, help="most pixels that one picture may have")
     inspect.add_argument("--max-bytes", type=int, default=500_000_000, help="most bytes that one file may have")
     inspect.set_defaults(command=run_inspect)
@@ -116,44 +118,53 @@ def run_fit(options: argparse.Namespace) -> int:
 def run_inspect(options: argparse.Namespace) -> int:
     """`onlygood inspect`."""
     from onlygood.files import make_folder
-    from onlygood.folders import find_pictures
     from onlygood.inspector import Inspector
+    from onlygood.parallel import map_in_order
     from onlygood.progress import track
+    from onlygood.reading import ReadingLimits
 
+    limits = ReadingLimits(max_pixels=options.max_pixels, max_bytes=options.max_bytes)
+    files = _pictures_to_inspect(options.pictures, limits)
     inspector = Inspector(
         options.model,
         provider=options.provider,
-        threads=options.threads,
-        max_pixels=options.max_pixels,
-        max_bytes=options.max_bytes,
+        # Several pictures at once, each on one thread, are faster than one picture on all threads.
+        threads=1 if len(files) > 1 else options.threads,
+        max_pixels=limits.max_pixels,
+        max_bytes=limits.max_bytes,
     )
-    files = [
-        file
-        for path in options.pictures
-        for file in find_pictures(Path(path), allow_file=True, limits=inspector.limits)
-    ]
     heatmaps = make_folder(options.heatmaps) if options.heatmaps else None
-    width = max(len(file.name) for file in files)
+
+    def inspect(named: tuple[str, PictureFile]) -> Inspection | PictureError:
+        try:
+            return _inspect_file(inspector, *named, heatmaps)
+        except PictureError as error:
+            return error
+
+    width = max(len(name) for name, _ in files)
     if not options.json:
         print(f"{'picture':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
     anomalous = unreadable = 0
     # Lines come as pictures do, so a bar is drawn only where they do not go to the same terminal.
-    show_bar = not sys.stdout.isatty()
-    for file in track(files, total=len(files), description="inspecting", show=show_bar):
-        try:
-            inspection = _inspect_file(inspector, file, heatmaps)
-        except PictureError as error:
+    results = track(
+        map_in_order(inspect, files, threads=options.threads),
+        total=len(files),
+        description="inspecting",
+        show=not sys.stdout.isatty(),
+    )
+    for (name, _), result in zip(files, results, strict=True):
+        if isinstance(result, PictureError):
             unreadable += 1
-            _say(f"onlygood: {error}")
+            _say(f"onlygood: {result}")
             if options.json:
-                print(json.dumps({"name": file.name, "error": str(error)}), flush=True)
+                print(json.dumps({"name": name, "error": str(result)}), flush=True)
             continue
-        anomalous += inspection.is_anomaly
+        anomalous += result.is_anomaly
         if options.json:
-            print(json.dumps(inspection.to_json()), flush=True)
+            print(json.dumps(result.to_json()), flush=True)
         else:
-            word = "ANOMALOUS" if inspection.is_anomaly else "good"
-            print(f"{inspection.name:<{width}}  {word:<9}  {inspection.score:>+9.4f}  {inspection.p_value:>8.4f}")
+            word = "ANOMALOUS" if result.is_anomaly else "good"
+            print(f"{name:<{width}}  {word:<9}  {result.score:>+9.4f}  {result.p_value:>8.4f}")
     if not options.json:
         print(f"{len(files)} pictures: {anomalous} anomalous, {len(files) - anomalous - unreadable} good", end="")
         print(f", {unreadable} not readable" if unreadable else "")
@@ -162,20 +173,33 @@ def run_inspect(options: argparse.Namespace) -> int:
     return EXIT_ANOMALY if anomalous else EXIT_GOOD
 
 
-def _inspect_file(inspector: Any, file: PictureFile, heatmaps: Path | None) -> Inspection:
+def _pictures_to_inspect(paths: Sequence[str], limits: ReadingLimits) -> list[tuple[str, PictureFile]]:
+    """Each picture with its name: relative to its folder, and below the folder's path where several are given."""
+    from onlygood.folders import find_pictures
+
+    found = []
+    for path in paths:
+        for file in find_pictures(Path(path), allow_file=True, limits=limits):
+            several = len(paths) > 1
+            prefix = Path(path) if Path(path).is_dir() else Path(path).parent
+            found.append(((prefix / file.name).as_posix() if several else file.name, file))
+    return found
+
+
+def _inspect_file(inspector: Inspector, name: str, file: PictureFile, heatmaps: Path | None) -> Inspection:
     """The inspection of one file, its heat map written if a folder for it is given."""
     from onlygood.reading import read_picture
 
-    picture = read_picture(file.path, name=file.name, page=file.page, limits=inspector.limits)
-    inspection: Inspection = inspector(picture, name=file.name, with_map=heatmaps is not None)
-    if heatmaps is not None:
+    picture = read_picture(file.path, name=name, page=file.page, limits=inspector.limits)
+    inspection = inspector(picture, name=name, with_map=heatmaps is not None)
+    if heatmaps is not None and inspection.anomaly_map is not None:
         from onlygood.files import make_folder, write_atomically
         from onlygood.heatmap import draw_heatmap, to_png
 
-        assert inspection.anomaly_map is not None
-        black, white = inspector.metadata["input"]["window"]
-        drawn = draw_heatmap(picture, inspection.anomaly_map, levels=inspector.map_levels, window=(black, white))
-        target = heatmaps / f"{file.name}.png"
+        drawn = draw_heatmap(picture, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window)
+        # A name may be an absolute path or lead upwards; a heat map stays below its folder.
+        below = [part for part in Path(f"{name}.png").parts if part not in ("..", Path(name).anchor)]
+        target = heatmaps.joinpath(*below)
         make_folder(target.parent)
         write_atomically(target, to_png(drawn))
     return inspection

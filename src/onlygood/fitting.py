@@ -341,7 +341,7 @@ class _Scorer:
         if np.isinf(local_norms).all() or np.isinf(overall_norms).all():
             raise SettingError(
                 f"leave-one-out needs a memory with rows of at least 2 groups of pictures, got {len(local_norms)} "
-                f"rows, all from the group of {seen.sources[position].name}: raise bank_size or add pictures of other parts"
+                f"rows, all from the group of {seen.sources[position].name}: raise bank_size or add other pictures"
             )
         feeds = {"embedding": embedding[None], "local_norms": local_norms, "overall_norms": overall_norms}
         local, overall, patches = run(self.session, self.OUTPUTS, feeds)

@@ -55,6 +55,12 @@ class Inspector:
         levels = self.metadata["map_levels"]
         return float(levels["typical"]), float(levels["remarkable"])
 
+    @property
+    def window(self) -> tuple[float, float]:
+        """The levels of black and white that the model was fitted with."""
+        black, white = self.metadata["input"]["window"]
+        return float(black), float(white)
+
     def __call__(
         self, picture: PictureSource, *, name: str | None = None, page: int | None = None, with_map: bool = True
     ) -> Inspection:

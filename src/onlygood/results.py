@@ -76,7 +76,8 @@ class Promise:
             unit = "pictures" if self.groups == self.calibration_pictures else "independent groups of pictures"
             said.append(
                 f"The rate asked for, {self.asked_rate:.3g}, needs at least {self.groups_needed} {unit} to calibrate "
-                f"with, got {self.groups}: the threshold is the highest calibration score."
+                f"with, got {self.groups}: the threshold is the highest calibration score; add pictures, or ask for "
+                f"{self.promised_rate:.3g}."
             )
         said.append("This holds for pictures taken as these were; a new session, lens or lamp asks for a new fit.")
         return said
