@@ -93,9 +93,15 @@ def measure_accuracy(data: Path, folder: Path, model: Path) -> dict[str, Any]:
         per_defect[kind] = roc_auc_score([0] * len(good) + [1] * len(bad), good + bad)
     of_good = [alarm for alarm, label in zip(alarms, labels, strict=True) if not label]
     of_bad = [alarm for alarm, label in zip(alarms, labels, strict=True) if label]
+    halves = {}
+    for half, name in ((0, "half_used_in_development"), (1, "other_half")):
+        # Development used every second picture of each folder, by sorted name, beginning with the first.
+        places = [kinds[:number].count(kind) % 2 == half for number, kind in enumerate(kinds)]
+        halves[name] = roc_auc_score(np.array(labels)[places], np.array(scores)[places])
     return {
         "pictures": len(scores),
         "image_auroc": roc_auc_score(labels, scores),
+        "image_auroc_halves": halves,
         "average_precision": average_precision_score(labels, scores),
         "image_auroc_per_defect": per_defect,
         "at_rate": inspector.metadata["promise"]["asked_rate"],
@@ -138,7 +144,7 @@ def measure_inspect(data: Path, model: Path, rounds: int) -> dict[str, Any]:
         times = (
             seconds(lambda prepared=prepared: session.run(None, {name: prepared})),
             seconds(lambda pixels=pixels: inspector(pixels)),
-            seconds(lambda prepared=prepared: full.run(["head"], {name: prepared})),
+            seconds(lambda prepared=prepared: full.run(["head"], {full.get_inputs()[0].name: prepared})),
         )
         if position >= 10:
             for values, taken in zip((bare, whole, deep), times, strict=True):

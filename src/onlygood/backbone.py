@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import onnx
 from onnx import TensorProto
@@ -18,6 +19,8 @@ from onlygood.errors import BackboneError, SettingError
 
 CARD_FORMAT = 1
 DEFAULT_BACKBONE = "lite0"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,31 +175,28 @@ def parse_card(described: Any, name: str) -> Card:
         raise BackboneError(f"the card {name} must be a JSON object, got {type(described).__name__}")
     if described.get("card") != CARD_FORMAT:
         raise BackboneError(f'the card {name} must have "card": {CARD_FORMAT}, got {described.get("card")!r}')
-    try:
-        taps = tuple(
-            Tap(name=str(tap["name"]), channels=int(tap["channels"]), reduction=int(tap["reduction"]))
-            for tap in described["taps"]
-        )
-        card = Card(
-            name=str(described["name"]),
-            description=str(described["description"]),
-            input=str(described["input"]),
-            input_size=int(described["input_size"]),
-            multiple=int(described["multiple"]),
-            mean=_three(described["mean"]),
-            std=_three(described["std"]),
-            taps=taps,
-            patch_taps=tuple(str(tap) for tap in described["patch_taps"]),
-            licence=str(described["licence"]),
-            source=str(described["source"]),
-            sha256=str(described["sha256"]),
-        )
-    except KeyError as error:
-        raise BackboneError(f"the card {name} needs the field {error}, got none") from error
-    except (TypeError, ValueError) as error:
-        raise BackboneError(f"the card {name} has a field that cannot be used: {error}") from error
-    if min(card.std) <= 0 or card.multiple < 1 or any(tap.channels < 1 or tap.reduction < 1 for tap in taps):
-        raise BackboneError(f"the card {name} needs positive std, multiple, channels and reductions, got others")
+    get = _Fields(described, name)
+    card = Card(
+        name=get("name", "a text", _text),
+        description=get("description", "a text", _text),
+        input=get("input", "a text", _text),
+        input_size=get("input_size", "a whole number of at least 1", _count),
+        multiple=get("multiple", "a whole number of at least 1", _count),
+        mean=get("mean", "three numbers", _three),
+        std=get("std", "three numbers above 0", _three_positive),
+        taps=tuple(
+            Tap(
+                name=tap("name", "a text", _text),
+                channels=tap("channels", "a whole number of at least 1", _count),
+                reduction=tap("reduction", "a whole number of at least 1", _count),
+            )
+            for tap in (_Fields(tap, name) for tap in get("taps", "a list of objects", _objects))
+        ),
+        patch_taps=get("patch_taps", "a list of texts", _texts),
+        licence=get("licence", "a text", _text),
+        source=get("source", "a text", _text),
+        sha256=get("sha256", "a text", _text).lower(),
+    )
     try:
         card.choose_taps(None)
         card.check_input_size(card.input_size)
@@ -205,9 +205,60 @@ def parse_card(described: Any, name: str) -> Card:
     return card
 
 
+class _Fields:
+    """The fields of one JSON object of a card, each refused by its name where it is missing or cannot be used."""
+
+    def __init__(self, values: Mapping[str, Any], card: str) -> None:
+        self.values = values
+        self.card = card
+
+    def __call__(self, field: str, requirement: str, convert: Callable[[Any], T]) -> T:
+        if field not in self.values:
+            raise BackboneError(f"the card {self.card} needs the field {field!r}, got none")
+        try:
+            return convert(self.values[field])
+        except (TypeError, ValueError) as error:
+            raise BackboneError(
+                f"the card {self.card} must have {requirement} as its field {field!r}, got {self.values[field]!r}"
+            ) from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError
+    return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise TypeError
+    return tuple(_text(value) for value in values)
+
+
+def _objects(values: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(values, list) or not all(isinstance(value, Mapping) for value in values):
+        raise TypeError
+    return values
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError
+    return value
+
+
 def _three(values: Any) -> tuple[float, float, float]:
     red, green, blue = (float(value) for value in values)
+    if not all(map(math.isfinite, (red, green, blue))):
+        raise ValueError
     return red, green, blue
+
+
+def _three_positive(values: Any) -> tuple[float, float, float]:
+    three = _three(values)
+    if min(three) <= 0:
+        raise ValueError
+    return three
 
 
 def _check_signature(model: onnx.ModelProto, card: Card, path: Path) -> None:

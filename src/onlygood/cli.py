@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from onlygood.reading import ReadingLimits
     from onlygood.results import Inspection
 
-EXIT_GOOD, EXIT_ANOMALY, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_GOOD, EXIT_ANOMALY, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER = 0, 1, 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code: 0, 1 if a picture is anomalous, 2 on an error, 130 on Ctrl-C."""
+    """Run a command line and return its exit code: 0, 1 if a picture is anomalous, 2 on an error, 130 on Ctrl-C,
+    141 where nobody reads the output any more.
+    """
     options = make_parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The name of a file may be no text at all, or not in the terminal's alphabet: escaped, it can still be printed.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = options.command(options)
         sys.stdout.flush()
@@ -37,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`): end as quietly as other programs do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return EXIT_NO_READER
     except OnlygoodError as error:
         if options.verbose:
             traceback.print_exc()

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.errors import FolderError, SettingError
+from onlygood.errors import FolderError
+from onlygood.rates import TOLERANCE, check_false_alarm_rate, pictures_needed
 
-# Sums of weights are compared with rates written as decimals; this absorbs binary rounding, nothing else.
-TOLERANCE = 1e-9
-
-
-def check_false_alarm_rate(rate: float) -> None:
-    """Refuse a rate outside (0, 1).
-
-    Raises:
-        SettingError: the rate is not a number between 0 and 1, both excluded.
-    """
-    if not (isinstance(rate, int | float) and math.isfinite(rate) and 0.0 < rate < 1.0):
-        raise SettingError(
-            f"the false-alarm rate must be between 0 and 1, both excluded (0.01 is one good picture in a hundred), "
-            f"got {rate!r}"
-        )
-
-
-def pictures_needed(rate: float) -> int:
-    """The fewest independent calibration pictures from which `rate` can be promised: ceil(1 / rate) - 1."""
-    return max(1, math.ceil(1.0 / rate - TOLERANCE) - 1)
+__all__ = ["Calibration", "calibrate", "check_false_alarm_rate", "pictures_needed"]
 
 
 @dataclass(frozen=True, kw_only=True)

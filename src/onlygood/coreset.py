@@ -27,7 +27,8 @@ def greedy_k_center(points: NDArray[np.float32], size: int, *, seed: int) -> NDA
         seed: of the first centre, which is drawn uniformly.
 
     Returns:
-        int64 [m], m = min(size, number of distinct points): nothing is picked twice, duplicates neither.
+        int64 [m], m = min(size, number of distinct points): nothing is picked twice, duplicates neither. Points whose
+        distance is lost in the rounding of float32, as seen from the origin, count as duplicates.
 
     Raises:
         SettingError: no points, or size below 1.
@@ -46,8 +47,8 @@ def greedy_k_center(points: NDArray[np.float32], size: int, *, seed: int) -> NDA
     nearest = np.full(n, np.inf, dtype=np.float32)
     picked = [int(np.random.default_rng(seed).integers(n))]
     pending = picked.copy()
-    # Below this, a squared distance is the rounding error of the product that it was computed with.
-    floor = 8 * np.finfo(np.float32).eps * float(norms.max())
+    # Below this, a squared distance may be the rounding error of the products of d terms that it was computed with.
+    floor = 2 * (points.shape[1] + 4) * float(np.finfo(np.float32).eps) * float(norms.max())
     while len(picked) < size:
         _lower(nearest, points, norms, pending)
         nearest[pending] = 0.0

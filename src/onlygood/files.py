@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from onlygood.errors import WriteError
@@ -32,7 +32,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
                 raise WriteError(f"{target} cannot be written: the disk gave back other bytes than were written to it")
             temporary.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where it cannot be removed it could not be made, and that is what is reported
+            temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -14,10 +14,9 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-import onlygood
 from onlygood.backbone import Backbone, Tap, load_backbone
 from onlygood.conformal import Calibration, calibrate
-from onlygood.detectors.patch import balance, fit_patch_memory, patches_per_picture
+from onlygood.detectors.patch import balance, fit_patch_memory, memories_without, patches_per_picture
 from onlygood.errors import FolderError, SettingError, VerificationError
 from onlygood.graph.fragments import join
 from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
@@ -36,9 +35,10 @@ from onlygood.settings import FitSettings, make_settings
 from onlygood.sources import GoodPictures, Source, list_sources
 from onlygood.splits import hold_out, merge_groups
 from onlygood.survey import Embedder, InputKind, Survey, input_kind, survey
+from onlygood.version import __version__
 
-# Scores of the file and of the calibration may differ by this share of the raw score: both are the same arithmetic in
-# float32, but one session and several threads may add in another order than another session.
+# Scores of the file and of the calibration may differ by this share of the raw score or the threshold: both are the
+# same arithmetic in float32, but one session and several threads may add in another order than another session.
 VERIFICATION_TOLERANCE = 1e-4
 VERIFIED_PICTURES = 3
 
@@ -167,7 +167,6 @@ class _Fit:
 
     def fit_memory(self, seen: Survey, groups: list[int], held_out: NDArray[np.bool_]) -> PatchMemory:
         """The memory of all pictures that are not held out."""
-        fitted = ~held_out[seen.sample_pictures]
         owners = np.array(groups)
         if len(set(owners[~held_out])) < 2:
             raise FolderError(
@@ -175,10 +174,7 @@ class _Fit:
                 f"{len(set(owners[held_out]))} held out: add pictures of other parts, or calibrate with leave-one-out"
             )
         return fit_patch_memory(
-            seen.sample[fitted],
-            owners[seen.sample_pictures[fitted]],
-            seen.wholes[~held_out],
-            owners[~held_out],
+            *_rows_to_learn_from(seen, owners, held_out),
             bank_size=self.settings.bank_size,
             top_patches=self.top_patches,
             seed=self.settings.seed,
@@ -187,14 +183,24 @@ class _Fit:
     def score_parts(
         self, seen: Survey, scorer: _Scorer, groups: list[int], held_out: NDArray[np.bool_]
     ) -> list[_Parts]:
-        """What makes each good picture's score: of one held out as it is, of another without its own group's rows.
+        """What makes each good picture's score: of one held out as it is, of another by a memory without its group.
 
-        Leave-one-out takes the rows of the picture's own group out of the finished memory. A memory made without that
-        group might have kept a row or two more nearby, so the scores are, if anything, a little too high.
+        Leave-one-out takes the rows of the picture's own group out of the finished memory, and whitens by the others.
+        A memory made without that group might have kept a row or two more nearby, and its whitening would have seen
+        more pictures, so the scores are, if anything, a little too high.
         """
+        rows = _rows_to_learn_from(seen, np.array(groups), held_out)
+        scorers = {
+            group: unseeing
+            for part, memory in memories_without(scorer.memory, *rows, seed=self.settings.seed)
+            for unseeing in [_Scorer(memory, scorer.embedder, opset=self.opset)]
+            for group in part
+        }
 
         def score(position: int) -> _Parts:
-            return scorer(seen, position, without=None if held_out[position] else groups[position])
+            if held_out[position]:
+                return scorer(seen, position, without=None)
+            return scorers[groups[position]](seen, position, without=groups[position])
 
         results = map_in_order(score, range(len(groups)), threads=self.settings.threads)
         return list(track(results, total=len(groups), description="calibrating", show=self.show_progress))
@@ -278,7 +284,7 @@ class _Fit:
             "map_levels": map_levels,
             "notes": list(notes),
             "made_with": {
-                "onlygood": onlygood.__version__,
+                "onlygood": __version__,
                 "onnx": onnx.__version__,
                 "onnxruntime": onnxruntime.__version__,
                 "numpy": np.__version__,
@@ -304,11 +310,21 @@ class _Fit:
             (score,) = run(session, ["score"], {"image": source.read()[None]})
             (expected,) = _combined_scores(combined, [scorer(seen, int(position), without=None)])
             found = float(score[0]) + calibration.threshold
-            if not abs(found - expected) <= VERIFICATION_TOLERANCE * max(1.0, abs(expected)):
+            # The file gives raw score - threshold in float32, so the larger of the two sets the rounding.
+            scale = max(1.0, abs(expected), abs(calibration.threshold))
+            if not abs(found - expected) <= VERIFICATION_TOLERANCE * scale:
                 raise VerificationError(
                     f"the finished model must give {source.name} the raw score {expected:.6g} that it was calibrated "
                     f"with, got {found:.6g}: nothing was written; try another version of onnxruntime and report this"
                 )
+
+
+def _rows_to_learn_from(
+    seen: Survey, owners: NDArray[np.int64], held_out: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Patches and whole pictures that are not held out, each with the groups that they belong to."""
+    fitted = ~held_out[seen.sample_pictures]
+    return seen.sample[fitted], owners[seen.sample_pictures[fitted]], seen.wholes[~held_out], owners[~held_out]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from onlygood.reading import Picture
 
 # Colours of the overlay, from typical to far beyond remarkable. Distinguishable without red and green, too.
 LOW, MIDDLE, HIGH = (255, 220, 0), (255, 110, 0), (190, 0, 60)
-OPACITY = 0.65
+OPACITY = 0.6
 CONTOUR = (255, 255, 255)
 GAP = 4
 
@@ -42,8 +42,9 @@ def draw_heatmap(
     strength = np.clip((anomaly_map - typical) / max(2.0 * (remarkable - typical), 1e-12), 0.0, 1.0)
     grey = Image.fromarray((255 * strength).astype(np.uint8))
     colours = ImageOps.colorize(grey, black=LOW, mid=MIDDLE, white=HIGH)
-    opacity = Image.fromarray((255 * OPACITY * np.sqrt(strength) * (strength > 0.1)).astype(np.uint8))
-    overlay = Image.composite(colours, base, opacity.filter(ImageFilter.GaussianBlur(1)))
+    # Fades in from nothing at typical to full at remarkable, so that the ordinary unevenness of a map stays quiet.
+    fade = np.minimum(2.0 * strength, 1.0) ** 2
+    overlay = Image.composite(colours, base, Image.fromarray((255 * OPACITY * fade).astype(np.uint8)))
     above = Image.fromarray(np.where(anomaly_map > remarkable, 255, 0).astype(np.uint8))
     line = ImageChops.difference(above.filter(ImageFilter.MaxFilter(3)), above)
     overlay.paste(CONTOUR, mask=line)

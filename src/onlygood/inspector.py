@@ -7,8 +7,9 @@ import time
 from typing import Any
 
 import numpy as np
+import onnxruntime
 
-from onlygood.errors import PictureError
+from onlygood.errors import ModelFileError, OnlygoodError, PictureError
 from onlygood.graph.model_file import ModelFile, read_model_file
 from onlygood.graph.runtime import open_session, run
 from onlygood.model import Model
@@ -47,7 +48,16 @@ class Inspector:
         self.limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
         self._dtype = np.dtype(file.metadata["input"]["dtype"])
         self._channels = int(file.metadata["input"]["channels"])
-        self._session = open_session(file.content, provider=provider, threads=threads)
+        try:
+            self._session = open_session(file.content, provider=provider, threads=threads)
+        except OnlygoodError:
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions have no root of their own
+            shown = "in memory" if isinstance(model, Model) else os.fspath(model)
+            raise ModelFileError(
+                f"the model {shown} must be one that ONNX Runtime {onnxruntime.__version__} can run, got: "
+                f"{' '.join(str(error).split())}: install a newer onnxruntime, or fit anew"
+            ) from error
 
     @property
     def map_levels(self) -> tuple[float, float]:

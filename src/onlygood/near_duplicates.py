@@ -21,8 +21,9 @@ def near_duplicate_groups(descriptors: NDArray[np.float32] | None, digests: list
 
     Two pictures belong together if their pixels are equal, or if they are much closer than ordinary neighbours are:
     `distance < CLOSENESS * min(ordinary of one, ordinary of the other)`, where a picture's ordinary distance is that
-    to its neighbour of rank min(ORDINARY_RANK, n / 4). Relative to each picture's own surroundings, so that a tight
-    cluster of similar but different parts is left alone. Groups are the connected components.
+    to its neighbour of rank min(ORDINARY_RANK, n / 4), the nearest having rank 0. Relative to each picture's own
+    surroundings, so that a tight cluster of similar but different parts is left alone. Groups are the connected
+    components.
 
     Args:
         descriptors: float32 [n, d], where close means similar; None to look for equal pixels only.

@@ -9,6 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+from onlygood.errors import SettingError
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -23,7 +25,12 @@ def map_in_order(work: Callable[[In], Out], items: Iterable[In], *, threads: int
         work: called on several threads at once.
         items: taken as needed.
         threads: how many; 0 for one a core.
+
+    Raises:
+        SettingError: a negative number of threads.
     """
+    if threads < 0:
+        raise SettingError(f"threads must be 0 (one a core) or more, got {threads}")
     workers = threads or os.cpu_count() or 1
     remaining = iter(items)
     with ThreadPoolExecutor(workers) as pool:

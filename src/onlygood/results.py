@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood.rates import pictures_needed
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
@@ -85,8 +87,6 @@ class Promise:
     @property
     def groups_needed(self) -> int:
         """The fewest groups from which asked_rate can be promised."""
-        from onlygood.conformal import pictures_needed
-
         return pictures_needed(self.asked_rate)
 
     def to_json(self) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from onlygood.conformal import check_false_alarm_rate
 from onlygood.errors import SettingError
+from onlygood.rates import check_false_alarm_rate
 
 METHODS = ("patch",)
 CALIBRATIONS = ("leave-one-out", "split")
@@ -91,6 +91,12 @@ class FitSettings:
             isinstance(self.window, Sequence) and len(self.window) == 2 and all(map(_is_number, self.window))
         ):
             raise SettingError(f"window must be two levels, black and white, got {self.window!r}")
+        if not isinstance(self.backbone, str):
+            raise SettingError(f"backbone must be a name or a path as text, got {self.backbone!r}")
+        if not (self.group_by is None or isinstance(self.group_by, str)):
+            raise SettingError(f"group_by must be 'folder' or a regular expression, got {self.group_by!r}")
+        if not isinstance(self.skip_unreadable, bool):
+            raise SettingError(f"skip_unreadable must be True or False, got {self.skip_unreadable!r}")
         if self.taps is not None and (isinstance(self.taps, str) or not all(isinstance(t, str) for t in self.taps)):
             raise SettingError(f"taps must be a sequence of names, got {self.taps!r}")
 

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from onlygood.errors import FolderError, SettingError
 
+# 0.07 * 100 is a little more than 7 in binary: this absorbs such rounding, nothing else.
+TOLERANCE = 1e-9
+
 
 def hold_out(groups: Sequence[Hashable], fraction: float, *, seed: int) -> NDArray[np.bool_]:
     """True for the pictures held out of fitting: whole groups, drawn at random, until the fraction is reached.
@@ -36,10 +39,11 @@ def hold_out(groups: Sequence[Hashable], fraction: float, *, seed: int) -> NDArr
             f"holding pictures out needs at least two groups, got {len(labels)} of {len(groups)} pictures: add "
             f"pictures of other parts or sessions"
         )
+    wanted = fraction * len(groups) - TOLERANCE
     held = np.zeros(len(groups), dtype=bool)
     for number in np.random.default_rng(seed).permutation(len(labels))[: len(labels) - 1]:
         held[members[labels[number]]] = True
-        if held.sum() >= fraction * len(groups):
+        if held.sum() >= wanted:
             break
     return held
 

@@ -254,7 +254,7 @@ def _report_unreadable(found: Survey, total: int, *, skip: bool) -> None:
             f"good pictures must be readable, got {count} of {total} that cannot be read (remove or repair them, or "
             f"use --skip-unreadable), the first: {first}"
         )
-    found.notes.append(f"{_count(count, 'picture')} could not be read and left out, the first: {first}.")
+    found.notes.append(f"{_count(count, 'picture')} left out, as not readable, the first: {first}.")
 
 
 def _cell_means(embedding: NDArray[np.float32]) -> NDArray[np.float32]:

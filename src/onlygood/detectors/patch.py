@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +17,8 @@ SAMPLE_ROWS = 40_000
 # would otherwise drown all others in their noise. Whole pictures are fewer than patches, so more is added there.
 LOCAL_SHRINKAGE = 0.01
 OVERALL_SHRINKAGE = 0.1
+# How many times the whitening is learned anew, each time without a part of the groups, to calibrate by leave-one-out.
+FOLDS = 10
 
 
 def patches_per_picture(pictures: int, patches: int) -> int:
@@ -49,6 +54,46 @@ def fit_patch_memory(
     )
 
 
+def memories_without(
+    memory: PatchMemory,
+    patches: NDArray[np.float32],
+    patch_owners: NDArray[np.int64],
+    wholes: NDArray[np.float32],
+    whole_owners: NDArray[np.int64],
+    *,
+    seed: int,
+) -> Iterator[tuple[frozenset[int], PatchMemory]]:
+    """The memory as it would be to groups of pictures that it has not seen, for a part of the groups at a time.
+
+    The rows stay, but mean and whitening are learned without these groups. Taking out a group's rows alone is not
+    enough: a whitening that has seen a picture makes it look ordinary, the more so the fewer pictures there are for
+    its many directions (with fewer pictures than directions it puts all of them at one distance from one another, and
+    everything new much farther).
+
+    Args:
+        memory: what `fit_patch_memory` made of the other arguments.
+        patches: float32 [n, d].
+        patch_owners: int64 [n].
+        wholes: float32 [pictures, d].
+        whole_owners: int64 [pictures], of at least two groups.
+        seed: of which groups go together.
+
+    Yields:
+        Groups, and the memory for them; their own rows are still in it, for `Memory.row_norms` to take out. Every
+        group comes once, in at most FOLDS parts.
+    """
+    groups = np.unique(whole_owners)
+    shuffled = np.random.default_rng(seed).permutation(groups)
+    for part in np.array_split(shuffled, min(FOLDS, len(groups))):
+        local_rows, overall_rows = patches[~np.isin(patch_owners, part)], wholes[~np.isin(whole_owners, part)]
+        unseen = PatchMemory(
+            local=_rewhiten(memory.local, local_rows, shrinkage=LOCAL_SHRINKAGE),
+            overall=_rewhiten(memory.overall, overall_rows, shrinkage=OVERALL_SHRINKAGE),
+            top_patches=memory.top_patches,
+        )
+        yield frozenset(part.tolist()), unseen
+
+
 def balance(local_scores: NDArray[np.float32], overall_scores: NDArray[np.float32], weight: float) -> Balance:
     """The weights that give local scores of good pictures unit spread, and overall scores the spread `weight`.
 
@@ -63,17 +108,32 @@ def balance(local_scores: NDArray[np.float32], overall_scores: NDArray[np.float3
 def _fit_memory(
     rows: NDArray[np.float32], owners: NDArray[np.int64], *, shrinkage: float, bank_size: int, seed: int
 ) -> Memory:
-    """Whitening from mean and (shrunk) covariance, then the rows that cover all others best."""
-    mean = rows.mean(axis=0, dtype=np.float64)
-    centred = rows - mean.astype(np.float32)
+    """Whitening, then the rows that cover all others best."""
+    mean, whitening = _learn_whitening(rows, shrinkage=shrinkage)
+    whitened = np.asarray((rows - mean) @ whitening, dtype=np.float32)
+    kept = greedy_k_center(whitened, bank_size, seed=seed)
+    return Memory(mean=mean, whitening=whitening, memory_bank=whitened[kept], owners=owners[kept])
+
+
+def _learn_whitening(rows: NDArray[np.float32], *, shrinkage: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The rows' mean, [d], and the whitening by their (shrunk) covariance, [d, d]."""
+    mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred = rows - mean
     covariance = (centred.T @ centred).astype(np.float64) / len(rows)
     eigenvalues, eigenvectors = np.linalg.eigh(covariance)
     # Where nothing varies at all the spread is 0: any positive number then gives distances of 0.
     spread = float(eigenvalues.mean()) or 1.0
     whitening = (eigenvectors / np.sqrt(np.maximum(eigenvalues, 0.0) + shrinkage * spread)).astype(np.float32)
-    whitened = centred @ whitening
-    kept = greedy_k_center(whitened, bank_size, seed=seed)
-    return Memory(mean=mean.astype(np.float32), whitening=whitening, memory_bank=whitened[kept], owners=owners[kept])
+    return mean, whitening
+
+
+def _rewhiten(memory: Memory, rows: NDArray[np.float32], *, shrinkage: float) -> Memory:
+    """The same memory with mean and whitening of these rows."""
+    mean, whitening = _learn_whitening(rows, shrinkage=shrinkage)
+    # The bank is (b - old mean) @ old whitening; this change of basis is near the identity, so rounding stays small.
+    change = np.linalg.solve(memory.whitening.astype(np.float64), whitening.astype(np.float64)).astype(np.float32)
+    moved = memory.memory_bank @ change + (memory.mean - mean) @ whitening
+    return replace(memory, mean=mean, whitening=whitening, memory_bank=np.asarray(moved, dtype=np.float32))
 
 
 def _spread(scores: NDArray[np.float32]) -> float:

@@ -14,12 +14,19 @@ OPSET = 18
 IR_VERSION = 8
 
 
-def fragment(text: str, arrays: Mapping[str, NDArray[np.generic]], *, opset: int = OPSET) -> onnx.ModelProto:
+def fragment(
+    text: str,
+    arrays: Mapping[str, NDArray[np.generic]],
+    *,
+    names: Mapping[str, str] | None = None,
+    opset: int = OPSET,
+) -> onnx.ModelProto:
     """A piece of graph.
 
     Args:
         text: one graph in ONNX's text syntax, without the header that gives versions.
         arrays: its initializers.
+        names: what values are really called, where the text, whose syntax knows only identifiers, cannot say it.
         opset: of the standard operators.
 
     Returns:
@@ -29,7 +36,18 @@ def fragment(text: str, arrays: Mapping[str, NDArray[np.generic]], *, opset: int
     model.graph.initializer.extend(
         numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in arrays.items()
     )
+    names = names or {}
+    for node in model.graph.node:
+        node.input[:] = [names.get(value, value) for value in node.input]
+        node.output[:] = [names.get(value, value) for value in node.output]
+    for declared in (*model.graph.input, *model.graph.output):
+        declared.name = names.get(declared.name, declared.name)
     return model
+
+
+def in_trunk(name: str) -> str:
+    """What a value of the backbone is called in the whole graph: no name of ours has a slash."""
+    return f"backbone/{name}"
 
 
 def join(*pieces: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
@@ -40,8 +58,12 @@ def join(*pieces: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
         outputs: names of the values that the whole gives, in order.
 
     Raises:
-        onnx.checker.ValidationError: the pieces do not fit together.
+        ValueError: pieces of different opsets, or an output that none of them gives.
+        onnx.checker.ValidationError, onnx.shape_inference.InferenceError: the pieces do not fit together.
     """
+    opsets = {entry.version for piece in pieces for entry in piece.opset_import}
+    if len(opsets) != 1:
+        raise ValueError(f"pieces of a graph must have one opset, got {', '.join(map(str, sorted(opsets)))}")
     whole = onnx.ModelProto(ir_version=max(piece.ir_version for piece in pieces), producer_name="onlygood")
     whole.opset_import.extend(pieces[0].opset_import)
     whole.graph.name = "onlygood"
@@ -55,6 +77,9 @@ def join(*pieces: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
         whole.graph.node.extend(piece.graph.node)
         whole.graph.initializer.extend(piece.graph.initializer)
         made.update({value.name: value for value in piece.graph.output})
+    missing = [name for name in outputs if name not in made]
+    if missing:
+        raise ValueError(f"outputs of a graph must be made in it, got {', '.join(missing)}")
     whole.graph.output.extend(made[name] for name in outputs)
     onnx.checker.check_model(whole, full_check=True)
     return whole

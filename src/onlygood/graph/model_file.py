@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto
 
 from onlygood.errors import ModelFileError, ModelFormatError, ModelVersionError
@@ -42,17 +42,18 @@ class ModelFile:
 
 
 def pack(model: onnx.ModelProto, metadata: dict[str, Any]) -> ModelFile:
-    """The model with its metadata and a digest of its graph, as it is written to disk.
+    """The model with its metadata and a digest of both, as it is written to disk.
 
     Args:
         model: the whole graph; changed in place.
-        metadata: JSON values; `format` and `graph_sha256` are added.
+        metadata: JSON values; `format` and `content_sha256` are added.
     """
-    described = {"format": FORMAT, "graph_sha256": graph_digest(model), **metadata}
+    described = {"format": FORMAT, **metadata}
+    text = json.dumps({**described, "content_sha256": content_digest(model, described)}, sort_keys=True)
     del model.metadata_props[:]
     entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, json.dumps(described, sort_keys=True)
-    return ModelFile(content=model.SerializeToString(deterministic=True), metadata=described)
+    entry.key, entry.value = METADATA_KEY, text
+    return ModelFile(content=model.SerializeToString(deterministic=True), metadata=json.loads(text))
 
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
@@ -93,24 +94,27 @@ def unpack(content: bytes, name: str) -> ModelFile:
         ) from error
     metadata = _metadata(model, name)
     _audit(model, name)
-    if metadata.get("graph_sha256") != graph_digest(model):
+    if metadata.get("content_sha256") != content_digest(model, metadata):
         raise ModelFormatError(
-            f"the model {name} is damaged or was edited: its graph is not the one that it was calibrated with: copy it "
-            f"again or fit anew"
+            f"the model {name} is damaged or was edited: its content is not what `onlygood fit` wrote: copy it again "
+            f"or fit anew"
         )
     return ModelFile(content=content, metadata=metadata)
 
 
-def graph_digest(model: onnx.ModelProto) -> str:
-    """The sha256 of all that decides a verdict: nodes with their attributes, and constants, in the file's order."""
-    digest = hashlib.sha256()
-    for node in model.graph.node:
-        digest.update(repr((node.op_type, list(node.input), list(node.output))).encode())
-        for attribute in node.attribute:
-            digest.update(attribute.SerializeToString(deterministic=True))
-    for tensor in model.graph.initializer:
-        digest.update(repr((tensor.name, tensor.data_type, list(tensor.dims))).encode())
-        digest.update(tensor.raw_data or tensor.SerializeToString(deterministic=True))
+def content_digest(model: onnx.ModelProto, metadata: dict[str, Any]) -> str:
+    """The sha256 of all that a model file says: its graph and its description, but for this digest itself.
+
+    Args:
+        model: its `metadata_props`, where the description is or will be, do not count.
+        metadata: the description; its `content_sha256` does not count.
+    """
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.metadata_props[:]
+    described = {key: value for key, value in metadata.items() if key != "content_sha256"}
+    digest = hashlib.sha256(bare.SerializeToString(deterministic=True))
+    digest.update(json.dumps(described, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -124,8 +128,12 @@ def _metadata(model: onnx.ModelProto, name: str) -> dict[str, Any]:
     try:
         metadata = json.loads(entries[0])
         number = metadata["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelFormatError(f"the model {name} has a description that cannot be read: {error}: fit anew") from error
+    # RecursionError: brackets nested by the thousand. Bytes instead of text: json takes them, and UTF-8 may fail.
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelFormatError(
+            f"the model {name} has a description that cannot be read ({type(error).__name__}: {error}): copy it again "
+            f"or fit anew"
+        ) from error
     if not isinstance(number, int) or number < 1:
         raise ModelFormatError(f"the model {name} must have a format number of at least 1, got {number!r}: fit anew")
     if number > FORMAT:
@@ -137,41 +145,35 @@ def _metadata(model: onnx.ModelProto, name: str) -> dict[str, Any]:
 
 def _audit(model: onnx.ModelProto, name: str) -> None:
     """Refuse what no file of ours holds, before a runtime sees it."""
-    foreign = sorted({node.domain for node in _nodes(model.graph)} - {"", "ai.onnx"})
+    parts = list(_messages(model))
+    # Names of a damaged file may be bytes where text is due, hence str.
+    domains = {str(part.domain) for part in parts if isinstance(part, onnx.NodeProto)}
+    foreign = sorted(domains - {"", "ai.onnx"})
     if foreign or len(model.functions):
         raise ModelFormatError(
             f"the model {name} must use standard ONNX operators only, got operators of "
             f"{', '.join(foreign) or 'its own'}: do not run it, and fit anew"
         )
-    tensors = [*model.graph.initializer, *_attribute_tensors(model.graph)]
+    tensors = [part for part in parts if isinstance(part, TensorProto)]
     external = [tensor.name for tensor in tensors if tensor.data_location == TensorProto.EXTERNAL]
     if external:
         raise ModelFormatError(
             f"the model {name} must hold all of its data, got {external[0]!r} in another file: do not run it, and fit "
             f"anew"
         )
-    inputs = [value.name for value in model.graph.input]
-    outputs = [value.name for value in model.graph.output]
+    inputs = [str(value.name) for value in model.graph.input]
+    outputs = [str(value.name) for value in model.graph.output]
     if inputs != [INPUT] or not set(OUTPUTS) <= set(outputs):
         raise ModelFormatError(
             f"the model {name} must have the input {INPUT} and the outputs {', '.join(OUTPUTS)}, got "
-            f"{', '.join(inputs)} and {', '.join(outputs)}: fit anew"
+            f"{', '.join(inputs) or 'none'} and {', '.join(outputs) or 'none'}: fit anew"
         )
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """All nodes, those of inner graphs included."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _nodes(inner)
-
-
-def _attribute_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """All tensors that are attributes of nodes, and the initializers of inner graphs."""
-    for node in _nodes(graph):
-        for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)
-            for inner in (attribute.g, *attribute.graphs):
-                yield from inner.initializer
+def _messages(message: Message) -> Iterator[Message]:
+    """A protobuf message and all inside it: nodes of inner graphs, tensors wherever they hang."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in (value,) if isinstance(value, Message) else value:
+                yield from _messages(inner)

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood.backbone import Tap
-from onlygood.graph.fragments import OPSET, fragment
+from onlygood.graph.fragments import OPSET, fragment, in_trunk
 
 # Shorter vectors than this are not stretched to unit length: they are the silence of a network, not a direction.
 SHORTEST = 1e-6
@@ -74,8 +74,10 @@ def patch_embedding(taps: Sequence[Tap], *, input_size: int, grid: int, opset: i
     development pictures; and the unit length, which takes out contrast and lets no level drown the others.
     """
     lines = []
-    for tap in taps:
-        at = tap.name
+    names = {}
+    for number, tap in enumerate(taps):
+        at = f"tap{number}"
+        names[at] = in_trunk(tap.name)
         lines.append(f"{at}_pooled = AveragePool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> ({at})")
         pooled = f"{at}_pooled"
         if -(-input_size // tap.reduction) != grid:
@@ -87,13 +89,15 @@ def patch_embedding(taps: Sequence[Tap], *, input_size: int, grid: int, opset: i
         lines.append(f"{at}_length = ReduceL2 ({pooled}, channel_axis)")
         lines.append(f"{at}_divisor = Max ({at}_length, shortest)")
         lines.append(f"{at}_unit = Div ({pooled}, {at}_divisor)")
-    inputs = ", ".join(f"float[N, {tap.channels}, {tap.name}_h, {tap.name}_w] {tap.name}" for tap in taps)
+    inputs = ", ".join(
+        f"float[N, {tap.channels}, tap{number}_h, tap{number}_w] tap{number}" for number, tap in enumerate(taps)
+    )
     width = sum(tap.channels for tap in taps)
     newline = "\n        "
     text = f"""
     patch_embedding ({inputs}) => (float[N, {grid}, {grid}, {width}] embedding) {{
         {newline.join(lines)}
-        joined = Concat <axis = 1> ({", ".join(f"{tap.name}_unit" for tap in taps)})
+        joined = Concat <axis = 1> ({", ".join(f"{at}_unit" for at in names)})
         embedding = Transpose <perm = [0, 2, 3, 1]> (joined)
     }}
     """
@@ -103,7 +107,7 @@ def patch_embedding(taps: Sequence[Tap], *, input_size: int, grid: int, opset: i
     }
     if "on_grid" in text:
         arrays["grid"] = np.array([grid, grid], dtype=np.int64)
-    return fragment(text, arrays, opset=opset)
+    return fragment(text, arrays, names=names, opset=opset)
 
 
 def patch_head(memory: PatchMemory, *, excludable: bool = False, opset: int = OPSET) -> onnx.ModelProto:

@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood.backbone import Card
-from onlygood.graph.fragments import OPSET, fragment
+from onlygood.graph.fragments import OPSET, fragment, in_trunk
 from onlygood.window import Window
 
 
@@ -17,9 +17,9 @@ def preprocess(
     """The piece of graph from `image` to the backbone's input.
 
     `image` is uint8 or uint16 [N, H, W, C] with C = 1 (grey, given to all three inputs of the network) or 3. It is
-    resized to a square without keeping its aspect, with a triangle filter as wide as the reduction (antialiasing), in
-    floating point. The window maps its black level to 0 and its white level to 255, without clipping: what is brighter
-    than every good picture stays brighter. Then the card's mean and std apply.
+    resized to a square without keeping its aspect, in floating point, with a triangle filter as wide as the reduction
+    (antialiasing) that gives what lies outside the picture no weight, as Pillow's BILINEAR does. The window maps its black level to 0 and its white level to
+    255, without clipping: what is brighter than every good picture stays brighter. Then the card's mean and std apply.
 
     Args:
         card: of the backbone.
@@ -34,13 +34,13 @@ def preprocess(
     gain = stretch / std
     offset = (-window.black * stretch - mean) / std
     text = f"""
-    preprocess ({np.dtype(dtype).name}[N, H, W, C] image) => (float[N, 3, {input_size}, {input_size}] {card.input}) {{
+    preprocess ({np.dtype(dtype).name}[N, H, W, C] image) => (float[N, 3, {input_size}, {input_size}] normalised) {{
         planes = Transpose <perm = [0, 3, 1, 2]> (image)
         levels = Cast <to = {onnx.TensorProto.FLOAT}> (planes)
-        resized = Resize <antialias = 1, axes = [2, 3], mode = "linear", coordinate_transformation_mode = "half_pixel">
-            (levels, , , input_size)
+        resized = Resize <antialias = 1, exclude_outside = 1, axes = [2, 3], mode = "linear",
+            coordinate_transformation_mode = "half_pixel"> (levels, , , input_size)
         scaled = Mul (resized, input_gain)
-        {card.input} = Add (scaled, input_offset)
+        normalised = Add (scaled, input_offset)
     }}
     """
     arrays: dict[str, NDArray[np.generic]] = {
@@ -48,4 +48,4 @@ def preprocess(
         "input_gain": gain.astype(np.float32).reshape(1, 3, 1, 1),
         "input_offset": offset.astype(np.float32).reshape(1, 3, 1, 1),
     }
-    return fragment(text, arrays, opset=opset)
+    return fragment(text, arrays, names={"normalised": in_trunk(card.input)}, opset=opset)

@@ -1,0 +1,60 @@
+# Everything runs in an environment of its own, .venv, made on first use from constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Where `make bench` finds the folder magnetic_tile (see benches/README.md): in data/, here or beside this folder.
+DATA ?= $(firstword $(wildcard data ../data ../*/data) data)
+
+.PHONY: help demo test test-slow check bench backbone clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.installed
+	$(INSTALL) -e .[demo]
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(INSTALL) -e .[dev]
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(INSTALL) -e .[bench]
+	@touch $@
+
+$(VENV)/.backbone: $(VENV)/.dev
+	$(INSTALL) -e .[backbone]
+	@touch $@
+
+demo: $(VENV)/.demo ## fit on real solar cells, inspect others, leave pictures and a summary in demo-output/
+	$(BIN)/python scripts/demo.py demo-output
+
+test: $(VENV)/.dev ## run the tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.backbone ## run also the tests that need torch
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench ## measure, on the magnetic tiles in $(DATA); writes benches/results/
+	$(BIN)/python benches/magnetic_tile.py --data $(DATA)/magnetic_tile --output benches/results/magnetic_tile.json
+
+backbone: $(VENV)/.backbone ## rebuild the shipped backbone from its published weights
+	$(BIN)/python scripts/build_backbone.py lite0 src/onlygood/backbones
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) demo-output build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,67 @@
+"""Models that many tests share, each fitted once."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# The tests' matrices are so small that several threads only wait for one another. Before NumPy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import onlygood
+from onlygood.settings import METHODS
+from textures import FAST, GOOD, Array, numbered, save, texture, textures, twelve_bit, with_defect
+
+
+@pytest.fixture(scope="session", params=METHODS)
+def method(request: pytest.FixtureRequest) -> str:
+    """Every method in turn, for what holds of all of them."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def good_pictures() -> list[Array]:
+    return textures(GOOD)
+
+
+@pytest.fixture(scope="session")
+def good_folder(tmp_path_factory: pytest.TempPathFactory, good_pictures: list[Array]) -> Path:
+    return save(tmp_path_factory.mktemp("good"), numbered(good_pictures))
+
+
+@pytest.fixture(scope="session")
+def fitted(good_folder: Path, method: str) -> onlygood.Model:
+    """A model of each method."""
+    return onlygood.fit(good_folder, method=method, **FAST)
+
+
+@pytest.fixture(scope="session")
+def inspect(fitted: onlygood.Model) -> onlygood.Inspector:
+    """An inspector of each method."""
+    return onlygood.Inspector(fitted)
+
+
+@pytest.fixture(scope="session")
+def model(good_folder: Path) -> onlygood.Model:
+    """A model of the default method, where the method does not matter."""
+    return onlygood.fit(good_folder, **FAST)
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory: pytest.TempPathFactory, model: onlygood.Model) -> Path:
+    path = tmp_path_factory.mktemp("model") / "part.onnx"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def sixteen_bit_model() -> onlygood.Model:
+    return onlygood.fit([twelve_bit(seed) for seed in range(GOOD)], **FAST)
+
+
+@pytest.fixture(scope="session")
+def new_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pictures to inspect: two good ones, one of them in a sub-folder, and one with a defect."""
+    pictures = {"a.png": texture(100), "b.png": with_defect(texture(101)), "lot/c.png": texture(102)}
+    return save(tmp_path_factory.mktemp("new"), pictures)

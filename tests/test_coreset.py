@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from onlygood import coreset
+from onlygood.coreset import CANDIDATES, CHUNK, greedy_k_center
+from onlygood.errors import SettingError
+
+
+def textbook(points: NDArray[Any], size: int, first: int) -> list[int]:
+    """Greedy k-center as it is written in books, in float64, from the point `first` on."""
+    points = points.astype(np.float64)
+    picked = [first]
+    nearest = ((points - points[first]) ** 2).sum(axis=1)
+    while len(picked) < size and nearest.max() > 0:
+        picked.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, ((points - points[picked[-1]]) ** 2).sum(axis=1))
+    return picked
+
+
+def radius(points: NDArray[Any], centres: Any) -> float:
+    distances = np.linalg.norm(points[:, None].astype(np.float64) - points[None, centres], axis=2)
+    return float(distances.min(axis=1).max())
+
+
+def normal(n: int, d: int, *, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
+
+
+@pytest.mark.parametrize("n", [1, 2, 50, CANDIDATES - 1, CANDIDATES, CANDIDATES + 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5])
+def test_picks_are_the_textbooks(n: int) -> None:
+    points = normal(n, 6)
+    picked = greedy_k_center(points, 60, seed=3)
+    assert picked.dtype == np.int64
+    assert picked.tolist() == textbook(points, 60, int(picked[0]))
+
+
+@pytest.mark.parametrize("n", [300, CANDIDATES + 900, CHUNK + 1])
+def test_ties_go_to_the_first_to_come(n: int) -> None:
+    # Whole numbers this small are exact in float32, so ties, of which there are many, are ties in both.
+    points = np.random.default_rng(1).integers(-3, 4, size=(n, 4)).astype(np.float32)
+    picked = greedy_k_center(points, 120, seed=0)
+    assert picked.tolist() == textbook(points, 120, int(picked[0]))
+
+
+@settings(deadline=None)
+@given(
+    n=st.integers(1, 40),
+    size=st.integers(1, 45),
+    candidates=st.integers(1, 12),
+    chunk=st.integers(1, 12),
+    seed=st.integers(0, 2**16),
+)
+def test_candidates_and_chunks_decide_the_speed_alone(
+    n: int, size: int, candidates: int, chunk: int, seed: int
+) -> None:
+    points = np.random.default_rng(seed).integers(-3, 4, size=(n, 3)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coreset, "CANDIDATES", candidates)
+        patch.setattr(coreset, "CHUNK", chunk)
+        picked = greedy_k_center(points, size, seed=seed)
+    assert picked.tolist() == textbook(points, size, int(picked[0]))
+
+
+@pytest.mark.parametrize("d", [2, 40, 152, 600, 2064])
+@pytest.mark.parametrize("offset", [0, 1, 5])
+def test_duplicates_are_never_picked_twice(d: int, offset: int) -> None:
+    distinct = normal(40, d) + np.float32(offset)
+    owners = np.random.default_rng(2).permutation(np.repeat(np.arange(40), 8))
+    picked = greedy_k_center(distinct[owners], 300, seed=0)
+    assert sorted(owners[picked].tolist()) == list(range(40))
+
+
+def test_duplicates_among_more_points_than_candidates_are_never_picked_twice() -> None:
+    distinct = normal(1500, 20)
+    owners = np.random.default_rng(3).permutation(np.repeat(np.arange(1500), 4))
+    picked = greedy_k_center(distinct[owners], 5000, seed=0)
+    assert sorted(owners[picked].tolist()) == list(range(1500))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e4])
+@pytest.mark.parametrize("n", [1, 100, CANDIDATES + 1])
+def test_constant_points_need_one_row(value: float, n: int) -> None:
+    assert len(greedy_k_center(np.full((n, 7), value, dtype=np.float32), 50, seed=0)) == 1
+
+
+def test_all_points_are_picked_where_there_are_fewer_than_asked_for() -> None:
+    assert sorted(greedy_k_center(normal(30, 5), 31, seed=0).tolist()) == list(range(30))
+    assert sorted(greedy_k_center(normal(30, 5), 30, seed=0).tolist()) == list(range(30))
+
+
+def test_the_seed_draws_the_first_row_and_nothing_else() -> None:
+    points = normal(200, 5)
+    firsts = set()
+    for seed in range(20):
+        picked = greedy_k_center(points, 20, seed=seed)
+        np.testing.assert_array_equal(picked, greedy_k_center(points.copy(), 20, seed=seed))
+        assert picked.tolist() == textbook(points, 20, int(picked[0]))
+        firsts.add(int(picked[0]))
+        assert greedy_k_center(points, 1, seed=seed).tolist() == [picked[0]]
+    # Twenty draws out of two hundred: all equal, or only a handful, has no chance.
+    assert len(firsts) > 10
+
+
+def test_a_smaller_coreset_is_the_beginning_of_a_larger_one() -> None:
+    points = normal(CANDIDATES + 500, 4)
+    large = greedy_k_center(points, 90, seed=1)
+    for size in (1, 2, 30, 89):
+        np.testing.assert_array_equal(greedy_k_center(points, size, seed=1), large[:size])
+
+
+def test_the_covering_radius_never_grows() -> None:
+    points = normal(400, 3)
+    picked = greedy_k_center(points, 80, seed=0)
+    radii = [radius(points, picked[:size]) for size in range(1, 81)]
+    assert all(after <= before for before, after in pairwise(radii))
+    # Each centre is as far from those before it as the radius that they covered with.
+    for size in range(1, 80):
+        gap = np.linalg.norm(points[picked[:size]].astype(np.float64) - points[picked[size]], axis=1).min()
+        assert gap == pytest.approx(radii[size - 1], rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_radius_is_at_most_twice_the_best_possible(seed: int) -> None:
+    # Gonzalez 1985, theorem 2.1, by trying all sets of centres.
+    points = normal(11, 2, seed=seed)
+    best = min(radius(points, list(centres)) for centres in combinations(range(11), 3))
+    assert radius(points, greedy_k_center(points, 3, seed=seed)) <= 2 * best * (1 + 1e-9)
+
+
+def test_points_are_left_as_they_were() -> None:
+    points = normal(50, 3)
+    before = points.copy()
+    greedy_k_center(points, 10, seed=0)
+    np.testing.assert_array_equal(points, before)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (5,), (2, 3, 4)])
+def test_points_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(SettingError, match=r"points of shape \[n, d\] with n at least 1, got shape"):
+        greedy_k_center(np.zeros(shape, dtype=np.float32), 3, seed=0)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_size_below_one_is_refused(size: int) -> None:
+    with pytest.raises(SettingError, match=f"size must be at least 1, got {size}"):
+        greedy_k_center(normal(5, 2), size, seed=0)

@@ -1,0 +1,384 @@
+"""From good pictures to a calibrated model: what is promised, what is noted, what is refused, what is written down."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+import onlygood
+from onlygood.errors import FolderError, PictureError, SettingError, VerificationError
+from onlygood.graph.verdict import verdict
+from textures import FAST, GOOD, SIZE, Array, numbered, save, texture, textures
+
+
+def false_alarms(model: onlygood.Model, pictures: Sequence[Array]) -> int:
+    inspect = onlygood.Inspector(model)
+    return sum(inspect(picture, with_map=False).is_anomaly for picture in pictures)
+
+
+# What is promised
+
+
+@pytest.mark.parametrize("calibration", ["split", "leave-one-out"])
+def test_good_pictures_that_were_not_seen_are_called_anomalous_as_rarely_as_promised(calibration: str) -> None:
+    """Twelve fits to other pictures of one material, 20 new ones each: 240 verdicts at a rate of 0.2.
+
+    Verdicts of one fit share its threshold, whose own coverage varies like Beta(k, n + 1 - k): with 9 pictures to
+    calibrate with its variance is 0.2 * 0.8 / 11. The margin is 3 standard errors, for the worst case that a fit's
+    verdicts all agree beyond that.
+    """
+    rate, fits, new, calibrated = 0.2, 12, 20, 9
+    total = promised = 0.0
+    for seed in range(fits):
+        model = onlygood.fit(
+            textures(30, start=1000 * (seed + 1)),
+            **{**FAST, "false_alarm_rate": rate, "calibration": calibration, "seed": seed, "bank_size": 100},
+        )
+        promised = max(promised, model.promise.promised_rate)
+        total += false_alarms(model, textures(new, start=1000 * (seed + 1) + 500))
+    spread = math.sqrt(rate * (1 - rate) * (1 / (calibrated + 2) / fits + 1 / (fits * new)))
+    assert promised == rate
+    assert total / (fits * new) <= rate + 3 * spread
+    # A threshold that nothing exceeds would pass as well; this one must be near where it should be.
+    assert total / (fits * new) >= rate / 10
+
+
+@pytest.mark.parametrize("count", [8, 24])
+def test_leave_one_out_with_few_pictures_does_not_call_most_new_ones_anomalous(count: int) -> None:
+    """With fewer pictures than an embedding has directions, a whitening that has seen them finds all else strange."""
+    alarms = 0
+    for seed in range(3):
+        model = onlygood.fit(textures(count, start=100 * seed), **FAST)
+        alarms += false_alarms(model, textures(20, start=5000 + 100 * seed))
+    # 60 verdicts at 0.11 (8 pictures) or 0.1: 6 or 7 expected; the bound is three standard errors higher.
+    assert alarms <= 60 * 0.11 + 3 * math.sqrt(60 * 0.11 * 0.89)
+
+
+def test_leave_one_out_calibrates_with_every_picture_and_split_with_some(good_pictures: list[Array]) -> None:
+    alone = onlygood.fit(good_pictures, **FAST).promise
+    split = onlygood.fit(good_pictures, calibration="split", calibration_fraction=0.25, **FAST).promise
+    assert (alone.is_exact, alone.calibration_pictures, alone.fitted_pictures) == (False, GOOD, GOOD)
+    assert (split.is_exact, split.calibration_pictures, split.fitted_pictures) == (True, GOOD // 4, GOOD - GOOD // 4)
+
+
+def test_split_calibrates_with_the_scores_that_the_file_gives_the_pictures_held_out(good_pictures: list[Array]) -> None:
+    model = onlygood.fit(good_pictures, calibration="split", **FAST)
+    inspect = onlygood.Inspector(model)
+    raw = np.array([inspect(picture, with_map=False).score for picture in good_pictures]) + model.calibration.threshold
+    for score in model.calibration.scores:
+        assert np.isclose(raw, score, rtol=1e-4, atol=1e-3).any()
+
+
+def test_a_rate_finer_than_the_pictures_support_makes_a_model_that_says_what_it_can_promise() -> None:
+    model = onlygood.fit(textures(9), **{**FAST, "false_alarm_rate": 0.01})
+    promise = model.promise
+    assert (promise.asked_rate, promise.promised_rate, promise.groups_needed) == (0.01, 0.1, 99)
+    assert model.calibration.threshold == model.calibration.scores.max()
+    stored = model.metadata["promise"]
+    assert (stored["asked_rate"], stored["promised_rate"]) == (0.01, 0.1)
+    assert stored["statement"].startswith("At most 0.1 of good pictures will be called anomalous (approximate, ")
+    assert "The rate asked for, 0.01, needs at least 99 pictures to calibrate with, got 9" in stored["statement"]
+
+
+def test_a_rate_that_the_pictures_support_is_the_one_promised() -> None:
+    promise = onlygood.fit(textures(9), **{**FAST, "false_alarm_rate": 0.1}).promise
+    assert promise.promised_rate == promise.asked_rate == 0.1
+    assert not any("The rate asked for" in sentence for sentence in promise.sentences)
+
+
+# Groups
+
+
+def lots(tmp_path: Path) -> Path:
+    """Six lots of three pictures."""
+    pictures = {f"lot{lot}/{number}.png": texture(10 * lot + number) for lot in range(6) for number in range(3)}
+    return save(tmp_path, pictures)
+
+
+@pytest.mark.parametrize("group_by", ["folder", r"lot(\d+)"])
+def test_pictures_of_a_group_stay_on_one_side(tmp_path: Path, group_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+    from onlygood import fitting
+
+    keep = fitting.hold_out
+
+    def spy(groups: Sequence[int], fraction: float, *, seed: int) -> Any:
+        seen["groups"], seen["held"] = list(groups), keep(groups, fraction, seed=seed)
+        return seen["held"]
+
+    monkeypatch.setattr(fitting, "hold_out", spy)
+    model = onlygood.fit(lots(tmp_path), group_by=group_by, calibration="split", **FAST)
+    labels = np.array([number // 3 for number in range(18)])
+    assert seen["groups"] == labels.tolist()
+    held = seen["held"]
+    assert 0 < held.sum() < 18
+    assert all(len(set(held[labels == lot])) == 1 for lot in range(6))
+    assert model.promise.groups == held.sum() // 3
+    assert model.promise.calibration_pictures == held.sum()
+    assert "independent groups" in model.promise.sentences[0]
+
+
+def test_leave_one_out_leaves_out_the_whole_group() -> None:
+    """Each picture has a shifted copy in its group: with the copy in the memory its score would be next to nothing."""
+    pictures, groups = [], []
+    for seed in range(10):
+        big = texture(seed, (SIZE + 1, SIZE + 1))
+        pictures += [big[1:, 1:], big[:-1, :-1]]
+        groups += [str(seed)] * 2
+    settings = {**FAST, "near_duplicates": "ignore"}
+    together = onlygood.fit(pictures, groups=groups, **settings)
+    apart = onlygood.fit(pictures, **settings)
+    assert (together.promise.groups, apart.promise.groups) == (10, 20)
+    part = onlygood.Inspector(together)
+
+    def balance_free(model: onlygood.Model) -> float:
+        """The median calibration score over what new pictures score: 1 if calibration pictures count as new."""
+        inspect = onlygood.Inspector(model)
+        new = [inspect(texture(seed), with_map=False).score + model.calibration.threshold for seed in range(50, 60)]
+        return float(np.median(model.calibration.scores) / np.median(new))
+
+    assert part.metadata["promise"]["groups"] == 10
+    assert 0.85 < balance_free(together) < 1.3
+    assert balance_free(apart) < 0.8 * balance_free(together)
+
+
+def test_groups_of_arrays_are_given_as_labels() -> None:
+    model = onlygood.fit(textures(6), groups=["a", "a", "b", "b", "c", "c"], **FAST)
+    assert (model.promise.groups, model.promise.promised_rate) == (3, 0.25)
+
+
+def test_near_duplicates_are_noted_and_kept_together() -> None:
+    pictures = textures(12)
+    noise = np.random.default_rng(0)
+    doubled = [*pictures, *((p + noise.integers(0, 3, p.shape)).astype(np.uint8) for p in pictures[:4])]
+    model = onlygood.fit(doubled, **FAST)
+    assert model.promise.groups == 12
+    (note,) = model.notes
+    assert note == (
+        "8 of 16 good pictures are near-duplicates of one another, in 4 sets: each set is kept on one side of every "
+        "split and counts as one."
+    )
+    assert model.metadata["notes"] == [note]
+
+
+def test_near_duplicates_are_not_looked_for_when_they_are_to_be_ignored_but_equal_pictures_still_count_once() -> None:
+    pictures = textures(12)
+    softened = np.asarray(Image.fromarray(pictures[0]).filter(ImageFilter.GaussianBlur(0.3)))
+    model = onlygood.fit([*pictures, softened, pictures[1]], **{**FAST, "near_duplicates": "ignore"})
+    assert model.promise.groups == 13
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"groups": ["a"]}, SettingError, "groups must have one label a picture, got 1 for 4 pictures"),
+        ({"groups": ["a"] * 4}, FolderError, "at least 2 independent things, got 4 pictures that are all of one group"),
+        ({"group_by": "folder"}, SettingError, "group_by needs a folder of pictures, got a sequence"),
+        ({"calibration": "split", "groups": list("aaab")}, FolderError, "at least 2 independent things beside those"),
+        ({"bank_size": 1}, SettingError, "rows of at least 2 groups of pictures, got 1 rows"),
+    ],
+)
+def test_groups_that_cannot_be_used_are_refused(settings: dict[str, Any], error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        onlygood.fit(textures(4), **{**FAST, **settings})
+
+
+def test_a_folder_takes_no_labels(good_folder: Path) -> None:
+    with pytest.raises(SettingError, match="groups goes with a sequence of pictures, got a folder: use group_by"):
+        onlygood.fit(good_folder, groups=["a"] * GOOD)
+
+
+# Pictures
+
+
+def test_a_folder_a_list_of_paths_and_arrays_give_the_same_calibration(
+    good_folder: Path, good_pictures: list[Array]
+) -> None:
+    paths = sorted(good_folder.iterdir())
+    forms: list[Any] = [
+        good_folder,
+        str(good_folder),
+        paths,
+        [path.read_bytes() for path in paths],
+        [Image.fromarray(picture) for picture in good_pictures],
+        np.stack(good_pictures)[:, :, :, None],
+    ]
+    first, *others = (onlygood.fit(form, **FAST) for form in forms)
+    for other in others:
+        np.testing.assert_array_equal(other.calibration.scores, first.calibration.scores)
+
+
+@pytest.mark.parametrize("one", [b"x", Image.new("L", (9, 9)), np.zeros((9, 9), np.uint8)])
+def test_one_picture_instead_of_several_is_refused(one: Any) -> None:
+    with pytest.raises(FolderError, match="fit needs a folder or a sequence of good pictures, got one picture"):
+        onlygood.fit(one)
+
+
+def test_an_unreadable_picture_among_many_is_named(good_pictures: list[Array], tmp_path: Path) -> None:
+    save(tmp_path, numbered(good_pictures))
+    (tmp_path / "07.png").write_bytes((tmp_path / "07.png").read_bytes()[:300])
+    with pytest.raises(FolderError) as caught:
+        onlygood.fit(tmp_path, **FAST)
+    assert str(caught.value).startswith(
+        "good pictures must be readable, got 1 of 16 that cannot be read (remove or repair them, or use "
+        "--skip-unreadable), the first: 07.png "
+    )
+
+
+def test_unreadable_pictures_are_left_out_on_request_and_noted(good_pictures: list[Array], tmp_path: Path) -> None:
+    save(tmp_path, numbered(good_pictures))
+    for name in ("00.png", "07.png"):
+        (tmp_path / name).write_bytes(b"")
+    model = onlygood.fit(tmp_path, skip_unreadable=True, **FAST)
+    assert model.promise.calibration_pictures == GOOD - 2
+    assert (model.metadata["good_pictures"]["count"], model.metadata["good_pictures"]["unreadable"]) == (GOOD - 2, 2)
+    assert [note for note in model.notes if "readable" in note] == [
+        "2 pictures are left out, as not readable, the first: 00.png is empty (0 bytes): copy or save the picture again."
+    ]
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_pictures_none_of_which_can_be_read_are_refused(skip: bool, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    with pytest.raises(FolderError, match="must be readable, got none among 2: a.png is a text file"):
+        onlygood.fit(tmp_path, skip_unreadable=skip, **FAST)
+
+
+def test_pictures_beyond_the_limits_are_refused_with_the_limit(good_folder: Path) -> None:
+    with pytest.raises(FolderError, match=r"00\.png has 96 x 96 = 9,216 pixels, and at most 9,000 are read"):
+        onlygood.fit(good_folder, max_pixels=9000, **FAST)
+    with pytest.raises(FolderError, match=r"00\.png has [\d,]+ bytes, and at most 100 are read"):
+        onlygood.fit(good_folder, max_bytes=100, **FAST)
+
+
+def test_a_picture_that_vanishes_during_the_fit_is_named(
+    good_pictures: list[Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, numbered(good_pictures))
+    from onlygood import fitting
+
+    survey = fitting.survey
+
+    def survey_then_lose(*arguments: Any, **keywords: Any) -> Any:
+        found = survey(*arguments, **keywords)
+        (tmp_path / "03.png").unlink()
+        return found
+
+    monkeypatch.setattr("onlygood.survey.KEPT_BYTES", 0)
+    monkeypatch.setattr(fitting, "survey", survey_then_lose)
+    with pytest.raises(PictureError, match=r"03\.png does not exist"):
+        onlygood.fit(tmp_path, **FAST)
+
+
+# What is written down
+
+
+def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -> None:
+    metadata = model.metadata
+    assert set(metadata) == {
+        *("format", "content_sha256", "method", "settings", "input", "backbone", "patch", "good_pictures"),
+        *("calibration", "promise", "map_levels", "notes", "made_with"),
+    }
+    assert metadata["format"] == 1
+    assert metadata["method"] == "patch"
+    assert set(metadata["settings"]) == {entry.name for entry in dataclasses.fields(onlygood.FitSettings)}
+    assert metadata["input"] == {"dtype": "uint8", "channels": 1, "window": [0, 255], "input_size": 64}
+    assert metadata["backbone"]["licence"] == "Apache-2.0"
+    assert len(metadata["backbone"]["sha256"]) == len(metadata["good_pictures"]["sha256"]) == 64
+    assert metadata["good_pictures"]["count"] == GOOD
+    assert metadata["good_pictures"]["heights"] == metadata["good_pictures"]["widths"] == [SIZE, SIZE]
+    assert metadata["calibration"] == {"method": "leave-one-out", "threshold": model.calibration.threshold}
+    assert metadata["promise"] == {
+        "asked_rate": 0.1,
+        "promised_rate": 0.1,
+        "is_exact": False,
+        "calibration_pictures": GOOD,
+        "groups": GOOD,
+        "fitted_pictures": GOOD,
+        "statement": " ".join(model.promise.sentences),
+    }
+    assert set(metadata["map_levels"]) == {"typical", "remarkable"}
+    assert set(metadata["made_with"]) == {"onlygood", "onnx", "onnxruntime", "numpy"}
+    assert json.loads(json.dumps(metadata)) == metadata
+
+
+def test_the_file_holds_no_paths_and_no_names_of_good_pictures(good_folder: Path, model: onlygood.Model) -> None:
+    for text in (str(good_folder), good_folder.name, str(Path.home()), "05.png", str(Path(onlygood.__file__).parent)):
+        assert text.encode() not in model.file.content
+
+
+def test_equal_pictures_make_equal_files_wherever_they_lie_and_whenever(
+    model: onlygood.Model, good_pictures: list[Array], tmp_path: Path
+) -> None:
+    elsewhere = save(tmp_path / "elsewhere", numbered(good_pictures))
+    assert onlygood.fit(elsewhere, **FAST).file.content == model.file.content
+
+
+def test_other_pictures_have_another_digest(model: onlygood.Model, good_pictures: list[Array]) -> None:
+    changed = [*good_pictures[:-1], good_pictures[-1].copy()]
+    changed[-1][0, 0] ^= 1
+    other = onlygood.fit(changed, **FAST)
+    assert other.metadata["good_pictures"]["sha256"] != model.metadata["good_pictures"]["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"taps": ("stage9",)}, "taps must be different names out of stage0, .* got stage9"),
+        ({"taps": ()}, "taps must be different names out of .* got none"),
+        ({"taps": ("stage2", "stage2")}, "taps must be different names"),
+        ({"input_size": 65}, "the input size must be a positive multiple of 32 .* got 65: try 64"),
+    ],
+)
+def test_settings_that_the_backbone_cannot_meet_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        onlygood.fit(textures(3), **settings)
+
+
+def test_taps_and_input_size_are_those_asked_for() -> None:
+    model = onlygood.fit(textures(4), taps=("stage3", "stage1"), **{**FAST, "input_size": 96, "bank_size": 50})
+    assert model.metadata["patch"]["taps"] == ["stage3", "stage1"]
+    assert model.metadata["patch"]["grid"] == 6
+    assert model.metadata["patch"]["memory_bank"][0] == 50
+    assert model.metadata["input"]["input_size"] == 96
+
+
+# Verification
+
+
+def test_a_finished_graph_that_gives_other_scores_is_refused(
+    good_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shifted(calibration: Any, **keywords: Any) -> Any:
+        return verdict(dataclasses.replace(calibration, threshold=1.01 * calibration.threshold), **keywords)
+
+    monkeypatch.setattr("onlygood.fitting.verdict", shifted)
+    with pytest.raises(
+        VerificationError, match=r"the finished model must give 00\.png the raw score .* nothing was wr"
+    ):
+        onlygood.fit(good_folder, **FAST)
+
+
+def test_a_finished_graph_that_gives_no_number_is_refused(good_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(calibration: Any, **keywords: Any) -> Any:
+        return verdict(dataclasses.replace(calibration, threshold=math.nan), **keywords)
+
+    monkeypatch.setattr("onlygood.fitting.verdict", broken)
+    with pytest.raises(VerificationError, match="got nan"):
+        onlygood.fit(good_folder, **FAST)
+
+
+@pytest.mark.parametrize("count", [4, 16])
+def test_a_fit_in_which_all_scores_are_nearly_equal_is_verified_all_the_same(count: int) -> None:
+    """Little spread makes large weights, and scores whose threshold is large beside those of pictures remembered."""
+    pictures = [texture(0)] * count
+    pictures = [np.roll(picture, number, axis=0) for number, picture in enumerate(pictures)]
+    settings = {**FAST, "near_duplicates": "ignore", "calibration": "split"}
+    assert onlygood.fit(pictures, **settings).promise.is_exact

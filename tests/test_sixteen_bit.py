@@ -1,0 +1,105 @@
+"""16-bit pictures keep their 16 bits, through one window for good and new ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onlygood
+from onlygood.errors import FolderError, PictureFormatError, SettingError
+from textures import FAST, GOOD, save, texture, textures, twelve_bit, with_defect
+
+
+@pytest.fixture(scope="module")
+def inspect(sixteen_bit_model: onlygood.Model) -> onlygood.Inspector:
+    return onlygood.Inspector(sixteen_bit_model)
+
+
+def test_the_window_holds_the_good_levels_and_is_stored(sixteen_bit_model: onlygood.Model) -> None:
+    kind = sixteen_bit_model.metadata["input"]
+    black, white = kind["window"]
+    levels = np.stack([twelve_bit(seed) for seed in range(GOOD)])
+    assert kind["dtype"] == "uint16"
+    assert black < levels.min() + 100
+    assert white > levels.max() - 100
+    assert white - black < 1.5 * float(np.ptp(levels))
+    assert onlygood.Inspector(sixteen_bit_model).window == (black, white)
+
+
+def test_16_bit_files_give_what_16_bit_arrays_give(sixteen_bit_model: onlygood.Model, tmp_path: Path) -> None:
+    save(tmp_path, {f"{seed:02}.{'tif' if seed % 2 else 'png'}": twelve_bit(seed) for seed in range(GOOD)})
+    from_files = onlygood.fit(tmp_path, **FAST)
+    np.testing.assert_array_equal(from_files.calibration.scores, sixteen_bit_model.calibration.scores)
+
+
+def test_differences_below_one_level_in_256_are_seen(inspect: onlygood.Inspector) -> None:
+    picture = twelve_bit(100)
+    changed = picture.copy()
+    changed[10:60, 10:60] += 6  # 6 of 65,536 levels: nothing is left of it in 8 bits
+    assert ((changed >> 8) == (picture >> 8)).mean() > 0.97
+    assert inspect(changed).score != pytest.approx(inspect(picture).score, abs=1e-4)
+
+
+def test_a_window_given_is_the_one_that_is_stored() -> None:
+    pictures = [twelve_bit(seed) for seed in range(4)]
+    model = onlygood.fit(pictures, window=(100, 4095), **FAST)
+    assert model.metadata["input"]["window"] == [100, 4095]
+    assert model.metadata["settings"]["window"] == [100, 4095]
+
+
+def test_the_window_makes_16_bits_what_8_bits_were() -> None:
+    settings = {**FAST, "bank_size": 300}
+    eight = onlygood.Inspector(onlygood.fit(textures(6), **settings))
+    wide = [picture.astype(np.uint16) * 100 + 1000 for picture in textures(6)]
+    sixteen = onlygood.Inspector(onlygood.fit(wide, window=(1000, 1000 + 255 * 100), **settings))
+    for picture in (texture(100), with_defect(texture(101))):
+        ours = sixteen(picture.astype(np.uint16) * 100 + 1000)
+        assert ours.score == pytest.approx(eight(picture).score, rel=1e-3, abs=1e-3)
+
+
+def test_what_is_brighter_than_the_window_is_not_cut_off(inspect: onlygood.Inspector) -> None:
+    white = int(inspect.window[1])
+    glares = []
+    for level in (white, 2 * white, 4 * white, 65_535):
+        picture = with_defect(twelve_bit(100), level)
+        result = inspect(picture)
+        assert result.is_anomaly
+        glares.append(result.score)
+    assert glares == sorted(glares)
+    assert glares[-1] > glares[0] * 1.5
+
+
+@pytest.mark.parametrize(("dtype", "wanted"), [("uint8", "8 bits a channel, the model takes 16")])
+def test_an_8_bit_picture_is_refused_by_a_16_bit_model(inspect: onlygood.Inspector, dtype: str, wanted: str) -> None:
+    with pytest.raises(PictureFormatError, match=f"^a.png has {wanted}: save it in the depth of the good pictures"):
+        inspect(texture(100).astype(dtype), name="a.png")
+
+
+def test_a_16_bit_picture_is_refused_by_an_8_bit_model(model: onlygood.Model) -> None:
+    with pytest.raises(PictureFormatError, match="has 16 bits a channel, the model takes 8"):
+        onlygood.Inspector(model)(twelve_bit(100))
+
+
+def test_good_pictures_of_two_depths_are_refused_with_the_name_of_the_first_that_differs() -> None:
+    pictures = [twelve_bit(0), twelve_bit(1), texture(2), texture(3)]
+    with pytest.raises(FolderError, match="must all have one bit depth, got picture 2 with 8 bits a channel among"):
+        onlygood.fit(pictures, threads=1, **FAST)
+
+
+@pytest.mark.parametrize("window", [(5, 5), (9, 3), (-1, 255), (0, 70_000)])
+def test_a_window_that_is_none_is_refused(window: tuple[float, float]) -> None:
+    with pytest.raises(SettingError, match="a window must be two levels with black < white"):
+        onlygood.fit(textures(3), window=window, **FAST)
+
+
+def test_a_heat_map_shows_a_16_bit_picture_through_its_window(sixteen_bit_model: onlygood.Model) -> None:
+    from onlygood.heatmap import draw_heatmap
+
+    inspect = onlygood.Inspector(sixteen_bit_model)
+    picture = twelve_bit(100)[:, :, None]
+    result = inspect(picture)
+    assert result.anomaly_map is not None
+    sheet = np.asarray(draw_heatmap(picture, result.anomaly_map, levels=inspect.map_levels, window=inspect.window))
+    black, white = inspect.window
+    expected = np.clip((picture - black) * 255 / (white - black), 0, 255)
+    np.testing.assert_allclose(sheet[:96, :96], np.repeat(expected, 3, axis=2), atol=1)

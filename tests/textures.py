@@ -1,0 +1,54 @@
+"""Pictures of a made-up material, good and defective, and settings with which a fit of them takes half a second."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+Array = NDArray[Any]
+
+SIZE = 96
+FAST: dict[str, Any] = {"input_size": 64, "bank_size": 300, "false_alarm_rate": 0.1}
+GOOD = 16
+DEFECT = (slice(36, 60), slice(30, 54))
+
+
+def texture(seed: int, size: tuple[int, int] = (SIZE, SIZE)) -> Array:
+    """A good picture, uint8 [H, W]: blurred noise around 128."""
+    noise = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+    return np.asarray(Image.fromarray(noise).filter(ImageFilter.GaussianBlur(1.2)))
+
+
+def textures(count: int, *, start: int = 0) -> list[Array]:
+    return [texture(start + number) for number in range(count)]
+
+
+def with_defect(picture: Array, level: int = 0) -> Array:
+    """The picture with a patch of one level, at DEFECT."""
+    changed = picture.copy()
+    changed[DEFECT] = level
+    return changed
+
+
+def twelve_bit(seed: int) -> Array:
+    """A good picture of a 12-bit camera that uses its lower half, uint16 [H, W]: 500 to 2,540."""
+    return texture(seed).astype(np.uint16) * 8 + 500
+
+
+def as_colour(picture: Array) -> Array:
+    return np.repeat(picture.reshape(*picture.shape[:2], -1)[:, :, :1], 3, axis=2)
+
+
+def save(folder: Path, pictures: dict[str, Array]) -> Path:
+    """Pictures as files of these names, in a folder that is made."""
+    for name, picture in pictures.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    return folder
+
+
+def numbered(pictures: list[Array]) -> dict[str, Array]:
+    return {f"{number:02}.png": picture for number, picture in enumerate(pictures)}
