@@ -62,6 +62,15 @@ def test_one_seed_gives_one_file_byte_for_byte(fitted: onlygood.Model, good_fold
     np.testing.assert_array_equal(again.calibration.scores, fitted.calibration.scores)
 
 
+def test_one_seed_draws_one_sample_where_not_all_patches_can_be_looked_at(
+    fitted: onlygood.Model, good_folder: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onlygood.detectors.patch.SAMPLE_ROWS", 5 * GOOD)
+    one, again = (onlygood.fit(good_folder, method=method, **FAST) for _ in range(2))
+    assert one.file.content == again.file.content
+    assert one.file.content != fitted.file.content
+
+
 def test_the_number_of_threads_does_not_matter(fitted: onlygood.Model, good_folder: Path, method: str) -> None:
     alone = onlygood.fit(good_folder, method=method, threads=1, **FAST)
     np.testing.assert_array_equal(alone.calibration.scores, fitted.calibration.scores)
@@ -92,7 +101,7 @@ def test_the_order_in_which_files_were_made_does_not_matter(
 def test_the_order_of_good_pictures_does_not_matter_where_all_is_remembered(
     good_pictures: list[Array], method: str
 ) -> None:
-    assert GOOD * 4 * 4 <= FAST["bank_size"], "4 x 4 patches a picture"
+    assert FAST["bank_size"] >= GOOD * 4 * 4, "each picture has 4 x 4 patches"
     forward = onlygood.fit(good_pictures, method=method, **FAST)
     backward = onlygood.fit(good_pictures[::-1], method=method, **FAST)
     assert forward.metadata["good_pictures"] == backward.metadata["good_pictures"]
@@ -184,7 +193,7 @@ def test_a_grey_picture_and_the_same_in_colour_get_one_verdict(
 def test_a_coloured_picture_is_refused_by_a_grey_model(inspect: onlygood.Inspector) -> None:
     red = as_colour(NEW[0]).copy()
     red[:, :, 1] = 0
-    with pytest.raises(onlygood.PictureFormatError, match="red.png is a colour picture"):
+    with pytest.raises(onlygood.PictureFormatError, match=r"red\.png is a colour picture"):
         inspect(red, name="red.png")
 
 

@@ -105,6 +105,21 @@ class Backbone:
     model: onnx.ModelProto
     card: Card
 
+    def check_input_size(self, size: int) -> None:
+        """Refuse a size that this network cannot take.
+
+        Raises:
+            SettingError: not a multiple that the card allows, or another than the one that the file was exported for.
+        """
+        self.card.check_input_size(size)
+        value = next(value for value in self.model.graph.input if value.name == self.card.input)
+        fixed = {dimension.dim_value for dimension in value.type.tensor_type.shape.dim[2:4]} - {0, size}
+        if fixed:
+            raise SettingError(
+                f"the input size must be {' x '.join(map(str, sorted(fixed)))} for backbone {self.card.name}, which was "
+                f"exported for it, got {size}: export it again for that size"
+            )
+
 
 def available_backbones() -> list[str]:
     """Names of the backbones that are shipped inside the package."""

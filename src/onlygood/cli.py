@@ -202,8 +202,9 @@ def _inspect_file(inspector: Inspector, name: str, file: PictureFile, heatmaps: 
         from onlygood.heatmap import draw_heatmap, to_png
 
         drawn = draw_heatmap(picture, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window)
-        # A name may be an absolute path or lead upwards; a heat map stays below its folder.
-        below = [part for part in Path(f"{name}.png").parts if part not in ("..", Path(name).anchor)]
+        # A name may be an absolute path or lead upwards; a heat map stays below its folder, apart from all others.
+        parts = Path(f"{name}.png").parts
+        below = ["(up)" if part == ".." else part for part in parts if part != Path(name).anchor]
         target = heatmaps.joinpath(*below)
         make_folder(target.parent)
         write_atomically(target, to_png(drawn))

@@ -43,12 +43,12 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         WriteError: no such folder, no permission, or a folder in the way.
     """
     target = Path(path)
-    if target.is_dir():
-        raise WriteError(f"{target} is a folder where a file is to be written: add a file name")
-    if not target.parent.is_dir():
-        raise WriteError(f"{target} cannot be written: there is no folder {target.parent}: make it first")
-    probe = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     with _explained(target):
+        if target.is_dir():
+            raise WriteError(f"{target} is a folder where a file is to be written: add a file name")
+        if not target.parent.is_dir():
+            raise WriteError(f"{target} cannot be written: there is no folder {target.parent}: make it first")
+        probe = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         probe.touch(exist_ok=False)
         probe.unlink()
 

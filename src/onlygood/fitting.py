@@ -86,7 +86,7 @@ class _Fit:
         card = backbone.card
         self.taps: tuple[Tap, ...] = card.choose_taps(settings.taps)
         self.input_size = settings.input_size or card.input_size
-        card.check_input_size(self.input_size)
+        backbone.check_input_size(self.input_size)
         # The grid is that of the coarsest tap: finer ones are pooled to it.
         self.grid = math.ceil(self.input_size / max(tap.reduction for tap in self.taps))
         self.trunk = cut_trunk(backbone, self.taps)

@@ -1,0 +1,83 @@
+"""What is imported, and what is not: torch never, runtimes only when they are needed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("numpy", "onnx", "onnxruntime", "PIL", "tifffile", "imagecodecs", "tqdm", "torch")
+
+# Runs a command line, then says which of the heavy modules it has imported.
+COMMAND = f"""
+import sys
+from onlygood.cli import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as stop:
+    code = stop.code
+print("imported:", *[name for name in {HEAVY} if name in sys.modules])
+raise SystemExit(code)
+"""
+
+
+@pytest.fixture
+def fake_torch(tmp_path: Path) -> dict[str, str]:
+    """An environment in which torch is there to be found, and raises when it is imported."""
+    (tmp_path / "fake" / "torch").mkdir(parents=True)
+    (tmp_path / "fake" / "torch" / "__init__.py").write_text("raise RuntimeError('torch was imported')\n")
+    paths = [str(tmp_path / "fake"), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def run(script: str, *arguments: object, env: dict[str, str] | None = None) -> tuple[int, list[str], str]:
+    """The exit code, what the last line says was imported, and stderr."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
+    return ran.returncode, ran.stdout.splitlines()[-1].split()[1:] if ran.stdout else [], ran.stderr
+
+
+def test_the_fake_torch_is_found_and_raises(fake_torch: dict[str, str]) -> None:
+    code, _, err = run("import torch", env=fake_torch)
+    assert code == 1
+    assert "torch was imported" in err
+
+
+def test_no_command_imports_torch(
+    good_folder: Path, new_folder: Path, tmp_path: Path, fake_torch: dict[str, str]
+) -> None:
+    model = tmp_path / "part.onnx"
+    fast = ("--input-size", "64", "--bank-size", "300", "--false-alarm-rate", "0.1")
+    for code, arguments in (
+        (0, ("fit", good_folder, "-o", model, *fast)),
+        (1, ("inspect", model, new_folder, "--heatmaps", tmp_path / "maps")),
+        (0, ("info", model)),
+    ):
+        found, imported, err = run(COMMAND, *arguments, env=fake_torch)
+        assert (found, err) == (code, ""), arguments
+        assert "torch" not in imported
+        assert {"numpy", "onnx"} <= set(imported), "the list of what was imported works"
+
+
+def test_the_package_imports_no_runtime_until_it_is_used() -> None:
+    code, imported, err = run(f"import sys, onlygood\nprint('imported:', *[m for m in {HEAVY} if m in sys.modules])")
+    assert (code, imported, err) == (0, [], "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("fit", "--help"), ("inspect", "--help"), ("info", "-h"), ("--version",)]
+)
+def test_help_imports_no_runtime(arguments: tuple[str, ...]) -> None:
+    code, imported, err = run(COMMAND, *arguments)
+    assert (code, imported, err) == (0, [], "")
+
+
+def test_settings_and_errors_import_no_runtime() -> None:
+    script = f"""
+import sys, onlygood
+onlygood.FitSettings(seed=3)
+onlygood.OnlygoodError
+print("imported:", *[name for name in {HEAVY} if name in sys.modules])
+"""
+    assert run(script) == (0, [], "")

@@ -1,0 +1,75 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from onlygood.results import Inspection, Promise
+
+PROMISE = Promise(
+    asked_rate=0.05, promised_rate=0.05, is_exact=True, calibration_pictures=40, groups=40, fitted_pictures=80
+)
+
+
+def promise(**changes: object) -> Promise:
+    return Promise(**{**PROMISE.__dict__, **changes})  # type: ignore[arg-type]
+
+
+def test_an_exact_promise_says_by_which_argument() -> None:
+    first, last = PROMISE.sentences
+    assert first == (
+        "At most 0.05 of good pictures will be called anomalous (exact, by split conformal calibration on 40 good "
+        "pictures that the detector has not seen)."
+    )
+    assert last == "This holds for pictures taken as these were; a new session, lens or lamp asks for a new fit."
+
+
+def test_an_approximate_promise_says_so() -> None:
+    assert "(approximate, by leave-one-out over 40 good pictures)" in promise(is_exact=False).sentences[0]
+
+
+def test_groups_are_mentioned_where_they_are_fewer_than_pictures() -> None:
+    assert "40 good pictures in 7 independent groups" in promise(groups=7).sentences[0]
+    assert "group" not in PROMISE.sentences[0]
+
+
+@pytest.mark.parametrize(("groups", "unit"), [(40, "pictures"), (9, "independent groups of pictures")])
+def test_a_rate_that_cannot_be_promised_says_what_can(groups: int, unit: str) -> None:
+    rate = 1 / (groups + 1)
+    said = promise(asked_rate=0.01, promised_rate=rate, groups=groups).sentences
+    assert said[1] == (
+        f"The rate asked for, 0.01, needs at least 99 {unit} to calibrate with, got {groups}: the threshold is the "
+        f"highest calibration score; add pictures, or ask for {rate:.3g}."
+    )
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.01, 0.03, 0.05, 0.1, 0.3, 0.5, 0.9])
+def test_groups_needed_are_the_fewest_n_with_one_in_n_plus_one_at_most_the_rate(rate: float) -> None:
+    needed = promise(asked_rate=rate).groups_needed
+    assert 1 / (needed + 1) <= rate * (1 + 1e-9)
+    assert needed == 1 or 1 / needed > rate
+    assert not math.isinf(needed)
+
+
+def test_a_promise_is_plain_json_and_holds_its_words() -> None:
+    written = json.loads(json.dumps(PROMISE.to_json()))
+    assert written["statement"] == " ".join(PROMISE.sentences)
+    assert {key: value for key, value in written.items() if key != "statement"} == PROMISE.__dict__
+
+
+def test_an_inspection_is_plain_json_without_its_map() -> None:
+    inspection = Inspection(
+        name="a.png",
+        score=-1.25,
+        p_value=0.5,
+        is_anomaly=False,
+        anomaly_map=np.zeros((2, 2), np.float32),
+        latency_ms=1.23456,
+    )
+    assert json.loads(json.dumps(inspection.to_json())) == {
+        "name": "a.png",
+        "is_anomaly": False,
+        "score": -1.25,
+        "p_value": 0.5,
+        "latency_ms": 1.235,
+    }

@@ -1,0 +1,76 @@
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+
+import onlygood
+from onlygood.errors import SettingError
+from onlygood.settings import FitSettings, make_settings
+
+BAD: list[tuple[str, Any, str]] = [
+    ("method", "magic", "method must be one of patch, got 'magic'"),
+    ("calibration", None, "calibration must be one of leave-one-out, split, got None"),
+    ("near_duplicates", "drop", "near_duplicates must be one of group, ignore, got 'drop'"),
+    *(
+        ("false_alarm_rate", rate, "the false-alarm rate must be between 0 and 1, both excluded")
+        for rate in (0, 1, -0.1, 1.5, math.nan, math.inf, "0.1", None)
+    ),
+    *(
+        (name, share, f"{name} must be between 0 and 1, both excluded, got {share!r}")
+        for name in ("calibration_fraction", "top_fraction")
+        for share in (0, 1, -1.0, math.nan, "0.5", None, True)
+    ),
+    *(
+        (name, number, f"{name} must be a whole number of at least")
+        for name in ("bank_size", "max_pixels", "max_bytes", "threads", "seed")
+        for number in (-1, 1.5, "3", None, True)
+    ),
+    *((name, 0, f"{name} must be a whole number of at least 1") for name in ("bank_size", "max_pixels", "max_bytes")),
+    *((("overall_weight", weight, "overall_weight must be a number of at least 0")) for weight in (-1, math.nan, "1")),
+    *((("input_size", size, "input_size must be a whole number of pixels")) for size in (0, -32, 64.0, "64", True)),
+    *(
+        ("window", window, "window must be two levels, black and white")
+        for window in ((1,), (1, 2, 3), (1, "2"), (0, math.inf), 5, {0: 1, 1: 2})
+    ),
+    *((("taps", taps, "taps must be a sequence of names")) for taps in ("stage2", (1, 2))),
+    ("backbone", 3, "backbone must be a name or a path as text, got 3"),
+    ("group_by", 3, "group_by must be 'folder' or a regular expression, got 3"),
+    ("skip_unreadable", "no", "skip_unreadable must be True or False, got 'no'"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), BAD)
+def test_a_bad_value_is_refused_with_what_it_must_be(name: str, value: Any, message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        FitSettings(**{name: value})
+    assert str(caught.value).startswith(message)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_every_setting_is_refused_for_some_value() -> None:
+    assert {name for name, _, _ in BAD} == {entry.name for entry in dataclasses.fields(FitSettings)}
+
+
+def test_a_setting_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(
+        SettingError, match=r"a setting must be one of method, false_alarm_rate, .* got alpha, banksize"
+    ):
+        make_settings(banksize=3, alpha=0.1)
+    with pytest.raises(SettingError, match="got alpha"):
+        onlygood.fit([], alpha=0.1)
+
+
+def test_the_defaults_are_fine_and_every_setting_says_what_it_is() -> None:
+    for entry in dataclasses.fields(FitSettings()):
+        assert entry.metadata["help"]
+
+
+def test_settings_are_plain_json() -> None:
+    settings = FitSettings(window=(0, 4095), taps=("stage2",), group_by="folder")
+    assert json.loads(json.dumps(settings.to_json())) == {
+        **settings.to_json(),
+        "window": [0, 4095],
+        "taps": ["stage2"],
+    }
