@@ -78,10 +78,10 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def measure_accuracy(data: Path, folder: Path, model: Path) -> dict[str, Any]:
     """Ranking and verdicts on the test pictures."""
-    inspector = onlygood.Inspector(model)
+    inspector = onlygood.Inspector(model, with_map=False)
     scores, labels, kinds, alarms = [], [], [], []
     for path in sorted((data / "test").rglob("*.jpg")):
-        inspection = inspector(path, with_map=False)
+        inspection = inspector(path)
         scores.append(inspection.score)
         alarms.append(inspection.is_anomaly)
         kinds.append(path.parent.name)
@@ -213,12 +213,8 @@ def measure_false_alarms(data: Path, resplits: int) -> dict[str, Any]:
                     calibration=calibration,
                     seed=seed,
                 )
-                inspector = onlygood.Inspector(model)
-                alarms = [
-                    inspector(array, with_map=False).is_anomaly
-                    for array, new in zip(arrays, unseen, strict=True)
-                    if new
-                ]
+                inspector = onlygood.Inspector(model, with_map=False)
+                alarms = [inspector(array).is_anomaly for array, new in zip(arrays, unseen, strict=True) if new]
                 rates.append(float(np.mean(alarms)))
                 promised.append(model.promise.promised_rate)
             found.setdefault(unit, {})[calibration] = {

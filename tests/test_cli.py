@@ -467,7 +467,7 @@ def test_models_that_cannot_be_used_are_one_sentence(run: Any, new_folder: Path,
     for model, message in {
         tmp_path / "none.onnx": "does not exist: fit one with `onlygood fit`",
         tmp_path: "a model must be a file, got the folder",
-        tmp_path / "cut.onnx": "must be an ONNX file, got 14 bytes that are none or are cut short",
+        tmp_path / "cut.onnx": "must be an ONNX file, got 14 bytes that are not one or are cut short",
         picture: "must be an ONNX file",
     }.items():
         for command in (("inspect", model, picture), ("info", model)):

@@ -20,7 +20,7 @@ from textures import FAST, GOOD, SIZE, Array, numbered, save, texture, textures
 
 def false_alarms(model: onlygood.Model, pictures: Sequence[Array]) -> int:
     inspect = onlygood.Inspector(model)
-    return sum(inspect(picture, with_map=False).is_anomaly for picture in pictures)
+    return sum(inspect(picture).is_anomaly for picture in pictures)
 
 
 # What is promised
@@ -71,7 +71,7 @@ def test_leave_one_out_calibrates_with_every_picture_and_split_with_some(good_pi
 def test_split_calibrates_with_the_scores_that_the_file_gives_the_pictures_held_out(good_pictures: list[Array]) -> None:
     model = onlygood.fit(good_pictures, calibration="split", **FAST)
     inspect = onlygood.Inspector(model)
-    raw = np.array([inspect(picture, with_map=False).score for picture in good_pictures]) + model.calibration.threshold
+    raw = np.array([inspect(picture).score for picture in good_pictures]) + model.calibration.threshold
     for score in model.calibration.scores:
         assert np.isclose(raw, score, rtol=1e-4, atol=1e-3).any()
 
@@ -141,7 +141,7 @@ def test_leave_one_out_leaves_out_the_whole_group() -> None:
     def balance_free(model: onlygood.Model) -> float:
         """The median calibration score over what new pictures score: 1 if calibration pictures count as new."""
         inspect = onlygood.Inspector(model)
-        new = [inspect(texture(seed), with_map=False).score + model.calibration.threshold for seed in range(50, 60)]
+        new = [inspect(texture(seed)).score + model.calibration.threshold for seed in range(50, 60)]
         return float(np.median(model.calibration.scores) / np.median(new))
 
     assert part.metadata["promise"]["groups"] == 10

@@ -113,7 +113,7 @@ def test_random_bytes_are_no_model(seed: int) -> None:
 
 FOREIGN: dict[str, tuple[bytes, str]] = {
     "an empty file": (b"", "got no ONNX graph at all"),
-    "a text": (b"part number 7", "must be an ONNX file, got 13 bytes that are none or are cut short"),
+    "a text": (b"part number 7", "must be an ONNX file, got 13 bytes that are not one or are cut short"),
     "an archive": (b"PK\x03\x04" + bytes(60), "must be an ONNX file, got 64 bytes"),
     "zeros": (bytes(1000), "must be an ONNX file, got 1000 bytes"),
 }

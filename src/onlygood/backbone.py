@@ -116,8 +116,8 @@ class Backbone:
         fixed = {dimension.dim_value for dimension in value.type.tensor_type.shape.dim[2:4]} - {0, size}
         if fixed:
             raise SettingError(
-                f"the input size must be {' x '.join(map(str, sorted(fixed)))} for backbone {self.card.name}, which was "
-                f"exported for it, got {size}: export it again for that size"
+                f"the input size must be {' x '.join(map(str, sorted(fixed)))} for backbone {self.card.name}, "
+                f"which was exported for it, got {size}: export it again for that size"
             )
 
 

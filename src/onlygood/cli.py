@@ -135,6 +135,7 @@ def run_inspect(options: argparse.Namespace) -> int:
         provider=options.provider,
         # Several pictures at once, each on one thread, are faster than one picture on all threads.
         threads=1 if len(files) > 1 else options.threads,
+        with_map=options.heatmaps is not None,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
     )
@@ -171,7 +172,8 @@ def run_inspect(options: argparse.Namespace) -> int:
             word = "ANOMALOUS" if result.is_anomaly else "good"
             print(f"{name:<{width}}  {word:<9}  {result.score:>+9.4f}  {result.p_value:>8.4f}")
     if not options.json:
-        print(f"{len(files)} pictures: {anomalous} anomalous, {len(files) - anomalous - unreadable} good", end="")
+        noun, good = "picture" if len(files) == 1 else "pictures", len(files) - anomalous - unreadable
+        print(f"{len(files)} {noun}: {anomalous} anomalous, {good} good", end="")
         print(f", {unreadable} not readable" if unreadable else "")
     if unreadable:
         return EXIT_ERROR
@@ -196,7 +198,7 @@ def _inspect_file(inspector: Inspector, name: str, file: PictureFile, heatmaps: 
     from onlygood.reading import read_picture
 
     picture = read_picture(file.path, name=name, page=file.page, limits=inspector.limits)
-    inspection = inspector(picture, name=name, with_map=heatmaps is not None)
+    inspection = inspector(picture, name=name)
     if heatmaps is not None and inspection.anomaly_map is not None:
         from onlygood.files import make_folder, write_atomically
         from onlygood.heatmap import draw_heatmap, to_png

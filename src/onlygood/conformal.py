@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.errors import FolderError
-from onlygood.rates import TOLERANCE, check_false_alarm_rate, pictures_needed
-
-__all__ = ["Calibration", "calibrate", "check_false_alarm_rate", "pictures_needed"]
+from onlygood.rates import TOLERANCE, check_false_alarm_rate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from onlygood.errors import ModelFileError, OnlygoodError, PictureError
-from onlygood.graph.model_file import ModelFile, read_model_file
+from onlygood.graph.model_file import ModelFile, keep_outputs, read_model_file
 from onlygood.graph.runtime import open_session, run
 from onlygood.model import Model
 from onlygood.reading import PictureSource, ReadingLimits, fit_channels, read_picture, require_depth
@@ -26,6 +26,7 @@ class Inspector:
         model: path of a model file, or what `onlygood.fit` returned.
         provider: the hardware that ONNX Runtime uses, "cpu" or one that its installation has ("cuda", ...).
         threads: that share one picture's work; 0 for one a core.
+        with_map: give anomaly maps; without them large pictures are inspected faster.
         max_pixels: most pixels that one picture may have.
         max_bytes: most bytes that one picture's file may have.
 
@@ -40,6 +41,7 @@ class Inspector:
         *,
         provider: str = "cpu",
         threads: int = 0,
+        with_map: bool = True,
         max_pixels: int = ReadingLimits.max_pixels,
         max_bytes: int = ReadingLimits.max_bytes,
     ) -> None:
@@ -48,8 +50,10 @@ class Inspector:
         self.limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
         self._dtype = np.dtype(file.metadata["input"]["dtype"])
         self._channels = int(file.metadata["input"]["channels"])
+        self._outputs = [*VERDICT_OUTPUTS, "anomaly_map"] if with_map else list(VERDICT_OUTPUTS)
         try:
-            self._session = open_session(file.content, provider=provider, threads=threads)
+            content = file.content if with_map else keep_outputs(file.content, self._outputs)
+            self._session = open_session(content, provider=provider, threads=threads)
         except OnlygoodError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no root of their own
@@ -71,16 +75,13 @@ class Inspector:
         black, white = self.metadata["input"]["window"]
         return float(black), float(white)
 
-    def __call__(
-        self, picture: PictureSource, *, name: str | None = None, page: int | None = None, with_map: bool = True
-    ) -> Inspection:
+    def __call__(self, picture: PictureSource, *, name: str | None = None, page: int | None = None) -> Inspection:
         """The verdict on one picture.
 
         Args:
             picture: a path, the bytes of a file, a PIL image, or an array uint8 or uint16 [H, W] or [H, W, C].
             name: what to call it; its path unless given.
             page: of a multi-page TIFF, from 0.
-            with_map: compute the anomaly map, too.
 
         Raises:
             PictureError: it cannot be read, or is not of the kind that this model takes.
@@ -90,9 +91,8 @@ class Inspector:
         pixels = read_picture(picture, name=name, page=page, limits=self.limits)
         require_depth(pixels, self._dtype, name)
         pixels = fit_channels(pixels, self._channels, name)
-        outputs = [*VERDICT_OUTPUTS, "anomaly_map"] if with_map else list(VERDICT_OUTPUTS)
         started = time.perf_counter()
-        values = run(self._session, outputs, {"image": pixels[None]})
+        values = run(self._session, self._outputs, {"image": pixels[None]})
         latency_ms = 1e3 * (time.perf_counter() - started)
         score = float(values[0][0])
         if not np.isfinite(score):
@@ -100,8 +100,9 @@ class Inspector:
         return Inspection(
             name=name,
             score=score,
-            p_value=float(values[1][0]),
+            # The shortest decimal of the float32: 0.05 stays 0.05 and does not become 0.0500000007.
+            p_value=float(str(values[1][0])),
             is_anomaly=bool(values[2][0]),
-            anomaly_map=values[3][0] if with_map else None,
+            anomaly_map=values[3][0] if len(values) > len(VERDICT_OUTPUTS) else None,
             latency_ms=latency_ms,
         )

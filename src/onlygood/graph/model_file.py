@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,8 +89,8 @@ def unpack(content: bytes, name: str) -> ModelFile:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
         raise ModelFormatError(
-            f"the model {name} must be an ONNX file, got {len(content)} bytes that are none or are cut short: copy it "
-            f"again or fit anew"
+            f"the model {name} must be an ONNX file, got {len(content)} bytes that are not one or are cut short: "
+            f"copy it again or fit anew"
         ) from error
     metadata = _metadata(model, name)
     _audit(model, name)
@@ -100,6 +100,16 @@ def unpack(content: bytes, name: str) -> ModelFile:
             f"or fit anew"
         )
     return ModelFile(content=content, metadata=metadata)
+
+
+def keep_outputs(content: bytes, outputs: Sequence[str]) -> bytes:
+    """A model file's content with some of its outputs only: a runtime leaves out what the others needed."""
+    model = onnx.load_model_from_string(content)
+    kept = [value for value in model.graph.output if value.name in outputs]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    kept_content: bytes = model.SerializeToString()
+    return kept_content
 
 
 def content_digest(model: onnx.ModelProto, metadata: dict[str, Any]) -> str:

@@ -18,8 +18,9 @@ def preprocess(
 
     `image` is uint8 or uint16 [N, H, W, C] with C = 1 (grey, given to all three inputs of the network) or 3. It is
     resized to a square without keeping its aspect, in floating point, with a triangle filter as wide as the reduction
-    (antialiasing) that gives what lies outside the picture no weight, as Pillow's BILINEAR does. The window maps its black level to 0 and its white level to
-    255, without clipping: what is brighter than every good picture stays brighter. Then the card's mean and std apply.
+    (antialiasing) that gives what lies outside the picture no weight, as Pillow's BILINEAR does. The window maps its
+    black level to 0 and its white level to 255, without clipping: what is brighter than every good picture stays
+    brighter. Then the card's mean and std apply.
 
     Args:
         card: of the backbone.

@@ -57,7 +57,7 @@ def check_provider(provider: str) -> None:
 
 
 def run(session: Any, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
-    """The named outputs. The others are computed, too: only an ONNX Runtime built for training can leave them out."""
+    """The named outputs. The session's others are computed, too: only a build for training can leave them out."""
     options = onnxruntime.RunOptions()
     options.log_severity_level = ERRORS_ONLY
     return list(session.run(list(outputs), feeds, options))
