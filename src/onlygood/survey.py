@@ -213,7 +213,7 @@ def survey(
 class _Projector:
     """Random projection of vectors that come one at a time, a batch at a time: one matrix product instead of many."""
 
-    BATCH = 32
+    BATCH = 256
 
     def __init__(self, *, seed: int) -> None:
         self.seed = seed
