@@ -123,7 +123,8 @@ def main() -> None:
             raise SystemExit(f"demo: {output} is not empty and not an earlier demo's: name another folder")
         shutil.rmtree(output)
     good, defective = elpv_cells()
-    order = np.random.default_rng(0).permutation(len(good))
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(good))
     learned = round(SHARE_LEARNED * len(good))
     copy_into(output / "good", [good[position] for position in order[:learned]])
     copy_into(output / "incoming" / "good", [good[position] for position in order[learned:]])
@@ -152,8 +153,8 @@ def main() -> None:
     rows = [
         ("Defective, clearest", heatmaps(by_score[:SHOWN])),
         ("Defective, middling", heatmaps(by_score[middle : middle + SHOWN])),
-        ("Defective, hardest (missed)", heatmaps(by_score[-SHOWN:])),
-        ("Good, as they come", heatmaps(of_good[:SHOWN])),
+        ("Defective, least strange", heatmaps(by_score[-SHOWN:])),
+        ("Good, drawn at random", heatmaps([of_good[place] for place in rng.permutation(len(of_good))[:SHOWN]])),
         ("Good, strangest", heatmaps(sorted(of_good, key=lambda result: -float(result["score"]))[:SHOWN])),
     ]
     draw_sheet([rows[0], rows[1], rows[3]], output / "sheet.png")

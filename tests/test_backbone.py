@@ -441,3 +441,13 @@ def test_cutting_leaves_the_backbone_as_it_was(tmp_path: Path) -> None:
     first = cut_trunk(backbone, backbone.card.taps)
     assert backbone.model.SerializeToString(deterministic=True) == before
     assert cut_trunk(replace(backbone), backbone.card.taps) == first
+
+
+def test_a_network_that_was_exported_for_one_size_takes_no_other(tmp_path: Path) -> None:
+    model = tiny_model()
+    for dimension in model.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dimension.dim_value = 64
+    backbone = load_backbone(write_backbone(tmp_path, model, tiny_card()))
+    backbone.check_input_size(64)
+    with pytest.raises(SettingError, match=r"must be 64 for backbone tiny, which was exported for it, got 128"):
+        backbone.check_input_size(128)

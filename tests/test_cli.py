@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,7 +158,7 @@ def test_help_shows_every_setting_with_its_meaning(run: Any) -> None:
         (("--window", "1,2,3"), r"window must be two levels, black and white, got \(1.0, 2.0, 3.0\)"),
         (("--false-alarm-rate", "2"), "the false-alarm rate must be between 0 and 1, .*got 2.0"),
         (("--false-alarm-rate", "nan"), "the false-alarm rate must be between 0 and 1, .*got nan"),
-        (("--input-size", "0"), "input_size must be a whole number of pixels of at least 1, got 0"),
+        (("--input-size", "0"), "input_size must be a whole number of pixels from 16 to 4096, got 0"),
         (("--group-by", "("), r"group_by must be 'folder' or a regular expression, got '\('"),
         (("--group-by", "lot"), "group_by must find a label in the name of every picture"),
         (("--backbone", "resnet"), "backbone must be one of lite0 or the path of an .onnx file, got 'resnet'"),
@@ -195,9 +197,9 @@ def test_no_command_at_all_is_refused(run: Any) -> None:
 
 def test_sets_of_pictures_that_cannot_be_used_are_one_sentence_and_leave_nothing(run: Any, tmp_path: Path) -> None:
     save(tmp_path / "one", {"a.png": texture(0)})
-    save(tmp_path / "same", {"a.png": texture(0), "b.png": texture(0)})
-    save(tmp_path / "constant", {"a.png": np.zeros((9, 9), np.uint8), "b.png": np.full((9, 9), 7, np.uint8)})
-    save(tmp_path / "depths", {"a.png": texture(0), "b.png": twelve_bit(1)})
+    save(tmp_path / "same", {f"{name}.png": texture(0) for name in "abc"})
+    save(tmp_path / "constant", {f"{level}.png": np.full((9, 9), level, np.uint8) for level in (0, 7, 9)})
+    save(tmp_path / "depths", {"a.png": texture(0), "b.png": twelve_bit(1), "c.png": texture(2)})
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("x")
@@ -206,8 +208,8 @@ def test_sets_of_pictures_that_cannot_be_used_are_one_sentence_and_leave_nothing
         "empty": "empty is empty: put pictures into it",
         "texts": "texts holds 1 other file but no pictures: files that end in",
         "one/a.png": "a.png is a file where a folder of pictures is meant: give its folder",
-        "one": "fit needs at least 2 good pictures, one to learn from and one to calibrate, got 1",
-        "same": "calibration needs good pictures of at least 2 independent things",
+        "one": "fit needs at least 3 good pictures, so that what good pictures have in common can be told without each",
+        "same": "calibration needs good pictures of at least 3 independent things",
         "constant": "good pictures must show something, got 2 in which every pixel has the same level",
         "depths": "good pictures must all have one bit depth",
     }
@@ -528,3 +530,23 @@ def test_info_with_json_prints_the_metadata(run: Any, model_path: Path, model: o
 
 def test_version(run: Any) -> None:
     assert run("--version") == (0, f"onlygood {onlygood.__version__}\n", "")
+
+
+def test_an_earlier_runs_heat_maps_are_not_inspected(run: Any, model_path: Path, tmp_path: Path) -> None:
+    save(tmp_path, {"a.png": texture(90)})
+    for _ in range(2):
+        ran = run("inspect", model_path, tmp_path, "--heatmaps", tmp_path / "maps", "--json")
+        assert [json.loads(line)["name"] for line in ran.out.splitlines()] == ["a.png"]
+
+
+def test_a_full_disk_behind_the_standard_output_is_one_sentence(model_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.is_char_device():
+        pytest.skip("needs /dev/full")
+    with full.open("w") as out:
+        ran = subprocess.run(
+            [sys.executable, "-m", "onlygood", "info", model_path], stdout=out, stderr=subprocess.PIPE, text=True
+        )
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("onlygood: the standard output cannot be written: no space left on device")
+    assert "Traceback" not in ran.stderr

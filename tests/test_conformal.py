@@ -68,7 +68,7 @@ def test_the_threshold_is_the_kth_smallest_score(n: int, rate: float, k: int) ->
     calibration = calibrate_each(scores, rate)
     assert calibration.threshold == k
     assert calibration.promised_rate == calibration.asked_rate == rate
-    assert calibration.keeps_asked_rate
+    assert calibration.promised_rate <= calibration.asked_rate
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -80,7 +80,7 @@ def test_k_is_exact_for_every_number_of_pictures(rate: str) -> None:
             assert (calibration.threshold, calibration.promised_rate) == (k, float(rate)), n
         else:
             assert (calibration.threshold, calibration.promised_rate) == (n, 1 / (n + 1)), n
-        assert calibration.keeps_asked_rate == (k <= n), n
+        assert (calibration.promised_rate <= calibration.asked_rate) == (k <= n), n
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -95,14 +95,14 @@ def test_one_picture_in_n_plus_one_needs_n_pictures() -> None:
     assert [pictures_needed(1 / (n + 1)) for n in range(1, 2000)] == list(range(1, 2000))
     for n in range(1, 200):
         calibration = calibrate_each(np.arange(1, n + 1), 1 / (n + 1))
-        assert (calibration.threshold, calibration.keeps_asked_rate) == (n, True)
+        assert (calibration.threshold, (calibration.promised_rate <= calibration.asked_rate)) == (n, True)
 
 
 def test_too_few_pictures_promise_one_in_n_plus_one_at_the_largest_score() -> None:
     calibration = calibrate_each([3.0, 1.0, 2.0], 0.01)
     assert (calibration.threshold, calibration.promised_rate) == (3.0, 0.25)
-    assert (calibration.asked_rate, calibration.keeps_asked_rate) == (0.01, False)
-    assert calibrate_each([5.0], 0.5).keeps_asked_rate
+    assert (calibration.asked_rate, (calibration.promised_rate <= calibration.asked_rate)) == (0.01, False)
+    assert calibrate_each([5.0], 0.5).promised_rate <= calibrate_each([5.0], 0.5).asked_rate
     assert calibrate_each([5.0], 0.4).promised_rate == 0.5
 
 
@@ -156,7 +156,11 @@ def test_a_score_is_above_the_threshold_iff_its_p_value_is_at_most_the_promised_
 ) -> None:
     scores, groups = zip(*pictures, strict=True)
     calibration = calibrate(np.array(scores, dtype=np.float32), groups, per_mille / 1000)
-    promised = Fraction(per_mille, 1000) if calibration.keeps_asked_rate else Fraction(1, calibration.groups + 1)
+    promised = (
+        Fraction(per_mille, 1000)
+        if (calibration.promised_rate <= calibration.asked_rate)
+        else Fraction(1, calibration.groups + 1)
+    )
     assert (score > calibration.threshold) == (exact_p_value(score, scores, groups) <= promised)
 
 

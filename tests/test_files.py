@@ -191,3 +191,22 @@ def test_a_model_is_saved_whole_or_not_at_all(
     assert left(tmp_path) == []
     model.save(str(tmp_path / "part.onnx"))
     assert left(tmp_path) == ["part.onnx"]
+
+
+def test_a_link_stays_and_what_it_points_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    target, link = tmp_path / "models" / "of-today.onnx", tmp_path / "current.onnx"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+
+
+def test_a_device_or_pipe_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for write in (check_writable, lambda path: write_atomically(path, b"new")):
+        with pytest.raises(WriteError, match="must be a file or a new name, got a device or pipe"):
+            write(pipe)
+    assert pipe.is_fifo()

@@ -179,9 +179,9 @@ def test_near_duplicates_are_not_looked_for_when_they_are_to_be_ignored_but_equa
     ("settings", "error", "message"),
     [
         ({"groups": ["a"]}, SettingError, "groups must have one label a picture, got 1 for 4 pictures"),
-        ({"groups": ["a"] * 4}, FolderError, "at least 2 independent things, got 4 pictures that are all of one group"),
+        ({"groups": ["a"] * 4}, FolderError, "at least 3 independent things, got 4 pictures in 1 group"),
         ({"group_by": "folder"}, SettingError, "group_by needs a folder of pictures, got a sequence"),
-        ({"calibration": "split", "groups": list("aaab")}, FolderError, "at least 2 independent things beside those"),
+        ({"calibration": "split", "groups": list("aabc")}, FolderError, "at least 3 independent things beside those"),
         ({"bank_size": 1}, SettingError, "rows of at least 2 groups of pictures, got 1 rows"),
     ],
 )
@@ -245,9 +245,9 @@ def test_unreadable_pictures_are_left_out_on_request_and_noted(good_pictures: li
 
 @pytest.mark.parametrize("skip", [True, False])
 def test_pictures_none_of_which_can_be_read_are_refused(skip: bool, tmp_path: Path) -> None:
-    for name in ("a.png", "b.png"):
+    for name in ("a.png", "b.png", "c.png"):
         (tmp_path / name).write_bytes(b"no picture")
-    with pytest.raises(FolderError, match=r"must be readable, got none among 2: a\.png is a text file"):
+    with pytest.raises(FolderError, match=r"must be readable, got none among 3: a\.png is a text file"):
         onlygood.fit(tmp_path, skip_unreadable=skip, **FAST)
 
 
@@ -343,7 +343,7 @@ def test_other_pictures_have_another_digest(model: onlygood.Model, good_pictures
         ({"taps": ("stage9",)}, "taps must be different names out of stage0, .* got stage9"),
         ({"taps": ()}, "taps must be different names out of .* got none"),
         ({"taps": ("stage2", "stage2")}, "taps must be different names"),
-        ({"input_size": 0}, "input_size must be a whole number of pixels of at least 1, got 0"),
+        ({"input_size": 0}, "input_size must be a whole number of pixels from 16 to 4096, got 0"),
     ],
 )
 def test_settings_that_the_backbone_cannot_meet_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -394,3 +394,7 @@ def test_a_fit_in_which_all_scores_are_nearly_equal_is_verified_all_the_same() -
     pictures = [np.roll(texture(0), number, axis=0) for number in range(16)]
     settings = {**FAST, "near_duplicates": "ignore", "calibration": "split"}
     assert onlygood.fit(pictures, **settings).promise.is_exact
+
+
+def test_a_model_prints_as_a_line(good_pictures: list[Array]) -> None:
+    assert len(repr(onlygood.fit(good_pictures, **FAST))) < 2000

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from onlygood.rates import pictures_needed, show_rate
 from onlygood.results import Inspection, Promise
 
 PROMISE = Promise(
@@ -73,3 +74,15 @@ def test_an_inspection_is_plain_json_without_its_map() -> None:
         "p_value": 0.5,
         "latency_ms": 1.235,
     }
+
+
+@pytest.mark.parametrize("groups", [2, 3, 5, 12, 18, 46, 99, 252, 999])
+def test_who_asks_for_the_rate_that_is_offered_gets_it(groups: int) -> None:
+    least = 1 / (groups + 1)
+    offered = float(show_rate(least))
+    assert least <= offered <= 1.01 * least
+    assert pictures_needed(offered) <= groups
+
+
+def test_round_rates_are_shown_as_they_are() -> None:
+    assert [show_rate(rate) for rate in (0.01, 0.05, 0.25, 0.001)] == ["0.01", "0.05", "0.25", "0.001"]

@@ -16,7 +16,7 @@ LABELS = st.lists(st.integers(0, 8), min_size=1, max_size=40)
 
 @settings(deadline=None)
 @given(groups=LABELS.filter(lambda labels: len(set(labels)) > 1), per_cent=st.integers(1, 99), seed=st.integers(0, 99))
-def test_whole_groups_are_held_out_until_the_fraction_is_reached(groups: list[int], per_cent: int, seed: int) -> None:
+def test_a_share_of_the_groups_is_held_out_whatever_their_sizes(groups: list[int], per_cent: int, seed: int) -> None:
     held = hold_out(groups, per_cent / 100, seed=seed)
     assert held.shape == (len(groups),)
     assert held.dtype == np.bool_
@@ -25,10 +25,9 @@ def test_whole_groups_are_held_out_until_the_fraction_is_reached(groups: list[in
     assert inside
     assert outside
     assert not inside & outside
-    # In whole numbers: enough, unless only one group is left; and without its last group it was not enough.
-    wanted = per_cent * len(groups)
-    assert 100 * held.sum() >= wanted or len(outside) == 1
-    assert any(100 * (held.sum() - groups.count(group)) < wanted for group in inside)
+    # In whole numbers: the share rounded up, unless only one group would be left.
+    everyone = len(inside) + len(outside)
+    assert len(inside) == min(-(-per_cent * everyone // 100), everyone - 1)
 
 
 # 0.07 * 100 is a little more than 7 in binary.

@@ -43,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone (`| head`): end as quietly as other programs do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_NO_READER
+    except OSError as error:
+        # Ours are WriteError and the like: what is left is the standard output, on a full disk.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say(f"onlygood: the standard output cannot be written: {(error.strerror or str(error)).lower()}: make room")
+        return EXIT_ERROR
     except OnlygoodError as error:
         if options.verbose:
             traceback.print_exc()
@@ -129,7 +134,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     from onlygood.reading import ReadingLimits
 
     limits = ReadingLimits(max_pixels=options.max_pixels, max_bytes=options.max_bytes)
-    files = _pictures_to_inspect(options.pictures, limits)
+    files = _pictures_to_inspect(options.pictures, limits, heatmaps=options.heatmaps)
     inspector = Inspector(
         options.model,
         provider=options.provider,
@@ -180,16 +185,28 @@ def run_inspect(options: argparse.Namespace) -> int:
     return EXIT_ANOMALY if anomalous else EXIT_GOOD
 
 
-def _pictures_to_inspect(paths: Sequence[str], limits: ReadingLimits) -> list[tuple[str, PictureFile]]:
-    """Each picture with its name: relative to its folder, and below the folder's path where several are given."""
+def _pictures_to_inspect(
+    paths: Sequence[str], limits: ReadingLimits, *, heatmaps: str | None
+) -> list[tuple[str, PictureFile]]:
+    """Each picture with its name: relative to its folder, and below the folder's path where several are given.
+
+    Pictures in the folder for heat maps are left out: they are an earlier run's.
+    """
+    from onlygood.errors import FolderError
     from onlygood.folders import find_pictures
+
+    drawn = None if heatmaps is None else Path(heatmaps).resolve()
 
     found = []
     for path in paths:
         for file in find_pictures(Path(path), allow_file=True, limits=limits):
+            if drawn is not None and drawn in file.path.resolve().parents:
+                continue
             several = len(paths) > 1
             prefix = Path(path) if Path(path).is_dir() else Path(path).parent
             found.append(((prefix / file.name).as_posix() if several else file.name, file))
+    if not found:
+        raise FolderError(f"{', '.join(paths)} must hold pictures beside the heat maps in {heatmaps}, got none")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +25,12 @@ class Calibration:
         threshold: the calibration score above which a picture is called anomalous.
     """
 
-    scores: NDArray[np.float32]
-    weights: NDArray[np.float64]
+    scores: NDArray[np.float32] = field(repr=False)
+    weights: NDArray[np.float64] = field(repr=False)
     groups: int
     asked_rate: float
     promised_rate: float
     threshold: float
-
-    @property
-    def keeps_asked_rate(self) -> bool:
-        """True if the rate asked for can be promised from this many groups."""
-        return self.promised_rate <= self.asked_rate
 
 
 def calibrate(scores: NDArray[np.float32], groups: Sequence[Hashable], false_alarm_rate: float) -> Calibration:

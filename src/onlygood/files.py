@@ -20,7 +20,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     Raises:
         WriteError: no such folder, no permission, no space, a folder in the way, or a disk that gives back other bytes.
     """
-    target = Path(path)
+    target = _regular(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with _explained(target):
@@ -42,7 +42,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     Raises:
         WriteError: no such folder, no permission, or a folder in the way.
     """
-    target = Path(path)
+    target = _regular(path)
     with _explained(target):
         if target.is_dir():
             raise WriteError(f"{target} is a folder where a file is to be written: add a file name")
@@ -63,6 +63,20 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _regular(path: str | os.PathLike[str]) -> Path:
+    """Where a path leads, through links: the link stays, and what it points to is written.
+
+    Raises:
+        WriteError: to something that is neither a file nor a folder, such as a device.
+    """
+    target = Path(path)
+    with _explained(target):
+        target = target.resolve() if target.is_symlink() else target
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            raise WriteError(f"{target} must be a file or a new name, got a device or pipe: name a file")
+    return target
 
 
 @contextmanager

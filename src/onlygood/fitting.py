@@ -41,6 +41,8 @@ from onlygood.version import __version__
 # same arithmetic in float32, but one session and several threads may add in another order than another session.
 VERIFICATION_TOLERANCE = 1e-4
 VERIFIED_PICTURES = 3
+# Leave-one-out learns without each group in turn, and from a single thing no variation can be learned.
+LEAST_GROUPS = 3
 
 
 def fit(
@@ -65,9 +67,10 @@ def fit(
     chosen = make_settings(**settings)
     limits = ReadingLimits(max_pixels=chosen.max_pixels, max_bytes=chosen.max_bytes)
     sources = list_sources(pictures, group_by=chosen.group_by, groups=groups, limits=limits)
-    if len(sources) < 2:
+    if len(sources) < LEAST_GROUPS:
         raise FolderError(
-            f"fit needs at least 2 good pictures, one to learn from and one to calibrate, got {len(sources)}"
+            f"fit needs at least {LEAST_GROUPS} good pictures, so that what good pictures have in common can be told "
+            f"without each of them, got {len(sources)}: add pictures"
         )
     backbone = load_backbone(chosen.backbone)
     return _Fit(sources, backbone, chosen, show_progress=progress).run()
@@ -143,10 +146,10 @@ class _Fit:
         alike = near_duplicate_groups(descriptors, seen.digests)
         groups = merge_groups([source.label for source in seen.sources], alike)
         count = len(set(groups))
-        if count < 2:
+        if count < LEAST_GROUPS:
             raise FolderError(
-                f"calibration needs good pictures of at least 2 independent things, got {len(groups)} pictures that "
-                f"are all of one group or (nearly) the same: add pictures of other parts"
+                f"calibration needs good pictures of at least {LEAST_GROUPS} independent things, got {len(groups)} "
+                f"pictures in {_number(count, 'group')} of one session or (nearly) the same: add other parts"
             )
         notes = []
         doubled = len(alike) - len(set(alike))
@@ -155,7 +158,7 @@ class _Fit:
             sets = int((sizes > 1).sum())
             notes.append(
                 f"{int(sizes[sizes > 1].sum())} of {len(alike)} good pictures are near-duplicates of one another, in "
-                f"{sets} sets: each set is kept on one side of every split and counts as one."
+                f"{_number(sets, 'set')}: each set is kept on one side of every split and counts as one."
             )
         return groups, notes
 
@@ -168,10 +171,11 @@ class _Fit:
     def fit_memory(self, seen: Survey, groups: list[int], held_out: NDArray[np.bool_]) -> PatchMemory:
         """The memory of all pictures that are not held out."""
         owners = np.array(groups)
-        if len(set(owners[~held_out])) < 2:
+        left = len(set(owners[~held_out]))
+        if left < LEAST_GROUPS:
             raise FolderError(
-                f"fit needs good pictures of at least 2 independent things beside those held out, got 1 and "
-                f"{len(set(owners[held_out]))} held out: add pictures of other parts, or calibrate with leave-one-out"
+                f"fit needs good pictures of at least {LEAST_GROUPS} independent things beside those held out, got "
+                f"{left}: add pictures of other parts, hold out fewer, or calibrate with leave-one-out"
             )
         return fit_patch_memory(
             *_rows_to_learn_from(seen, owners, held_out),
@@ -190,12 +194,10 @@ class _Fit:
         more pictures, so the scores are, if anything, a little too high.
         """
         rows = _rows_to_learn_from(seen, np.array(groups), held_out)
-        scorers = {
-            group: unseeing
-            for part, memory in memories_without(scorer.memory, *rows, seed=self.settings.seed)
-            for unseeing in [_Scorer(memory, scorer.embedder, opset=self.opset)]
-            for group in part
-        }
+        scorers: dict[int, _Scorer] = {}
+        for part, memory in memories_without(scorer.memory, *rows, seed=self.settings.seed):
+            unseeing = _Scorer(memory, scorer.embedder, opset=self.opset)
+            scorers.update(dict.fromkeys(part, unseeing))
 
         def score(position: int) -> _Parts:
             if held_out[position]:
@@ -317,6 +319,10 @@ class _Fit:
                     f"the finished model must give {source.name} the raw score {expected:.6g} that it was calibrated "
                     f"with, got {found:.6g}: nothing was written; try another version of onnxruntime and report this"
                 )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _rows_to_learn_from(

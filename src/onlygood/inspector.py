@@ -94,13 +94,13 @@ class Inspector:
         started = time.perf_counter()
         values = run(self._session, self._outputs, {"image": pixels[None]})
         latency_ms = 1e3 * (time.perf_counter() - started)
-        score = float(values[0][0])
+        # Here and below, the shortest decimal of a float32: 0.05 stays 0.05 and does not become 0.0500000007.
+        score = float(str(values[0][0]))
         if not np.isfinite(score):
             raise PictureError(f"{name} has a score that is not finite, {score}: report this with the picture")
         return Inspection(
             name=name,
             score=score,
-            # The shortest decimal of the float32: 0.05 stays 0.05 and does not become 0.0500000007.
             p_value=float(str(values[1][0])),
             is_anomaly=bool(values[2][0]),
             anomaly_map=values[3][0] if len(values) > len(VERDICT_OUTPUTS) else None,

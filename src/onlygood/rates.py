@@ -26,3 +26,9 @@ def check_false_alarm_rate(rate: float) -> None:
 def pictures_needed(rate: float) -> int:
     """The fewest independent calibration pictures from which `rate` can be promised: ceil(1 / rate) - 1."""
     return max(1, math.ceil(1.0 / rate - TOLERANCE) - 1)
+
+
+def show_rate(rate: float) -> str:
+    """The rate with three significant digits, rounded up: what is shown is then promised, and can be asked for."""
+    unit = 10.0 ** (math.floor(math.log10(rate)) - 2)
+    return f"{math.ceil(rate / unit - 1e-6) * unit:.3g}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.rates import pictures_needed
+from onlygood.rates import pictures_needed, show_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +66,20 @@ class Promise:
     @property
     def sentences(self) -> list[str]:
         """The promise in words, for people."""
-        pictures = f"{self.calibration_pictures} good pictures"
+        pictures = f"{self.calibration_pictures} good picture{'s' * (self.calibration_pictures != 1)}"
         if self.groups < self.calibration_pictures:
             pictures += f" in {self.groups} independent groups"
         if self.is_exact:
             argument = f"exact, by split conformal calibration on {pictures} that the detector has not seen"
         else:
             argument = f"approximate, by leave-one-out over {pictures}"
-        said = [f"At most {self.promised_rate:.3g} of good pictures will be called anomalous ({argument})."]
+        said = [f"At most {show_rate(self.promised_rate)} of good pictures will be called anomalous ({argument})."]
         if self.promised_rate > self.asked_rate:
             unit = "pictures" if self.groups == self.calibration_pictures else "independent groups of pictures"
             said.append(
-                f"The rate asked for, {self.asked_rate:.3g}, needs at least {self.groups_needed} {unit} to calibrate "
+                f"The rate asked for, {self.asked_rate:g}, needs at least {self.groups_needed} {unit} to calibrate "
                 f"with, got {self.groups}: the threshold is the highest calibration score; add pictures, or ask for "
-                f"{self.promised_rate:.3g}."
+                f"{show_rate(self.promised_rate)}."
             )
         said.append("This holds for pictures taken as these were; a new session, lens or lamp asks for a new fit.")
         return said

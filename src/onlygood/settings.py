@@ -34,7 +34,9 @@ class FitSettings:
         "is approximate), or pictures held out of fitting (fewer to learn from, the promise is exact)",
         choices=CALIBRATIONS,
     )
-    calibration_fraction: float = _setting(0.3, "share of the pictures that --calibration split holds out")
+    calibration_fraction: float = _setting(
+        0.3, "share of the pictures (or of their groups) held out by --calibration split"
+    )
     group_by: str | None = _setting(
         None,
         "what keeps pictures of one session or part together: 'folder' (the sub-folder) or a regular expression "
@@ -85,8 +87,8 @@ class FitSettings:
                 raise SettingError(f"{name} must be a whole number of at least {least}, got {value!r}")
         if not (_is_number(self.overall_weight) and self.overall_weight >= 0):
             raise SettingError(f"overall_weight must be a number of at least 0, got {self.overall_weight!r}")
-        if self.input_size is not None and (not _is_whole(self.input_size) or self.input_size < 1):
-            raise SettingError(f"input_size must be a whole number of pixels of at least 1, got {self.input_size!r}")
+        if self.input_size is not None and not (_is_whole(self.input_size) and 16 <= self.input_size <= 4096):
+            raise SettingError(f"input_size must be a whole number of pixels from 16 to 4096, got {self.input_size!r}")
         if self.window is not None and not (
             isinstance(self.window, Sequence) and len(self.window) == 2 and all(map(_is_number, self.window))
         ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ def list_sources(
         )
     if isinstance(pictures, bytes | Image.Image) or (isinstance(pictures, np.ndarray) and pictures.ndim != 4):
         raise FolderError("fit needs a folder or a sequence of good pictures, got one picture")
+    if not isinstance(pictures, Iterable):
+        raise FolderError(f"fit needs a folder or a sequence of good pictures, got {type(pictures).__name__}")
     items = list(pictures)
     if not items:
         raise FolderError("fit needs good pictures, got an empty sequence")

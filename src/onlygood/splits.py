@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -14,11 +15,14 @@ TOLERANCE = 1e-9
 
 
 def hold_out(groups: Sequence[Hashable], fraction: float, *, seed: int) -> NDArray[np.bool_]:
-    """True for the pictures held out of fitting: whole groups, drawn at random, until the fraction is reached.
+    """True for the pictures held out of fitting: a share of the groups, drawn at random.
+
+    The share is of groups, whatever their sizes: a number of calibration groups that depended on the sizes of those
+    drawn would break the exchangeability that the exact promise rests on.
 
     Args:
         groups: n labels; equal labels stay on one side.
-        fraction: of the pictures, in (0, 1); at least one group is left on each side.
+        fraction: of the groups, in (0, 1), rounded up; at least one group is left on each side.
         seed: of the draw.
 
     Returns:
@@ -39,12 +43,10 @@ def hold_out(groups: Sequence[Hashable], fraction: float, *, seed: int) -> NDArr
             f"holding pictures out needs at least two groups, got {len(labels)} of {len(groups)} pictures: add "
             f"pictures of other parts or sessions"
         )
-    wanted = fraction * len(groups) - TOLERANCE
+    count = min(math.ceil(fraction * len(labels) - TOLERANCE), len(labels) - 1)
     held = np.zeros(len(groups), dtype=bool)
-    for number in np.random.default_rng(seed).permutation(len(labels))[: len(labels) - 1]:
+    for number in np.random.default_rng(seed).permutation(len(labels))[:count]:
         held[members[labels[number]]] = True
-        if held.sum() >= wanted:
-            break
     return held
 
 

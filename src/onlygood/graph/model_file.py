@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ class ModelFile:
         metadata: what `onlygood info --json` prints.
     """
 
-    content: bytes
-    metadata: dict[str, Any]
+    content: bytes = field(repr=False)
+    metadata: dict[str, Any] = field(repr=False)
 
 
 def pack(model: onnx.ModelProto, metadata: dict[str, Any]) -> ModelFile:
@@ -183,7 +183,7 @@ def _audit(model: onnx.ModelProto, name: str) -> None:
 def _messages(message: Message) -> Iterator[Message]:
     """A protobuf message and all inside it: nodes of inner graphs, tensors wherever they hang."""
     yield message
-    for field, value in message.ListFields():
-        if field.message_type is not None:
+    for described, value in message.ListFields():
+        if described.message_type is not None:
             for inner in (value,) if isinstance(value, Message) else value:
                 yield from _messages(inner)

@@ -32,8 +32,8 @@ def open_session(model: bytes, *, provider: str = "cpu", threads: int = 0) -> An
         SettingError: a provider that is not known or not installed, or a negative number of threads.
     """
     check_provider(provider)
-    if threads < 0:
-        raise SettingError(f"threads must be 0 (one a core) or more, got {threads}")
+    if not isinstance(threads, int) or threads < 0:
+        raise SettingError(f"threads must be 0 (one a core) or more, got {threads!r}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = ERRORS_ONLY
