@@ -210,7 +210,7 @@ def test_sets_of_pictures_that_cannot_be_used_are_one_sentence_and_leave_nothing
         "one/a.png": "a.png is a file where a folder of pictures is meant: give its folder",
         "one": "fit needs at least 3 good pictures, so that what good pictures have in common can be told without each",
         "same": "calibration needs good pictures of at least 3 independent things",
-        "constant": "good pictures must show something, got 2 in which every pixel has the same level",
+        "constant": "good pictures must show something, got 3 in which every pixel has the same level",
         "depths": "good pictures must all have one bit depth",
     }
     (tmp_path / "out").mkdir()
