@@ -550,3 +550,11 @@ def test_a_full_disk_behind_the_standard_output_is_one_sentence(model_path: Path
     assert ran.returncode == 2
     assert ran.stderr.startswith("onlygood: the standard output cannot be written: no space left on device")
     assert "Traceback" not in ran.stderr
+
+
+def test_files_that_are_passed_over_are_mentioned(run: Any, model_path: Path, tmp_path: Path) -> None:
+    save(tmp_path, {"a.png": texture(90)})
+    (tmp_path / "labels.csv").write_text("a.png,good")
+    ran = run("inspect", model_path, tmp_path, "--json")
+    assert len(ran.out.splitlines()) == 1
+    assert ran.err == f"note: 1 other file in {tmp_path} not looked at, the first: labels.csv\n"

@@ -6,7 +6,7 @@ import pytest
 
 from hostile import encoded, noise, small_pictures, tiff, tiff_tags
 from onlygood.errors import FolderError, PictureError, SettingError
-from onlygood.folders import EXTENSIONS, PictureFile, find_pictures, group_labels
+from onlygood.folders import EXTENSIONS, PictureFile, find_pictures, group_labels, other_files
 from onlygood.reading import ReadingLimits, read_picture
 
 PNG = encoded(noise(1, 4, 4), "PNG")
@@ -188,3 +188,11 @@ def test_a_pattern_must_label_every_picture(pattern: str) -> None:
     first = "lot7/a.png" if count == 3 else "b.png"
     with pytest.raises(SettingError, match=rf"finds none in '{first}' \({count} of 3 pictures\)"):
         group_labels(pictures, pattern)
+
+
+def test_files_that_are_passed_over_can_be_named(tmp_path: Path) -> None:
+    (tmp_path / "lot").mkdir()
+    for name in ("a.png", "B.JPG", "labels.csv", "lot/noext", ".hidden", "lot/c.gif"):
+        (tmp_path / name).write_bytes(b"")
+    assert other_files(tmp_path) == ["labels.csv", "lot/c.gif", "lot/noext"]
+    assert other_files(tmp_path / "a.png") == []

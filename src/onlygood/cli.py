@@ -114,6 +114,7 @@ def run_fit(options: argparse.Namespace) -> int:
     settings = {entry.name: getattr(options, entry.name) for entry in fields(_settings_class())}
     model = fit(options.pictures, progress=True, **settings)
     model.save(options.output)
+    _note_other_files([options.pictures])
     for note in model.notes:
         _say(f"note: {note}")
     size = len(model.file.content) / 1e6
@@ -144,6 +145,7 @@ def run_inspect(options: argparse.Namespace) -> int:
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
     )
+    _note_other_files(options.pictures)
     heatmaps = make_folder(options.heatmaps) if options.heatmaps else None
 
     def inspect(named: tuple[str, PictureFile]) -> Inspection | PictureError:
@@ -208,6 +210,17 @@ def _pictures_to_inspect(
     if not found:
         raise FolderError(f"{', '.join(paths)} must hold pictures beside the heat maps in {heatmaps}, got none")
     return found
+
+
+def _note_other_files(paths: Sequence[str]) -> None:
+    """Say on stderr which files were passed over, since a picture under another extension may be among them."""
+    from onlygood.folders import other_files
+
+    for path in paths:
+        others = other_files(path)
+        if others:
+            noun = "file" if len(others) == 1 else "files"
+            _say(f"note: {len(others)} other {noun} in {path} not looked at, the first: {others[0]}")
 
 
 def _inspect_file(inspector: Inspector, name: str, file: PictureFile, heatmaps: Path | None) -> Inspection:

@@ -84,6 +84,21 @@ def find_pictures(
     return found
 
 
+def other_files(folder: str | os.PathLike[str]) -> list[str]:
+    """Relative paths of a folder's files that `find_pictures` passes over by their extension; none for a file.
+
+    Hidden files are not among them.
+
+    Raises:
+        FolderError: if the folder may not be listed.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        return []
+    files = _files_below(root, os.fsdecode(folder))
+    return sorted(name for name in files if PurePosixPath(name).suffix.lower() not in EXTENSIONS)
+
+
 def group_labels(pictures: Sequence[PictureFile], group_by: str | None) -> list[str]:
     """A label for each picture; pictures of one label (one part, session or lot) stay on one side of every split.
 
