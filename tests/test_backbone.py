@@ -14,7 +14,6 @@ import pytest
 from onnx import TensorProto, helper
 
 from onlygood.backbone import (
-    DEFAULT_BACKBONE,
     Backbone,
     Card,
     Tap,
@@ -27,6 +26,7 @@ from onlygood.graph.fragments import in_trunk, join
 from onlygood.graph.patch_head import patch_embedding
 from onlygood.graph.preprocess import preprocess
 from onlygood.graph.trunk import cut_trunk, opset_of
+from onlygood.settings import FitSettings
 from onlygood.window import FULL_8_BIT
 from reference import evaluate
 from tiny_backbone import pixels, tiny_card, tiny_model, write_backbone
@@ -397,7 +397,7 @@ def test_a_file_that_cannot_be_cut_is_refused() -> None:
 
 
 def test_the_default_backbone_is_shipped() -> None:
-    assert DEFAULT_BACKBONE in available_backbones()
+    assert FitSettings().backbone in available_backbones()
 
 
 @pytest.mark.parametrize("name", available_backbones())

@@ -18,7 +18,6 @@ from onnx import TensorProto
 from onlygood.errors import BackboneError, SettingError
 
 CARD_FORMAT = 1
-DEFAULT_BACKBONE = "lite0"
 
 T = TypeVar("T")
 

@@ -41,11 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`): end as quietly as other programs do.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return EXIT_NO_READER
     except OSError as error:
         # Ours are WriteError and the like: what is left is the standard output, on a full disk.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
+        if options.verbose:
+            traceback.print_exc()
         _say(f"onlygood: the standard output cannot be written: {(error.strerror or str(error)).lower()}: make room")
         return EXIT_ERROR
     except OnlygoodError as error:
@@ -87,8 +89,9 @@ def make_parser() -> argparse.ArgumentParser:
     inspect.add_argument("--json", action="store_true", help="one JSON object a line on stdout, nothing else there")
     inspect.add_argument("--provider", default="cpu", help="hardware: cpu, or another that ONNX Runtime has")
     inspect.add_argument("--threads", type=int, default=0, help="pictures worked on at once; 0 for one a core")
-    inspect.add_argument("--max-pixels", type=int, default=100_000_000, help="most pixels that one picture may have")
-    inspect.add_argument("--max-bytes", type=int, default=500_000_000, help="most bytes that one file may have")
+    for entry in fields(_settings_class()):
+        if entry.name in ("max_pixels", "max_bytes"):
+            _add_setting(inspect, entry)
     inspect.set_defaults(command=run_inspect)
 
     info = commands.add_parser(
@@ -198,15 +201,13 @@ def _pictures_to_inspect(
     from onlygood.folders import find_pictures
 
     drawn = None if heatmaps is None else Path(heatmaps).resolve()
-
     found = []
     for path in paths:
+        prefix = Path(path) if Path(path).is_dir() else Path(path).parent
         for file in find_pictures(Path(path), allow_file=True, limits=limits):
             if drawn is not None and drawn in file.path.resolve().parents:
                 continue
-            several = len(paths) > 1
-            prefix = Path(path) if Path(path).is_dir() else Path(path).parent
-            found.append(((prefix / file.name).as_posix() if several else file.name, file))
+            found.append(((prefix / file.name).as_posix() if len(paths) > 1 else file.name, file))
     if not found:
         raise FolderError(f"{', '.join(paths)} must hold pictures beside the heat maps in {heatmaps}, got none")
     return found
@@ -323,6 +324,11 @@ _CONVERTERS: dict[str, Callable[[str], Any]] = {
     "tuple[str, ...] | None": _names,
     "tuple[float, float] | None": _levels,
 }
+
+
+def _discard_output() -> None:
+    """Send what is still to be printed nowhere, so that flushing it at exit cannot fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:

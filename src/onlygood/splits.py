@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.errors import FolderError, SettingError
-
-# 0.07 * 100 is a little more than 7 in binary: this absorbs such rounding, nothing else.
-TOLERANCE = 1e-9
+from onlygood.rates import TOLERANCE
 
 
 def hold_out(groups: Sequence[Hashable], fraction: float, *, seed: int) -> NDArray[np.bool_]:
@@ -43,6 +41,7 @@ def hold_out(groups: Sequence[Hashable], fraction: float, *, seed: int) -> NDArr
             f"holding pictures out needs at least two groups, got {len(labels)} of {len(groups)} pictures: add "
             f"pictures of other parts or sessions"
         )
+    # 0.07 * 100 is a little more than 7 in binary.
     count = min(math.ceil(fraction * len(labels) - TOLERANCE), len(labels) - 1)
     held = np.zeros(len(groups), dtype=bool)
     for number in np.random.default_rng(seed).permutation(len(labels))[:count]:
