@@ -126,12 +126,13 @@ def test_a_reader_that_goes_away_ends_the_output_quietly(model_path: Path, tmp_p
 SLOW_FROM_THE_SIXTH = """
 import sys, time
 from onlygood import cli
+from onlygood.cli import inspect as command
 def inspect(inspector, name, *rest):
     if name >= "5":
         time.sleep(30)
     return keep(inspector, name, *rest)
-keep = cli._inspect_file
-cli._inspect_file = inspect
+keep = command._inspect_file
+command._inspect_file = inspect
 raise SystemExit(cli.main(sys.argv[1:]))
 """
 

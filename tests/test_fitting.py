@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 import onlygood
 from onlygood.errors import FolderError, PictureError, SettingError, VerificationError
 from onlygood.graph.verdict import verdict
-from textures import FAST, GOOD, SIZE, Array, numbered, save, texture, textures
+from textures import FAST, GOOD, SIZE, Array, numbered, save, texture, textures, with_defect
 
 
 def false_alarms(model: onlygood.Model, pictures: Sequence[Array]) -> int:
@@ -398,3 +398,37 @@ def test_a_fit_in_which_all_scores_are_nearly_equal_is_verified_all_the_same() -
 
 def test_a_model_prints_as_a_line(good_pictures: list[Array]) -> None:
     assert len(repr(onlygood.fit(good_pictures, **FAST))) < 2000
+
+
+def test_every_good_picture_has_a_score_about_the_threshold() -> None:
+    """The calibration's own scores, centred, with the names that they lost when they were sorted."""
+    model = onlygood.fit(textures(24), **FAST)
+    assert [picture.name for picture in model.good_pictures] == [f"picture {number}" for number in range(24)]
+    assert all(picture.calibrates for picture in model.good_pictures)
+    found = sorted(picture.score + model.calibration.threshold for picture in model.good_pictures)
+    np.testing.assert_allclose(found, model.calibration.scores, rtol=1e-6)
+
+
+def test_only_pictures_held_out_calibrate_with_split() -> None:
+    model = onlygood.fit(textures(24), **FAST, calibration="split")
+    calibrating = [picture for picture in model.good_pictures if picture.calibrates]
+    assert len(calibrating) == model.promise.calibration_pictures
+    found = sorted(picture.score + model.calibration.threshold for picture in calibrating)
+    np.testing.assert_allclose(found, model.calibration.scores, rtol=1e-6)
+
+
+def test_the_strangest_good_picture_is_shown_where_it_is_strange() -> None:
+    pictures = textures(30)
+    pictures[7] = with_defect(pictures[7])
+    model = onlygood.fit(pictures, **FAST)
+    assert len(model.strangest) == 24
+    assert [each.picture.score for each in model.strangest] == sorted(
+        (picture.score for picture in model.good_pictures), reverse=True
+    )[:24]
+    strangest = model.strangest[0]
+    assert strangest.picture.name == "picture 7"
+    np.testing.assert_array_equal(strangest.source.read(), pictures[7])
+    grid = model.metadata["patch"]["grid"]
+    assert strangest.patch_scores.shape == (grid, grid)
+    # Without its own rows: a picture scored by a memory that holds it would have patches at distance (nearly) 0.
+    assert strangest.patch_scores.max() > model.metadata["map_levels"]["typical"]

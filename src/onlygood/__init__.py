@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from onlygood.errors import (
         BackboneError,
         FolderError,
+        LabelledSetError,
+        MissingExtraError,
         ModelFileError,
         ModelFormatError,
         ModelVersionError,
@@ -53,6 +55,8 @@ _HOMES = {
     "ModelVersionError": "errors",
     "VerificationError": "errors",
     "WriteError": "errors",
+    "LabelledSetError": "errors",
+    "MissingExtraError": "errors",
 }
 
 __all__ = [
@@ -61,6 +65,8 @@ __all__ = [
     "FolderError",
     "Inspection",
     "Inspector",
+    "LabelledSetError",
+    "MissingExtraError",
     "Model",
     "ModelFileError",
     "ModelFormatError",

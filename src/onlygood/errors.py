@@ -11,7 +11,9 @@
     |   |-- ModelFormatError      not a model of ours, damaged, or with parts that we do not accept
     |   `-- ModelVersionError     written by a newer onlygood than this one
     |-- VerificationError         the file written gives other scores than those calibrated with
-    `-- WriteError                a result cannot be written
+    |-- WriteError                a result cannot be written
+    |-- LabelledSetError          labelled pictures cannot be used to measure with
+    `-- MissingExtraError         a command needs a library that is not installed
 
 Each message is one sentence: the subject, what is required, what was got, what to do.
 """
@@ -63,3 +65,11 @@ class VerificationError(OnlygoodError):
 
 class WriteError(OnlygoodError):
     """A result cannot be written."""
+
+
+class LabelledSetError(OnlygoodError):
+    """Labelled pictures (a folder of test pictures, a CSV file, masks) cannot be used to measure with."""
+
+
+class MissingExtraError(OnlygoodError, ImportError):
+    """A command needs a library that is not part of the base install."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from onlygood.graph.preprocess import preprocess
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.graph.verdict import full_size_map, verdict
-from onlygood.model import Model
+from onlygood.model import GoodPicture, Model, StrangePicture
 from onlygood.near_duplicates import near_duplicate_groups
 from onlygood.parallel import map_in_order
 from onlygood.progress import track
@@ -43,6 +43,8 @@ VERIFICATION_TOLERANCE = 1e-4
 VERIFIED_PICTURES = 3
 # Leave-one-out learns without each group in turn, and from a single thing no variation can be learned.
 LEAST_GROUPS = 3
+# How many of the strangest good pictures are kept to be looked at.
+STRANGEST_KEPT = 24
 
 
 def fit(
@@ -108,7 +110,8 @@ class _Fit:
         held_out = self.held_out(groups)
         memory = self.fit_memory(seen, groups, held_out)
         scorer = _Scorer(memory, embedder, opset=self.opset)
-        parts = self.score_parts(seen, scorer, groups, held_out)
+        unseeing = self.unseeing(seen, scorer, groups, held_out)
+        parts = self.score_all(unseeing, len(groups))
         combined = combine(self.balance(parts, held_out), opset=self.opset)
         calibration, map_levels = self.calibrate(parts, combined, groups, held_out)
         promise = self.promise(calibration, held_out)
@@ -124,7 +127,15 @@ class _Fit:
         metadata = self.describe(kind, seen, memory, calibration, promise, map_levels, notes)
         file = pack(model, metadata)
         self.verify(file, seen, scorer, combined, calibration)
-        return Model(file=file, promise=promise, calibration=calibration, notes=notes)
+        pictures = self.good_pictures(seen, _combined_scores(combined, parts), groups, held_out, calibration)
+        return Model(
+            file=file,
+            promise=promise,
+            calibration=calibration,
+            notes=notes,
+            good_pictures=pictures,
+            strangest=self.strangest(seen, pictures, unseeing),
+        )
 
     def embedding_pieces(self, kind: InputKind) -> list[onnx.ModelProto]:
         """The pieces of graph from `image` to `embedding`."""
@@ -184,10 +195,10 @@ class _Fit:
             seed=self.settings.seed,
         )
 
-    def score_parts(
+    def unseeing(
         self, seen: Survey, scorer: _Scorer, groups: list[int], held_out: NDArray[np.bool_]
-    ) -> list[_Parts]:
-        """What makes each good picture's score: of one held out as it is, of another by a memory without its group.
+    ) -> Callable[[int], _Parts]:
+        """What scores the good picture of a position: one held out as it is, another by a memory without its group.
 
         Leave-one-out takes the rows of the picture's own group out of the finished memory, and whitens by the others.
         A memory made without that group might have kept a row or two more nearby, and its whitening would have seen
@@ -204,8 +215,14 @@ class _Fit:
                 return scorer(seen, position, without=None)
             return scorers[groups[position]](seen, position, without=groups[position])
 
-        results = map_in_order(score, range(len(groups)), threads=self.settings.threads)
-        return list(track(results, total=len(groups), description="calibrating", show=self.show_progress))
+        return score
+
+    def score_all(self, score: Callable[[int], _Parts], count: int) -> list[_Parts]:
+        """The parts of every good picture's score, without the patches: they would add up."""
+        results = map_in_order(
+            lambda position: replace(score(position), patch_scores=None), range(count), threads=self.settings.threads
+        )
+        return list(track(results, total=count, description="calibrating", show=self.show_progress))
 
     def balance(self, parts: list[_Parts], held_out: NDArray[np.bool_]) -> Balance:
         """How local and overall scores are added: by pictures that were fitted, so that those held out stay unseen."""
@@ -241,6 +258,40 @@ class _Fit:
             groups=calibration.groups,
             fitted_pictures=int((~held_out).sum()),
         )
+
+    def good_pictures(
+        self,
+        seen: Survey,
+        raw_scores: NDArray[np.float32],
+        groups: list[int],
+        held_out: NDArray[np.bool_],
+        calibration: Calibration,
+    ) -> tuple[GoodPicture, ...]:
+        """What was found of each."""
+        calibrates = held_out if held_out.any() else ~held_out
+        return tuple(
+            GoodPicture(
+                name=source.name,
+                score=float(raw_scores[position]) - calibration.threshold,
+                group=groups[position],
+                calibrates=bool(calibrates[position]),
+            )
+            for position, source in enumerate(seen.sources)
+        )
+
+    def strangest(
+        self, seen: Survey, pictures: Sequence[GoodPicture], unseeing: Callable[[int], _Parts]
+    ) -> tuple[StrangePicture, ...]:
+        """A few pictures, the strangest first, with where they are strange."""
+        order = sorted(range(len(pictures)), key=lambda position: -pictures[position].score)
+        found = []
+        for position in order[:STRANGEST_KEPT]:
+            patch_scores = unseeing(position).patch_scores
+            assert patch_scores is not None  # a scorer gives them
+            found.append(
+                StrangePicture(picture=pictures[position], source=seen.sources[position], patch_scores=patch_scores)
+            )
+        return tuple(found)
 
     def describe(
         self,
@@ -335,12 +386,17 @@ def _rows_to_learn_from(
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a picture's score is made of, and the median and the highest of its patch scores."""
+    """What a picture's score is made of, the median and the highest of its patch scores, and these themselves.
+
+    Attributes:
+        patch_scores: float32 [h, w]; None where they were let go.
+    """
 
     local: float
     overall: float
     typical: float
     highest: float
+    patch_scores: NDArray[np.float32] | None = field(repr=False)
 
 
 class _Scorer:
@@ -367,7 +423,7 @@ class _Scorer:
             )
         feeds = {"embedding": embedding[None], "local_norms": local_norms, "overall_norms": overall_norms}
         local, overall, patches = run(self.session, self.OUTPUTS, feeds)
-        return _Parts(float(local[0]), float(overall[0]), float(np.median(patches)), float(patches.max()))
+        return _Parts(float(local[0]), float(overall[0]), float(np.median(patches)), float(patches.max()), patches[0])
 
 
 def _combined_scores(combined: onnx.ModelProto, parts: Sequence[_Parts]) -> NDArray[np.float32]:

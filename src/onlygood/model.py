@@ -3,16 +3,52 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onlygood.conformal import Calibration
 from onlygood.files import write_atomically
 from onlygood.graph.model_file import ModelFile
 from onlygood.results import Promise
+from onlygood.sources import Source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class GoodPicture:
+    """What a fit found of one good picture.
+
+    Attributes:
+        name: of the picture.
+        score: as the detector scores it without having seen it: above 0 it would have been called anomalous.
+        group: a number; pictures of one group are (nearly) the same thing or of one session.
+        calibrates: whether the threshold rests on it.
+    """
+
+    name: str
+    score: float
+    group: int
+    calibrates: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrangePicture:
+    """One of the strangest good pictures, for a person to see whether it is good at all.
+
+    Attributes:
+        picture: which.
+        source: where its pixels come from.
+        patch_scores: float32 [h, w], by the detector without its group, on the grid that it was computed on.
+    """
+
+    picture: GoodPicture
+    source: Source
+    patch_scores: NDArray[np.float32] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """What `onlygood.fit` returns.
 
@@ -21,12 +57,16 @@ class Model:
         promise: how often good pictures will be called anomalous, and why.
         calibration: the scores that the threshold comes from.
         notes: sentences about the good pictures that a person should read.
+        good_pictures: each good picture that was read, in the order in which they were given.
+        strangest: a few, the strangest first.
     """
 
     file: ModelFile
     promise: Promise
     calibration: Calibration
     notes: tuple[str, ...]
+    good_pictures: tuple[GoodPicture, ...] = field(repr=False)
+    strangest: tuple[StrangePicture, ...] = field(repr=False)
 
     @property
     def metadata(self) -> dict[str, Any]:

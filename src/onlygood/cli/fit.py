@@ -1,0 +1,43 @@
+"""`onlygood fit`: from a folder of good pictures to a model file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from onlygood.cli.console import EXIT_GOOD, note_other_files, say
+from onlygood.cli.options import add_settings, chosen_settings
+
+if TYPE_CHECKING:
+    from onlygood.cli.options import Commands
+
+
+def add_command(commands: Commands) -> argparse.ArgumentParser:
+    """The parser of `onlygood fit`."""
+    fit = commands.add_parser("fit", help="learn what good looks like", description="Learn what good looks like.")
+    fit.add_argument("pictures", metavar="GOOD", help="folder of good pictures, searched with its sub-folders")
+    fit.add_argument("-o", "--output", required=True, metavar="MODEL", help="the model file to write (.onnx)")
+    add_settings(fit)
+    fit.set_defaults(command=run_fit)
+    return fit
+
+
+def run_fit(options: argparse.Namespace) -> int:
+    """`onlygood fit`."""
+    from onlygood.files import check_writable
+    from onlygood.fitting import fit
+
+    check_writable(options.output)
+    model = fit(options.pictures, progress=True, **chosen_settings(options))
+    model.save(options.output)
+    note_other_files([options.pictures])
+    for note in model.notes:
+        say(f"note: {note}")
+    size = len(model.file.content) / 1e6
+    print(f"{options.output}: learned from {model.promise.fitted_pictures} good pictures, {size:.1f} MB")
+    for sentence in model.promise.sentences:
+        print(sentence)
+    if options.verbose:
+        say(json.dumps(model.metadata, indent=2))
+    return EXIT_GOOD

@@ -1,0 +1,61 @@
+"""`onlygood info`: what a model file is, promises and was made from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from onlygood.cli.console import EXIT_GOOD
+
+if TYPE_CHECKING:
+    from onlygood.cli.options import Commands
+
+
+def add_command(commands: Commands) -> argparse.ArgumentParser:
+    """The parser of `onlygood info`."""
+    info = commands.add_parser(
+        "info",
+        help="what a model file is, promises and was made from",
+        description="What a model file is, what it promises, and what it was made from.",
+    )
+    info.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
+    info.add_argument("--json", action="store_true", help="the whole description as JSON")
+    info.set_defaults(command=run_info)
+    return info
+
+
+def run_info(options: argparse.Namespace) -> int:
+    """`onlygood info`."""
+    from onlygood.graph.model_file import read_model_file
+
+    metadata = read_model_file(options.model).metadata
+    if options.json:
+        print(json.dumps(metadata, indent=2, sort_keys=True))
+        return EXIT_GOOD
+    pictures, kind, patch = metadata["good_pictures"], metadata["input"], metadata["patch"]
+    black, white = kind["window"]
+    lines = {
+        "model": options.model,
+        "format": metadata["format"],
+        "method": f"{metadata['method']}: {' x '.join(map(str, patch['memory_bank']))} memory bank, "
+        f"{patch['grid']} x {patch['grid']} patches of {', '.join(patch['taps'])}",
+        "backbone": f"{metadata['backbone']['description']} ({metadata['backbone']['licence']})",
+        "takes": f"{kind['dtype']}, {'grey' if kind['channels'] == 1 else 'colour'}, any size (resized to "
+        f"{kind['input_size']} x {kind['input_size']}), levels {black:g} to {white:g}",
+        "made from": f"{pictures['count']} good pictures, {_span(pictures['widths'])} x {_span(pictures['heights'])} "
+        f"pixels, digest {pictures['sha256'][:12]}",
+        "made with": ", ".join(f"{name} {version}" for name, version in metadata["made_with"].items()),
+        "promise": metadata["promise"]["statement"],
+    }
+    for name, value in lines.items():
+        print(f"{name + ':':<11}{value}")
+    for note in metadata["notes"]:
+        print(f"{'note:':<11}{note}")
+    return EXIT_GOOD
+
+
+def _span(bounds: Sequence[int]) -> str:
+    low, high = bounds
+    return str(low) if low == high else f"{low}-{high}"

@@ -1,0 +1,140 @@
+"""`onlygood inspect`: say which pictures are not good."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, note_other_files, say
+from onlygood.cli.options import add_running_options, chosen_limits
+from onlygood.errors import PictureError
+
+if TYPE_CHECKING:
+    from onlygood.cli.options import Commands
+    from onlygood.folders import PictureFile
+    from onlygood.inspector import Inspector
+    from onlygood.reading import ReadingLimits
+    from onlygood.results import Inspection
+
+
+def add_command(commands: Commands) -> argparse.ArgumentParser:
+    """The parser of `onlygood inspect`."""
+    inspect = commands.add_parser(
+        "inspect",
+        help="say which pictures are not good",
+        description="Say which pictures are not good. Exit code: 0 if all are, 1 if any is anomalous, 2 on an error.",
+    )
+    inspect.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
+    inspect.add_argument("pictures", metavar="PICTURES", nargs="+", help="folders or pictures")
+    inspect.add_argument("--heatmaps", metavar="FOLDER", help="write a picture with its map (PNG) for each")
+    inspect.add_argument("--json", action="store_true", help="one JSON object a line on stdout, nothing else there")
+    add_running_options(inspect)
+    inspect.set_defaults(command=run_inspect)
+    return inspect
+
+
+def run_inspect(options: argparse.Namespace) -> int:
+    """`onlygood inspect`."""
+    from onlygood.files import make_folder
+    from onlygood.inspector import Inspector
+    from onlygood.parallel import map_in_order
+    from onlygood.progress import track
+
+    limits = chosen_limits(options)
+    files = _pictures_to_inspect(options.pictures, limits, heatmaps=options.heatmaps)
+    inspector = Inspector(
+        options.model,
+        provider=options.provider,
+        # Several pictures at once, each on one thread, are faster than one picture on all threads.
+        threads=1 if len(files) > 1 else options.threads,
+        with_map=options.heatmaps is not None,
+        max_pixels=limits.max_pixels,
+        max_bytes=limits.max_bytes,
+    )
+    note_other_files(options.pictures)
+    heatmaps = make_folder(options.heatmaps) if options.heatmaps else None
+
+    def inspect(named: tuple[str, PictureFile]) -> Inspection | PictureError:
+        try:
+            return _inspect_file(inspector, *named, heatmaps)
+        except PictureError as error:
+            return error
+
+    width = max(len(name) for name, _ in files)
+    if not options.json:
+        print(f"{'picture':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
+    anomalous = unreadable = 0
+    # Lines come as pictures do, so a bar is drawn only where they do not go to the same terminal.
+    results = track(
+        map_in_order(inspect, files, threads=options.threads),
+        total=len(files),
+        description="inspecting",
+        show=not sys.stdout.isatty(),
+    )
+    for (name, _), result in zip(files, results, strict=True):
+        if isinstance(result, PictureError):
+            unreadable += 1
+            say(f"onlygood: {result}")
+            if options.json:
+                print(json.dumps({"name": name, "error": str(result)}), flush=True)
+            continue
+        anomalous += result.is_anomaly
+        if options.json:
+            print(json.dumps(result.to_json()), flush=True)
+        else:
+            word = "ANOMALOUS" if result.is_anomaly else "good"
+            print(f"{name:<{width}}  {word:<9}  {result.score:>+9.4f}  {result.p_value:>8.4f}")
+    if not options.json:
+        noun, good = "picture" if len(files) == 1 else "pictures", len(files) - anomalous - unreadable
+        print(f"{len(files)} {noun}: {anomalous} anomalous, {good} good", end="")
+        print(f", {unreadable} not readable" if unreadable else "")
+    if unreadable:
+        return EXIT_ERROR
+    return EXIT_ANOMALY if anomalous else EXIT_GOOD
+
+
+def _pictures_to_inspect(
+    paths: Sequence[str], limits: ReadingLimits, *, heatmaps: str | None
+) -> list[tuple[str, PictureFile]]:
+    """Each picture with its name: relative to its folder, and below the folder's path where several are given.
+
+    Pictures in the folder for heat maps are left out: they are an earlier run's.
+    """
+    from onlygood.errors import FolderError
+    from onlygood.folders import find_pictures
+
+    drawn = None if heatmaps is None else Path(heatmaps).resolve()
+    found = []
+    for path in paths:
+        prefix = Path(path) if Path(path).is_dir() else Path(path).parent
+        for file in find_pictures(Path(path), allow_file=True, limits=limits):
+            if drawn is not None and drawn in file.path.resolve().parents:
+                continue
+            found.append(((prefix / file.name).as_posix() if len(paths) > 1 else file.name, file))
+    if not found:
+        raise FolderError(f"{', '.join(paths)} must hold pictures beside the heat maps in {heatmaps}, got none")
+    return found
+
+
+def _inspect_file(inspector: Inspector, name: str, file: PictureFile, heatmaps: Path | None) -> Inspection:
+    """The inspection of one file, its heat map written if a folder for it is given."""
+    from onlygood.reading import read_picture
+
+    picture = read_picture(file.path, name=name, page=file.page, limits=inspector.limits)
+    inspection = inspector(picture, name=name)
+    if heatmaps is not None and inspection.anomaly_map is not None:
+        from onlygood.files import make_folder, write_atomically
+        from onlygood.heatmap import draw_heatmap, to_png
+
+        drawn = draw_heatmap(picture, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window)
+        # A name may be an absolute path or lead upwards; a heat map stays below its folder, apart from all others.
+        parts = Path(f"{name}.png").parts
+        below = ["(up)" if part == ".." else part for part in parts if part != Path(name).anchor]
+        target = heatmaps.joinpath(*below)
+        make_folder(target.parent)
+        write_atomically(target, to_png(drawn))
+    return inspection

@@ -1,0 +1,82 @@
+"""From the settings of a fit to options of a command: same names, same defaults, same help."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from onlygood.settings import FitSettings
+
+if TYPE_CHECKING:
+    from onlygood.reading import ReadingLimits
+
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
+    """One option for each field of FitSettings, or for those named."""
+    for entry in fields(FitSettings):
+        if not names or entry.name in names:
+            _add_setting(parser, entry)
+
+
+def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The values of FitSettings' fields on a command line that has them all."""
+    return {entry.name: getattr(options, entry.name) for entry in fields(FitSettings)}
+
+
+def add_running_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that runs a model over pictures."""
+    parser.add_argument("--provider", default="cpu", help="hardware: cpu, or another that ONNX Runtime has")
+    parser.add_argument("--threads", type=int, default=0, help="pictures worked on at once; 0 for one a core")
+    add_settings(parser, "max_pixels", "max_bytes")
+
+
+def chosen_limits(options: argparse.Namespace) -> ReadingLimits:
+    """The bounds on pictures on a command line that has them."""
+    from onlygood.reading import ReadingLimits
+
+    return ReadingLimits(max_pixels=options.max_pixels, max_bytes=options.max_bytes)
+
+
+def _add_setting(parser: argparse.ArgumentParser, entry: Field[Any]) -> None:
+    """One option from one field of FitSettings: same name, same default, same help."""
+    default = None if entry.default is MISSING else entry.default
+    text = entry.metadata["help"].replace("%", "%%")
+    flag = "--" + entry.name.replace("_", "-")
+    if entry.type == "bool":
+        parser.add_argument(flag, action="store_true", default=default, help=text)
+        return
+    shown = "" if default is None else f" (default: {default})"
+    parser.add_argument(
+        flag,
+        default=default,
+        type=_CONVERTERS[str(entry.type)],
+        choices=entry.metadata.get("choices"),
+        metavar=None if "choices" in entry.metadata else entry.name.upper(),
+        help=text + shown,
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be two levels such as 0,4095, got {text!r}") from error
+
+
+_CONVERTERS: dict[str, Callable[[str], Any]] = {
+    "str": str,
+    "str | None": str,
+    "float": float,
+    "int": int,
+    "int | None": int,
+    "tuple[str, ...] | None": _names,
+    "tuple[float, float] | None": _levels,
+}
