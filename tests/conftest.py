@@ -1,6 +1,7 @@
 """Models that many tests share, each fitted once."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import onlygood
+from command_line import Ran
+from onlygood.cli import main
 from onlygood.settings import METHODS
 from textures import FAST, GOOD, Array, numbered, save, texture, textures, twelve_bit, with_defect
 
@@ -65,3 +68,19 @@ def new_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three pictures to inspect: two good ones, one of them in a sub-folder, and one with a defect."""
     pictures = {"a.png": texture(100), "b.png": with_defect(texture(101)), "lot/c.png": texture(102)}
     return save(tmp_path_factory.mktemp("new"), pictures)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs a command line in this process."""
+
+    def run_main(*arguments: object) -> Ran:
+        capsys.readouterr()
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse's own exits
+            assert isinstance(stop.code, int)
+            code = stop.code
+        return Ran(code, *capsys.readouterr())
+
+    return run_main

@@ -10,51 +10,18 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import onlygood
-from onlygood.cli import main, make_parser
+from command_line import left, one_sentence
+from onlygood.cli import make_parser
 from textures import GOOD, numbered, save, texture, textures, twelve_bit, with_defect
 
 FAST = ("--input-size", "64", "--bank-size", "300", "--false-alarm-rate", "0.1")
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    def run_main(*arguments: object) -> Ran:
-        capsys.readouterr()
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:  # argparse's own exits
-            assert isinstance(stop.code, int)
-            code = stop.code
-        return Ran(code, *capsys.readouterr())
-
-    return run_main
-
-
-def one_sentence(ran: Ran) -> str:
-    """The error's one line on stderr, with nothing on stdout."""
-    assert ran.code == 2
-    assert ran.out == ""
-    assert ran.err.count("\n") == 1
-    assert ran.err.startswith("onlygood: ")
-    assert "should not happen" not in ran.err
-    return ran.err.removeprefix("onlygood: ").rstrip()
-
-
-def left(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 # fit
