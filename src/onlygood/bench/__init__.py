@@ -1,0 +1,1 @@
+"""Benchmarks: data sets on disk become tasks of learning from good pictures only."""

@@ -1,0 +1,144 @@
+"""CIFAR-10 as picture files: `train/<class>/` and `test/<class>/`, in a folder or in a zip archive."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.bench.one_versus_rest import OneVersusRest, Part, one_versus_rest
+from onlygood.bench.tasks import TaskPicture
+from onlygood.errors import LabelledSetError
+from onlygood.folders import EXTENSIONS, find_pictures
+from onlygood.limits_and_damage import reason
+
+MAX_ARCHIVE_BYTES = 1_000_000_000
+"""Most bytes of pictures that an archive may hold: those of a task are kept in memory, encoded as they are."""
+_SPLITS = ("train", "test")
+_JPEG = (".jpe", ".jpeg", ".jpg")
+_RECODED = "re-coded as JPEG: pixels differ from the original batches"
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Names of pictures, `<split>/<class>/...`, in order, and how to load one."""
+
+    names: Sequence[str]
+    load: Callable[[str], TaskPicture]
+
+
+def open_class_folders(name: str, path: Path) -> OneVersusRest:
+    """The data set of a folder, or of a zip archive, from which pictures are read when a task needs them.
+
+    A picture in an archive that turns out to be damaged or encrypted is a LabelledSetError then.
+
+    Raises:
+        LabelledSetError: no such folders, pictures outside a class's folder, a class that is missing from one split,
+            or an archive that is damaged or too large.
+        FolderError: a split that cannot be listed or holds no pictures.
+    """
+    found = _in_folder(path) if path.is_dir() else _in_archive(path)
+    classes = tuple(sorted({_label(picture) for picture in found.names}))
+    is_jpeg = any(picture.lower().endswith(_JPEG) for picture in found.names)
+    train, test = (_part(split, found, classes, path) for split in _SPLITS)
+    return one_versus_rest(
+        name=name, kind="cifar10", classes=classes, train=train, test=test, notes=(_RECODED,) if is_jpeg else ()
+    )
+
+
+def _label(picture: str) -> str:
+    return picture.split("/")[1]
+
+
+def _part(split: str, found: _Found, classes: tuple[str, ...], path: Path) -> Part:
+    names = [name for name in found.names if name.startswith(f"{split}/")]
+    numbers = {label: number for number, label in enumerate(classes)}
+    labels = np.array([numbers[_label(name)] for name in names], dtype=np.int64)
+
+    def load(positions: NDArray[np.intp]) -> list[TaskPicture]:
+        return [found.load(names[position]) for position in positions]
+
+    return Part(shown=f"{split} in {path}", labels=labels, load=load)
+
+
+def _in_folder(path: Path) -> _Found:
+    pictures: dict[str, TaskPicture] = {}
+    for split in _SPLITS:
+        if not (path / split).is_dir():
+            raise LabelledSetError(
+                f"{path} must hold train/<class>/ and test/<class>/, or the batches of the original, got no folder "
+                f"{split}: give the folder that holds both"
+            )
+        for file in find_pictures(path / split):
+            if "/" not in file.relative:
+                raise LabelledSetError(
+                    f"{path / split} must hold a folder for each class, got the picture {file.relative}: move it into "
+                    "one"
+                )
+            name = f"{split}/{file.name}"
+            pictures[name] = TaskPicture(name=name, source=file.path, page=file.page)
+    return _Found(tuple(pictures), pictures.__getitem__)
+
+
+def _in_archive(path: Path) -> _Found:
+    with _unpacking(path):
+        archive = zipfile.ZipFile(path)  # stays open as long as the data set: its list takes a second to read
+        members = _members(archive, path)
+    size = sum(member.file_size for member in members.values())
+    if size > MAX_ARCHIVE_BYTES:
+        raise LabelledSetError(
+            f"{path} holds {size:,} bytes of pictures, and at most {MAX_ARCHIVE_BYTES:,} are read from an archive: "
+            "unpack it and give the folder"
+        )
+
+    def load(name: str) -> TaskPicture:
+        with _unpacking(path):
+            return TaskPicture(name=name, source=archive.read(members[name]))
+
+    return _Found(sorted(members), load)
+
+
+@contextmanager
+def _unpacking(path: Path) -> Iterator[None]:
+    """Turns whatever an archive's damage raises into a LabelledSetError: each compression has errors of its own."""
+    try:
+        yield
+    except LabelledSetError:
+        raise
+    except Exception as error:
+        raise LabelledSetError(f"{path} cannot be unpacked ({reason(error)}): download it again") from error
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """Members that are pictures of a class, by `<split>/<class>/<file>`, below whatever folder holds all of them."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    roots: set[tuple[str, ...]] = set()
+    for member in archive.infolist():
+        parts = PurePosixPath(member.filename).parts
+        is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+        if len(parts) < 3 or parts[-3] not in _SPLITS or member.is_dir() or is_hidden:
+            continue
+        if not parts[-1].lower().endswith(EXTENSIONS):
+            continue
+        name = "/".join(parts[-3:])
+        if name in members:
+            raise LabelledSetError(f"{path} must hold each picture once, got {name} twice: download it again")
+        roots.add(parts[:-3])
+        members[name] = member
+    if not members:
+        raise LabelledSetError(
+            f"{path} must hold pictures in train/<class>/ and test/<class>/, got {len(archive.infolist()):,} others: "
+            "give another archive"
+        )
+    if len(roots) > 1:
+        first, second, *_ = sorted("/".join(root) or "its top" for root in roots)
+        raise LabelledSetError(
+            f"{path} must hold one data set, got one in {first} and one in {second}: unpack it and give the folder of "
+            "one of them"
+        )
+    return members
