@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         VerificationError,
         WriteError,
     )
+    from onlygood.evaluation import Evaluation, evaluate
     from onlygood.fitting import fit
     from onlygood.inspector import Inspector
     from onlygood.model import Model
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 # Public names and where they live. They are imported when first used, so that `onlygood --help` needs no runtime.
 _HOMES = {
     "fit": "fitting",
+    "evaluate": "evaluation",
+    "Evaluation": "evaluation",
     "Inspector": "inspector",
     "Model": "model",
     "Inspection": "results",
@@ -61,6 +64,7 @@ _HOMES = {
 
 __all__ = [
     "BackboneError",
+    "Evaluation",
     "FitSettings",
     "FolderError",
     "Inspection",
@@ -80,6 +84,7 @@ __all__ = [
     "VerificationError",
     "WriteError",
     "__version__",
+    "evaluate",
     "fit",
 ]
 

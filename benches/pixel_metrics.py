@@ -1,0 +1,182 @@
+"""Pixel metrics against what people use for MVTec AD: time, memory and difference.
+
+    python benches/pixel_metrics.py --reference PATH/pro_curve_util.py --output benches/results/pixel_metrics.json
+
+The reference for AUPRO is the file `pro_curve_util.py` of MVTec's evaluation code, which is not ours to copy: get it
+from MVTec, or from one of the projects that carry it. Its curve is integrated up to 0.3 by trapezoids. The reference
+for pixel AUROC and average precision is scikit-learn.
+
+Maps are seeded smooth random fields, upsampled from a patch grid as those of a detector are; two of three pictures
+have a mask of one to three ellipses in which values are higher. Every measurement runs in a process of its own,
+references and ours in turns; times and memory are of the metrics alone, without imports and maps, and the medians of
+the ratios within a turn are stated: of wall time, and of processor time, which other work on the machine disturbs less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FPR_LIMIT = 0.3
+WAYS = ("ours", "ours_in_file", "mvtec_aupro", "scikit_learn_auroc", "scikit_learn_average_precision")
+
+
+def make_pictures(number: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Maps float32 and masks bool, one by one."""
+    rng = np.random.default_rng(0)
+    grid = 32
+    places = (np.arange(size) + 0.5) * grid / size - 0.5
+    lower = np.clip(np.floor(places).astype(int), 0, grid - 2)
+    upsampling = np.zeros((size, grid), dtype=np.float32)  # bilinear
+    share = np.clip(places - lower, 0, 1)
+    upsampling[np.arange(size), lower], upsampling[np.arange(size), lower + 1] = 1 - share, share
+    y, x = np.mgrid[:size, :size]
+    for place in range(number):
+        mask = np.zeros((size, size), dtype=bool)
+        for _ in range(rng.integers(1, 4) if place % 3 else 0):
+            height, width = rng.integers(size // 40, size // 12, 2)
+            top, left = rng.integers(height, size - height), rng.integers(width, size - width)
+            mask |= ((y - top) / height) ** 2 + ((x - left) / width) ** 2 <= 1
+        patches = rng.gamma(9, 0.2, (grid, grid)).astype(np.float32)
+        yield upsampling @ patches @ upsampling.T + mask * np.float32(rng.uniform(0.2, 1.5)), mask
+
+
+def load_reference(path: Path) -> Any:
+    specification = importlib.util.spec_from_file_location("pro_curve_util", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def area_up_to(limit: float, x: np.ndarray, y: np.ndarray) -> float:
+    within = x < limit
+    ends = np.append(x[within], limit), np.append(y[within], np.interp(limit, x, y))
+    return float(np.sum(np.diff(ends[0]) * (ends[1][1:] + ends[1][:-1]))) / 2 / limit
+
+
+def measure_one(way: str, number: int, size: int, reference: Path) -> dict[str, Any]:
+    """Seconds of processor and wall, growth of peak memory in MB, and what was found, of one way to measure."""
+    from sklearn.metrics import average_precision_score, roc_auc_score  # with SciPy: imports are not measured
+
+    from onlygood.pixel_metrics import PixelTally
+
+    maps, masks = zip(*make_pictures(number, size), strict=True)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wall, processor = time.perf_counter(), time.process_time()
+    if way in ("ours", "ours_in_file"):
+        with PixelTally(max_pixels_in_memory=64_000_000 if way == "ours" else 8_000_000) as tally:
+            for anomaly_map, mask in zip(maps, masks, strict=True):
+                tally.add(anomaly_map, mask)
+            found = tally.result(fpr_limit=FPR_LIMIT).to_json()
+    elif way == "mvtec_aupro":
+        rates, overlaps = load_reference(reference).compute_pro(maps, masks)
+        found = {"aupro": area_up_to(FPR_LIMIT, rates, overlaps)}
+    elif way == "scikit_learn_auroc":
+        found = {"pixel_auroc": roc_auc_score(np.ravel(masks), np.ravel(maps))}
+    else:
+        found = {"pixel_average_precision": average_precision_score(np.ravel(masks), np.ravel(maps))}
+    return {
+        "wall_s": time.perf_counter() - wall,
+        "processor_s": time.process_time() - processor,
+        "peak_memory_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3,
+        "found": found,
+    }
+
+
+def in_own_process(way: str, options: argparse.Namespace) -> dict[str, Any]:
+    line = [sys.executable, __file__, "--reference", options.reference, "--output", options.output, "--one", way]
+    line += ["--pictures", options.pictures, "--size", options.size]
+    done = subprocess.run([str(each) for each in line], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])  # the reference prints what it does
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": len(values)}
+
+
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+    for _ in range(options.runs):
+        for way in WAYS:
+            runs[way].append(in_own_process(way, options))
+            print(f"{way}: {runs[way][-1]['wall_s']:.2f} s", flush=True)
+    ours = runs["ours"][0]["found"]
+    results: dict[str, Any] = {
+        "pictures": options.pictures,
+        "size": options.size,
+        "found": ours,
+        "in_file_equals_in_memory": ours == runs["ours_in_file"][0]["found"],
+    }
+    for way in WAYS:
+        results[way] = {
+            "wall_s": spread([run["wall_s"] for run in runs[way]]),
+            "processor_s": spread([run["processor_s"] for run in runs[way]]),
+            "peak_memory_mb": spread([run["peak_memory_mb"] for run in runs[way]]),
+        }
+        if not way.startswith("ours"):
+            for time_of in ("wall_s", "processor_s"):
+                ratios = [other[time_of] / own[time_of] for own, other in zip(runs["ours"], runs[way], strict=True)]
+                results[way][f"{time_of.removesuffix('_s')}_ratio"] = spread(ratios)
+            (name, value), *_ = runs[way][0]["found"].items()
+            results[way]["absolute_difference"] = abs(value - ours[name])
+    return results
+
+
+def machine() -> dict[str, Any]:
+    import scipy
+    import sklearn
+
+    import onlygood
+
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text())
+        model = found.group(1) if found else model
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "onlygood": onlygood.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "scikit_learn": sklearn.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--reference", type=Path, required=True, help="MVTec's pro_curve_util.py")
+    parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
+    parser.add_argument("--pictures", type=int, default=600)
+    parser.add_argument("--size", type=int, default=256, help="of a map, in pixels")
+    parser.add_argument("--runs", type=int, default=5, help="of every way to measure, in turns")
+    parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure_one(options.one, options.pictures, options.size, options.reference)))
+        return
+    results = {"machine": machine(), **compare(options)}
+    print(json.dumps(results, indent=1))
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,518 @@
+"""Evaluate: how good a model is on labelled pictures. Nothing of it reaches the model or its threshold."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.errors import LabelledSetError, PictureError, SettingError
+from onlygood.extras import need_extra
+from onlygood.image_metrics import (
+    Area,
+    F1Max,
+    OperatingPoint,
+    Share,
+    average_precision,
+    cheapest_operating_point,
+    cost_per_thousand,
+    exact_share,
+    f1_max,
+    image_auroc,
+)
+from onlygood.inspector import Inspector
+from onlygood.labelled import LabelledPicture, LabelledSet, find_labelled
+from onlygood.masks import read_mask
+from onlygood.model import Model
+from onlygood.parallel import map_in_order
+from onlygood.pixel_metrics import PixelMetrics, PixelTally
+from onlygood.progress import track
+from onlygood.rates import show_rate
+from onlygood.reading import read_picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedPicture:
+    """A labelled picture and what the model says of it.
+
+    Attributes:
+        picture: which, and what it is known to be.
+        score: as the model gives it; above 0 anomalous.
+        p_value: share of good pictures at least this strange.
+        is_anomaly: the model's verdict.
+        latency_ms: of the graph's run on one thread.
+    """
+
+    picture: LabelledPicture
+    score: float
+    p_value: float
+    is_anomaly: bool
+    latency_ms: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether verdict and label agree."""
+        return self.is_anomaly == self.picture.is_anomalous
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "name": self.picture.name,
+            "label": int(self.picture.is_anomalous),
+            "defect": self.picture.defect,
+            "session": self.picture.session,
+            "is_anomaly": self.is_anomaly,
+            "score": self.score,
+            "p_value": self.p_value,
+            "latency_ms": round(self.latency_ms, 3),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFigures:
+    """How well verdicts and scores tell good pictures from anomalous ones.
+
+    Attributes:
+        good: number of good pictures.
+        anomalous: number of anomalous pictures.
+        auroc: with its interval; None unless there are both good and anomalous pictures, as the next two.
+        average_precision: area under precision over recall.
+        f1_max: the best F1 that any threshold reaches, and that threshold: chosen on these very pictures.
+        false_alarms: good pictures called anomalous at the model's own threshold; None without good pictures.
+        misses: anomalous pictures called good at the model's own threshold; None without anomalous pictures.
+    """
+
+    good: int
+    anomalous: int
+    auroc: Area | None
+    average_precision: float | None
+    f1_max: F1Max | None
+    false_alarms: Share | None
+    misses: Share | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "good": self.good,
+            "anomalous": self.anomalous,
+            "auroc": None if self.auroc is None else self.auroc.to_json(),
+            "average_precision": self.average_precision,
+            "f1_max": None if self.f1_max is None else self.f1_max.to_json(),
+            "false_alarms": None if self.false_alarms is None else self.false_alarms.to_json(),
+            "misses": None if self.misses is None else self.misses.to_json(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromiseCheck:
+    """The promised false-alarm rate beside the observed one.
+
+    Attributes:
+        promised_rate: by the model.
+        observed: among the good test pictures, with an exact binomial interval.
+        verdict: "contradicted" where the whole interval lies above the promise, "confirmed" where it lies at or below,
+            "consistent" where it holds the promise, so that more pictures would be needed to tell.
+        sentence: the same for people.
+    """
+
+    promised_rate: float
+    observed: Share
+    verdict: str
+    sentence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "promised_rate": self.promised_rate,
+            "observed": self.observed.to_json(),
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostAdvice:
+    """What the model's threshold costs, and which threshold would have been the cheapest on these pictures.
+
+    Attributes:
+        cost_false_alarm: of one good part refused.
+        cost_miss: of one anomalous part let through.
+        anomaly_share: of all parts, that is assumed.
+        is_share_of_test: whether that is merely the test pictures' own share.
+        current: the model's own threshold.
+        cheapest: chosen on these very pictures, so its cost is too optimistic.
+    """
+
+    cost_false_alarm: float
+    cost_miss: float
+    anomaly_share: float
+    is_share_of_test: bool
+    current: OperatingPoint
+    cheapest: OperatingPoint
+
+    @property
+    def sentence(self) -> str:
+        """The advice for people."""
+        source = "as among the test pictures" if self.is_share_of_test else "as given"
+        if self.cheapest.cost_per_thousand >= self.current.cost_per_thousand:
+            return (
+                f"No other threshold would have been cheaper on these pictures: {self.current.cost_per_thousand:.4g} "
+                f"per thousand parts, with {self.anomaly_share:.3g} of them anomalous ({source})."
+            )
+        return (
+            f"Cheapest on these pictures would have been a threshold at score {self.cheapest.threshold:+.4g}: "
+            f"{self.cheapest.cost_per_thousand:.4g} per thousand parts instead of "
+            f"{self.current.cost_per_thousand:.4g}, with {self.anomaly_share:.3g} of them anomalous ({source}). It was "
+            "chosen on the pictures that it is measured on, so it flatters; nothing was changed."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "cost_false_alarm": self.cost_false_alarm,
+            "cost_miss": self.cost_miss,
+            "anomaly_share": self.anomaly_share,
+            "is_share_of_test": self.is_share_of_test,
+            "current": self.current.to_json(),
+            "cheapest": self.cheapest.to_json(),
+            "sentence": self.sentence,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelFigures:
+    """Pixel-level metrics, and what they were measured on.
+
+    Attributes:
+        metrics: at the pictures' own sizes.
+        pictures: how many, good and anomalous.
+        masks: how many of them have a mask.
+    """
+
+    metrics: PixelMetrics
+    pictures: int
+    masks: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {**self.metrics.to_json(), "pictures": self.pictures, "masks": self.masks}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What `onlygood.evaluate` returns.
+
+    Attributes:
+        metadata: of the model.
+        layout: how the pictures were labelled: "mvtec", "folders" or "csv".
+        pictures: every picture that could be measured.
+        image: the figures over all of them.
+        per_defect: figures of each type of defect against all good pictures (its false alarms are None: good pictures
+            have no type).
+        per_session: figures within each session; empty unless sessions are known.
+        pixel: None without masks.
+        promise: None without good pictures.
+        advice: None unless costs were given and there are both good and anomalous pictures.
+        unreadable: names of pictures that could not be read or used, each with the reason.
+        notes: sentences about what could not be measured, and why.
+    """
+
+    metadata: dict[str, Any]
+    layout: str
+    pictures: tuple[JudgedPicture, ...]
+    image: ImageFigures
+    per_defect: dict[str, ImageFigures]
+    per_session: dict[str, ImageFigures]
+    pixel: PixelFigures | None
+    promise: PromiseCheck | None
+    advice: CostAdvice | None
+    unreadable: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def latency_ms(self) -> tuple[float, float]:
+        """Median and 95th percentile of the graph's run on one picture and one thread, of the pictures measured."""
+        latencies = [picture.latency_ms for picture in self.pictures]
+        return float(np.median(latencies)), float(np.percentile(latencies, 95))
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain JSON values."""
+        median, high = self.latency_ms
+        return {
+            "layout": self.layout,
+            "image": self.image.to_json(),
+            "per_defect": {name: figures.to_json() for name, figures in self.per_defect.items()},
+            "per_session": {name: figures.to_json() for name, figures in self.per_session.items()},
+            "pixel": None if self.pixel is None else self.pixel.to_json(),
+            "promise": None if self.promise is None else self.promise.to_json(),
+            "advice": None if self.advice is None else self.advice.to_json(),
+            "latency_ms": {"median": round(median, 3), "p95": round(high, 3)},
+            "unreadable": [{"name": name, "error": reason} for name, reason in self.unreadable],
+            "notes": list(self.notes),
+            "pictures": [picture.to_json() for picture in self.pictures],
+        }
+
+
+def evaluate(
+    model: str | os.PathLike[str] | Model | Inspector,
+    pictures: str | os.PathLike[str] | LabelledSet,
+    *,
+    group_by: str | None = None,
+    cost_false_alarm: float | None = None,
+    cost_miss: float | None = None,
+    anomaly_share: float | None = None,
+    threads: int = 0,
+    progress: bool = False,
+) -> Evaluation:
+    """How good a model is on labelled pictures; the model stays as it is.
+
+    Args:
+        model: path of a model file, what `onlygood.fit` returned, or an Inspector of either (for other hardware or
+            limits; with maps, or there are no pixel metrics).
+        pictures: a folder in MVTec layout, a folder with `good` and other sub-folders, a CSV file of
+            path,label[,mask][,defect][,session], or what `find_labelled` returned.
+        group_by: what says which session a picture is of: "folder" or a regular expression, as in `FitSettings`.
+        cost_false_alarm: of one good part refused, in any unit; with cost_miss, asks for advice on the threshold.
+        cost_miss: of one anomalous part let through, in the same unit.
+        anomaly_share: share of anomalous parts among all, for that advice; as among the test pictures unless given.
+        threads: pictures worked on at once; 0 for one a core.
+        progress: draw a progress bar if stderr is a terminal.
+
+    Raises:
+        LabelledSetError: labels or masks that cannot be understood, or no picture that can be read.
+        SettingError: costs or a share that cannot be used.
+        MissingExtraError: scikit-learn is not installed.
+        ModelFileError, FolderError: as `Inspector` and `find_labelled`.
+    """
+    need_extra("scikit-learn", module="sklearn", extra="report", purpose="evaluate")
+    costs = _check_costs(cost_false_alarm, cost_miss, anomaly_share)
+    # Several pictures at once, each on one thread, are faster than one picture on all threads.
+    inspector = model if isinstance(model, Inspector) else Inspector(model, threads=1)
+    if not isinstance(pictures, LabelledSet):
+        pictures = find_labelled(pictures, group_by=group_by, limits=inspector.limits)
+    elif group_by is not None:
+        raise SettingError("group_by goes with a folder or a CSV file, got pictures that are labelled already")
+    with PixelTally() as tally:
+        results = map_in_order(_Judge(inspector, pictures, tally), pictures.pictures, threads=threads)
+        results = track(results, total=len(pictures.pictures), description="evaluating", show=progress)
+        judged, unreadable, unmasked = _sort_out(pictures.pictures, results)
+        notes = [*pictures.notes, *_notes_on_missing(judged, unmasked)]
+        masks = sum(picture.picture.mask is not None for picture in judged) - len(unmasked)
+        pixel = None
+        if masks:
+            counted = [each for each in judged if each.picture.mask is not None or not each.picture.is_anomalous]
+            try:
+                pixel = PixelFigures(metrics=tally.result(), pictures=len(counted) - len(unmasked), masks=masks)
+            except ValueError as error:  # the masks mark every pixel that there is
+                notes.append(f"There are no pixel metrics: {error}.")
+    image = _figures(judged)
+    return Evaluation(
+        metadata=inspector.metadata,
+        layout=pictures.layout,
+        pictures=tuple(judged),
+        image=image,
+        per_defect=_per_defect(judged),
+        per_session=_per_session(judged),
+        pixel=pixel,
+        promise=None if image.false_alarms is None else check_promise(inspector.metadata, image.false_alarms),
+        advice=None if costs is None or image.auroc is None else _advice(judged, image, *costs),
+        unreadable=tuple(unreadable),
+        notes=tuple(notes),
+    )
+
+
+def check_promise(metadata: dict[str, Any], observed: Share) -> PromiseCheck:
+    """Whether the false alarms among good test pictures agree with what the model promises.
+
+    The interval takes the pictures as independent. Where they are of few parts or sessions it is too narrow.
+
+    Args:
+        metadata: of the model.
+        observed: good pictures called anomalous.
+    """
+    promised = float(metadata["promise"]["promised_rate"])
+    seen = (
+        f"{observed.events} of {observed.trials} good pictures were called anomalous, {observed.value:.3g} "
+        f"({observed.confidence:.0%} interval {observed.low:.3g} to {observed.high:.3g}), and at most "
+        f"{show_rate(promised)} was promised"
+    )
+    if observed.low > promised:
+        verdict = "contradicted"
+        sentence = (
+            f"The promise is CONTRADICTED: {seen}. These good pictures are not like those that the model learned from: "
+            "look at the false alarms, and fit anew with good pictures taken as these were."
+        )
+    elif observed.high <= promised:
+        verdict, sentence = "confirmed", f"The promise is confirmed: {seen}."
+    else:
+        verdict = "consistent"
+        sentence = f"The promise is not contradicted: {seen}. More good pictures would be needed to confirm it."
+    return PromiseCheck(promised_rate=promised, observed=observed, verdict=verdict, sentence=sentence)
+
+
+class _Judge:
+    """The work on one picture, called on several threads: verdict, and its pixels into the tally."""
+
+    def __init__(self, inspector: Inspector, labelled: LabelledSet, tally: PixelTally) -> None:
+        self.inspector = inspector
+        self.has_masks = labelled.has_masks
+        self.tally = tally
+
+    def __call__(self, labelled: LabelledPicture) -> tuple[JudgedPicture, str | None] | PictureError:
+        """The verdict, and why the picture's mask cannot be used, if so; or why the picture cannot."""
+        file = labelled.file
+        try:
+            picture = read_picture(file.path, name=labelled.name, page=file.page, limits=self.inspector.limits)
+            inspection = self.inspector(picture, name=labelled.name)
+        except PictureError as error:
+            return error
+        judged = JudgedPicture(
+            picture=labelled,
+            score=inspection.score,
+            p_value=inspection.p_value,
+            is_anomaly=inspection.is_anomaly,
+            latency_ms=inspection.latency_ms,
+        )
+        anomaly_map = inspection.anomaly_map
+        if not self.has_masks or anomaly_map is None or (labelled.is_anomalous and labelled.mask is None):
+            return judged, None
+        mask = None
+        if labelled.mask is not None:
+            height, width = anomaly_map.shape
+            try:
+                mask = read_mask(labelled, height=height, width=width, limits=self.inspector.limits)
+            except LabelledSetError as error:
+                return judged, str(error)
+        self.tally.add(anomaly_map, mask)
+        return judged, None
+
+
+def _sort_out(
+    pictures: Sequence[LabelledPicture], results: Iterable[tuple[JudgedPicture, str | None] | PictureError]
+) -> tuple[list[JudgedPicture], list[tuple[str, str]], list[str]]:
+    """Pictures judged, pictures that could not be (name and reason), and the reasons of masks that could not be used.
+
+    Raises:
+        LabelledSetError: no picture could be judged.
+    """
+    judged: list[JudgedPicture] = []
+    unreadable: list[tuple[str, str]] = []
+    unmasked: list[str] = []
+    for picture, result in zip(pictures, results, strict=True):
+        if isinstance(result, PictureError):
+            unreadable.append((picture.name, str(result)))
+            continue
+        judged.append(result[0])
+        if result[1] is not None:
+            unmasked.append(result[1])
+    if not judged:
+        raise LabelledSetError(
+            f"evaluate needs at least one picture that this model can inspect, and none of {len(pictures)} is; the "
+            f"first: {unreadable[0][1]}"
+        )
+    return judged, unreadable, unmasked
+
+
+def _notes_on_missing(judged: Sequence[JudgedPicture], unmasked: Sequence[str]) -> list[str]:
+    """What cannot be had from these pictures."""
+    notes = []
+    kinds = {picture.picture.is_anomalous for picture in judged}
+    if kinds == {False}:
+        notes.append(
+            "There are no anomalous pictures: only false alarms can be measured, not what is missed, nor AUROC."
+        )
+    if kinds == {True}:
+        notes.append("There are no good pictures: only misses can be measured, not false alarms, nor AUROC.")
+    if unmasked:
+        masks = (
+            "1 mask cannot be used; its picture is"
+            if len(unmasked) == 1
+            else f"{len(unmasked)} masks cannot be used; their pictures are"
+        )
+        notes.append(f"{masks} left out of the pixel metrics; the first: {unmasked[0]}")
+    return notes
+
+
+def _figures(judged: Sequence[JudgedPicture]) -> ImageFigures:
+    """The figures of some pictures, as far as they can be had."""
+    scores, labels = _arrays(judged)
+    good, anomalous = int((~labels).sum()), int(labels.sum())
+    both = good > 0 and anomalous > 0
+    verdicts = np.array([picture.is_anomaly for picture in judged], dtype=bool)
+    return ImageFigures(
+        good=good,
+        anomalous=anomalous,
+        auroc=image_auroc(scores, labels) if both else None,
+        average_precision=average_precision(scores, labels) if both else None,
+        f1_max=f1_max(scores, labels) if both else None,
+        false_alarms=exact_share(int(verdicts[~labels].sum()), good) if good else None,
+        misses=exact_share(int((~verdicts[labels]).sum()), anomalous) if anomalous else None,
+    )
+
+
+def _per_defect(judged: Sequence[JudgedPicture]) -> dict[str, ImageFigures]:
+    """Each type of defect against all good pictures."""
+    good = [picture for picture in judged if not picture.picture.is_anomalous]
+    found = {}
+    for defect in sorted({picture.picture.defect for picture in judged if picture.picture.is_anomalous}):
+        of_type = [each for each in judged if each.picture.is_anomalous and each.picture.defect == defect]
+        found[defect] = replace(_figures([*good, *of_type]), false_alarms=None)
+    return found
+
+
+def _per_session(judged: Sequence[JudgedPicture]) -> dict[str, ImageFigures]:
+    """Each session by itself, if sessions are known."""
+    sessions = sorted({picture.picture.session for picture in judged if picture.picture.session is not None})
+    return {name: _figures([each for each in judged if each.picture.session == name]) for name in sessions}
+
+
+def _advice(
+    judged: Sequence[JudgedPicture], image: ImageFigures, cost_false_alarm: float, cost_miss: float, share: float | None
+) -> CostAdvice:
+    """What the model's own threshold costs, and the cheapest."""
+    scores, labels = _arrays(judged)
+    assumed = float(labels.mean()) if share is None else share
+    costs = {"cost_false_alarm": cost_false_alarm, "cost_miss": cost_miss, "anomaly_share": assumed}
+    assert image.false_alarms is not None and image.misses is not None  # there are pictures of both kinds
+    rates = {"false_alarm_rate": image.false_alarms.value, "miss_rate": image.misses.value}
+    current = OperatingPoint(threshold=0.0, cost_per_thousand=cost_per_thousand(**rates, **costs), **rates)
+    return CostAdvice(
+        **costs,
+        is_share_of_test=share is None,
+        current=current,
+        cheapest=cheapest_operating_point(scores, labels, **costs),
+    )
+
+
+def _arrays(judged: Sequence[JudgedPicture]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Scores float64 [n] and labels bool [n]."""
+    scores = np.array([picture.score for picture in judged], dtype=np.float64)
+    return scores, np.array([picture.picture.is_anomalous for picture in judged], dtype=bool)
+
+
+def _check_costs(
+    false_alarm: float | None, miss: float | None, share: float | None
+) -> tuple[float, float, float | None] | None:
+    """The costs and the share of anomalous parts; None where none are given.
+
+    Raises:
+        SettingError: one cost without the other, a share without costs, or values that cannot be used.
+    """
+    if false_alarm is None and miss is None:
+        if share is not None:
+            raise SettingError("anomaly_share goes with cost_false_alarm and cost_miss, got neither: give both")
+        return None
+    if false_alarm is None or miss is None:
+        given, missing = ("cost_miss", "cost_false_alarm") if false_alarm is None else ("cost_false_alarm", "cost_miss")
+        raise SettingError(f"{given} goes with {missing}, got none: give both, in the same unit")
+    for name, cost in (("cost_false_alarm", false_alarm), ("cost_miss", miss)):
+        if not (math.isfinite(cost) and cost >= 0):
+            raise SettingError(f"{name} must be a number of at least 0, got {cost!r}")
+    if share is not None and not 0.0 < share < 1.0:
+        raise SettingError(f"anomaly_share must be between 0 and 1, both excluded, got {share!r}")
+    return false_alarm, miss, share

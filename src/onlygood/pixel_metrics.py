@@ -1,0 +1,502 @@
+"""How well anomaly maps show where a defect is: exact pixel AUROC, average precision and AUPRO, in bounded memory.
+
+All three depend only on how many normal pixels lie above and at each value that an anomalous pixel has. So pixels are
+counted, never sorted as a whole: a value becomes a 32-bit key in which a smaller number is a higher value, the upper
+half of the key is its bucket, and only the lower half is kept, grouped by bucket. At the end, buckets without an
+anomalous pixel are passed over by their count alone. All sums that depend on the order of pictures are sums of
+integers: threads, and what went through the temporary file, cannot change the last bit of a result.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from io import BufferedRandom
+from threading import Lock
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.errors import SettingError, WriteError
+from onlygood.extras import need_extra
+
+_BUCKETS = 1 << 16
+_CHUNK = 1 << 20  # pixels that are grouped at once: few chunks to visit a bucket, yet small beside the bound
+_PIECE = 1 << 18  # codes of one bucket that are looked at together; fewer than twice as many
+_DENSE = 1 << 15  # so many are faster counted in a table of all low halves than sorted
+_HEADER = 2  # int64 before each bucket in a temporary file: its number, and how many codes follow
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelMetrics:
+    """How well maps rank anomalous pixels above normal ones; 1 is perfect.
+
+    Attributes:
+        pixel_auroc: chance that an anomalous pixel has a higher value than a normal one, ties half, in [0, 1].
+        pixel_average_precision: mean over anomalous pixels of the precision at their value, in (0, 1].
+        aupro: area under the per-region overlap up to `fpr_limit`, divided by `fpr_limit`, in [0, 1].
+        fpr_limit: the highest share of normal pixels above the threshold that `aupro` looks at.
+        pixels: of all pictures.
+        anomalous_pixels: of these, inside a mask.
+        regions: connected regions of all masks.
+    """
+
+    pixel_auroc: float
+    pixel_average_precision: float
+    aupro: float
+    fpr_limit: float
+    pixels: int
+    anomalous_pixels: int
+    regions: int
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as plain JSON values."""
+        return asdict(self)
+
+
+class PixelTally:
+    """Takes maps and masks one by one, from any number of threads, and gives the metrics of all of them.
+
+    Memory, whatever the number of pictures, is at most the sum of
+
+    - 2 bytes for each of `max_pixels_in_memory`, 128 MB by default, and a quarter of it where values spread over all
+      that float32 can hold;
+    - for each thread that calls `add`, 24 bytes, and 48 more where it is anomalous, for each of 1,048,576 pixels and
+      of the largest picture: these wait to be grouped, or are being grouped;
+    - 40 MB to count, and about 200 bytes for each different size, in pixels, that a region has.
+
+    What exceeds `max_pixels_in_memory` goes to a temporary file without a name, 2 bytes a pixel and 8 more where it is
+    anomalous. It is gone after `result`, after `close`, and at the end of the `with` block.
+
+    Args:
+        max_pixels_in_memory: how many pixels are kept before all go to the temporary file; an anomalous one counts as
+            five.
+        folder: where that file is; None for the system's folder for temporary files.
+
+    Raises:
+        SettingError: if `max_pixels_in_memory` is not a whole number of at least 1.
+        MissingExtraError: without SciPy.
+    """
+
+    def __init__(self, *, max_pixels_in_memory: int = 64_000_000, folder: str | os.PathLike[str] | None = None) -> None:
+        need_extra("SciPy", module="scipy", extra="report", purpose="measuring anomaly maps")
+        if type(max_pixels_in_memory) is not int or max_pixels_in_memory < 1:
+            raise SettingError(
+                f"max_pixels_in_memory must be a whole number of at least 1, got {max_pixels_in_memory!r}"
+            )
+        self._most = max_pixels_in_memory
+        self._folder = folder
+        self._lock = Lock()
+        self._is_closed = False
+        self._failure: str | None = None
+        self._file: BufferedRandom | None = None
+        self._waiting: list[_Picture] = []
+        self._waiting_pixels = 0
+        self._kept = 0
+        self._pixels = _Codes(np.dtype(np.uint16))
+        self._anomalous = _Codes(np.dtype(np.uint64))
+        self._regions: Counter[int] = Counter()
+
+    def __enter__(self) -> PixelTally:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> None:
+        """Take one picture.
+
+        Args:
+            anomaly_map: float32 [H, W], higher is stranger; any finite values, -0 equals 0.
+            mask: bool [H, W], true where the part is anomalous; None if it is so nowhere.
+
+        Raises:
+            ValueError: if the map is not float32 [H, W] with finite values, if the mask is not bool or has another
+                shape, or after `result` or `close`.
+            WriteError: if the temporary file cannot be written.
+        """
+        picture = _picture(anomaly_map, mask)
+        with self._lock:
+            self._check_open()
+            self._regions.update(picture.regions)
+            self._waiting.append(picture)
+            self._waiting_pixels += len(picture.keys)
+            if self._waiting_pixels < min(_CHUNK, self._most):
+                return
+            pictures = self._take_waiting()
+        chunks = _grouped(pictures)
+        with self._lock:
+            self._check_open()
+            self._keep(*chunks)
+
+    def result(self, *, fpr_limit: float = 0.3) -> PixelMetrics:
+        """The metrics of all pictures; call it once, after the last `add` has returned. Nothing can be added after it.
+
+        Pixel AUROC and average precision are those of scikit-learn on the pixels of all pictures together. AUPRO is
+        the area under the mean share of a region, over all regions of all masks, that is at or above a threshold, over
+        the share of normal pixels of all pictures that are too, from 0 to `fpr_limit`, divided by `fpr_limit`. A region
+        is 8-connected. Equal values are one step of the curve, joined linearly; at the limit the curve is interpolated.
+
+        The area is linear in the pixels of a region. With a and b normal pixels above and at or above the value of one
+        pixel of a region of s pixels, and l = `fpr_limit` times the number of normal pixels, that pixel adds to it
+        1 / s times l - (a + b) / 2 where b <= l, (l - a)^2 / (2 (b - a)) where a < l < b, and else nothing.
+
+        Args:
+            fpr_limit: in (0, 1].
+
+        Raises:
+            SettingError: if `fpr_limit` is not in (0, 1].
+            ValueError: without an anomalous or without a normal pixel, or after `result` or `close`.
+            WriteError: if the temporary file cannot be written.
+
+        Source: Bergmann, Batzner, Fauser, Sattlegger and Steger, "The MVTec Anomaly Detection Dataset", International
+        Journal of Computer Vision 129, 2021, section 4.2.
+        """
+        if not (isinstance(fpr_limit, int | float) and 0.0 < fpr_limit <= 1.0):
+            raise SettingError(f"fpr_limit must be above 0 and at most 1, got {fpr_limit!r}")
+        with self._lock:
+            self._check_open()
+            try:
+                if self._waiting:
+                    self._keep(*_grouped(self._take_waiting()))
+                with self._using_file():
+                    return self._metrics(float(fpr_limit))
+            finally:
+                self._close()
+
+    def close(self) -> None:
+        """Forget all pixels and remove the temporary file. Nothing can be added after it; it may be called again."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._waiting.clear()
+        self._pixels = _Codes(np.dtype(np.uint16))
+        self._anomalous = _Codes(np.dtype(np.uint64))
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _check_open(self) -> None:
+        if self._failure is not None:
+            raise WriteError(self._failure)
+        if self._is_closed:
+            raise ValueError("this tally has given its result or was closed: make a new one")
+
+    def _take_waiting(self) -> list[_Picture]:
+        pictures, self._waiting, self._waiting_pixels = self._waiting, [], 0
+        return pictures
+
+    def _keep(self, pixels: _Chunk, anomalous: _Chunk | None) -> None:
+        self._pixels.keep(pixels)
+        self._kept += len(pixels.codes)
+        if anomalous is not None:
+            self._anomalous.keep(anomalous)
+            self._kept += 4 * len(anomalous.codes)
+        if self._kept > self._most:
+            with self._using_file():
+                if self._file is None:
+                    self._file = tempfile.TemporaryFile(dir=self._folder, prefix="onlygood-")  # noqa: SIM115
+                self._pixels.write(self._file)
+                self._anomalous.write(self._file)
+            self._kept = 0
+
+    @contextmanager
+    def _using_file(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            folder = tempfile.gettempdir() if self._folder is None else os.fsdecode(self._folder)
+            self._failure = (
+                f"the temporary file with pixels of anomaly maps cannot be used in {folder} "
+                f"({error.strerror or error}): free some space there, or choose another folder"
+            )
+            self._close()
+            raise WriteError(self._failure) from error
+
+    def _metrics(self, fpr_limit: float) -> PixelMetrics:
+        all_pixels, all_anomalous = self._pixels.counts.sum().item(), self._anomalous.counts.sum().item()
+        if all_anomalous == 0:
+            raise ValueError("pixel metrics need at least one anomalous pixel, got none: give a mask that shows one")
+        all_normal = all_pixels - all_anomalous
+        if all_normal == 0:
+            raise ValueError("pixel metrics need at least one normal pixel, got none: add maps of good pictures")
+        overlap = _Overlap(self._regions, fpr_limit * all_normal)
+        doubled_above = 0
+        precisions: list[float] = []
+        pixels_above = np.cumsum(self._pixels.counts) - self._pixels.counts
+        anomalous_above = np.cumsum(self._anomalous.counts) - self._anomalous.counts
+        for bucket in np.flatnonzero(self._anomalous.counts).tolist():
+            lows, counts = self._anomalous_values(bucket)
+            before = np.full(len(lows), pixels_above[bucket])
+            at = before.copy()
+            for codes in self._pixels.read(bucket):
+                if len(codes) < _DENSE:
+                    codes.sort(kind="stable")  # of 16 bits: a radix sort, fast on every processor
+                    before += np.searchsorted(codes, lows, side="left")
+                    at += np.searchsorted(codes, lows, side="right")
+                else:
+                    equal = np.bincount(codes, minlength=_BUCKETS)
+                    at_or_above = np.cumsum(equal)[lows]
+                    before += at_or_above - equal[lows]
+                    at += at_or_above
+            anomalous_at = anomalous_above[bucket] + np.cumsum(counts)
+            precisions.append(float((counts * (anomalous_at / at)).sum()))
+            before -= anomalous_at - counts
+            at -= anomalous_at
+            # a + b of each value, both without the anomalous pixels.
+            doubled_above += int(counts @ (before + at))
+            if before[0] < overlap.limit:
+                for codes in self._anomalous.read(bucket):
+                    overlap.add(lows, before, at, codes)
+        return PixelMetrics(
+            pixel_auroc=1.0 - doubled_above / (2 * all_anomalous * all_normal),
+            pixel_average_precision=math.fsum(precisions) / all_anomalous,
+            aupro=overlap.area() / overlap.limit,
+            fpr_limit=fpr_limit,
+            pixels=all_pixels,
+            anomalous_pixels=all_anomalous,
+            regions=self._regions.total(),
+        )
+
+    def _anomalous_values(self, bucket: int) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+        """The different values of anomalous pixels in a bucket, highest first, and how many pixels have each."""
+        lows, counts = np.empty(0, dtype=np.uint16), np.empty(0, dtype=np.int64)
+        for codes in self._anomalous.read(bucket):
+            more, more_counts = np.unique(_low_of(codes), return_counts=True)
+            if len(lows):
+                more, place = np.unique(np.concatenate([lows, more]), return_inverse=True)
+                both_counts = np.concatenate([counts, more_counts])
+                more_counts = np.zeros(len(more), dtype=np.int64)
+                np.add.at(more_counts, place, both_counts)
+            lows, counts = more, more_counts
+        return lows, counts
+
+
+class _Overlap:
+    """The area under the per-region overlap, from integers for each size of region: equal sizes weigh equally."""
+
+    def __init__(self, regions: Counter[int], limit: float) -> None:
+        self.limit = limit
+        self._regions = regions
+        self._sizes = np.array(sorted(regions), dtype=np.uint32)
+        self._inside = np.zeros(len(self._sizes), dtype=np.int64)
+        self._doubled_above = np.zeros(len(self._sizes), dtype=np.int64)
+        # The one value, at most, at which the curve crosses the limit: pixels that have it, and their area.
+        self._crossing = np.zeros(len(self._sizes), dtype=np.int64)
+        self._crossing_area = 0.0
+
+    def add(
+        self,
+        lows: NDArray[np.uint16],
+        before: NDArray[np.int64],
+        at: NDArray[np.int64],
+        codes: NDArray[np.uint64],
+    ) -> None:
+        value = np.searchsorted(lows, _low_of(codes))
+        size = np.searchsorted(self._sizes, codes.astype(np.uint32))
+        is_inside = (at <= self.limit)[value]
+        self._inside += np.bincount(size[is_inside], minlength=len(self._sizes))
+        np.add.at(self._doubled_above, size[is_inside], (before + at)[value[is_inside]])
+        is_crossing = (before < self.limit) & (at > self.limit)
+        if is_crossing.any():
+            self._crossing += np.bincount(size[is_crossing[value]], minlength=len(self._sizes))
+            a, b = before[is_crossing].item(), at[is_crossing].item()
+            self._crossing_area = (self.limit - a) ** 2 / (2 * (b - a))
+
+    def area(self) -> float:
+        """The mean over regions, in normal pixels: from 0 to the limit."""
+        areas = self._inside * self.limit - self._doubled_above / 2 + self._crossing * self._crossing_area
+        return math.fsum(areas / self._sizes) / self._regions.total()
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One picture: uint32 keys of all pixels; of the anomalous ones also the size of their region."""
+
+    keys: NDArray[np.uint32]
+    anomalous_keys: NDArray[np.uint32]
+    anomalous_sizes: NDArray[np.uint32]
+    regions: dict[int, int]
+
+
+def _picture(anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> _Picture:
+    from scipy.ndimage import label
+
+    anomaly_map = np.asarray(anomaly_map)
+    if anomaly_map.dtype != np.float32 or anomaly_map.ndim != 2 or anomaly_map.size == 0:
+        raise ValueError(
+            f"an anomaly map must be float32 of shape [H, W], got {anomaly_map.dtype} of shape "
+            f"{list(anomaly_map.shape)}"
+        )
+    least = anomaly_map.min()
+    if not (math.isfinite(least) and math.isfinite(anomaly_map.max())):
+        raise ValueError("an anomaly map must hold finite values, got some that are not")
+    values = np.empty(anomaly_map.shape, dtype=np.float32)
+    keys: NDArray[np.uint32] = values.view(np.uint32)
+    np.add(anomaly_map, np.float32(0), out=values)  # -0 becomes 0
+    # The bits of floats from 0 on ascend with their values, those below 0 descend and are larger than all others.
+    if least >= 0:
+        keys ^= np.uint32(0x7FFFFFFF)
+    else:
+        keys ^= ((keys >> np.uint32(31)) - np.uint32(1)) & np.uint32(0x7FFFFFFF)
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.dtype != np.bool_ or mask.shape != keys.shape:
+            raise ValueError(
+                f"a mask must be bool of the shape of its map, {list(keys.shape)}, got {mask.dtype} of shape "
+                f"{list(mask.shape)}"
+            )
+    none = np.empty(0, dtype=np.uint32)
+    if mask is None or not mask.any():
+        return _Picture(keys.ravel(), none, none, {})
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    inside = mask[box]
+    labels: NDArray[np.int32] = label(inside, structure=np.ones((3, 3), dtype=np.bool_))[0]
+    sizes = np.bincount(labels.ravel()).astype(np.uint32)
+    different, counts = np.unique(sizes[1:], return_counts=True)
+    return _Picture(
+        keys.ravel(),
+        keys[box][inside],
+        sizes[labels[inside]],
+        dict(zip(different.tolist(), counts.tolist(), strict=True)),
+    )
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Codes in memory, grouped by bucket: those of bucket first + i are codes[bounds[i] : bounds[i + 1]]."""
+
+    first: int
+    bounds: NDArray[np.int32]
+    codes: NDArray[Any]
+
+    def count(self, counts: NDArray[np.int64]) -> None:
+        """Add to int64 [65536] how many codes each bucket has."""
+        counts[self.first : self.first + len(self.bounds) - 1] += np.diff(self.bounds)
+
+    def read(self, bucket: int) -> NDArray[Any]:
+        place = bucket - self.first
+        if not 0 <= place < len(self.bounds) - 1:
+            return self.codes[:0]
+        return self.codes[self.bounds[place] : self.bounds[place + 1]]
+
+
+def _grouped(pictures: list[_Picture]) -> tuple[_Chunk, _Chunk | None]:
+    """All pixels, by the lower halves of their keys; the anomalous ones, by those and the sizes of their regions."""
+    keys = np.concatenate([picture.keys for picture in pictures])
+    pixels = _group(keys, keys.astype(np.uint16))
+    keys = np.concatenate([picture.anomalous_keys for picture in pictures])
+    if len(keys) == 0:
+        return pixels, None
+    sizes = np.concatenate([picture.anomalous_sizes for picture in pictures])
+    return pixels, _group(keys, (keys & np.uint32(0xFFFF)).astype(np.uint64) << np.uint64(32) | sizes)
+
+
+def _group(keys: NDArray[np.uint32], codes: NDArray[Any]) -> _Chunk:
+    from scipy.sparse import csr_array
+
+    buckets = (keys >> np.uint32(16)).view(np.int32)
+    first, last = int(buckets.min()), int(buckets.max())
+    buckets -= first
+    # A sparse matrix of one row, with a column a bucket: to turn it into columns is one pass of a counting sort.
+    row = csr_array((codes, buckets, np.array([0, len(codes)], dtype=np.int32)), shape=(1, last - first + 1))
+    columns = row.tocsc()
+    return _Chunk(first, columns.indptr, columns.data)
+
+
+def _low_of(codes: NDArray[np.uint64]) -> NDArray[np.uint16]:
+    return (codes >> np.uint64(32)).astype(np.uint16)
+
+
+class _Codes:
+    """Codes of one kind by bucket: in memory, or in runs of a temporary file. Counts of all are at hand.
+
+    Attributes:
+        counts: int64 [65536], of codes in each bucket.
+    """
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.counts = np.zeros(_BUCKETS, dtype=np.int64)
+        self._dtype = dtype
+        self._chunks: list[_Chunk] = []
+        self._runs: list[_Run] = []
+
+    def keep(self, chunk: _Chunk) -> None:
+        self._chunks.append(chunk)
+        chunk.count(self.counts)
+
+    def write(self, file: BufferedRandom) -> None:
+        """Append what is in memory to the file, in the order of buckets, and forget it."""
+        if not self._chunks:
+            return
+        start = file.seek(0, os.SEEK_END)
+        counts = np.zeros(_BUCKETS, dtype=np.int64)
+        for chunk in self._chunks:
+            chunk.count(counts)
+        for bucket in np.flatnonzero(counts).tolist():
+            file.write(np.array([bucket, counts[bucket]], dtype=np.int64).data)
+            for chunk in self._chunks:
+                file.write(chunk.read(bucket).data)
+        file.write(np.array([_BUCKETS, 0], dtype=np.int64).data)
+        self._runs.append(_Run(file, start, self._dtype))
+        self._chunks.clear()
+
+    def read(self, bucket: int) -> Iterator[NDArray[Any]]:
+        """The codes of a bucket, in arrays of bounded length that are the caller's; no bucket before the last one."""
+        parts: list[NDArray[Any]] = []
+        length = 0
+        for part in self._parts(bucket):
+            parts.append(part)
+            length += len(part)
+            if length >= _PIECE:
+                yield np.concatenate(parts)
+                parts, length = [], 0
+        if length:
+            yield np.concatenate(parts)
+
+    def _parts(self, bucket: int) -> Iterator[NDArray[Any]]:
+        for chunk in self._chunks:
+            part = chunk.read(bucket)
+            for begin in range(0, len(part), _PIECE):
+                yield part[begin : begin + _PIECE]
+        for run in self._runs:
+            yield from run.read(bucket)
+
+
+class _Run:
+    """Codes in a file, bucket after bucket with its header; read from the first to the last, so nothing is indexed."""
+
+    def __init__(self, file: BufferedRandom, start: int, dtype: np.dtype[Any]) -> None:
+        self._file = file
+        self._position = start
+        self._dtype = dtype
+
+    def read(self, bucket: int) -> Iterator[NDArray[Any]]:
+        found, count = self._load(self._position, _HEADER, np.dtype(np.int64)).tolist()
+        while found < bucket:
+            self._position += _HEADER * 8 + count * self._dtype.itemsize
+            found, count = self._load(self._position, _HEADER, np.dtype(np.int64)).tolist()
+        if found > bucket:
+            return
+        start = self._position + _HEADER * 8
+        for begin in range(0, count, _PIECE):
+            yield self._load(start + begin * self._dtype.itemsize, min(_PIECE, count - begin), self._dtype)
+
+    def _load(self, position: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        loaded = np.empty(count, dtype=dtype)
+        self._file.seek(position)
+        if self._file.readinto(loaded.data) != loaded.nbytes:
+            raise OSError("the temporary file with pixels of anomaly maps has become shorter")
+        return loaded
