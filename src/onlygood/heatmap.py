@@ -15,6 +15,9 @@ from onlygood.reading import Picture
 LOW, MIDDLE, HIGH = (255, 220, 0), (255, 110, 0), (190, 0, 60)
 OPACITY = 0.6
 CONTOUR = (255, 255, 255)
+# The outline of a mask: dashes of two colours, so that it is seen on every picture and told from the contour by form.
+MASK_DASHES = (0, 70, 160), (110, 220, 255)
+DASH = 4
 GAP = 4
 
 
@@ -27,16 +30,38 @@ def draw_heatmap(
 ) -> Image.Image:
     """The picture, and beside it the same with its map: clear where typical, coloured where strange.
 
-    The scale is the model's own, never the picture's: a good picture's map stays (nearly) clear. A white line surrounds
-    what is above the remarkable level, which hardly any good picture reaches anywhere.
-
     Args:
         picture: [H, W, C], uint8 or uint16.
         anomaly_map: float32 [H, W].
         levels: typical and remarkable, of the map, as `Inspector.map_levels`.
         window: the levels of black and white, as in the model's metadata.
     """
-    base = _eight_bits(picture, window)
+    base = to_screen(picture, window)
+    overlay = lay_over(base, anomaly_map, levels=levels)
+    sheet = Image.new("RGB", (2 * base.width + GAP, base.height), CONTOUR)
+    sheet.paste(base, (0, 0))
+    sheet.paste(overlay, (base.width + GAP, 0))
+    return sheet
+
+
+def lay_over(
+    base: Image.Image,
+    anomaly_map: NDArray[np.float32],
+    *,
+    levels: tuple[float, float],
+    mask: NDArray[np.bool_] | None = None,
+) -> Image.Image:
+    """The picture with its map, RGB: clear where typical, coloured where strange.
+
+    The scale is the model's own, never the picture's: a good picture's map stays (nearly) clear. A white line surrounds
+    what is above the remarkable level, which hardly any good picture reaches anywhere.
+
+    Args:
+        base: RGB, of W x H pixels.
+        anomaly_map: float32 [H, W].
+        levels: typical and remarkable, of the map, as `Inspector.map_levels`.
+        mask: bool [H, W]; what it marks is surrounded by a line of blue dashes, if it is given.
+    """
     typical, remarkable = levels
     # 0 at typical, 1/2 at remarkable, 1 as far beyond again.
     strength = np.clip((anomaly_map - typical) / max(2.0 * (remarkable - typical), 1e-12), 0.0, 1.0)
@@ -45,13 +70,23 @@ def draw_heatmap(
     # Fades in from nothing at typical to full at remarkable, so that the ordinary unevenness of a map stays quiet.
     fade = np.minimum(2.0 * strength, 1.0) ** 2
     overlay = Image.composite(colours, base, Image.fromarray((255 * OPACITY * fade).astype(np.uint8)))
-    above = Image.fromarray(np.where(anomaly_map > remarkable, 255, 0).astype(np.uint8))
-    line = ImageChops.difference(above.filter(ImageFilter.MaxFilter(3)), above)
-    overlay.paste(CONTOUR, mask=line)
-    sheet = Image.new("RGB", (2 * base.width + GAP, base.height), CONTOUR)
-    sheet.paste(base, (0, 0))
-    sheet.paste(overlay, (base.width + GAP, 0))
-    return sheet
+    overlay.paste(CONTOUR, mask=_line_around(anomaly_map > remarkable, 1))
+    if mask is not None:
+        line = np.asarray(_line_around(mask, 2))
+        rows, columns = np.indices(mask.shape)
+        odd = (rows + columns) // DASH % 2
+        for parity, colour in enumerate(MASK_DASHES):
+            overlay.paste(colour, mask=Image.fromarray(np.where(odd == parity, line, 0).astype(np.uint8)))
+    return overlay
+
+
+def to_screen(picture: Picture, window: tuple[float, float]) -> Image.Image:
+    """The picture as RGB for eyes: through the window, and clipped, as screens ask for."""
+    black, white = window
+    pixels: NDArray[Any] = picture
+    if (black, white) != (0, 255) or picture.dtype != np.uint8:
+        pixels = np.clip((picture - np.float32(black)) * (255.0 / (white - black)), 0, 255).astype(np.uint8)
+    return Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels, mode=None)
 
 
 def to_png(image: Image.Image) -> bytes:
@@ -61,10 +96,7 @@ def to_png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _eight_bits(picture: Picture, window: tuple[float, float]) -> Image.Image:
-    """The picture as RGB for eyes: through the window, and clipped, as screens ask for."""
-    black, white = window
-    pixels: NDArray[Any] = picture
-    if (black, white) != (0, 255) or picture.dtype != np.uint8:
-        pixels = np.clip((picture - np.float32(black)) * (255.0 / (white - black)), 0, 255).astype(np.uint8)
-    return Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels, mode=None)
+def _line_around(marked: NDArray[np.bool_], width: int) -> Image.Image:
+    """255 on the pixels that surround what is marked, 0 elsewhere."""
+    area = Image.fromarray(np.where(marked, 255, 0).astype(np.uint8))
+    return ImageChops.difference(area.filter(ImageFilter.MaxFilter(2 * width + 1)), area)

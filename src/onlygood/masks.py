@@ -98,7 +98,7 @@ def read_mask(picture: Masked, *, height: int, width: int, limits: ReadingLimits
         raise LabelledSetError(f"the mask of {picture.name} cannot be used: {error}") from error
     if pixels.shape[:2] != (height, width):
         raise LabelledSetError(
-            f"a mask must have the size of its picture, and {picture.mask} has {pixels.shape[1]} x {pixels.shape[0]} "
+            f"a mask must have the size of its picture, and {picture.mask.name} has {pixels.shape[1]} x {pixels.shape[0]} "
             f"pixels where {picture.name} has {width} x {height}: draw it at the picture's size"
         )
     is_lossy = _is_lossy(picture.mask)
@@ -109,7 +109,7 @@ def read_mask(picture: Masked, *, height: int, width: int, limits: ReadingLimits
     if not marked.any():
         no_pixel = f"no pixel is above {level}, as a JPEG or WebP mask needs" if is_lossy else "every pixel is 0"
         raise LabelledSetError(
-            f"a mask must mark a defect, and {picture.mask} of {picture.name} marks none ({no_pixel}): draw the "
+            f"a mask must mark a defect, and {picture.mask.name} of {picture.name} marks none ({no_pixel}): draw the "
             "defect, or remove the mask"
         )
     return marked

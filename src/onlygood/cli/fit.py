@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD, note_other_files, say
-from onlygood.cli.options import add_settings, chosen_settings
+from onlygood.cli.options import add_settings, check_report, chosen_settings
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
@@ -18,6 +19,7 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="learn what good looks like", description="Learn what good looks like.")
     fit.add_argument("pictures", metavar="GOOD", help="folder of good pictures, searched with its sub-folders")
     fit.add_argument("-o", "--output", required=True, metavar="MODEL", help="the model file to write (.onnx)")
+    fit.add_argument("--report", metavar="HTML", help="write a page on what was learned, and a CSV file beside it")
     add_settings(fit)
     fit.set_defaults(command=run_fit)
     return fit
@@ -29,8 +31,14 @@ def run_fit(options: argparse.Namespace) -> int:
     from onlygood.fitting import fit
 
     check_writable(options.output)
+    if options.report:
+        check_report(options.report)
     model = fit(options.pictures, progress=True, **chosen_settings(options))
     model.save(options.output)
+    if options.report:
+        from onlygood.report import write_fit_report
+
+        write_fit_report(options.report, model, model_name=Path(options.output).name)
     note_other_files([options.pictures])
     for note in model.notes:
         say(f"note: {note}")

@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, note_other_files, say
-from onlygood.cli.options import add_running_options, chosen_limits
+from onlygood.cli.options import add_running_options, check_report, chosen_limits
 from onlygood.errors import PictureError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from onlygood.folders import PictureFile
     from onlygood.inspector import Inspector
     from onlygood.reading import ReadingLimits
+    from onlygood.report import InspectedPicture
     from onlygood.results import Inspection
 
 
@@ -32,6 +34,7 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     inspect.add_argument("pictures", metavar="PICTURES", nargs="+", help="folders or pictures")
     inspect.add_argument("--heatmaps", metavar="FOLDER", help="write a picture with its map (PNG) for each")
     inspect.add_argument("--json", action="store_true", help="one JSON object a line on stdout, nothing else there")
+    inspect.add_argument("--report", metavar="HTML", help="write a page to look at, and a CSV file beside it")
     add_running_options(inspect)
     inspect.set_defaults(command=run_inspect)
     return inspect
@@ -44,6 +47,8 @@ def run_inspect(options: argparse.Namespace) -> int:
     from onlygood.parallel import map_in_order
     from onlygood.progress import track
 
+    if options.report:
+        check_report(options.report)
     limits = chosen_limits(options)
     files = _pictures_to_inspect(options.pictures, limits, heatmaps=options.heatmaps)
     inspector = Inspector(
@@ -68,6 +73,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     if not options.json:
         print(f"{'picture':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
     anomalous = unreadable = 0
+    inspected: list[InspectedPicture] = []
     # Lines come as pictures do, so a bar is drawn only where they do not go to the same terminal.
     results = track(
         map_in_order(inspect, files, threads=options.threads),
@@ -75,7 +81,9 @@ def run_inspect(options: argparse.Namespace) -> int:
         description="inspecting",
         show=not sys.stdout.isatty(),
     )
-    for (name, _), result in zip(files, results, strict=True):
+    for (name, file), result in zip(files, results, strict=True):
+        if options.report:
+            inspected.append(_to_report(name, file, result))
         if isinstance(result, PictureError):
             unreadable += 1
             say(f"onlygood: {result}")
@@ -92,6 +100,8 @@ def run_inspect(options: argparse.Namespace) -> int:
         noun, good = "picture" if len(files) == 1 else "pictures", len(files) - anomalous - unreadable
         print(f"{len(files)} {noun}: {anomalous} anomalous, {good} good", end="")
         print(f", {unreadable} not readable" if unreadable else "")
+    if options.report:
+        _write_report(options, inspected)
     if unreadable:
         return EXIT_ERROR
     return EXIT_ANOMALY if anomalous else EXIT_GOOD
@@ -118,6 +128,32 @@ def _pictures_to_inspect(
     if not found:
         raise FolderError(f"{', '.join(paths)} must hold pictures beside the heat maps in {heatmaps}, got none")
     return found
+
+
+def _to_report(name: str, file: PictureFile, result: Inspection | PictureError) -> InspectedPicture:
+    """What the report needs to know; maps would add up, so it makes those that it shows anew."""
+    from onlygood.report import InspectedPicture
+
+    if isinstance(result, PictureError):
+        return InspectedPicture(name=name, file=file, inspection=None, error=str(result))
+    return InspectedPicture(name=name, file=file, inspection=replace(result, anomaly_map=None), error=None)
+
+
+def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedPicture]) -> None:
+    from onlygood.inspector import Inspector
+    from onlygood.report import write_inspection_report
+
+    # Another one than the inspector of all pictures: that one may do without maps.
+    inspector = Inspector(
+        options.model,
+        provider=options.provider,
+        threads=1,
+        max_pixels=options.max_pixels,
+        max_bytes=options.max_bytes,
+    )
+    write_inspection_report(
+        options.report, inspected, inspector, model_name=Path(options.model).name, threads=options.threads
+    )
 
 
 def _inspect_file(inspector: Inspector, name: str, file: PictureFile, heatmaps: Path | None) -> Inspection:

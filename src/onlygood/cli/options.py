@@ -41,6 +41,15 @@ def chosen_limits(options: argparse.Namespace) -> ReadingLimits:
     return ReadingLimits(max_pixels=options.max_pixels, max_bytes=options.max_bytes)
 
 
+def check_report(path: str) -> None:
+    """Refuse a report that could not be written, before hours of work end in front of it."""
+    from onlygood.files import check_writable
+    from onlygood.report import report_paths
+
+    for each in report_paths(path):
+        check_writable(each)
+
+
 def _add_setting(parser: argparse.ArgumentParser, entry: Field[Any]) -> None:
     """One option from one field of FitSettings: same name, same default, same help."""
     default = None if entry.default is MISSING else entry.default

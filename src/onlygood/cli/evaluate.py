@@ -1,0 +1,147 @@
+"""`onlygood evaluate`: how good a model is on labelled pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onlygood.cli.console import EXIT_GOOD, say
+from onlygood.cli.options import add_running_options, check_report
+
+if TYPE_CHECKING:
+    from onlygood.cli.options import Commands
+    from onlygood.evaluation import Evaluation, ImageFigures
+    from onlygood.image_metrics import Area, Share
+
+
+def add_command(commands: Commands) -> argparse.ArgumentParser:
+    """The parser of `onlygood evaluate`."""
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure a model on labelled pictures",
+        description="Measure a model on labelled pictures. The model stays as it is. Exit code: 0 if it was measured, "
+        "whatever came out, 2 if it could not be.",
+    )
+    evaluate.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
+    evaluate.add_argument(
+        "pictures",
+        metavar="TEST",
+        help="a folder with good/ and a folder for each defect (MVTec layout: masks in ../ground_truth), or a CSV file "
+        "with columns path,label[,mask][,defect][,session]",
+    )
+    evaluate.add_argument("--json", action="store_true", help="everything as one JSON object on stdout")
+    evaluate.add_argument("--report", metavar="HTML", help="write a page to look at, and a CSV file beside it")
+    evaluate.add_argument(
+        "--group-by", help="what says which session a picture is of: 'folder' or a regular expression, as for fit"
+    )
+    evaluate.add_argument("--cost-false-alarm", type=float, metavar="COST", help="of one good part refused")
+    evaluate.add_argument(
+        "--cost-miss",
+        type=float,
+        metavar="COST",
+        help="of one anomalous part let through; with both costs, says which threshold would have been the cheapest",
+    )
+    evaluate.add_argument(
+        "--anomaly-share",
+        type=float,
+        metavar="SHARE",
+        help="share of anomalous parts among all, for the costs (default: as among the test pictures)",
+    )
+    add_running_options(evaluate)
+    evaluate.set_defaults(command=run_evaluate)
+    return evaluate
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    """`onlygood evaluate`."""
+    from onlygood.evaluation import evaluate
+    from onlygood.inspector import Inspector
+
+    if options.report:
+        check_report(options.report)
+    inspector = Inspector(
+        options.model,
+        provider=options.provider,
+        threads=1,  # several pictures at once, each on one thread
+        max_pixels=options.max_pixels,
+        max_bytes=options.max_bytes,
+    )
+    evaluation = evaluate(
+        inspector,
+        options.pictures,
+        group_by=options.group_by,
+        cost_false_alarm=options.cost_false_alarm,
+        cost_miss=options.cost_miss,
+        anomaly_share=options.anomaly_share,
+        threads=options.threads,
+        progress=True,
+    )
+    for _, reason in evaluation.unreadable:
+        say(f"onlygood: {reason}")
+    for note in evaluation.notes:
+        say(f"note: {note}")
+    if options.report:
+        from onlygood.report import write_evaluation_report
+
+        write_evaluation_report(
+            options.report, evaluation, inspector, model_name=Path(options.model).name, threads=options.threads
+        )
+    if options.json:
+        print(json.dumps({"model": options.model, "test": options.pictures, **evaluation.to_json()}, indent=2))
+    else:
+        _print(evaluation, f"{options.model} on {options.pictures}")
+    return EXIT_GOOD
+
+
+def _print(evaluation: Evaluation, title: str) -> None:
+    image = evaluation.image
+    print(f"{title}: {len(evaluation.pictures)} pictures, {image.good} good, {image.anomalous} anomalous", end="")
+    print(f", {len(evaluation.unreadable)} not readable" if evaluation.unreadable else "")
+    if image.misses is not None:
+        found = image.misses.trials - image.misses.events
+        print(f"Found {found} of {image.misses.trials} anomalous pictures; missed {_share(image.misses)}.")
+    if evaluation.promise is not None:
+        print(evaluation.promise.sentence)
+    rows = {"all": image}
+    rows |= {f"defect {name}": figures for name, figures in evaluation.per_defect.items()}
+    rows |= {f"session {name}": figures for name, figures in evaluation.per_session.items()}
+    width = max(len(name) for name in rows)
+    print(
+        f"\n{'':<{width}}  {'good':>5}  {'anom.':>5}  {'AUROC':<21}  {'AP':<5}  {'F1max':<5}  {'missed':<21}  "
+        "false alarms"
+    )
+    for name, figures in rows.items():
+        print(f"{name:<{width}}  {_row(figures)}".rstrip())
+    if evaluation.pixel is not None:
+        metrics = evaluation.pixel.metrics
+        print(
+            f"\nPixels, at the pictures' own size: AUROC {metrics.pixel_auroc:.4f}, AUPRO {metrics.aupro:.4f} (to a "
+            f"false-positive rate of {metrics.fpr_limit:g}), average precision {metrics.pixel_average_precision:.4f}; "
+            f"{evaluation.pixel.masks} masks with {metrics.regions} regions."
+        )
+    if evaluation.advice is not None:
+        print(f"\n{evaluation.advice.sentence}")
+    median, high = evaluation.latency_ms
+    print(f"\nA picture takes {median:.1f} ms on one thread (median; 95 % take at most {high:.1f} ms).")
+
+
+def _row(figures: ImageFigures) -> str:
+    """Numbers in columns, with intervals where there are any."""
+    precision = "-" if figures.average_precision is None else f"{figures.average_precision:.3f}"
+    f1 = "-" if figures.f1_max is None else f"{figures.f1_max.value:.3f}"
+    missed = "-" if figures.misses is None else _share(figures.misses)
+    alarms = "" if figures.false_alarms is None else _share(figures.false_alarms)
+    return (
+        f"{figures.good:>5}  {figures.anomalous:>5}  {_area(figures.auroc):<21}  {precision:<5}  {f1:<5}  "
+        f"{missed:<21}  {alarms}"
+    )
+
+
+def _area(area: Area | None) -> str:
+    return "-" if area is None else f"{area.value:.3f} ({area.low:.3f}-{area.high:.3f})"
+
+
+def _share(share: Share) -> str:
+    return f"{share.value:.3f} ({share.low:.3f}-{share.high:.3f})"

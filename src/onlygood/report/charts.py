@@ -1,0 +1,369 @@
+"""Charts as SVG that stands inside a page: no script, no reference to anything outside, no identifier twice."""
+
+from __future__ import annotations
+
+import io
+import threading
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onlygood.rates import show_rate
+from onlygood.report.palette import ANOMALOUS, GOOD, INK, MUTED, PAGE, RULE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+# Widths in CSS pixels: a whole page's, half a page's, a phone's. Text is set for them, so charts are never scaled much.
+WIDE, HALF, NARROW = 920, 440, 340
+BINS = 48
+NARROW_BINS = 24
+# Scores beyond the shares FAR and 1 - FAR by more than the span between them are counted in the bar at the edge.
+FAR = 0.02
+_POINTS = 600
+
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",  # text stays text: it takes the page's font, and can be searched and selected
+    "svg.hashsalt": "onlygood",
+    "font.size": 12,
+    "axes.labelsize": 12,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 1.0,
+    "text.color": INK,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "axes.unicode_minus": True,
+    "hatch.linewidth": 1.0,
+    "hatch.color": PAGE,
+}
+# Matplotlib keeps its settings for the whole process: one chart at a time.
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one kind of picture, for a histogram.
+
+    Attributes:
+        label: which pictures.
+        values: at least one, or the kind is left out.
+        is_anomalous: what the pictures are known to be; None for as the model calls them.
+    """
+
+    label: str
+    values: NDArray[np.float64]
+    is_anomalous: bool | None
+
+
+def histogram(identifier: str, groups: Sequence[Scores], *, title: str, description: str) -> str:
+    """Histograms of scores, one above the other on one axis, cut at the threshold, 0. In a wide and a narrow form."""
+    shown = [group for group in groups if len(group.values)]
+    limits = _limits(np.concatenate([group.values for group in shown]))
+
+    def drawn(width: int, bins: int) -> Callable[[Figure], None]:
+        def draw(figure: Figure) -> None:
+            edges = _edges(*limits, bins)
+            rows: list[Axes] = list(figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0])
+            for axes, group in zip(rows, shown, strict=True):
+                _draw_histogram(axes, group, edges)
+            _mark_threshold(rows, is_narrow=width == NARROW)
+            rows[-1].set_xlabel("score")
+            for axes in rows[:-1]:
+                axes.tick_params(axis="x", length=0)
+                axes.spines["bottom"].set_color(RULE)
+
+        return draw
+
+    height = 220 if len(shown) == 1 else 60 + 120 * len(shown)
+    return _both_forms(
+        identifier, title, description, lambda width: (drawn(width, BINS if width == WIDE else NARROW_BINS), height)
+    )
+
+
+def roc(
+    identifier: str, false_alarms: ArrayLike, finds: ArrayLike, *, at: tuple[float, float], description: str
+) -> str:
+    """Share of anomalous pictures found over share of good pictures refused, and the model's own threshold on it."""
+
+    def draw(figure: Figure) -> None:
+        axes = _unit_square(figure, "share of good pictures refused", "share of anomalous pictures found")
+        axes.plot([0, 1], [0, 1], color=RULE, linewidth=1.0, linestyle=(0, (4, 3)))
+        axes.plot(*_thinned(false_alarms, finds), color=GOOD, linewidth=2.0)
+        _mark_point(axes, *at)
+
+    return _figure(identifier, "Receiver operating characteristic", description, draw, HALF, 400)
+
+
+def precision_recall(
+    identifier: str, recall: ArrayLike, precision: ArrayLike, *, at: tuple[float, float] | None, description: str
+) -> str:
+    """Share of refused pictures that are anomalous over share found; the model's own threshold unless it refuses none.
+
+    Args:
+        identifier: as of all charts.
+        recall: descending.
+        precision: at each; it holds until the next.
+        at: recall and precision at the model's own threshold.
+        description: the same in words.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = _unit_square(figure, "share of anomalous pictures found", "share anomalous among those refused")
+        axes.plot(*_thinned(recall, precision), color=GOOD, linewidth=2.0, drawstyle="steps-post")
+        if at is not None:
+            _mark_point(axes, *at)
+
+    return _figure(identifier, "Precision and recall", description, draw, HALF, 400)
+
+
+def share_above(
+    identifier: str,
+    scores: NDArray[np.float64],
+    shares: NDArray[np.float64],
+    *,
+    rate: float,
+    title: str,
+    description: str,
+) -> str:
+    """Share of good pictures above each score, on a logarithmic axis; the rate and the threshold are marked.
+
+    Args:
+        identifier: as of all charts.
+        scores: ascending, 0 is the threshold.
+        shares: descending, in (0, 1].
+        rate: the false-alarm rate that is promised.
+        title: of the chart.
+        description: the same in words.
+    """
+
+    def drawn(width: int) -> Callable[[Figure], None]:
+        def draw(figure: Figure) -> None:
+            axes = figure.subplots()
+            axes.set_yscale("log")
+            axes.plot(*_thinned(scores, shares), color=GOOD, linewidth=2.0, drawstyle="steps-post")
+            axes.axhline(rate, color=ANOMALOUS, linewidth=1.2, linestyle=(0, (1, 2)))
+            axes.annotate(
+                f"promised rate {show_rate(rate)}",
+                (0, rate),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, 4),
+                textcoords="offset points",
+                color=ANOMALOUS,
+            )
+            axes.set_xlim(*_limits(scores))
+            axes.set_ylim(min(rate, float(shares[-1])) / 2, 1.15)
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.minorticks_off()
+            _light_grid(axes)
+            _mark_threshold([axes], is_narrow=width == NARROW)
+            axes.set_xlabel("score")
+            axes.set_ylabel("share of good pictures above")
+
+        return draw
+
+    return _both_forms(identifier, title, description, lambda width: (drawn(width), 280))
+
+
+def curve(identifier: str, values: Sequence[float], *, title: str, description: str) -> str:
+    """One figure of a training over its epochs."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        epochs = np.arange(1, len(values) + 1)
+        axes.plot(epochs, values, color=GOOD, linewidth=2.0, marker="o" if len(values) == 1 else "")
+        _count_in_whole_numbers(axes.xaxis, most=8)
+        axes.set_xlabel("epoch")
+        _light_grid(axes)
+
+    return _figure(identifier, title, description, draw, HALF, 260)
+
+
+# Pieces of charts
+
+
+def _draw_histogram(axes: Axes, group: Scores, edges: NDArray[np.float64]) -> None:
+    values = np.clip(group.values, edges[0], edges[-1])
+    highest = 0
+    for is_anomalous in (False, True) if group.is_anomalous is None else (group.is_anomalous,):
+        some = values if group.is_anomalous is not None else values[(group.values > 0) == is_anomalous]
+        if not len(some):
+            continue
+        counts, _ = np.histogram(some, bins=edges)
+        highest = max(highest, counts.max())
+        colour, hatch = (ANOMALOUS, "////") if is_anomalous else (GOOD, None)
+        axes.stairs(counts, edges, fill=True, facecolor=colour, hatch=hatch, edgecolor=PAGE, linewidth=0)
+    axes.set_ylim(0, max(1.0, 1.3 * highest))
+    _count_in_whole_numbers(axes.yaxis, most=3)
+    axes.set_ylabel("pictures")
+    colour = INK if group.is_anomalous is None else ANOMALOUS if group.is_anomalous else GOOD
+    axes.text(1, 0.98, group.label, transform=axes.transAxes, ha="right", va="top", color=colour, weight="bold")
+
+
+def _mark_threshold(rows: Sequence[Axes], *, is_narrow: bool) -> None:
+    for axes in rows:
+        axes.axvline(0, color=INK, linewidth=1.2, linestyle=(0, (5, 3)))
+    for text, side, align in (("good", -1, "right"), ("anomalous", 1, "left")):
+        arrow = f"← {text}" if side < 0 else f"{text} →"
+        said = arrow if is_narrow else (f"← called {text}" if side < 0 else f"called {text} →")
+        rows[0].annotate(
+            said,
+            (0, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(6 * side, 4),
+            textcoords="offset points",
+            ha=align,
+            va="bottom",
+        )
+
+
+def _unit_square(figure: Figure, x: str, y: str) -> Axes:
+    axes = figure.subplots()
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    _light_grid(axes)
+    return axes
+
+
+def _count_in_whole_numbers(axis: Axis, *, most: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=most, integer=True))
+
+
+def _light_grid(axes: Axes) -> None:
+    axes.grid(visible=True, color=RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _mark_point(axes: Axes, x: float, y: float) -> None:
+    axes.plot([x], [y], marker="D", markersize=9, color=ANOMALOUS, markeredgecolor=PAGE, linestyle="none")
+    right, above = x < 0.5, y < 0.2
+    axes.annotate(
+        "the model's threshold",
+        (x, y),
+        xytext=(12 if right else -12, 10 if above else -14),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        va="bottom" if above else "top",
+        color=ANOMALOUS,
+        bbox={"facecolor": PAGE, "edgecolor": "none", "pad": 1.0},
+    )
+
+
+def _thinned(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """At most about _POINTS points, the ends among them: more cannot be told apart in print."""
+    horizontal, vertical = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if len(horizontal) > _POINTS:
+        kept = np.unique(np.linspace(0, len(horizontal) - 1, _POINTS).round().astype(int))
+        horizontal, vertical = horizontal[kept], vertical[kept]
+    return horizontal, vertical
+
+
+def _limits(scores: NDArray[np.float64]) -> tuple[float, float]:
+    """Ends of the axis: around all scores and 0, but a few far away do not squeeze the others."""
+    low, high = np.quantile(scores, [FAR, 1 - FAR])
+    span = max(high - low, 1e-6)
+    left = min(max(float(scores.min()), low - span), 0.0)
+    right = max(min(float(scores.max()), high + span), 0.0)
+    room = 0.02 * max(right - left, 1e-6)
+    return left - room, right + room
+
+
+def _edges(low: float, high: float, bins: int) -> NDArray[np.float64]:
+    """Edges of equal bins, of which one is 0, so that no bar holds pictures of both verdicts."""
+    step = (high - low) / bins
+    return step * np.arange(np.floor(low / step), np.ceil(high / step) + 1)
+
+
+# From figures to markup
+
+
+def _both_forms(
+    identifier: str, title: str, description: str, form: Callable[[int], tuple[Callable[[Figure], None], int]]
+) -> str:
+    """The chart for wide screens and paper, and the one for phones; the page's style shows one of them."""
+    drawn = ""
+    for width, name in ((WIDE, "wide"), (NARROW, "narrow")):
+        draw, height = form(width)
+        svg = _figure(f"{identifier}-{name}", title, description, draw, width, height)
+        drawn += f'<div class="{name}">{svg}</div>'
+    return drawn
+
+
+def _figure(
+    identifier: str, title: str, description: str, draw: Callable[[Figure], None], width: int, height: int
+) -> str:
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    buffer = io.BytesIO()
+    # Not what this machine or program prefers: the same chart everywhere.
+    settings: dict[Any, Any] = dict(matplotlib.rcParamsDefault)
+    del settings["backend"]
+    settings.update(_STYLE)
+    with _one_at_a_time, matplotlib.rc_context(settings):
+        figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
+        figure.patch.set_visible(False)
+        draw(figure)
+        for axes in figure.axes:
+            axes.patch.set_visible(False)
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    return _inlined(buffer.getvalue(), identifier, title, description)
+
+
+def _inlined(svg: bytes, identifier: str, title: str, description: str) -> str:
+    """A page's own element: without namespaces, styles for the whole page, or identifiers of other charts."""
+    root = ET.fromstring(svg)
+    for parent in list(root.iter()):
+        parent.tag = _local(parent.tag)
+        parent.attrib = {_local(key): value for key, value in parent.attrib.items()}
+        for child in list(parent):
+            if _local(child.tag) in ("metadata", "style"):
+                parent.remove(child)
+    _rename(root, identifier)
+    root.attrib = {
+        "viewBox": root.attrib["viewBox"],
+        "role": "img",
+        "aria-labelledby": f"{identifier}-title {identifier}-description",
+    }
+    for position, (tag, text) in enumerate((("title", title), ("desc", description))):
+        element = ET.Element(tag, {"id": f"{identifier}-{'title' if tag == 'title' else 'description'}"})
+        element.text = text
+        root.insert(position, element)
+    return ET.tostring(root, encoding="unicode")
+
+
+def _rename(root: ET.Element, identifier: str) -> None:
+    """Keep the identifiers that are referred to, under names of this chart."""
+    texts = [value for element in root.iter() for key, value in element.attrib.items() if key != "id"]
+    names: dict[str, str] = {}
+    for element in root.iter():
+        own = element.attrib.pop("id", None)
+        if own is not None and any(f"#{own}" in text for text in texts):
+            names[own] = element.attrib["id"] = f"{identifier}-{len(names) + 1}"
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if "#" in value and key != "id":
+                for own, name in names.items():
+                    value = value.replace(f"url(#{own})", f"url(#{name})")
+                    value = f"#{name}" if value == f"#{own}" else value
+                element.attrib[key] = value
+
+
+def _local(name: str) -> str:
+    """The name without its namespace."""
+    return name.rpartition("}")[2]

@@ -1,0 +1,194 @@
+"""The report of an evaluation: how good a model is on labelled pictures, for those who have to decide."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from onlygood.evaluation import Evaluation, JudgedPicture
+from onlygood.image_metrics import precision_recall_curve, roc_curve
+from onlygood.inspector import Inspector
+from onlygood.report import charts
+from onlygood.report.facts import machine_sentence, model_facts
+from onlygood.report.gallery import Wanted, draw_cards
+from onlygood.report.pages import report_paths, write_report
+from onlygood.report.showing import show_count
+
+# Pictures in each section of the gallery, types of defect and sessions in tables, and lines of the list of unreadable
+# pictures; the CSV file has every picture.
+GALLERY_PICTURES = 24
+LISTED_GROUPS = 100
+LISTED_UNREADABLE = 50
+COLUMNS = ("name", "label", "defect", "session", "verdict", "score", "p_value", "latency_ms", "error")
+
+
+def write_evaluation_report(
+    path: str | os.PathLike[str],
+    evaluation: Evaluation,
+    inspector: Inspector,
+    *,
+    model_name: str,
+    threads: int = 0,
+    written_at: datetime | None = None,
+) -> None:
+    """Write one HTML page for any browser, and beside it a CSV file with a row a picture.
+
+    The worst false alarms, the worst misses and the clearest finds are read and inspected again to be drawn.
+
+    Args:
+        path: of the page, ending in .html.
+        evaluation: what `onlygood.evaluate` returned.
+        inspector: of the same model, made with maps.
+        model_name: what the page calls the model, such as its file's name.
+        threads: pictures drawn at once; 0 for one a core.
+        written_at: the date and time that the page bears; None for now.
+
+    Raises:
+        SettingError: a path that does not end in .html, or a negative number of threads.
+        MissingExtraError: Jinja2 or matplotlib are not installed.
+        WriteError: a file cannot be written.
+    """
+    report_paths(path)
+    median, high = evaluation.latency_ms
+    write_report(
+        path,
+        "evaluation",
+        model_name=model_name,
+        written_at=written_at,
+        scores=[each.score for each in evaluation.pictures],
+        header=COLUMNS,
+        rows=_rows(evaluation),
+        evaluation=evaluation,
+        metadata=evaluation.metadata,
+        confidence=_confidence(evaluation),
+        defects=list(evaluation.per_defect.items())[:LISTED_GROUPS],
+        sessions=list(evaluation.per_session.items())[:LISTED_GROUPS],
+        histogram=_histogram(evaluation),
+        ranking=_ranking(evaluation),
+        sections=_gallery(evaluation, inspector, threads),
+        model=model_facts(evaluation.metadata, model_name),
+        machine=machine_sentence(),
+        latency_median=median,
+        latency_high=high,
+        unreadable=evaluation.unreadable[:LISTED_UNREADABLE],
+    )
+
+
+def _rows(evaluation: Evaluation) -> Iterator[Sequence[Any]]:
+    for each in evaluation.pictures:
+        picture = each.picture
+        yield (
+            picture.name,
+            "anomalous" if picture.is_anomalous else "good",
+            picture.defect,
+            picture.session,
+            "anomalous" if each.is_anomaly else "good",
+            each.score,
+            each.p_value,
+            round(each.latency_ms, 3),
+            None,
+        )
+    for name, error in evaluation.unreadable:
+        yield name, None, None, None, None, None, None, None, error
+
+
+def _confidence(evaluation: Evaluation) -> str:
+    """Of all intervals on the page."""
+    share = evaluation.image.misses or evaluation.image.false_alarms
+    assert share is not None  # there is at least one picture
+    return f"{share.confidence:.0%}"
+
+
+def _histogram(evaluation: Evaluation) -> str:
+    scores, labels = _arrays(evaluation.pictures)
+    good, anomalous = scores[~labels], scores[labels]
+    said = [
+        f"{int((values > 0).sum()):,} of {show_count(len(values), f'{kind} picture')} lie above the threshold"
+        for kind, values in (("good", good), ("anomalous", anomalous))
+        if len(values)
+    ]
+    return charts.histogram(
+        "scores",
+        [
+            charts.Scores(show_count(len(good), "good picture"), good, False),
+            charts.Scores(show_count(len(anomalous), "anomalous picture"), anomalous, True),
+        ],
+        title="Scores of the pictures",
+        description=f"Histogram of scores, the threshold at 0. {'; '.join(said)}.",
+    )
+
+
+def _ranking(evaluation: Evaluation) -> tuple[str, str] | None:
+    """The two curves, or None where there are not both kinds of pictures."""
+    image = evaluation.image
+    if image.auroc is None or image.false_alarms is None or image.misses is None or image.average_precision is None:
+        return None
+    scores, labels = _arrays(evaluation.pictures)
+    refused = image.false_alarms.events + image.misses.trials - image.misses.events
+    found = 1.0 - image.misses.value
+    curve = roc_curve(scores, labels)
+    roc = charts.roc(
+        "roc",
+        curve.x,
+        curve.y,
+        at=(image.false_alarms.value, found),
+        description=f"The area under the curve is {image.auroc.value:.4f}. At the model's threshold a share of "
+        f"{found:.3f} of the anomalous pictures is found and {image.false_alarms.value:.3f} of the good ones refused.",
+    )
+    if refused:
+        precision = (refused - image.false_alarms.events) / refused
+        at = (found, precision)
+        said = f"{precision:.3f} of the pictures refused are anomalous, and {found:.3f} of the anomalous ones are found"
+    else:
+        at, said = None, "the model refuses no picture"
+    curve = precision_recall_curve(scores, labels)
+    pr = charts.precision_recall(
+        "precision",
+        curve.x,
+        curve.y,
+        at=at,
+        description=f"The average precision is {image.average_precision:.4f}. At the model's threshold {said}.",
+    )
+    return roc, pr
+
+
+def _gallery(evaluation: Evaluation, inspector: Inspector, threads: int) -> list[dict[str, Any]]:
+    """Sections with a title, how many pictures there are of this kind, a sentence for none, and cards."""
+    ascending = sorted(evaluation.pictures, key=lambda each: (each.score, each.picture.name))
+    alarms = [each for each in reversed(ascending) if each.is_anomaly and not each.picture.is_anomalous]
+    misses = [each for each in ascending if not each.is_anomaly and each.picture.is_anomalous]
+    finds = [each for each in reversed(ascending) if each.is_anomaly and each.picture.is_anomalous]
+    sections = []
+    for identifier, title, none, found, there_are in (
+        ("alarms", "Worst false alarms", "No good picture was refused.", alarms, evaluation.image.good),
+        ("misses", "Worst misses", "No anomalous picture was missed.", misses, evaluation.image.anomalous),
+        ("finds", "Clearest finds", "No anomalous picture was found.", finds, evaluation.image.anomalous),
+    ):
+        if there_are:
+            wanted = [_wanted(each) for each in found[:GALLERY_PICTURES]]
+            cards = draw_cards(inspector, wanted, threads=threads)
+            sections.append({"id": identifier, "title": title, "none": none, "total": len(found), "cards": cards})
+    return sections
+
+
+def _wanted(each: JudgedPicture) -> Wanted:
+    return Wanted(
+        name=each.picture.name,
+        file=each.picture.file,
+        score=each.score,
+        p_value=each.p_value,
+        is_anomaly=each.is_anomaly,
+        labelled=each.picture,
+    )
+
+
+def _arrays(pictures: Sequence[JudgedPicture]) -> tuple[Any, Any]:
+    """Scores float64 [n] and labels bool [n]."""
+    return (
+        np.array([each.score for each in pictures], dtype=np.float64),
+        np.array([each.picture.is_anomalous for each in pictures], dtype=bool),
+    )

@@ -1,0 +1,153 @@
+"""The report of a fit: what the model learned, what it promises, and which good pictures to look at once more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from onlygood.conformal import Calibration
+from onlygood.model import GoodPicture, Model
+from onlygood.rates import show_rate
+from onlygood.report import charts
+from onlygood.report.facts import machine_sentence, model_facts
+from onlygood.report.gallery import draw_strange
+from onlygood.report.pages import report_paths, write_report
+from onlygood.report.showing import show_count
+
+# Lines of the tables; the CSV file has every picture.
+LISTED = 20
+LISTED_GROUPS = 10
+COLUMNS = ("name", "score", "group", "calibrates")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Good pictures that count as one.
+
+    Attributes:
+        first: the name of the first of them.
+        count: how many they are.
+        highest: the highest of their scores.
+    """
+
+    first: str
+    count: int
+    highest: float
+
+
+def write_fit_report(
+    path: str | os.PathLike[str],
+    model: Model,
+    *,
+    model_name: str,
+    curves: Mapping[str, Sequence[float]] | None = None,
+    threads: int = 0,
+    written_at: datetime | None = None,
+) -> None:
+    """Write one HTML page for any browser, and beside it a CSV file with a row a good picture.
+
+    Args:
+        path: of the page, ending in .html.
+        model: what `onlygood.fit` returned. Its strangest pictures are read again to be drawn.
+        model_name: what the page calls the model, such as its file's name.
+        curves: what a training wrote down each epoch, by name; drawn if given.
+        threads: pictures drawn at once; 0 for one a core.
+        written_at: the date and time that the page bears; None for now.
+
+    Raises:
+        SettingError: a path that does not end in .html, or a negative number of threads.
+        MissingExtraError: Jinja2 or matplotlib are not installed.
+        WriteError: a file cannot be written.
+    """
+    report_paths(path)
+    metadata = model.metadata
+    descending = sorted(model.good_pictures, key=lambda each: (-each.score, each.name))
+    calibrating = np.array([each.score for each in model.good_pictures if each.calibrates], dtype=np.float64)
+    levels, window = metadata["map_levels"], metadata["input"]["window"]
+    write_report(
+        path,
+        "fit",
+        model_name=model_name,
+        written_at=written_at,
+        scores=[each.score for each in model.good_pictures],
+        header=COLUMNS,
+        rows=((each.name, each.score, each.group, int(each.calibrates)) for each in model.good_pictures),
+        metadata=metadata,
+        promise=model.promise,
+        notes=model.notes,
+        pictures=len(model.good_pictures),
+        calibrating=len(calibrating),
+        above=int((calibrating > 0).sum()),
+        histogram=_histogram(calibrating),
+        share_above=_share_above(model.calibration),
+        listed=descending[:LISTED],
+        strangest=draw_strange(
+            model.strangest,
+            levels=(float(levels["typical"]), float(levels["remarkable"])),
+            window=(float(window[0]), float(window[1])),
+            threads=threads,
+        ),
+        groups=_groups(model.good_pictures)[:LISTED_GROUPS],
+        groups_total=len({each.group for each in model.good_pictures}),
+        curves=[
+            (name, _curve(f"curve-{number}", name, values))
+            for number, (name, values) in enumerate((curves or {}).items(), start=1)
+        ],
+        model=model_facts(metadata, model_name),
+        machine=machine_sentence(),
+    )
+
+
+def _histogram(scores: Any) -> str:
+    above, pictures = int((scores > 0).sum()), show_count(len(scores), "good picture")
+    return charts.histogram(
+        "scores",
+        [charts.Scores(pictures, scores, None)],
+        title="Scores of the good pictures that the threshold rests on",
+        description=f"Histogram of scores, the threshold at 0. {above:,} of {pictures} lie above the threshold.",
+    )
+
+
+def _share_above(calibration: Calibration) -> str:
+    """The share of good pictures above each score as it is promised: by weights, and with the next picture's own."""
+    scores = np.asarray(calibration.scores, dtype=np.float64)
+    different, last = np.unique(scores[::-1], return_index=True)
+    at_or_below = np.cumsum(calibration.weights)[len(scores) - 1 - last]
+    return charts.share_above(
+        "shares",
+        different - calibration.threshold,
+        1.0 - at_or_below,
+        rate=calibration.promised_rate,
+        title="Share of good pictures above a score",
+        description=f"The share falls to the promised rate of {show_rate(calibration.promised_rate)}, or just below "
+        "it, at the threshold, 0.",
+    )
+
+
+def _groups(pictures: Sequence[GoodPicture]) -> list[Group]:
+    """Groups of more than one picture, the largest first."""
+    members: dict[int, list[GoodPicture]] = {}
+    for each in pictures:
+        members.setdefault(each.group, []).append(each)
+    groups = [
+        Group(first=group[0].name, count=len(group), highest=max(each.score for each in group))
+        for group in members.values()
+        if len(group) > 1
+    ]
+    return sorted(groups, key=lambda group: (-group.count, group.first))
+
+
+def _curve(identifier: str, name: str, values: Sequence[float]) -> str:
+    finite = [value for value in values if np.isfinite(value)]
+    said = f" from {finite[0]:.4g} to {finite[-1]:.4g}" if finite else ""
+    return charts.curve(
+        identifier,
+        values,
+        title=name,
+        description=f"{name} over {show_count(len(values), 'epoch')}{said}.",
+    )

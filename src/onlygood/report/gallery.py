@@ -1,0 +1,154 @@
+"""Cards: pictures with their maps, read and inspected once more for the page, so that none had to be kept in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.errors import LabelledSetError, PictureError
+from onlygood.folders import PictureFile
+from onlygood.inspector import Inspector
+from onlygood.labelled import LabelledPicture
+from onlygood.masks import read_mask
+from onlygood.model import StrangePicture
+from onlygood.parallel import map_in_order
+from onlygood.reading import read_picture
+from onlygood.report.thumbnails import Thumbnail, draw_thumbnails
+
+# Two scores of one picture may differ by this share of the score or the threshold: several threads add in another order
+# than one, and other hardware does.
+_TOLERANCE = 1e-3
+# Pictures wider than this are drawn above their maps, not beside them.
+_WIDE = 1.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A picture that is to have a card.
+
+    Attributes:
+        name: as the page calls it.
+        file: where to read it.
+        score: when it was inspected.
+        p_value: likewise.
+        is_anomaly: the verdict.
+        labelled: what people say of it, if they do.
+    """
+
+    name: str
+    file: PictureFile
+    score: float
+    p_value: float
+    is_anomaly: bool
+    labelled: LabelledPicture | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A picture as the page shows it.
+
+    Attributes:
+        name: of the picture.
+        score: when it was inspected.
+        p_value: likewise; None where there is none.
+        is_anomaly: the verdict.
+        defect: its type, or "good", as people say; None where they say nothing.
+        plain: the picture; None if it cannot be had any more.
+        marked: the same with its map; None without one.
+        has_mask: whether `marked` shows where the defect is known to be.
+        problem: a sentence on what is not as it was; None if all is.
+    """
+
+    name: str
+    score: float
+    p_value: float | None
+    is_anomaly: bool
+    defect: str | None = None
+    plain: Thumbnail | None = None
+    marked: Thumbnail | None = None
+    has_mask: bool = False
+    problem: str | None = None
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the picture is so wide that its map belongs below it."""
+        return self.plain is not None and self.plain.width > _WIDE * self.plain.height
+
+
+def draw_cards(inspector: Inspector, wanted: Sequence[Wanted], *, threads: int) -> list[Card]:
+    """A card a picture, in order.
+
+    Args:
+        inspector: made with maps; without, the cards have none.
+        wanted: which pictures.
+        threads: how many are drawn at once; 0 for one a core.
+    """
+    return list(map_in_order(lambda each: _draw(inspector, each), wanted, threads=threads))
+
+
+def draw_strange(
+    strange: Sequence[StrangePicture], *, levels: tuple[float, float], window: tuple[float, float], threads: int
+) -> list[Card]:
+    """A card for each of a fit's strangest pictures, in order.
+
+    Args:
+        strange: the pictures.
+        levels: typical and remarkable, of the map.
+        window: the levels of black and white.
+        threads: how many are drawn at once; 0 for one a core.
+    """
+
+    def draw(each: StrangePicture) -> Card:
+        found = each.picture
+        card = Card(name=found.name, score=found.score, p_value=None, is_anomaly=found.score > 0)
+        try:
+            picture = each.source.read()
+        except PictureError as error:
+            return replace(card, problem=_gone(error))
+        plain, marked = draw_thumbnails(picture, each.patch_scores, levels=levels, window=window)
+        return replace(card, plain=plain, marked=marked)
+
+    return list(map_in_order(draw, strange, threads=threads))
+
+
+def _draw(inspector: Inspector, wanted: Wanted) -> Card:
+    card = Card(
+        name=wanted.name,
+        score=wanted.score,
+        p_value=wanted.p_value,
+        is_anomaly=wanted.is_anomaly,
+        defect=None if wanted.labelled is None else wanted.labelled.defect,
+    )
+    try:
+        picture = read_picture(wanted.file.path, name=wanted.name, page=wanted.file.page, limits=inspector.limits)
+        inspection = inspector(picture, name=wanted.name)
+    except PictureError as error:
+        return replace(card, problem=_gone(error))
+    mask, problem = _mask(inspector, wanted, picture.shape[:2])
+    scale = max(abs(wanted.score), abs(inspector.metadata["calibration"]["threshold"]))
+    if abs(inspection.score - wanted.score) > _TOLERANCE * scale:
+        problem = (
+            f"The file is not the one that was inspected: its score is now {inspection.score:+.4g}, and "
+            "picture and map are those of now."
+        )
+    plain, marked = draw_thumbnails(
+        picture, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window, mask=mask
+    )
+    return replace(card, plain=plain, marked=marked, has_mask=mask is not None, problem=problem)
+
+
+def _mask(inspector: Inspector, wanted: Wanted, size: tuple[int, ...]) -> tuple[NDArray[np.bool_] | None, str | None]:
+    """The mask, if there is one, or why it cannot be shown."""
+    if wanted.labelled is None or wanted.labelled.mask is None:
+        return None, None
+    try:
+        return read_mask(wanted.labelled, height=size[0], width=size[1], limits=inspector.limits), None
+    except LabelledSetError as error:
+        return None, f"Its mask is not shown: {error}."
+
+
+def _gone(error: PictureError) -> str:
+    return f"It can no longer be read: {error}."

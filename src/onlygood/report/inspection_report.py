@@ -1,0 +1,141 @@
+"""The report of an inspection: which of the pictures are not good, for those who go and look at the parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from onlygood.folders import PictureFile
+from onlygood.inspector import Inspector
+from onlygood.report import charts
+from onlygood.report.facts import machine_sentence, model_facts
+from onlygood.report.gallery import Wanted, draw_cards
+from onlygood.report.pages import report_paths, write_report
+from onlygood.report.showing import show_count
+from onlygood.results import Inspection
+
+# Cards of anomalous pictures and of those near the threshold, and lines of tables; the CSV file has every picture.
+STRANGEST = 100
+BORDERLINE = 24
+LISTED = 200
+LISTED_UNREADABLE = 50
+COLUMNS = ("name", "verdict", "score", "p_value", "latency_ms", "error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectedPicture:
+    """A picture, and what the model says of it or why it cannot.
+
+    Attributes:
+        name: as the report calls it.
+        file: where to read it again.
+        inspection: without its map, which is made anew for the pictures that are shown; None if there is an error.
+        error: why the picture could not be inspected; None if it was.
+    """
+
+    name: str
+    file: PictureFile
+    inspection: Inspection | None
+    error: str | None
+
+    def __post_init__(self) -> None:
+        if (self.inspection is None) == (self.error is None):
+            raise ValueError(
+                f"an inspected picture must have an inspection or an error, got both or none: {self.name!r}"
+            )
+
+
+def write_inspection_report(
+    path: str | os.PathLike[str],
+    inspected: Sequence[InspectedPicture],
+    inspector: Inspector,
+    *,
+    model_name: str,
+    threads: int = 0,
+    written_at: datetime | None = None,
+) -> None:
+    """Write one HTML page for any browser, and beside it a CSV file with a row a picture.
+
+    The strangest pictures and those nearest to the threshold are read and inspected again to be drawn.
+
+    Args:
+        path: of the page, ending in .html.
+        inspected: at least one picture.
+        inspector: of the model that inspected them, made with maps.
+        model_name: what the page calls the model, such as its file's name.
+        threads: pictures drawn at once; 0 for one a core.
+        written_at: the date and time that the page bears; None for now.
+
+    Raises:
+        SettingError: a path that does not end in .html, or a negative number of threads.
+        MissingExtraError: Jinja2 or matplotlib are not installed.
+        WriteError: a file cannot be written.
+        ValueError: no picture.
+    """
+    report_paths(path)
+    if not inspected:
+        raise ValueError("a report needs at least one inspected picture, got none")
+    found = [(each, each.inspection) for each in inspected if each.inspection is not None]
+    descending = sorted(found, key=lambda pair: (-pair[1].score, pair[0].name))
+    anomalous = [pair for pair in descending if pair[1].is_anomaly]
+    shown = anomalous[:STRANGEST]
+    others = descending[len(shown) :]
+    nearest = sorted(others, key=lambda pair: (abs(pair[1].score), pair[0].name))[:BORDERLINE]
+    nearest.sort(key=lambda pair: (-pair[1].score, pair[0].name))
+    latencies = [inspection.latency_ms for _, inspection in found]
+    unreadable = [(each.name, each.error) for each in inspected if each.error is not None]
+    write_report(
+        path,
+        "inspection",
+        model_name=model_name,
+        written_at=written_at,
+        scores=[inspection.score for _, inspection in found],
+        header=COLUMNS,
+        rows=_rows(inspected),
+        metadata=inspector.metadata,
+        total=len(inspected),
+        read=len(found),
+        anomalous=len(anomalous),
+        expected=len(found) * float(inspector.metadata["promise"]["promised_rate"]),
+        histogram=_histogram([inspection for _, inspection in found]) if found else None,
+        listed=anomalous[:LISTED],
+        strangest=draw_cards(inspector, [_wanted(*pair) for pair in shown], threads=threads),
+        nearest=draw_cards(inspector, [_wanted(*pair) for pair in nearest], threads=threads),
+        model=model_facts(inspector.metadata, model_name),
+        machine=machine_sentence(),
+        latency_median=float(np.median(latencies)) if latencies else None,
+        latency_high=float(np.percentile(latencies, 95)) if latencies else None,
+        unreadable=unreadable[:LISTED_UNREADABLE],
+        unreadable_total=len(unreadable),
+    )
+
+
+def _rows(inspected: Sequence[InspectedPicture]) -> Iterator[Sequence[Any]]:
+    for each in inspected:
+        found = each.inspection
+        if found is None:
+            yield each.name, None, None, None, None, each.error
+        else:
+            verdict = "anomalous" if found.is_anomaly else "good"
+            yield each.name, verdict, found.score, found.p_value, round(found.latency_ms, 3), None
+
+
+def _histogram(inspections: Sequence[Inspection]) -> str:
+    scores = np.array([each.score for each in inspections], dtype=np.float64)
+    above = int((scores > 0).sum())
+    return charts.histogram(
+        "scores",
+        [charts.Scores(show_count(len(scores), "picture"), scores, None)],
+        title="Scores of the pictures",
+        description=f"Histogram of scores, the threshold at 0. {above:,} of {show_count(len(scores), 'picture')} lie "
+        "above the threshold.",
+    )
+
+
+def _wanted(each: InspectedPicture, found: Inspection) -> Wanted:
+    return Wanted(name=each.name, file=each.file, score=found.score, p_value=found.p_value, is_anomaly=found.is_anomaly)

