@@ -98,8 +98,8 @@ def read_mask(picture: Masked, *, height: int, width: int, limits: ReadingLimits
         raise LabelledSetError(f"the mask of {picture.name} cannot be used: {error}") from error
     if pixels.shape[:2] != (height, width):
         raise LabelledSetError(
-            f"a mask must have the size of its picture, and {picture.mask.name} has {pixels.shape[1]} x {pixels.shape[0]} "
-            f"pixels where {picture.name} has {width} x {height}: draw it at the picture's size"
+            f"a mask must have the size of its picture, and {picture.mask.name} has {pixels.shape[1]} x "
+            f"{pixels.shape[0]} pixels where {picture.name} has {width} x {height}: draw it at the picture's size"
         )
     is_lossy = _is_lossy(picture.mask)
     level = _LOSSY_HALF if is_lossy else 0

@@ -26,12 +26,10 @@ from numpy.typing import NDArray
 
 from onlygood.errors import SettingError, WriteError
 from onlygood.extras import need_extra
+from onlygood.pixel_codes import BUCKETS, Chunk, Codes, group_by_bucket
 
-_BUCKETS = 1 << 16
 _CHUNK = 1 << 20  # pixels that are grouped at once: few chunks to visit a bucket, yet small beside the bound
-_PIECE = 1 << 18  # codes of one bucket that are looked at together; fewer than twice as many
 _DENSE = 1 << 15  # so many are faster counted in a table of all low halves than sorted
-_HEADER = 2  # int64 before each bucket in a temporary file: its number, and how many codes follow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +98,8 @@ class PixelTally:
         self._waiting: list[_Picture] = []
         self._waiting_pixels = 0
         self._kept = 0
-        self._pixels = _Codes(np.dtype(np.uint16))
-        self._anomalous = _Codes(np.dtype(np.uint64))
+        self._pixels = Codes(np.dtype(np.uint16))
+        self._anomalous = Codes(np.dtype(np.uint64))
         self._regions: Counter[int] = Counter()
 
     def __enter__(self) -> PixelTally:
@@ -181,8 +179,8 @@ class PixelTally:
     def _close(self) -> None:
         self._is_closed = True
         self._waiting.clear()
-        self._pixels = _Codes(np.dtype(np.uint16))
-        self._anomalous = _Codes(np.dtype(np.uint64))
+        self._pixels = Codes(np.dtype(np.uint16))
+        self._anomalous = Codes(np.dtype(np.uint64))
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -197,7 +195,7 @@ class PixelTally:
         pictures, self._waiting, self._waiting_pixels = self._waiting, [], 0
         return pictures
 
-    def _keep(self, pixels: _Chunk, anomalous: _Chunk | None) -> None:
+    def _keep(self, pixels: Chunk, anomalous: Chunk | None) -> None:
         self._pixels.keep(pixels)
         self._kept += len(pixels.codes)
         if anomalous is not None:
@@ -246,7 +244,7 @@ class PixelTally:
                     before += np.searchsorted(codes, lows, side="left")
                     at += np.searchsorted(codes, lows, side="right")
                 else:
-                    equal = np.bincount(codes, minlength=_BUCKETS)
+                    equal = np.bincount(codes, minlength=BUCKETS)
                     at_or_above = np.cumsum(equal)[lows]
                     before += at_or_above - equal[lows]
                     at += at_or_above
@@ -374,129 +372,16 @@ def _picture(anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_] | None) -
     )
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """Codes in memory, grouped by bucket: those of bucket first + i are codes[bounds[i] : bounds[i + 1]]."""
-
-    first: int
-    bounds: NDArray[np.int32]
-    codes: NDArray[Any]
-
-    def count(self, counts: NDArray[np.int64]) -> None:
-        """Add to int64 [65536] how many codes each bucket has."""
-        counts[self.first : self.first + len(self.bounds) - 1] += np.diff(self.bounds)
-
-    def read(self, bucket: int) -> NDArray[Any]:
-        place = bucket - self.first
-        if not 0 <= place < len(self.bounds) - 1:
-            return self.codes[:0]
-        return self.codes[self.bounds[place] : self.bounds[place + 1]]
-
-
-def _grouped(pictures: list[_Picture]) -> tuple[_Chunk, _Chunk | None]:
+def _grouped(pictures: list[_Picture]) -> tuple[Chunk, Chunk | None]:
     """All pixels, by the lower halves of their keys; the anomalous ones, by those and the sizes of their regions."""
     keys = np.concatenate([picture.keys for picture in pictures])
-    pixels = _group(keys, keys.astype(np.uint16))
+    pixels = group_by_bucket(keys, keys.astype(np.uint16))
     keys = np.concatenate([picture.anomalous_keys for picture in pictures])
     if len(keys) == 0:
         return pixels, None
     sizes = np.concatenate([picture.anomalous_sizes for picture in pictures])
-    return pixels, _group(keys, (keys & np.uint32(0xFFFF)).astype(np.uint64) << np.uint64(32) | sizes)
-
-
-def _group(keys: NDArray[np.uint32], codes: NDArray[Any]) -> _Chunk:
-    from scipy.sparse import csr_array
-
-    buckets = (keys >> np.uint32(16)).view(np.int32)
-    first, last = int(buckets.min()), int(buckets.max())
-    buckets -= first
-    # A sparse matrix of one row, with a column a bucket: to turn it into columns is one pass of a counting sort.
-    row = csr_array((codes, buckets, np.array([0, len(codes)], dtype=np.int32)), shape=(1, last - first + 1))
-    columns = row.tocsc()
-    return _Chunk(first, columns.indptr, columns.data)
+    return pixels, group_by_bucket(keys, (keys & np.uint32(0xFFFF)).astype(np.uint64) << np.uint64(32) | sizes)
 
 
 def _low_of(codes: NDArray[np.uint64]) -> NDArray[np.uint16]:
     return (codes >> np.uint64(32)).astype(np.uint16)
-
-
-class _Codes:
-    """Codes of one kind by bucket: in memory, or in runs of a temporary file. Counts of all are at hand.
-
-    Attributes:
-        counts: int64 [65536], of codes in each bucket.
-    """
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.counts = np.zeros(_BUCKETS, dtype=np.int64)
-        self._dtype = dtype
-        self._chunks: list[_Chunk] = []
-        self._runs: list[_Run] = []
-
-    def keep(self, chunk: _Chunk) -> None:
-        self._chunks.append(chunk)
-        chunk.count(self.counts)
-
-    def write(self, file: BufferedRandom) -> None:
-        """Append what is in memory to the file, in the order of buckets, and forget it."""
-        if not self._chunks:
-            return
-        start = file.seek(0, os.SEEK_END)
-        counts = np.zeros(_BUCKETS, dtype=np.int64)
-        for chunk in self._chunks:
-            chunk.count(counts)
-        for bucket in np.flatnonzero(counts).tolist():
-            file.write(np.array([bucket, counts[bucket]], dtype=np.int64).data)
-            for chunk in self._chunks:
-                file.write(chunk.read(bucket).data)
-        file.write(np.array([_BUCKETS, 0], dtype=np.int64).data)
-        self._runs.append(_Run(file, start, self._dtype))
-        self._chunks.clear()
-
-    def read(self, bucket: int) -> Iterator[NDArray[Any]]:
-        """The codes of a bucket, in arrays of bounded length that are the caller's; no bucket before the last one."""
-        parts: list[NDArray[Any]] = []
-        length = 0
-        for part in self._parts(bucket):
-            parts.append(part)
-            length += len(part)
-            if length >= _PIECE:
-                yield np.concatenate(parts)
-                parts, length = [], 0
-        if length:
-            yield np.concatenate(parts)
-
-    def _parts(self, bucket: int) -> Iterator[NDArray[Any]]:
-        for chunk in self._chunks:
-            part = chunk.read(bucket)
-            for begin in range(0, len(part), _PIECE):
-                yield part[begin : begin + _PIECE]
-        for run in self._runs:
-            yield from run.read(bucket)
-
-
-class _Run:
-    """Codes in a file, bucket after bucket with its header; read from the first to the last, so nothing is indexed."""
-
-    def __init__(self, file: BufferedRandom, start: int, dtype: np.dtype[Any]) -> None:
-        self._file = file
-        self._position = start
-        self._dtype = dtype
-
-    def read(self, bucket: int) -> Iterator[NDArray[Any]]:
-        found, count = self._load(self._position, _HEADER, np.dtype(np.int64)).tolist()
-        while found < bucket:
-            self._position += _HEADER * 8 + count * self._dtype.itemsize
-            found, count = self._load(self._position, _HEADER, np.dtype(np.int64)).tolist()
-        if found > bucket:
-            return
-        start = self._position + _HEADER * 8
-        for begin in range(0, count, _PIECE):
-            yield self._load(start + begin * self._dtype.itemsize, min(_PIECE, count - begin), self._dtype)
-
-    def _load(self, position: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-        loaded = np.empty(count, dtype=dtype)
-        self._file.seek(position)
-        if self._file.readinto(loaded.data) != loaded.nbytes:
-            raise OSError("the temporary file with pixels of anomaly maps has become shorter")
-        return loaded
