@@ -145,7 +145,8 @@ def test_the_word_on_the_promise_is_on_the_page(write: Write, evaluation: Evalua
     verdict = section(write(replace(evaluation, promise=promise)), "verdict")
     status = verdict.one("p", class_="status")
     assert (status.attributes["class"], status.text) == (f"status {word}", f"It is {word}: so.")
-    assert f"{word} by these pictures" in verdict.one("dl").text
+    joint = "with" if word == "consistent" else "by"
+    assert f"{word} {joint} these pictures" in verdict.one("dl").text
 
 
 def test_notes_stand_with_the_verdict(page: Element, evaluation: Evaluation) -> None:
