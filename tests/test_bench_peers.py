@@ -15,13 +15,12 @@ from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
-from onlygood.backbone import load_backbone
 from onlygood.bench import peers
 from onlygood.bench.peers import PEERS, PeerError, PeerResult, check_peer, is_peer, run_peer, sources_of
 from onlygood.bench.tasks import Task, TaskPicture
 from onlygood.errors import MissingExtraError, PictureFormatError, SettingError
-from onlygood.fitting import _Fit
 from onlygood.graph.fragments import join
+from onlygood.methods import make_method
 from onlygood.settings import FitSettings
 from onlygood.survey import Embedder, input_kind
 from textures import Array, textures, twelve_bit
@@ -65,9 +64,8 @@ def reference_rows(task: Task, backbone: str) -> tuple[NDArray[np.float64], NDAr
     """Standardised mean embeddings of good and test pictures, by the pieces of graph that a fit makes."""
     settings = FitSettings(backbone=backbone)
     good, test = sources_of(task.good), sources_of(task.test)
-    pieces = _Fit(good, load_backbone(backbone), settings, show_progress=False).embedding_pieces(
-        input_kind(good, settings, show_progress=False)
-    )
+    method = make_method(settings, good, show_progress=False)
+    pieces = method.embedding_pieces(input_kind(good, settings, show_progress=False))
     embed = Embedder(join(*pieces, outputs=["embedding"]))
     rows, others = (
         np.array([embed(source.read()).reshape(-1, 10).astype(np.float64).mean(axis=0) for source in sources])

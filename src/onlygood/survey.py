@@ -55,6 +55,7 @@ class Survey:
     """What the first pass found, one entry a picture that could be read.
 
     Attributes:
+        embedder: what embedded them.
         sources: the pictures.
         embeddings: float32 [h, w, d] each, or None where there was no room to keep it.
         sample: float32 [n, d], patches of all pictures.
@@ -68,6 +69,7 @@ class Survey:
         notes: sentences that a person should read.
     """
 
+    embedder: Embedder
     sources: list[Source] = field(default_factory=list)
     embeddings: list[NDArray[np.float32] | None] = field(default_factory=list)
     sample: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
@@ -139,7 +141,7 @@ def survey(
         FolderError: pictures that cannot be read (unless they are to be skipped), of several bit depths, or all without
             any content.
     """
-    found = Survey()
+    found = Survey(embedder)
     projector = _Projector(seed=settings.seed)
 
     def look(numbered: tuple[int, Source]) -> _Seen | PictureError:

@@ -1,0 +1,81 @@
+"""What a method is to a fit."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onlygood.survey import InputKind, Survey
+
+
+@dataclass(frozen=True)
+class GoodScores:
+    """Scores of the good pictures by a detector that has not seen them, in the order of the survey.
+
+    Attributes:
+        raw: float32 [n], higher is stranger.
+        typical: float64 [n], the median patch score of each.
+        highest: float32 [n], the highest patch score of each.
+        patch_scores: gives the patch scores, float32 [h, w], of the picture at a position.
+    """
+
+    raw: NDArray[np.float32]
+    typical: NDArray[np.float64]
+    highest: NDArray[np.float32]
+    patch_scores: Callable[[int], NDArray[np.float32]] = field(repr=False)
+
+
+class Method(ABC):
+    """Learns from good pictures, scores those that it has not seen, and becomes a piece of graph.
+
+    `fit` calls it in this order: `embedding_pieces`, `learn`, `good_scores`, then the rest.
+
+    Attributes:
+        opset: of the standard operators in its pieces of graph.
+        input_size: pixels a side that pictures are resized to.
+        rows_each: how many patches of each picture the survey samples for it.
+    """
+
+    opset: int
+    input_size: int
+    rows_each: int
+
+    @abstractmethod
+    def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:
+        """The pieces of graph from `image` to `embedding`, float32 [N, h, w, d]."""
+
+    @abstractmethod
+    def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:
+        """Learn from all pictures that are not held out.
+
+        Args:
+            seen: the good pictures, and what the survey found of them.
+            groups: a label a picture; pictures with different labels may be treated as independent.
+            held_out: bool [n], of pictures that only calibrate.
+
+        Raises:
+            FolderError: too few pictures.
+            SettingError: settings that these pictures do not allow.
+        """
+
+    @abstractmethod
+    def good_scores(self) -> GoodScores:
+        """Scores of the pictures that `learn` was given, each by a detector that has not seen it or its group."""
+
+    @abstractmethod
+    def finished_score(self, position: int) -> float:
+        """The raw score that the finished detector gives the good picture at a position: what the file must give."""
+
+    @abstractmethod
+    def head(self) -> Sequence[onnx.ModelProto]:
+        """The pieces of graph from `embedding` to `raw_score`, float32 [N], and `patch_scores`, float32 [N, h, w]."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """What the metadata say of it: plain JSON values, under names of its own."""
