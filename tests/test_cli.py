@@ -1,6 +1,5 @@
 """The command line, run in this process: what it prints where, what it leaves, and its exit codes."""
 
-import dataclasses
 import errno
 import json
 import os
@@ -19,6 +18,7 @@ from PIL import Image
 import onlygood
 from command_line import left, one_sentence
 from onlygood.cli import make_parser
+from onlygood.settings import make_settings, setting_fields
 from textures import GOOD, numbered, save, texture, textures, twelve_bit, with_defect
 
 FAST = ("--input-size", "64", "--bank-size", "300", "--false-alarm-rate", "0.1")
@@ -70,10 +70,9 @@ def test_fit_with_v_says_more_on_stderr(run: Any, good_folder: Path, tmp_path: P
 
 def test_every_setting_is_an_option_of_the_same_name_and_default() -> None:
     options = make_parser().parse_args(["fit", "good", "-o", "part.onnx"])
-    for entry in dataclasses.fields(onlygood.FitSettings):
-        assert getattr(options, entry.name) == entry.default, entry.name
-    made = onlygood.FitSettings(**{e.name: getattr(options, e.name) for e in dataclasses.fields(onlygood.FitSettings)})
-    assert made == onlygood.FitSettings()
+    for name, entry in setting_fields().items():
+        assert getattr(options, name) == entry.default, name
+    assert make_settings(**{name: getattr(options, name) for name in setting_fields()}) == onlygood.FitSettings()
 
 
 OPTIONS: dict[str, tuple[list[str], Any]] = {
@@ -90,6 +89,21 @@ OPTIONS: dict[str, tuple[list[str], Any]] = {
     "bank_size": (["77"], 77),
     "top_fraction": (["0.5"], 0.5),
     "overall_weight": (["0"], 0.0),
+    "golden": ([], True),
+    "augment": (["60"], 60),
+    "augment_brightness": (["0.2"], 0.2),
+    "augment_contrast": (["0.2"], 0.2),
+    "augment_gamma": (["0.2"], 0.2),
+    "augment_noise": (["0.02"], 0.02),
+    "augment_blur": (["1.5"], 1.5),
+    "augment_jpeg": (["50"], 50),
+    "augment_shift": (["0.1"], 0.1),
+    "augment_rotation": (["5"], 5.0),
+    "augment_scale": (["0.1"], 0.1),
+    "augment_flip_horizontal": ([], True),
+    "augment_flip_vertical": ([], True),
+    "augment_border": (["edge"], "edge"),
+    "augment_border_level": (["12"], 12.0),
     "skip_unreadable": ([], True),
     "max_pixels": (["5"], 5),
     "max_bytes": (["6"], 6),
@@ -99,21 +113,24 @@ OPTIONS: dict[str, tuple[list[str], Any]] = {
 
 
 def test_every_option_gives_its_setting() -> None:
-    assert set(OPTIONS) == {entry.name for entry in dataclasses.fields(onlygood.FitSettings)}
+    assert set(OPTIONS) == set(setting_fields())
     for name, (words, value) in OPTIONS.items():
         flag = "--" + name.replace("_", "-")
         options = make_parser().parse_args(["fit", "good", "-o", "part.onnx", flag, *words])
         assert getattr(options, name) == value
         assert type(getattr(options, name)) is type(value)
-        onlygood.FitSettings(**{name: getattr(options, name)})
+        beside: dict[str, Any] = {"golden": True} if name.startswith("augment") else {}
+        if name == "augment_border_level":
+            beside["augment_border"] = "constant"
+        make_settings(**beside, **{name: getattr(options, name)})
 
 
 def test_help_shows_every_setting_with_its_meaning(run: Any) -> None:
     ran = run("fit", "--help")
     assert ran.code == 0
     words = " ".join(ran.out.split())
-    for entry in dataclasses.fields(onlygood.FitSettings):
-        assert "--" + entry.name.replace("_", "-") in words
+    for name, entry in setting_fields().items():
+        assert "--" + name.replace("_", "-") in words
         assert " ".join(entry.metadata["help"].split()[:4]) in words
 
 
@@ -174,7 +191,7 @@ def test_sets_of_pictures_that_cannot_be_used_are_one_sentence_and_leave_nothing
         "none": "none does not exist: check the path",
         "empty": "empty is empty: put pictures into it",
         "texts": "texts holds 1 other file but no pictures: files that end in",
-        "one/a.png": "a.png is a file where a folder of pictures is meant: give its folder",
+        "one/a.png": "a.png is one picture where a folder of good ones is meant: give a folder",
         "one": "fit needs at least 3 good pictures, so that what good pictures have in common can be told without each",
         "same": "calibration needs good pictures of at least 3 independent things",
         "constant": "good pictures must show something, got 3 in which every pixel has the same level",

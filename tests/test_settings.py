@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import onlygood
+from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
 from onlygood.settings import FitSettings, make_settings
 
@@ -38,6 +39,10 @@ BAD: list[tuple[str, Any, str]] = [
     ("backbone", 3, "backbone must be a name or a path as text, got 3"),
     ("group_by", 3, "group_by must be 'folder' or a regular expression, got 3"),
     ("skip_unreadable", "no", "skip_unreadable must be True or False, got 'no'"),
+    ("golden", "no", "golden must be True or False, got 'no'"),
+    ("augment", 20, "augmentation goes with golden, got it without"),
+    ("augmentation", AugmentationSettings(shift=0.2), "augmentation goes with golden, got it without"),
+    ("augmentation", {"shift": 0.2}, "augmentation must be AugmentationSettings, got {'shift': 0.2}"),
 ]
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from onlygood.conformal import Calibration, calibrate
 from onlygood.errors import FolderError, VerificationError
+from onlygood.golden import golden_sources
 from onlygood.graph.fragments import join
 from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
 from onlygood.graph.runtime import open_session, run
@@ -61,21 +62,26 @@ def fit(
     """
     chosen = make_settings(**settings)
     limits = ReadingLimits(max_pixels=chosen.max_pixels, max_bytes=chosen.max_bytes)
-    sources = list_sources(pictures, group_by=chosen.group_by, groups=groups, limits=limits)
+    sources = list_sources(pictures, group_by=chosen.group_by, groups=groups, limits=limits, allow_one=chosen.golden)
+    golden = 0
+    if chosen.golden:
+        golden, sources = len(sources), golden_sources(sources, chosen)
     if len(sources) < LEAST_GROUPS:
         raise FolderError(
             f"fit needs at least {LEAST_GROUPS} good pictures, so that what good pictures have in common can be told "
-            f"without each of them, got {len(sources)}: add pictures"
+            f"without each of them, got {len(sources)}: add pictures, or add --golden to learn from augmentations of "
+            f"{'this one' if len(sources) == 1 else 'these'}"
         )
-    return _Fit(sources, chosen, show_progress=progress).run()
+    return _Fit(sources, chosen, golden=golden, show_progress=progress).run()
 
 
 class _Fit:
     """One fit: its inputs, and the steps in the order in which they are taken."""
 
-    def __init__(self, sources: Sequence[Source], settings: FitSettings, *, show_progress: bool) -> None:
+    def __init__(self, sources: Sequence[Source], settings: FitSettings, *, golden: int, show_progress: bool) -> None:
         self.sources = sources
         self.settings = settings
+        self.golden = golden
         self.show_progress = show_progress
         self.method = make_method(settings, sources, show_progress=show_progress)
 
@@ -118,6 +124,9 @@ class _Fit:
 
     def independent_groups(self, seen: Survey) -> tuple[list[int], list[str]]:
         """A label a picture; pictures with different labels may be treated as independent. And notes about it."""
+        if self.golden:
+            # Augmentations of one picture are near-duplicates by design, and independent given the picture.
+            return list(range(len(seen.sources))), []
         descriptors = seen.descriptors if self.settings.near_duplicates == "group" else None
         alike = near_duplicate_groups(descriptors, seen.digests)
         groups = merge_groups([source.label for source in seen.sources], alike)
@@ -172,6 +181,7 @@ class _Fit:
             calibration_pictures=len(calibration.scores),
             groups=calibration.groups,
             fitted_pictures=int((~held_out).sum()),
+            golden_pictures=self.golden,
         )
 
     def good_pictures(

@@ -54,6 +54,7 @@ class Promise:
         calibration_pictures: how many good pictures' scores it rests on.
         groups: how many independent groups those pictures form.
         fitted_pictures: how many good pictures the detector learned from.
+        golden_pictures: how many golden pictures all of these are augmentations of; 0 if they are pictures of parts.
     """
 
     asked_rate: float
@@ -62,18 +63,27 @@ class Promise:
     calibration_pictures: int
     groups: int
     fitted_pictures: int
+    golden_pictures: int = 0
 
     @property
     def sentences(self) -> list[str]:
         """The promise in words, for people."""
-        pictures = f"{self.calibration_pictures} good picture{'s' * (self.calibration_pictures != 1)}"
+        noun = "augmented" if self.golden_pictures else "good"
+        pictures = f"{self.calibration_pictures} {noun} picture{'s' * (self.calibration_pictures != 1)}"
         if self.groups < self.calibration_pictures:
             pictures += f" in {self.groups} independent groups"
         if self.is_exact:
             argument = f"exact, by split conformal calibration on {pictures} that the detector has not seen"
         else:
             argument = f"approximate, by leave-one-out over {pictures}"
-        said = [f"At most {show_rate(self.promised_rate)} of good pictures will be called anomalous ({argument})."]
+        if self.golden_pictures:
+            golden = "a golden picture" if self.golden_pictures == 1 else f"{self.golden_pictures} golden pictures"
+            said = [
+                f"At most {show_rate(self.promised_rate)} of augmentations of {golden} will be called anomalous "
+                f"({argument})."
+            ]
+        else:
+            said = [f"At most {show_rate(self.promised_rate)} of good pictures will be called anomalous ({argument})."]
         if self.promised_rate > self.asked_rate:
             unit = "pictures" if self.groups == self.calibration_pictures else "independent groups of pictures"
             said.append(
@@ -81,7 +91,13 @@ class Promise:
                 f"with, got {self.groups}: the threshold is the highest calibration score; add pictures, or ask for "
                 f"{show_rate(self.promised_rate)}."
             )
-        said.append("This holds for pictures taken as these were; a new session, lens or lamp asks for a new fit.")
+        if self.golden_pictures:
+            said.append(
+                "This holds for these augmentations, not for tomorrow's parts: how good parts differ from one another "
+                "is not in them. Fit anew when there are pictures of several."
+            )
+        else:
+            said.append("This holds for pictures taken as these were; a new session, lens or lamp asks for a new fit.")
         return said
 
     @property
@@ -98,5 +114,6 @@ class Promise:
             "calibration_pictures": self.calibration_pictures,
             "groups": self.groups,
             "fitted_pictures": self.fitted_pictures,
+            "golden_pictures": self.golden_pictures,
             "statement": " ".join(self.sentences),
         }

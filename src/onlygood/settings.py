@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
+from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
 from onlygood.rates import check_false_alarm_rate
 
 METHODS = ("patch",)
 CALIBRATIONS = ("leave-one-out", "split")
+# What keywords and options of augmentation begin with: `augment_shift`, `--augment-shift`.
+AUGMENT = "augment_"
+# A golden picture and 199 augmentations of it.
+GOLDEN_COUNT = 200
 
 
 def _setting(default: Any, help_text: str, **details: Any) -> Any:
@@ -64,6 +69,19 @@ class FitSettings:
     overall_weight: float = _setting(
         0.5, "weight of how unusual the picture is as a whole, beside its strangest patches; 0 for these alone"
     )
+    golden: bool = _setting(
+        False,
+        "the pictures (one will do, also as a file) are golden samples: learn from augmentations of them, and promise "
+        "something about these alone",
+    )
+    augment: int | None = _setting(
+        None,
+        f"with --golden: how many pictures to learn from, golden ones and augmentations ({GOLDEN_COUNT} if not given)",
+    )
+    augmentation: AugmentationSettings | None = field(
+        default=None,
+        metadata={"help": "with golden: the ranges of augmentations; as keywords its fields begin with augment_"},
+    )
     skip_unreadable: bool = _setting(False, "leave out pictures that cannot be read instead of refusing to fit")
     max_pixels: int = _setting(100_000_000, "most pixels that one picture may have")
     max_bytes: int = _setting(500_000_000, "most bytes that one picture's file may have")
@@ -97,27 +115,63 @@ class FitSettings:
             raise SettingError(f"backbone must be a name or a path as text, got {self.backbone!r}")
         if not (self.group_by is None or isinstance(self.group_by, str)):
             raise SettingError(f"group_by must be 'folder' or a regular expression, got {self.group_by!r}")
-        if not isinstance(self.skip_unreadable, bool):
-            raise SettingError(f"skip_unreadable must be True or False, got {self.skip_unreadable!r}")
+        for name in ("skip_unreadable", "golden"):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingError(f"{name} must be True or False, got {getattr(self, name)!r}")
         if self.taps is not None and (isinstance(self.taps, str) or not all(isinstance(t, str) for t in self.taps)):
             raise SettingError(f"taps must be a sequence of names, got {self.taps!r}")
+
+        self._check_golden()
+
+    def _check_golden(self) -> None:
+        """Fill in what a golden sample needs, and refuse what goes with nothing else."""
+        if not isinstance(self.augmentation, AugmentationSettings | None):
+            raise SettingError(f"augmentation must be AugmentationSettings, got {self.augmentation!r}")
+        if self.golden:
+            if self.augment is None:
+                object.__setattr__(self, "augment", GOLDEN_COUNT)
+            if self.augmentation is None:
+                object.__setattr__(self, "augmentation", AugmentationSettings())
+            if not _is_whole(self.augment) or self.augment < 3:  # type: ignore[operator]
+                raise SettingError(f"augment must be a whole number of at least 3, got {self.augment!r}")
+            if self.group_by is not None:
+                raise SettingError(
+                    "group_by goes with pictures of many parts, got it with golden: leave one of them out"
+                )
+        elif self.augment is not None or self.augmentation not in (None, AugmentationSettings()):
+            raise SettingError("augmentation goes with golden, got it without: add golden, or leave augmentation out")
+        else:
+            object.__setattr__(self, "augmentation", None)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
         return asdict(self)
 
 
+def setting_fields() -> dict[str, Field[Any]]:
+    """The fields of all settings, by the keyword that sets each: those of augmentation begin with AUGMENT."""
+    own = {entry.name: entry for entry in fields(FitSettings) if entry.name != "augmentation"}
+    return own | {AUGMENT + entry.name: entry for entry in fields(AugmentationSettings)}
+
+
 def make_settings(**settings: Any) -> FitSettings:
-    """FitSettings from keywords.
+    """FitSettings from keywords; those of augmentation begin with `augment_`: `augment_shift=0.02`.
 
     Raises:
         SettingError: a keyword that is not a setting, or a value that cannot be used.
     """
-    known = [entry.name for entry in fields(FitSettings)]
-    unknown = sorted(set(settings) - set(known))
+    nested = {AUGMENT + entry.name: entry.name for entry in fields(AugmentationSettings)}
+    unknown = sorted(set(settings) - set(setting_fields()))
     if unknown:
-        raise SettingError(f"a setting must be one of {', '.join(known)}, got {', '.join(unknown)}")
-    return FitSettings(**settings)
+        raise SettingError(f"a setting must be one of {', '.join(setting_fields())}, got {', '.join(unknown)}")
+    own = {name: value for name, value in settings.items() if name not in nested}
+    augmentation = {nested[name]: value for name, value in settings.items() if name in nested}
+    if augmentation:
+        try:
+            own["augmentation"] = AugmentationSettings(**augmentation)
+        except SettingError as error:  # its sentence begins with the name of the field
+            raise SettingError(f"{AUGMENT}{error}") from error
+    return FitSettings(**own)
 
 
 def _is_number(value: object) -> bool:

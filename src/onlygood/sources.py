@@ -15,6 +15,8 @@ from onlygood.errors import FolderError, SettingError
 from onlygood.folders import find_pictures, group_labels
 from onlygood.reading import Picture, ReadingLimits, read_picture
 
+ONE = "give a folder, or add --golden to learn from augmentations of this one"
+
 GoodPictures = str | os.PathLike[str] | Sequence[Any]
 
 
@@ -28,7 +30,12 @@ class Source:
 
 
 def list_sources(
-    pictures: GoodPictures, *, group_by: str | None, groups: Sequence[str] | None, limits: ReadingLimits
+    pictures: GoodPictures,
+    *,
+    group_by: str | None,
+    groups: Sequence[str] | None,
+    limits: ReadingLimits,
+    allow_one: bool = False,
 ) -> list[Source]:
     """The good pictures of a fit, in a fixed order.
 
@@ -37,15 +44,18 @@ def list_sources(
         group_by: as in FitSettings; needs a folder.
         groups: a label a picture instead.
         limits: on pixels and bytes.
+        allow_one: take one picture, too: a file, bytes, a PIL image or an array.
 
     Raises:
-        FolderError: nothing there, or a file where a folder is meant.
+        FolderError: nothing there, or one picture where several are meant.
         SettingError: labels that do not fit the pictures.
     """
     if isinstance(pictures, str | os.PathLike):
         if groups is not None:
             raise SettingError("groups goes with a sequence of pictures, got a folder: use group_by")
-        found = find_pictures(Path(pictures), allow_file=False, limits=limits)
+        if not allow_one and Path(pictures).is_file():
+            raise FolderError(f"{os.fsdecode(pictures)} is one picture where a folder of good ones is meant: {ONE}")
+        found = find_pictures(Path(pictures), allow_file=allow_one, limits=limits)
         labels = group_labels(found, group_by)
         return [
             Source(file.name, label, _reader(file.path, file.name, limits, file.page))
@@ -56,7 +66,9 @@ def list_sources(
             f"group_by needs a folder of pictures, got a sequence with group_by={group_by!r}: use groups"
         )
     if isinstance(pictures, bytes | Image.Image) or (isinstance(pictures, np.ndarray) and pictures.ndim != 4):
-        raise FolderError("fit needs a folder or a sequence of good pictures, got one picture")
+        if not allow_one:
+            raise FolderError(f"fit needs a folder or a sequence of good pictures, got one picture: {ONE}")
+        pictures = [pictures]
     if not isinstance(pictures, Iterable):
         raise FolderError(f"fit needs a folder or a sequence of good pictures, got {type(pictures).__name__}")
     items = list(pictures)

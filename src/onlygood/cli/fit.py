@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD, note_other_files, say
-from onlygood.cli.options import add_settings, check_report, chosen_settings
+from onlygood.cli.options import add_settings, check_report, chosen_limits, chosen_settings
+from onlygood.errors import SettingError
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
@@ -17,9 +18,16 @@ if TYPE_CHECKING:
 def add_command(commands: Commands) -> argparse.ArgumentParser:
     """The parser of `onlygood fit`."""
     fit = commands.add_parser("fit", help="learn what good looks like", description="Learn what good looks like.")
-    fit.add_argument("pictures", metavar="GOOD", help="folder of good pictures, searched with its sub-folders")
+    fit.add_argument(
+        "pictures",
+        metavar="GOOD",
+        help="folder of good pictures, searched with its sub-folders; with --golden also one picture",
+    )
     fit.add_argument("-o", "--output", required=True, metavar="MODEL", help="the model file to write (.onnx)")
     fit.add_argument("--report", metavar="HTML", help="write a page on what was learned, and a CSV file beside it")
+    fit.add_argument(
+        "--show-augmentations", metavar="PNG", help="with --golden: draw what is being called good, for people to see"
+    )
     add_settings(fit)
     fit.set_defaults(command=run_fit)
     return fit
@@ -33,6 +41,8 @@ def run_fit(options: argparse.Namespace) -> int:
     check_writable(options.output)
     if options.report:
         check_report(options.report)
+    if options.show_augmentations:
+        _show_augmentations(options)
     model = fit(options.pictures, progress=True, **chosen_settings(options))
     model.save(options.output)
     if options.report:
@@ -43,9 +53,26 @@ def run_fit(options: argparse.Namespace) -> int:
     for note in model.notes:
         say(f"note: {note}")
     size = len(model.file.content) / 1e6
-    print(f"{options.output}: learned from {model.promise.fitted_pictures} good pictures, {size:.1f} MB")
+    golden = model.promise.golden_pictures
+    kind = f"augmentations of {golden} golden picture{'s' * (golden != 1)}" if golden else "good pictures"
+    print(f"{options.output}: learned from {model.promise.fitted_pictures} {kind}, {size:.1f} MB")
     for sentence in model.promise.sentences:
         print(sentence)
     if options.verbose:
         say(json.dumps(model.metadata, indent=2))
     return EXIT_GOOD
+
+
+def _show_augmentations(options: argparse.Namespace) -> None:
+    """Draw the sheet before the fit, so that it can be looked at meanwhile."""
+    from onlygood.files import write_atomically
+    from onlygood.golden import augmentation_sheet
+    from onlygood.heatmap import to_png
+    from onlygood.settings import make_settings
+    from onlygood.sources import list_sources
+
+    settings = make_settings(**chosen_settings(options))
+    if not settings.golden:
+        raise SettingError("--show-augmentations goes with --golden, got it without: add --golden")
+    golden = list_sources(options.pictures, group_by=None, groups=None, limits=chosen_limits(options), allow_one=True)
+    write_atomically(options.show_augmentations, to_png(augmentation_sheet(golden, settings)))

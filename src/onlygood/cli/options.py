@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from onlygood.settings import FitSettings
+from onlygood.settings import AUGMENT, setting_fields
 
 if TYPE_CHECKING:
     from onlygood.reading import ReadingLimits
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 
 def add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
-    """One option for each field of FitSettings, or for those named."""
-    for entry in fields(FitSettings):
-        if not names or entry.name in names:
-            _add_setting(parser, entry)
+    """One option for each setting of a fit, or for those named."""
+    golden = None if names else parser.add_argument_group("augmentation, with --golden")
+    for name, entry in setting_fields().items():
+        if not names or name in names:
+            _add_setting(golden if golden and name.startswith(AUGMENT) else parser, name, entry)
 
 
 def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The values of FitSettings' fields on a command line that has them all."""
-    return {entry.name: getattr(options, entry.name) for entry in fields(FitSettings)}
+    return {name: getattr(options, name) for name in setting_fields()}
 
 
 def add_running_options(parser: argparse.ArgumentParser) -> None:
@@ -50,11 +51,11 @@ def check_report(path: str) -> None:
         check_writable(each)
 
 
-def _add_setting(parser: argparse.ArgumentParser, entry: Field[Any]) -> None:
-    """One option from one field of FitSettings: same name, same default, same help."""
+def _add_setting(parser: argparse._ActionsContainer, name: str, entry: Field[Any]) -> None:
+    """One option from one field of settings: same name, same default, same help."""
     default = None if entry.default is MISSING else entry.default
     text = entry.metadata["help"].replace("%", "%%")
-    flag = "--" + entry.name.replace("_", "-")
+    flag = "--" + name.replace("_", "-")
     if entry.type == "bool":
         parser.add_argument(flag, action="store_true", default=default, help=text)
         return
@@ -84,6 +85,7 @@ _CONVERTERS: dict[str, Callable[[str], Any]] = {
     "str": str,
     "str | None": str,
     "float": float,
+    "float | None": float,
     "int": int,
     "int | None": int,
     "tuple[str, ...] | None": _names,
