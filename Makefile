@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # Where `make bench` finds the folder magnetic_tile (see benches/README.md): in data/, here or beside this folder.
 DATA ?= $(firstword $(wildcard data ../data ../*/data) data)
 
-.PHONY: help demo test test-slow check bench backbone clean
+.PHONY: help demo test test-slow check bench bench-peers backbone clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -52,6 +52,21 @@ check: $(VENV)/.dev ## lint, types, layers
 
 bench: $(VENV)/.bench ## measure, on the magnetic tiles in $(DATA); writes benches/results/
 	$(BIN)/python benches/magnetic_tile.py --data $(DATA)/magnetic_tile --output benches/results/magnetic_tile.json
+	$(BIN)/python benches/evaluate.py --data $(DATA)/magnetic_tile --output benches/results/evaluate.json
+	$(BIN)/python benches/report.py --data $(DATA)/magnetic_tile --output benches/results/report.json
+
+# One class each of the sets with many: a full table takes a day. anomalib joins with PEERS=anomalib:padim,anomalib:patchcore
+# and PEER_OPTIONS="--peer-python PYTHON --peer-weights FILE" (see benches/README.md).
+PEERS ?= ocsvm,iforest,lof
+PEER_OPTIONS ?=
+bench-peers: $(VENV)/.bench ## run methods and peers on the data sets in $(DATA); writes benches/runs/ and benches/RESULTS.md
+	$(BIN)/onlygood bench run -o benches/runs --methods patch --peers $(PEERS) $(PEER_OPTIONS) \
+	    --data magnetic-tile=$(DATA)/magnetic_tile --data elpv --classes elpv=mono,poly --seeds 3
+	$(BIN)/onlygood bench run -o benches/runs --methods patch --peers ocsvm,iforest,lof \
+	    --data mnist=$(DATA)/mnist --data fashion-mnist --data cifar10=$(DATA)/cifar10/cifar10_jpeg.zip \
+	    --classes mnist=3 --classes fashion-mnist=sneaker --classes cifar10=airplane
+	$(BIN)/onlygood bench table benches/runs --published benches/published.json --notes benches/notes.md \
+	    -o benches/RESULTS.md
 
 backbone: $(VENV)/.backbone ## rebuild the shipped backbone from its published weights
 	$(BIN)/python scripts/build_backbone.py lite0 src/onlygood/backbones

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import html
 import importlib.util
 import json
 import shutil
@@ -84,42 +83,12 @@ def draw_sheet(rows: list[tuple[str, list[tuple[Path, float]]]], target: Path) -
     sheet.save(target)
 
 
-def write_summary(
-    target: Path, figures: dict[str, Any], info: str, rows: list[tuple[str, list[tuple[Path, float]]]]
-) -> None:
-    """A page that opens in any browser."""
-    table = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>" for name, value in figures.items()
-    )
-    galleries = ""
-    for title, entries in rows:
-        cells = "".join(
-            f'<figure><img src="{html.escape(path.relative_to(target.parent).as_posix())}" '
-            f'alt="cell {html.escape(path.stem)} and its heat map"><figcaption>{html.escape(path.stem)}: '
-            f"score {score:+.2f}</figcaption></figure>"
-            for path, score in entries
-        )
-        galleries += f"<h2>{html.escape(title)}</h2><div class=row>{cells}</div>"
-    target.write_text(
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        "<title>onlygood: solar cells</title><style>body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;"
-        "max-width:75rem;padding:0 1rem}th{text-align:left;padding-right:2rem;font-weight:normal;color:#444}"
-        ".row{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;width:min(100%,24rem)}img{width:100%}"
-        "figcaption{color:#444}pre{background:#f4f4f4;padding:1rem;white-space:pre-wrap}</style>"
-        "<h1>Solar cells: learned from good ones only</h1>"
-        "<p>Each picture is shown twice: as it is, and with its map. Colour says where it is stranger than good cells "
-        "usually are; a white line surrounds what hardly any good cell reaches anywhere. A score above 0 is anomalous."
-        f"</p><table>{table}</table>{galleries}<h2>The model</h2><pre>{html.escape(info)}</pre>",
-        encoding="utf-8",
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("output", type=Path, help="a folder for all that the demo leaves; replaced if it is there")
     output = parser.parse_args().output
     if output.exists():
-        if not (output / "summary.html").exists() and any(output.iterdir()):
+        if not (output / "report.html").exists() and any(output.iterdir()):
             raise SystemExit(f"demo: {output} is not empty and not an earlier demo's: name another folder")
         shutil.rmtree(output)
     good, defective = elpv_cells()
@@ -130,7 +99,7 @@ def main() -> None:
     copy_into(output / "incoming" / "good", [good[position] for position in order[learned:]])
     copy_into(output / "incoming" / "defective", defective)
 
-    model = output / "cells.onnx"
+    model, report = output / "cells.onnx", output / "report.html"
     started = time.perf_counter()
     onlygood("fit", output / "good", "-o", model, "--false-alarm-rate", str(RATE))
     fit_s = time.perf_counter() - started
@@ -138,37 +107,27 @@ def main() -> None:
         "inspect", model, output / "incoming", "--heatmaps", output / "heatmaps", "--json", quiet=True
     ).stdout.splitlines()
     (output / "inspections.jsonl").write_text("\n".join(lines) + "\n")
+    onlygood("evaluate", model, output / "incoming", "--report", report)
+
     results = [json.loads(line) for line in lines]
     of_good = [result for result in results if result["name"].startswith("good/")]
     of_defective = [result for result in results if result["name"].startswith("defective/")]
-    alarms = sum(result["is_anomaly"] for result in of_good)
-    finds = sum(result["is_anomaly"] for result in of_defective)
-    info = onlygood("info", model).stdout
 
     def heatmaps(chosen: list[dict[str, Any]]) -> list[tuple[Path, float]]:
         return [(output / "heatmaps" / f"{result['name']}.png", result["score"]) for result in chosen]
 
     by_score = sorted(of_defective, key=lambda result: -float(result["score"]))
     middle = len(by_score) // 2
-    rows = [
-        ("Defective, clearest", heatmaps(by_score[:SHOWN])),
-        ("Defective, middling", heatmaps(by_score[middle : middle + SHOWN])),
-        ("Defective, least strange", heatmaps(by_score[-SHOWN:])),
-        ("Good, drawn at random", heatmaps([of_good[place] for place in rng.permutation(len(of_good))[:SHOWN]])),
-        ("Good, strangest", heatmaps(sorted(of_good, key=lambda result: -float(result["score"]))[:SHOWN])),
-    ]
-    draw_sheet([rows[0], rows[1], rows[3]], output / "sheet.png")
-    figures = {
-        "learned from": f"{learned} good cells in {fit_s:.1f} s, the whole command",
-        "false alarms": f"{alarms} of {len(of_good)} good cells not seen before ({alarms / len(of_good):.3f}; "
-        f"asked for: {RATE})",
-        "defects found": f"{finds} of {len(of_defective)} ({finds / len(of_defective):.3f})",
-        "a picture takes": f"{np.median([result['latency_ms'] for result in results]):.1f} ms (median, on one core)",
-    }
-    write_summary(output / "summary.html", figures, info, rows)
-    for name, value in figures.items():
-        print(f"{name}: {value}")
-    print(f"\nOpen {output / 'summary.html'} in a browser; heat maps are in {output / 'heatmaps'}.")
+    draw_sheet(
+        [
+            ("Defective, clearest", heatmaps(by_score[:SHOWN])),
+            ("Defective, middling", heatmaps(by_score[middle : middle + SHOWN])),
+            ("Good, drawn at random", heatmaps([of_good[place] for place in rng.permutation(len(of_good))[:SHOWN]])),
+        ],
+        output / "sheet.png",
+    )
+    print(f"learned from {learned} good cells in {fit_s:.1f} s, the whole command")
+    print(f"\nOpen {report} in a browser; heat maps are in {output / 'heatmaps'}.")
 
 
 if __name__ == "__main__":

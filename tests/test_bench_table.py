@@ -129,6 +129,11 @@ def test_published_figures_are_marked_with_their_source() -> None:
     assert "elsewhere" not in text
 
 
+def test_notes_stand_at_the_beginning() -> None:
+    text = as_markdown([result()], [], ["The cells were chosen on."])
+    assert "\nThe cells were chosen on.\n" in text.partition("## mnist")[0]
+
+
 def test_every_row_has_as_many_cells_as_its_table() -> None:
     published = [PublishedFigure(data="mnist", class_name="0", method="x", image_auroc=0.98, source="y")]
     text = as_markdown([result(auroc=0.9), failed("lof"), result("ocsvm", model_bytes=None)], published)

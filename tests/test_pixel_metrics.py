@@ -299,6 +299,18 @@ def test_of_many_pixels_in_one_bucket_all_is_exact_too(levels: int | None) -> No
     assert in_memory.aupro == pytest.approx(weighted_aupro(pictures, 0.3), abs=1e-9)
 
 
+def test_a_map_may_change_after_it_was_added() -> None:
+    pictures = [(np.abs(values), mask) for values, mask in random_pictures(24)]
+    with PixelTally() as tally:
+        for values, mask in pictures:
+            values_again, mask_again = values.copy(), None if mask is None else mask.copy()
+            tally.add(values_again, mask_again)
+            values_again[:] = 7
+            if mask_again is not None:
+                mask_again[:] = True
+        assert tally.result() == measure(pictures)
+
+
 def test_the_order_of_pictures_and_threads_change_nothing() -> None:
     pictures = random_pictures(12, number=60, height=20, width=20, levels=50)
     expected = measure(pictures)

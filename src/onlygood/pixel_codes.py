@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BUCKETS = 1 << 16
-PIECE = 1 << 18  # codes of one bucket that are looked at together; fewer than twice as many
+PIECE = 1 << 17  # codes of one bucket that are looked at together; fewer than twice as many
 _HEADER = 2  # int64 before each bucket in a temporary file: its number, and how many codes follow
 
 
@@ -39,11 +39,18 @@ class Chunk:
         return self.codes[self.bounds[place] : self.bounds[place + 1]]
 
 
-def group_by_bucket(keys: NDArray[np.uint32], codes: NDArray[Any]) -> Chunk:
-    """The codes, by the upper halves of their keys; equal buckets keep their order."""
+def bucket_of(keys: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The bucket of each key, in [0, 65536): higher for higher keys."""
+    buckets: NDArray[np.int32] = keys >> 16
+    buckets += BUCKETS // 2
+    return buckets
+
+
+def group_by_bucket(keys: NDArray[np.int32], codes: NDArray[Any]) -> Chunk:
+    """The codes, by the buckets of their keys; equal buckets keep their order."""
     from scipy.sparse import csr_array
 
-    buckets = (keys >> np.uint32(16)).view(np.int32)
+    buckets = bucket_of(keys)
     first, last = int(buckets.min()), int(buckets.max())
     buckets -= first
     # A sparse matrix of one row, with a column a bucket: to turn it into columns is one pass of a counting sort.

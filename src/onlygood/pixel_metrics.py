@@ -1,10 +1,10 @@
 """How well anomaly maps show where a defect is: exact pixel AUROC, average precision and AUPRO, in bounded memory.
 
 All three depend only on how many normal pixels lie above and at each value that an anomalous pixel has. So pixels are
-counted, never sorted as a whole: a value becomes a 32-bit key in which a smaller number is a higher value, the upper
-half of the key is its bucket, and only the lower half is kept, grouped by bucket. At the end, buckets without an
-anomalous pixel are passed over by their count alone. All sums that depend on the order of pictures are sums of
-integers: threads, and what went through the temporary file, cannot change the last bit of a result.
+counted, never sorted as a whole: a value becomes a 32-bit key that orders as values do, the upper half of the key is
+its bucket, and only the lower half is kept, grouped by bucket. At the end, buckets without an anomalous pixel are
+passed over by their count alone. All sums that depend on the order of pictures are sums of integers: threads, and what
+went through the temporary file, cannot change the last bit of a result.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BufferedRandom
@@ -26,10 +27,13 @@ from numpy.typing import NDArray
 
 from onlygood.errors import SettingError, WriteError
 from onlygood.extras import need_extra
-from onlygood.pixel_codes import BUCKETS, Chunk, Codes, group_by_bucket
+from onlygood.pixel_codes import Chunk, Codes, group_by_bucket
 
-_CHUNK = 1 << 20  # pixels that are grouped at once: few chunks to visit a bucket, yet small beside the bound
-_DENSE = 1 << 15  # so many are faster counted in a table of all low halves than sorted
+_CHUNK = 1 << 21  # pixels that are grouped at once: few chunks to visit a bucket, yet small beside the bound
+_LOWS = 1 << 16  # lower halves of keys that there are
+_FEW = 1 << 12  # so many codes are faster sorted than counted by all lower halves
+_MOST_THREADS = 4  # of `result`: each needs memory, and the interpreter's lock lets few more run
+_INFINITY = 0x7F800000  # as bits: of finite values that are not below 0 they are less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +70,9 @@ class PixelTally:
 
     - 2 bytes for each of `max_pixels_in_memory`, 128 MB by default, and a quarter of it where values spread over all
       that float32 can hold;
-    - for each thread that calls `add`, 24 bytes, and 48 more where it is anomalous, for each of 1,048,576 pixels and
+    - for each thread that calls `add`, 24 bytes, and 48 more where it is anomalous, for each of 2,097,152 pixels and
       of the largest picture: these wait to be grouped, or are being grouped;
-    - 40 MB to count, and about 200 bytes for each different size, in pixels, that a region has.
+    - 50 MB for `result`, and about 200 bytes for each different size, in pixels, that a region has.
 
     What exceeds `max_pixels_in_memory` goes to a temporary file without a name, 2 bytes a pixel and 8 more where it is
     anomalous. It is gone after `result`, after `close`, and at the end of the `with` block.
@@ -95,12 +99,13 @@ class PixelTally:
         self._is_closed = False
         self._failure: str | None = None
         self._file: BufferedRandom | None = None
-        self._waiting: list[_Picture] = []
+        self._waiting: list[_Pixels] = []
         self._waiting_pixels = 0
         self._kept = 0
         self._pixels = Codes(np.dtype(np.uint16))
         self._anomalous = Codes(np.dtype(np.uint64))
         self._regions: Counter[int] = Counter()
+        self._place_of_size: dict[int, int] = {}
 
     def __enter__(self) -> PixelTally:
         return self
@@ -122,16 +127,15 @@ class PixelTally:
                 shape, or after `result` or `close`.
             WriteError: if the temporary file cannot be written.
         """
-        picture = _picture(anomaly_map, mask)
+        keys = _keys(anomaly_map)
+        marked = None if mask is None else _marked(mask, keys.reshape(np.shape(anomaly_map)))
         with self._lock:
             self._check_open()
-            self._regions.update(picture.regions)
-            self._waiting.append(picture)
-            self._waiting_pixels += len(picture.keys)
+            self._wait(keys, marked)
             if self._waiting_pixels < min(_CHUNK, self._most):
                 return
-            pictures = self._take_waiting()
-        chunks = _grouped(pictures)
+            waiting = self._take_waiting()
+        chunks = _grouped(waiting)
         with self._lock:
             self._check_open()
             self._keep(*chunks)
@@ -191,9 +195,18 @@ class PixelTally:
         if self._is_closed:
             raise ValueError("this tally has given its result or was closed: make a new one")
 
-    def _take_waiting(self) -> list[_Picture]:
-        pictures, self._waiting, self._waiting_pixels = self._waiting, [], 0
-        return pictures
+    def _wait(self, keys: NDArray[np.int32], marked: _Marked | None) -> None:
+        anomalous_keys, sizes = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.uint32)
+        if marked is not None:
+            self._regions.update(marked.regions)
+            places = [self._place_of_size.setdefault(size, len(self._place_of_size)) for size in marked.regions]
+            anomalous_keys, sizes = marked.keys, np.array(places, dtype=np.uint32)[marked.sizes]
+        self._waiting.append(_Pixels(keys, anomalous_keys, sizes))
+        self._waiting_pixels += len(keys)
+
+    def _take_waiting(self) -> list[_Pixels]:
+        waiting, self._waiting, self._waiting_pixels = self._waiting, [], 0
+        return waiting
 
     def _keep(self, pixels: Chunk, anomalous: Chunk | None) -> None:
         self._pixels.keep(pixels)
@@ -223,42 +236,27 @@ class PixelTally:
             raise WriteError(self._failure) from error
 
     def _metrics(self, fpr_limit: float) -> PixelMetrics:
-        all_pixels, all_anomalous = self._pixels.counts.sum().item(), self._anomalous.counts.sum().item()
+        pixels, anomalous = self._pixels.counts, self._anomalous.counts
+        all_pixels, all_anomalous = pixels.sum().item(), anomalous.sum().item()
         if all_anomalous == 0:
             raise ValueError("pixel metrics need at least one anomalous pixel, got none: give a mask that shows one")
         all_normal = all_pixels - all_anomalous
         if all_normal == 0:
             raise ValueError("pixel metrics need at least one normal pixel, got none: add maps of good pictures")
-        overlap = _Overlap(self._regions, fpr_limit * all_normal)
-        doubled_above = 0
-        precisions: list[float] = []
-        pixels_above = np.cumsum(self._pixels.counts) - self._pixels.counts
-        anomalous_above = np.cumsum(self._anomalous.counts) - self._anomalous.counts
-        for bucket in np.flatnonzero(self._anomalous.counts).tolist():
-            lows, counts = self._anomalous_values(bucket)
-            before = np.full(len(lows), pixels_above[bucket])
-            at = before.copy()
-            for codes in self._pixels.read(bucket):
-                if len(codes) < _DENSE:
-                    codes.sort(kind="stable")  # of 16 bits: a radix sort, fast on every processor
-                    before += np.searchsorted(codes, lows, side="left")
-                    at += np.searchsorted(codes, lows, side="right")
-                else:
-                    equal = np.bincount(codes, minlength=BUCKETS)
-                    at_or_above = np.cumsum(equal)[lows]
-                    before += at_or_above - equal[lows]
-                    at += at_or_above
-            anomalous_at = anomalous_above[bucket] + np.cumsum(counts)
-            precisions.append(float((counts * (anomalous_at / at)).sum()))
-            before -= anomalous_at - counts
-            at -= anomalous_at
-            # a + b of each value, both without the anomalous pixels.
-            doubled_above += int(counts @ (before + at))
-            if before[0] < overlap.limit:
-                for codes in self._anomalous.read(bucket):
-                    overlap.add(lows, before, at, codes)
+        overlap = _Overlap(list(self._place_of_size), self._regions.total(), fpr_limit * all_normal)
+        pixels_above = all_pixels - np.cumsum(pixels)
+        anomalous_above = all_anomalous - np.cumsum(anomalous)
+        # Buckets do not depend on one another, but what is in a file is read from its beginning to its end.
+        with ThreadPoolExecutor(1 if self._file is not None else min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+            parts = list(
+                pool.map(
+                    lambda bucket: self._of_bucket(bucket, pixels_above[bucket], anomalous_above[bucket], overlap),
+                    np.flatnonzero(anomalous).tolist(),
+                )
+            )
+        precisions, doubled_above = zip(*parts, strict=True)
         return PixelMetrics(
-            pixel_auroc=1.0 - doubled_above / (2 * all_anomalous * all_normal),
+            pixel_auroc=1.0 - sum(doubled_above) / (2 * all_anomalous * all_normal),
             pixel_average_precision=math.fsum(precisions) / all_anomalous,
             aupro=overlap.area() / overlap.limit,
             fpr_limit=fpr_limit,
@@ -267,120 +265,187 @@ class PixelTally:
             regions=self._regions.total(),
         )
 
-    def _anomalous_values(self, bucket: int) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+    def _of_bucket(self, bucket: int, pixels_above: int, anomalous_above: int, overlap: _Overlap) -> tuple[float, int]:
+        """The sum of the precisions at a bucket's anomalous pixels, and of a + b over them.
+
+        Args:
+            bucket: that has anomalous pixels.
+            pixels_above: how many pixels are in the buckets above.
+            anomalous_above: how many of these are anomalous.
+            overlap: takes what the bucket adds to it.
+        """
+        lows, counts = self._anomalous_values(bucket)
+        before = np.full(len(lows), pixels_above)
+        at = before.copy()
+        for codes in self._pixels.read(bucket):
+            if len(codes) < _FEW:
+                codes.sort(kind="stable")  # of 16 bits: a radix sort, fast on every processor
+                before += len(codes) - np.searchsorted(codes, lows, side="right")
+                at += len(codes) - np.searchsorted(codes, lows, side="left")
+            else:
+                equal = np.bincount(codes, minlength=_LOWS)
+                above = len(codes) - np.cumsum(equal)[lows]
+                before += above
+                at += above + equal[lows]
+        anomalous_at = anomalous_above + np.cumsum(counts)
+        precision = float((counts * (anomalous_at / at)).sum())
+        # From here on, both without the anomalous pixels.
+        before -= anomalous_at - counts
+        at -= anomalous_at
+        if before[0] < overlap.limit:
+            place = np.empty(_LOWS, dtype=np.int32)
+            place[lows] = np.arange(len(lows), dtype=np.int32)
+            for codes in self._anomalous.read(bucket):
+                overlap.add(place[_low_of(codes)], codes.astype(np.uint32), before, at)
+        return precision, int(counts @ (before + at))
+
+    def _anomalous_values(self, bucket: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The different values of anomalous pixels in a bucket, highest first, and how many pixels have each."""
-        lows, counts = np.empty(0, dtype=np.uint16), np.empty(0, dtype=np.int64)
+        if self._anomalous.counts[bucket] < _FEW:
+            codes = np.concatenate(list(self._anomalous.read(bucket)))
+            lows, counts = np.unique(_low_of(codes), return_counts=True)
+            return lows[::-1], counts[::-1]
+        of_all = np.zeros(_LOWS, dtype=np.int64)
         for codes in self._anomalous.read(bucket):
-            more, more_counts = np.unique(_low_of(codes), return_counts=True)
-            if len(lows):
-                more, place = np.unique(np.concatenate([lows, more]), return_inverse=True)
-                both_counts = np.concatenate([counts, more_counts])
-                more_counts = np.zeros(len(more), dtype=np.int64)
-                np.add.at(more_counts, place, both_counts)
-            lows, counts = more, more_counts
-        return lows, counts
+            of_all += np.bincount(_low_of(codes), minlength=_LOWS)
+        lows = np.flatnonzero(of_all != 0)[::-1]
+        return lows, of_all[lows]
 
 
 class _Overlap:
-    """The area under the per-region overlap, from integers for each size of region: equal sizes weigh equally."""
+    """The area under the per-region overlap, from integers for each size of region: equal sizes weigh equally.
 
-    def __init__(self, regions: Counter[int], limit: float) -> None:
+    Takes pixels from several threads: all sums are of integers, so their order does not matter.
+
+    Args:
+        sizes: that regions have, each once.
+        regions: how many there are.
+        limit: how many normal pixels are looked at.
+    """
+
+    def __init__(self, sizes: list[int], regions: int, limit: float) -> None:
         self.limit = limit
         self._regions = regions
-        self._sizes = np.array(sorted(regions), dtype=np.uint32)
-        self._inside = np.zeros(len(self._sizes), dtype=np.int64)
-        self._doubled_above = np.zeros(len(self._sizes), dtype=np.int64)
+        self._sizes = np.array(sizes)
+        self._inside = np.zeros(len(sizes), dtype=np.int64)
+        self._doubled_above = np.zeros(len(sizes), dtype=np.int64)
         # The one value, at most, at which the curve crosses the limit: pixels that have it, and their area.
-        self._crossing = np.zeros(len(self._sizes), dtype=np.int64)
+        self._crossing = np.zeros(len(sizes), dtype=np.int64)
         self._crossing_area = 0.0
+        self._lock = Lock()
 
     def add(
-        self,
-        lows: NDArray[np.uint16],
-        before: NDArray[np.int64],
-        at: NDArray[np.int64],
-        codes: NDArray[np.uint64],
+        self, value: NDArray[Any], size: NDArray[np.uint32], before: NDArray[np.int64], at: NDArray[np.int64]
     ) -> None:
-        value = np.searchsorted(lows, _low_of(codes))
-        size = np.searchsorted(self._sizes, codes.astype(np.uint32))
-        is_inside = (at <= self.limit)[value]
-        self._inside += np.bincount(size[is_inside], minlength=len(self._sizes))
-        np.add.at(self._doubled_above, size[is_inside], (before + at)[value[is_inside]])
+        """Take anomalous pixels.
+
+        Args:
+            value: of each, by its place in `before` and `at`.
+            size: of the region of each, by its place among the sizes.
+            before: normal pixels above each value, the highest value first.
+            at: normal pixels at or above each value.
+        """
         is_crossing = (before < self.limit) & (at > self.limit)
-        if is_crossing.any():
-            self._crossing += np.bincount(size[is_crossing[value]], minlength=len(self._sizes))
-            a, b = before[is_crossing].item(), at[is_crossing].item()
-            self._crossing_area = (self.limit - a) ** 2 / (2 * (b - a))
+        crossing = None
+        if at[-1] > self.limit:
+            if is_crossing.any():
+                crossing = np.bincount(size[is_crossing[value]], minlength=len(self._sizes))
+            is_inside = (at <= self.limit)[value]
+            value, size = value[is_inside], size[is_inside]
+        inside = np.bincount(size, minlength=len(self._sizes))
+        doubled_above = np.zeros(len(self._sizes), dtype=np.int64)
+        np.add.at(doubled_above, size, (before + at)[value])
+        with self._lock:
+            self._inside += inside
+            self._doubled_above += doubled_above
+            if crossing is not None:
+                self._crossing += crossing
+                a, b = before[is_crossing].item(), at[is_crossing].item()
+                self._crossing_area = (self.limit - a) ** 2 / (2 * (b - a))
 
     def area(self) -> float:
         """The mean over regions, in normal pixels: from 0 to the limit."""
         areas = self._inside * self.limit - self._doubled_above / 2 + self._crossing * self._crossing_area
-        return math.fsum(areas / self._sizes) / self._regions.total()
+        return math.fsum(areas / self._sizes) / self._regions
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """One picture: uint32 keys of all pixels; of the anomalous ones also the size of their region."""
+class _Marked:
+    """Anomalous pixels of one picture: the key of each, and its region's size, by its place among `regions`.
 
-    keys: NDArray[np.uint32]
-    anomalous_keys: NDArray[np.uint32]
-    anomalous_sizes: NDArray[np.uint32]
+    Attributes:
+        regions: how many have each size.
+    """
+
+    keys: NDArray[np.int32]
+    sizes: NDArray[np.intp]
     regions: dict[int, int]
 
 
-def _picture(anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> _Picture:
-    from scipy.ndimage import label
+@dataclass(frozen=True)
+class _Pixels:
+    """Pixels of one picture: the keys of all; of the anomalous ones also their region's size, by its place."""
 
+    keys: NDArray[np.int32]
+    anomalous_keys: NDArray[np.int32]
+    sizes: NDArray[np.uint32]
+
+
+def _keys(anomaly_map: NDArray[np.float32]) -> NDArray[np.int32]:
+    """The keys of all pixels, which order as their values do."""
     anomaly_map = np.asarray(anomaly_map)
     if anomaly_map.dtype != np.float32 or anomaly_map.ndim != 2 or anomaly_map.size == 0:
         raise ValueError(
             f"an anomaly map must be float32 of shape [H, W], got {anomaly_map.dtype} of shape "
             f"{list(anomaly_map.shape)}"
         )
-    least = anomaly_map.min()
-    if not (math.isfinite(least) and math.isfinite(anomaly_map.max())):
+    keys: NDArray[np.int32] = np.array(anomaly_map, order="C").view(np.int32).ravel()
+    # The bits of finite floats from 0 on ascend with their values, as integers from 0 on.
+    if keys.min() >= 0 and keys.max() < _INFINITY:
+        return keys
+    if not np.isfinite(anomaly_map).all():
         raise ValueError("an anomaly map must hold finite values, got some that are not")
-    values = np.empty(anomaly_map.shape, dtype=np.float32)
-    keys: NDArray[np.uint32] = values.view(np.uint32)
-    np.add(anomaly_map, np.float32(0), out=values)  # -0 becomes 0
-    # The bits of floats from 0 on ascend with their values, those below 0 descend and are larger than all others.
-    if least >= 0:
-        keys ^= np.uint32(0x7FFFFFFF)
-    else:
-        keys ^= ((keys >> np.uint32(31)) - np.uint32(1)) & np.uint32(0x7FFFFFFF)
-    if mask is not None:
-        mask = np.asarray(mask)
-        if mask.dtype != np.bool_ or mask.shape != keys.shape:
-            raise ValueError(
-                f"a mask must be bool of the shape of its map, {list(keys.shape)}, got {mask.dtype} of shape "
-                f"{list(mask.shape)}"
-            )
-    none = np.empty(0, dtype=np.uint32)
-    if mask is None or not mask.any():
-        return _Picture(keys.ravel(), none, none, {})
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    keys = (anomaly_map + np.float32(0)).view(np.int32).ravel()  # -0 becomes 0
+    # Those below 0 are integers below 0, and descend.
+    keys ^= (keys >> 31) & 0x7FFFFFFF
+    return keys
+
+
+def _marked(mask: NDArray[np.bool_], keys: NDArray[np.int32]) -> _Marked | None:
+    """The anomalous pixels of a picture, from keys [H, W]; None if there are none."""
+    from scipy.ndimage import label
+
+    mask = np.asarray(mask)
+    if mask.dtype != np.bool_ or mask.shape != keys.shape:
+        raise ValueError(
+            f"a mask must be bool of the shape of its map, {list(keys.shape)}, got {mask.dtype} of shape "
+            f"{list(mask.shape)}"
+        )
+    rows = np.flatnonzero(mask.any(axis=1))
+    if len(rows) == 0:
+        return None
+    columns = np.flatnonzero(mask.any(axis=0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     inside = mask[box]
     labels: NDArray[np.int32] = label(inside, structure=np.ones((3, 3), dtype=np.bool_))[0]
-    sizes = np.bincount(labels.ravel()).astype(np.uint32)
-    different, counts = np.unique(sizes[1:], return_counts=True)
-    return _Picture(
-        keys.ravel(),
+    sizes = np.bincount(labels.ravel())[1:]
+    different, places, counts = np.unique(sizes, return_inverse=True, return_counts=True)
+    return _Marked(
         keys[box][inside],
-        sizes[labels[inside]],
+        places[labels[inside] - 1],
         dict(zip(different.tolist(), counts.tolist(), strict=True)),
     )
 
 
-def _grouped(pictures: list[_Picture]) -> tuple[Chunk, Chunk | None]:
+def _grouped(pictures: list[_Pixels]) -> tuple[Chunk, Chunk | None]:
     """All pixels, by the lower halves of their keys; the anomalous ones, by those and the sizes of their regions."""
     keys = np.concatenate([picture.keys for picture in pictures])
     pixels = group_by_bucket(keys, keys.astype(np.uint16))
     keys = np.concatenate([picture.anomalous_keys for picture in pictures])
     if len(keys) == 0:
         return pixels, None
-    sizes = np.concatenate([picture.anomalous_sizes for picture in pictures])
-    return pixels, group_by_bucket(keys, (keys & np.uint32(0xFFFF)).astype(np.uint64) << np.uint64(32) | sizes)
+    sizes = np.concatenate([picture.sizes for picture in pictures])
+    return pixels, group_by_bucket(keys, keys.astype(np.uint16).astype(np.uint64) << np.uint64(32) | sizes)
 
 
 def _low_of(codes: NDArray[np.uint64]) -> NDArray[np.uint16]:

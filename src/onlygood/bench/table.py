@@ -27,14 +27,15 @@ the method has maps. Compare times within one table only.
 """
 
 
-def as_markdown(results: Sequence[Result], published: Sequence[PublishedFigure]) -> str:
+def as_markdown(results: Sequence[Result], published: Sequence[PublishedFigure], notes: Sequence[str] = ()) -> str:
     """All results as one Markdown document.
 
     Args:
         results: at least one, as `results_in` gives them.
         published: figures to put beside.
+        notes: what a reader should know of the runs, each a paragraph at the beginning.
     """
-    parts = [HEAD]
+    parts = [HEAD, *(f"{note}\n" for note in notes)]
     for data in _in_order(_of(result, "data") for result in results):
         of_data = [result for result in results if _of(result, "data") == data]
         parts.append(_data_section(data, of_data, [figure for figure in published if figure.data == data]))

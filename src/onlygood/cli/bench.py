@@ -87,6 +87,7 @@ def _add_table(actions: Commands) -> None:
     table.add_argument("results", metavar="FOLDER", help="that `bench run` wrote")
     table.add_argument("--format", choices=FORMATS, default="md", help="Markdown or CSV (default: md)")
     table.add_argument("--published", metavar="FILE", help="JSON list of published figures to put beside, with sources")
+    table.add_argument("--notes", metavar="FILE", help="text to begin with: what a reader should know of the runs")
     table.add_argument("-o", "--output", metavar="FILE", help="write it there (default: to stdout)")
     table.set_defaults(command=run_table)
 
@@ -161,12 +162,20 @@ def run_table(options: argparse.Namespace) -> int:
     if options.format == "csv":
         text = as_csv(results)
     else:
-        text = as_markdown(results, [] if options.published is None else read_published(Path(options.published)))
+        published = [] if options.published is None else read_published(Path(options.published))
+        text = as_markdown(results, published, [] if options.notes is None else [_read_text(Path(options.notes))])
     if options.output:
         write_atomically(options.output, text.encode())
     else:
         print(text, end="")
     return EXIT_GOOD
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise SettingError(f"--notes must name a text file, got {path} ({error})") from error
 
 
 def _listed(text: str) -> list[str]:
