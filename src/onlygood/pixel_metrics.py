@@ -308,8 +308,8 @@ class PixelTally:
         of_all = np.zeros(_LOWS, dtype=np.int64)
         for codes in self._anomalous.read(bucket):
             of_all += np.bincount(_low_of(codes), minlength=_LOWS)
-        lows = np.flatnonzero(of_all != 0)[::-1]
-        return lows, of_all[lows]
+        places = np.flatnonzero(of_all != 0)[::-1]
+        return places, of_all[places]
 
 
 class _Overlap:
