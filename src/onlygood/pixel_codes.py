@@ -39,24 +39,13 @@ class Chunk:
         return self.codes[self.bounds[place] : self.bounds[place + 1]]
 
 
-def bucket_of(keys: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The bucket of each key, in [0, 65536): higher for higher keys."""
-    buckets: NDArray[np.int32] = keys >> 16
-    buckets += BUCKETS // 2
-    return buckets
-
-
-def group_by_bucket(keys: NDArray[np.int32], codes: NDArray[Any]) -> Chunk:
-    """The codes, by the buckets of their keys; equal buckets keep their order."""
-    from scipy.sparse import csr_array
-
-    buckets = bucket_of(keys)
-    first, last = int(buckets.min()), int(buckets.max())
-    buckets -= first
-    # A sparse matrix of one row, with a column a bucket: to turn it into columns is one pass of a counting sort.
-    row = csr_array((codes, buckets, np.array([0, len(codes)], dtype=np.int32)), shape=(1, last - first + 1))
-    columns = row.tocsc()
-    return Chunk(first, columns.indptr, columns.data)
+def chunk_of(keys: NDArray[np.int32], codes: NDArray[Any]) -> Chunk:
+    """The chunk of these codes, whose keys ascend: the bucket of a key is its upper half, counted from the lowest."""
+    first, last = ((keys[[0, -1]] >> 16) + BUCKETS // 2).tolist()
+    lowest_keys = (np.arange(first + 1, last + 1) - BUCKETS // 2).astype(np.int32) << 16
+    bounds = np.empty(last - first + 2, dtype=np.int32)
+    bounds[0], bounds[1:-1], bounds[-1] = 0, np.searchsorted(keys, lowest_keys), len(keys)
+    return Chunk(first, bounds, codes)
 
 
 class Codes:

@@ -1,10 +1,10 @@
 """How well anomaly maps show where a defect is: exact pixel AUROC, average precision and AUPRO, in bounded memory.
 
 All three depend only on how many normal pixels lie above and at each value that an anomalous pixel has. So pixels are
-counted, never sorted as a whole: a value becomes a 32-bit key that orders as values do, the upper half of the key is
-its bucket, and only the lower half is kept, grouped by bucket. At the end, buckets without an anomalous pixel are
-passed over by their count alone. All sums that depend on the order of pictures are sums of integers: threads, and what
-went through the temporary file, cannot change the last bit of a result.
+counted, and sorted a million at a time, never as a whole: a value becomes a 32-bit key that orders as values do, the
+upper half of the key is its bucket, and only the lower half is kept, grouped by bucket. At the end, buckets without an
+anomalous pixel are passed over by their count alone. All sums that depend on the order of pictures are sums of
+integers: threads, and what went through the temporary file, cannot change the last bit of a result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import BufferedRandom
 from threading import Lock
 from types import TracebackType
@@ -27,12 +27,13 @@ from numpy.typing import NDArray
 
 from onlygood.errors import SettingError, WriteError
 from onlygood.extras import need_extra
-from onlygood.pixel_codes import Chunk, Codes, group_by_bucket
+from onlygood.pixel_codes import Chunk, Codes, chunk_of
 
-_CHUNK = 1 << 21  # pixels that are grouped at once: few chunks to visit a bucket, yet small beside the bound
+_CHUNK = 1 << 20  # pixels that are grouped at once: few chunks to visit a bucket, yet small beside the bound
 _LOWS = 1 << 16  # lower halves of keys that there are
 _FEW = 1 << 12  # so many codes are faster sorted than counted by all lower halves
 _MOST_THREADS = 4  # of `result`: each needs memory, and the interpreter's lock lets few more run
+_LOW_AND_SIZE = np.uint64(0xFFFF_FFFF_FFFF)  # of a code of an anomalous pixel: what is left without its bucket
 _INFINITY = 0x7F800000  # as bits: of finite values that are not below 0 they are less
 
 
@@ -68,9 +69,9 @@ class PixelTally:
 
     Memory, whatever the number of pictures, is at most the sum of
 
-    - 2 bytes for each of `max_pixels_in_memory`, 128 MB by default, and a quarter of it where values spread over all
+    - 2 bytes for each of `max_pixels_in_memory`, 256 MB by default, and a quarter of it where values spread over all
       that float32 can hold;
-    - for each thread that calls `add`, 24 bytes, and 48 more where it is anomalous, for each of 2,097,152 pixels and
+    - for each thread that calls `add`, 24 bytes, and 48 more where it is anomalous, for each of 1,048,576 pixels and
       of the largest picture: these wait to be grouped, or are being grouped;
     - 50 MB for `result`, and about 200 bytes for each different size, in pixels, that a region has.
 
@@ -87,7 +88,9 @@ class PixelTally:
         MissingExtraError: without SciPy.
     """
 
-    def __init__(self, *, max_pixels_in_memory: int = 64_000_000, folder: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, *, max_pixels_in_memory: int = 128_000_000, folder: str | os.PathLike[str] | None = None
+    ) -> None:
         need_extra("SciPy", module="scipy", extra="report", purpose="measuring anomaly maps")
         if type(max_pixels_in_memory) is not int or max_pixels_in_memory < 1:
             raise SettingError(
@@ -99,8 +102,8 @@ class PixelTally:
         self._is_closed = False
         self._failure: str | None = None
         self._file: BufferedRandom | None = None
-        self._waiting: list[_Pixels] = []
-        self._waiting_pixels = 0
+        self._waiting = _Waiting()
+        self._waiting_anomalous = _Waiting()
         self._kept = 0
         self._pixels = Codes(np.dtype(np.uint16))
         self._anomalous = Codes(np.dtype(np.uint64))
@@ -132,10 +135,10 @@ class PixelTally:
         with self._lock:
             self._check_open()
             self._wait(keys, marked)
-            if self._waiting_pixels < min(_CHUNK, self._most):
+            if self._waiting.pixels < min(_CHUNK, self._most):
                 return
-            waiting = self._take_waiting()
-        chunks = _grouped(waiting)
+            waiting = self._take_waiting(min(_CHUNK, self._most))
+        chunks = _grouped(*waiting)
         with self._lock:
             self._check_open()
             self._keep(*chunks)
@@ -168,8 +171,7 @@ class PixelTally:
         with self._lock:
             self._check_open()
             try:
-                if self._waiting:
-                    self._keep(*_grouped(self._take_waiting()))
+                self._keep(*_grouped(*self._take_waiting(1)))
                 with self._using_file():
                     return self._metrics(float(fpr_limit))
             finally:
@@ -182,7 +184,7 @@ class PixelTally:
 
     def _close(self) -> None:
         self._is_closed = True
-        self._waiting.clear()
+        self._waiting, self._waiting_anomalous = _Waiting(), _Waiting()
         self._pixels = Codes(np.dtype(np.uint16))
         self._anomalous = Codes(np.dtype(np.uint64))
         if self._file is not None:
@@ -196,21 +198,24 @@ class PixelTally:
             raise ValueError("this tally has given its result or was closed: make a new one")
 
     def _wait(self, keys: NDArray[np.int32], marked: _Marked | None) -> None:
-        anomalous_keys, sizes = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.uint32)
+        self._waiting.add(keys)
         if marked is not None:
             self._regions.update(marked.regions)
             places = [self._place_of_size.setdefault(size, len(self._place_of_size)) for size in marked.regions]
-            anomalous_keys, sizes = marked.keys, np.array(places, dtype=np.uint32)[marked.sizes]
-        self._waiting.append(_Pixels(keys, anomalous_keys, sizes))
-        self._waiting_pixels += len(keys)
+            self._waiting_anomalous.add(marked.keys, np.array(places, dtype=np.uint32)[marked.sizes])
 
-    def _take_waiting(self) -> list[_Pixels]:
-        waiting, self._waiting, self._waiting_pixels = self._waiting, [], 0
-        return waiting
+    def _take_waiting(self, least: int) -> tuple[_Waiting, _Waiting]:
+        """What waits, and of the anomalous pixels what waits if there are so many: few chunks to visit."""
+        pixels, self._waiting = self._waiting, _Waiting()
+        anomalous = _Waiting()
+        if self._waiting_anomalous.pixels >= least:
+            anomalous, self._waiting_anomalous = self._waiting_anomalous, anomalous
+        return pixels, anomalous
 
-    def _keep(self, pixels: Chunk, anomalous: Chunk | None) -> None:
-        self._pixels.keep(pixels)
-        self._kept += len(pixels.codes)
+    def _keep(self, pixels: Chunk | None, anomalous: Chunk | None) -> None:
+        if pixels is not None:
+            self._pixels.keep(pixels)
+            self._kept += len(pixels.codes)
         if anomalous is not None:
             self._anomalous.keep(anomalous)
             self._kept += 4 * len(anomalous.codes)
@@ -275,18 +280,9 @@ class PixelTally:
             overlap: takes what the bucket adds to it.
         """
         lows, counts = self._anomalous_values(bucket)
-        before = np.full(len(lows), pixels_above)
-        at = before.copy()
-        for codes in self._pixels.read(bucket):
-            if len(codes) < _FEW:
-                codes.sort(kind="stable")  # of 16 bits: a radix sort, fast on every processor
-                before += len(codes) - np.searchsorted(codes, lows, side="right")
-                at += len(codes) - np.searchsorted(codes, lows, side="left")
-            else:
-                equal = np.bincount(codes, minlength=_LOWS)
-                above = len(codes) - np.cumsum(equal)[lows]
-                before += above
-                at += above + equal[lows]
+        above, equal = self._compare(bucket, lows)
+        before = pixels_above + above
+        at = before + equal
         anomalous_at = anomalous_above + np.cumsum(counts)
         precision = float((counts * (anomalous_at / at)).sum())
         # From here on, both without the anomalous pixels.
@@ -298,6 +294,19 @@ class PixelTally:
             for codes in self._anomalous.read(bucket):
                 overlap.add(place[_low_of(codes)], codes.astype(np.uint32), before, at)
         return precision, int(counts @ (before + at))
+
+    def _compare(self, bucket: int, lows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How many pixels of a bucket lie above each of some values, and how many have it."""
+        length = self._pixels.counts[bucket]
+        if length < _FEW:
+            codes = np.concatenate(list(self._pixels.read(bucket)))
+            codes.sort(kind="stable")  # of 16 bits: a radix sort, fast on every processor
+            start, end = np.searchsorted(codes, lows, side="left"), np.searchsorted(codes, lows, side="right")
+            return length - end, end - start
+        equal = np.zeros(_LOWS, dtype=np.int64)
+        for codes in self._pixels.read(bucket):
+            equal += np.bincount(codes, minlength=_LOWS)
+        return length - np.cumsum(equal)[lows], equal[lows]
 
     def _anomalous_values(self, bucket: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The different values of anomalous pixels in a bucket, highest first, and how many pixels have each."""
@@ -382,13 +391,19 @@ class _Marked:
     regions: dict[int, int]
 
 
-@dataclass(frozen=True)
-class _Pixels:
-    """Pixels of one picture: the keys of all; of the anomalous ones also their region's size, by its place."""
+@dataclass
+class _Waiting:
+    """Keys of pixels that wait to be grouped, and of anomalous ones the sizes of their regions, by place."""
 
-    keys: NDArray[np.int32]
-    anomalous_keys: NDArray[np.int32]
-    sizes: NDArray[np.uint32]
+    keys: list[NDArray[np.int32]] = field(default_factory=list)
+    sizes: list[NDArray[np.uint32]] = field(default_factory=list)
+    pixels: int = 0
+
+    def add(self, keys: NDArray[np.int32], sizes: NDArray[np.uint32] | None = None) -> None:
+        self.keys.append(keys)
+        self.pixels += len(keys)
+        if sizes is not None:
+            self.sizes.append(sizes)
 
 
 def _keys(anomaly_map: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -437,15 +452,19 @@ def _marked(mask: NDArray[np.bool_], keys: NDArray[np.int32]) -> _Marked | None:
     )
 
 
-def _grouped(pictures: list[_Pixels]) -> tuple[Chunk, Chunk | None]:
+def _grouped(pixels: _Waiting, anomalous: _Waiting) -> tuple[Chunk | None, Chunk | None]:
     """All pixels, by the lower halves of their keys; the anomalous ones, by those and the sizes of their regions."""
-    keys = np.concatenate([picture.keys for picture in pictures])
-    pixels = group_by_bucket(keys, keys.astype(np.uint16))
-    keys = np.concatenate([picture.anomalous_keys for picture in pictures])
-    if len(keys) == 0:
-        return pixels, None
-    sizes = np.concatenate([picture.sizes for picture in pictures])
-    return pixels, group_by_bucket(keys, keys.astype(np.uint16).astype(np.uint64) << np.uint64(32) | sizes)
+    of_all, of_anomalous = None, None
+    if pixels.pixels:
+        keys = np.concatenate(pixels.keys)
+        keys.sort()
+        of_all = chunk_of(keys, keys.astype(np.uint16))
+    if anomalous.pixels:
+        both = np.concatenate(anomalous.keys).astype(np.int64) << 32
+        both |= np.concatenate(anomalous.sizes)
+        both.sort()
+        of_anomalous = chunk_of((both >> 32).astype(np.int32), both.view(np.uint64) & _LOW_AND_SIZE)
+    return of_all, of_anomalous
 
 
 def _low_of(codes: NDArray[np.uint64]) -> NDArray[np.uint16]:
