@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ import onlygood
 from command_line import Ran
 from onlygood.cli import main
 from onlygood.settings import METHODS
-from textures import FAST, GOOD, Array, numbered, save, texture, textures, twelve_bit, with_defect
+from textures import FAST, FAST_TRAINING, GOOD, Array, numbered, save, texture, textures, twelve_bit, with_defect
 
 
 @pytest.fixture(scope="session", params=METHODS)
@@ -21,6 +22,12 @@ def method(request: pytest.FixtureRequest) -> str:
     """Every method in turn, for what holds of all of them."""
     name: str = request.param
     return name
+
+
+@pytest.fixture(scope="session")
+def fast(method: str) -> dict[str, Any]:
+    """Settings with which a fit of each method is quick."""
+    return FAST if method == "patch" else FAST_TRAINING
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +41,9 @@ def good_folder(tmp_path_factory: pytest.TempPathFactory, good_pictures: list[Ar
 
 
 @pytest.fixture(scope="session")
-def fitted(good_folder: Path, method: str) -> onlygood.Model:
+def fitted(good_folder: Path, method: str, fast: dict[str, Any]) -> onlygood.Model:
     """A model of each method."""
-    return onlygood.fit(good_folder, method=method, **FAST)
+    return onlygood.fit(good_folder, method=method, **fast)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from onlygood.settings import FitSettings, make_settings
 
 BAD: list[tuple[str, Any, str]] = [
     ("method", "magic", "method must be one of patch, got 'magic'"),
-    ("calibration", None, "calibration must be one of leave-one-out, split, got None"),
+    ("calibration", "none", "calibration must be one of leave-one-out, split, got 'none'"),
     ("near_duplicates", "drop", "near_duplicates must be one of group, ignore, got 'drop'"),
     *(
         ("false_alarm_rate", rate, "the false-alarm rate must be between 0 and 1, both excluded")

@@ -10,6 +10,8 @@
     |-- ModelFileError            a model file cannot be used
     |   |-- ModelFormatError      not a model of ours, damaged, or with parts that we do not accept
     |   `-- ModelVersionError     written by a newer onlygood than this one
+    |-- TrainingError             training cannot begin or go on (collapse, a loss that is not finite)
+    |   `-- CheckpointError       a checkpoint cannot be resumed from
     |-- VerificationError         the file written gives other scores than those calibrated with
     |-- WriteError                a result cannot be written
     |-- LabelledSetError          labelled pictures cannot be used to measure with
@@ -57,6 +59,14 @@ class ModelFormatError(ModelFileError):
 
 class ModelVersionError(ModelFileError):
     """The file was written by a newer onlygood than this one."""
+
+
+class TrainingError(OnlygoodError):
+    """Training cannot begin or go on."""
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint is missing, damaged, or of another fit."""
 
 
 class VerificationError(OnlygoodError):

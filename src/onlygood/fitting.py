@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +15,18 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from onlygood.conformal import Calibration, calibrate
-from onlygood.errors import FolderError, VerificationError
+from onlygood.errors import FolderError, SettingError, VerificationError
 from onlygood.golden import golden_sources
 from onlygood.graph.fragments import join
 from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.verdict import full_size_map, verdict
-from onlygood.methods import GoodScores, make_method
+from onlygood.methods import GoodScores, TrainingFiles, make_method
 from onlygood.model import GoodPicture, Model, StrangePicture
 from onlygood.near_duplicates import near_duplicate_groups
 from onlygood.reading import ReadingLimits
 from onlygood.results import Promise
-from onlygood.settings import FitSettings, make_settings
+from onlygood.settings import TRAINED_METHODS, FitSettings, make_settings
 from onlygood.sources import GoodPictures, Source, list_sources
 from onlygood.splits import hold_out, merge_groups
 from onlygood.survey import Embedder, InputKind, Survey, input_kind, survey
@@ -42,7 +43,13 @@ STRANGEST_KEPT = 24
 
 
 def fit(
-    pictures: GoodPictures, *, groups: Sequence[str] | None = None, progress: bool = False, **settings: Any
+    pictures: GoodPictures,
+    *,
+    groups: Sequence[str] | None = None,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    **settings: Any,
 ) -> Model:
     """A detector of everything that does not look like these pictures, calibrated and ready to save.
 
@@ -52,15 +59,23 @@ def fit(
         groups: for a sequence, one label a picture: pictures with equal labels stay on one side of every split. For a
             folder, use the setting `group_by`.
         progress: draw progress bars if stderr is a terminal.
+        checkpoint: where a method that trains keeps what it has reached, until the model is whole; None for nowhere.
+        resume: go on from that checkpoint.
         **settings: fields of `onlygood.FitSettings`, the same as the options of `onlygood fit`.
 
     Raises:
         SettingError: a setting that does not exist or cannot be used.
         FolderError: pictures that are missing, unreadable, too few or too alike.
         BackboneError: a backbone that cannot be used.
+        TrainingError: a network cannot be trained, or a checkpoint not be resumed from.
+        MissingExtraError: a method that trains, and no torch.
         VerificationError: the finished file gives other scores than those it was calibrated with.
     """
     chosen = make_settings(**settings)
+    if resume and (checkpoint is None or chosen.method not in TRAINED_METHODS):
+        needed = "a checkpoint" if chosen.method in TRAINED_METHODS else f"a method of {', '.join(TRAINED_METHODS)}"
+        raise SettingError(f"resume needs {needed}, got none: leave resume out")
+    files = None if checkpoint is None else TrainingFiles(Path(checkpoint), resume)
     limits = ReadingLimits(max_pixels=chosen.max_pixels, max_bytes=chosen.max_bytes)
     sources = list_sources(pictures, group_by=chosen.group_by, groups=groups, limits=limits, allow_one=chosen.golden)
     golden = 0
@@ -72,18 +87,26 @@ def fit(
             f"without each of them, got {len(sources)}: add pictures, or add --golden to learn from augmentations of "
             f"{'this one' if len(sources) == 1 else 'these'}"
         )
-    return _Fit(sources, chosen, golden=golden, show_progress=progress).run()
+    return _Fit(sources, chosen, golden=golden, files=files, show_progress=progress).run()
 
 
 class _Fit:
     """One fit: its inputs, and the steps in the order in which they are taken."""
 
-    def __init__(self, sources: Sequence[Source], settings: FitSettings, *, golden: int, show_progress: bool) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        settings: FitSettings,
+        *,
+        golden: int,
+        files: TrainingFiles | None,
+        show_progress: bool,
+    ) -> None:
         self.sources = sources
         self.settings = settings
         self.golden = golden
         self.show_progress = show_progress
-        self.method = make_method(settings, sources, show_progress=show_progress)
+        self.method = make_method(settings, sources, files=files, show_progress=show_progress)
 
     def run(self) -> Model:
         kind = input_kind(self.sources, self.settings, show_progress=self.show_progress)
@@ -112,6 +135,7 @@ class _Fit:
         )
         file = pack(model, self.describe(kind, seen, calibration, promise, map_levels, notes))
         self.verify(file, seen, calibration)
+        self.method.finished()
         pictures = self.good_pictures(seen, scores, groups, held_out, calibration)
         return Model(
             file=file,
@@ -279,7 +303,7 @@ class _Fit:
             expected = self.method.finished_score(int(position))
             found = float(score[0]) + calibration.threshold
             # The file gives raw score - threshold in float32, so the larger of the two sets the rounding.
-            scale = max(1.0, abs(expected), abs(calibration.threshold))
+            scale = max(self.method.least_scale, abs(expected), abs(calibration.threshold))
             if not abs(found - expected) <= VERIFICATION_TOLERANCE * scale:
                 raise VerificationError(
                     f"the finished model must give {source.name} the raw score {expected:.6g} that it was calibrated "

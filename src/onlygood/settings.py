@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
+from onlygood.architectures import ARCHITECTURES
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
 from onlygood.rates import check_false_alarm_rate
 
-METHODS = ("patch",)
+METHODS = ("patch", "deep-svdd")
+# Methods that train a network, and so cannot be learned anew without each picture in turn.
+TRAINED_METHODS = ("deep-svdd",)
 CALIBRATIONS = ("leave-one-out", "split")
 # What keywords and options of augmentation begin with: `augment_shift`, `--augment-shift`.
 AUGMENT = "augment_"
@@ -33,10 +36,11 @@ class FitSettings:
 
     method: str = _setting("patch", "the detector", choices=METHODS)
     false_alarm_rate: float = _setting(0.01, "share of good pictures that may be called anomalous, between 0 and 1")
-    calibration: str = _setting(
-        "leave-one-out",
+    calibration: str | None = _setting(
+        None,
         "where calibration scores come from: each good picture against a memory without it (all are used, the promise "
-        "is approximate), or pictures held out of fitting (fewer to learn from, the promise is exact)",
+        "is approximate), or pictures held out of fitting (fewer to learn from, the promise is exact); "
+        "leave-one-out unless given, split for methods that train",
         choices=CALIBRATIONS,
     )
     calibration_fraction: float = _setting(
@@ -69,6 +73,20 @@ class FitSettings:
     overall_weight: float = _setting(
         0.5, "weight of how unusual the picture is as a whole, beside its strangest patches; 0 for these alone"
     )
+    network: str = _setting("conv-128", "what deep-svdd trains", choices=tuple(ARCHITECTURES))
+    objective: str = _setting(
+        "one-class",
+        "of deep-svdd: the mean squared distance to the centre, or a radius outside of which a share nu may lie",
+        choices=("one-class", "soft-boundary"),
+    )
+    nu: float = _setting(0.1, "of deep-svdd: share of good pictures that may lie outside while training, in (0, 1]")
+    pretrain_epochs: int | None = _setting(None, "of deep-svdd's autoencoder; as the network's own unless given")
+    epochs: int | None = _setting(None, "of training; as the network's own unless given")
+    warmup_epochs: int = _setting(10, "of soft-boundary: epochs before the radius is first solved")
+    batch_size: int | None = _setting(None, "pictures a training step; as the network's own unless given")
+    learning_rate: float | None = _setting(None, "of training; as the network's own unless given")
+    weight_decay: float = _setting(5e-7, "of deep-svdd's second stage")
+    accelerator: str = _setting("auto", "what trains: cpu, gpu, or whichever is there", choices=("auto", "cpu", "gpu"))
     golden: bool = _setting(
         False,
         "the pictures (one will do, also as a file) are golden samples: learn from augmentations of them, and promise "
@@ -93,7 +111,7 @@ class FitSettings:
         for entry in fields(self):
             choices = entry.metadata.get("choices")
             value = getattr(self, entry.name)
-            if choices and value not in choices:
+            if choices and value not in choices and not (value is None and entry.default is None):
                 raise SettingError(f"{entry.name} must be one of {', '.join(choices)}, got {value!r}")
         for name in ("calibration_fraction", "top_fraction"):
             value = getattr(self, name)
@@ -121,7 +139,29 @@ class FitSettings:
         if self.taps is not None and (isinstance(self.taps, str) or not all(isinstance(t, str) for t in self.taps)):
             raise SettingError(f"taps must be a sequence of names, got {self.taps!r}")
 
+        self._check_training()
         self._check_golden()
+
+    def _check_training(self) -> None:
+        """Refuse what no training can use, and fill in how the method is calibrated."""
+        for name in ("pretrain_epochs", "epochs", "warmup_epochs", "batch_size"):
+            value, least = getattr(self, name), {"pretrain_epochs": 0, "batch_size": 2}.get(name, 1)
+            if value is not None and not (_is_whole(value) and value >= least):
+                raise SettingError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if not (_is_number(self.nu) and 0.0 < self.nu <= 1.0):
+            raise SettingError(f"nu must be above 0 and at most 1, got {self.nu!r}")
+        if self.learning_rate is not None and not (_is_number(self.learning_rate) and self.learning_rate > 0):
+            raise SettingError(f"learning_rate must be a number above 0, got {self.learning_rate!r}")
+        if not (_is_number(self.weight_decay) and self.weight_decay >= 0):
+            raise SettingError(f"weight_decay must be a number of at least 0, got {self.weight_decay!r}")
+        is_trained = self.method in TRAINED_METHODS
+        if self.calibration is None:
+            object.__setattr__(self, "calibration", "split" if is_trained else "leave-one-out")
+        if is_trained and self.calibration != "split":
+            raise SettingError(
+                f"calibration must be split for method {self.method}, got {self.calibration}: a network that was "
+                "trained on a picture cannot score it as if it had not seen it"
+            )
 
     def _check_golden(self) -> None:
         """Fill in what a golden sample needs, and refuse what goes with nothing else."""

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from onlygood.cli.console import EXIT_GOOD, note_other_files, say
 from onlygood.cli.options import add_settings, check_report, chosen_limits, chosen_settings
 from onlygood.errors import SettingError
+from onlygood.settings import TRAINED_METHODS
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
+    from onlygood.model import Model
 
 
 def add_command(commands: Commands) -> argparse.ArgumentParser:
@@ -28,6 +30,9 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     fit.add_argument(
         "--show-augmentations", metavar="PNG", help="with --golden: draw what is being called good, for people to see"
     )
+    fit.add_argument(
+        "--resume", action="store_true", help="go on with a training that was interrupted, of the same line"
+    )
     add_settings(fit)
     fit.set_defaults(command=run_fit)
     return fit
@@ -36,14 +41,13 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
 def run_fit(options: argparse.Namespace) -> int:
     """`onlygood fit`."""
     from onlygood.files import check_writable
-    from onlygood.fitting import fit
 
     check_writable(options.output)
     if options.report:
         check_report(options.report)
     if options.show_augmentations:
         _show_augmentations(options)
-    model = fit(options.pictures, progress=True, **chosen_settings(options))
+    model = _fit(options)
     model.save(options.output)
     if options.report:
         from onlygood.report import write_fit_report
@@ -61,6 +65,26 @@ def run_fit(options: argparse.Namespace) -> int:
     if options.verbose:
         say(json.dumps(model.metadata, indent=2))
     return EXIT_GOOD
+
+
+def _fit(options: argparse.Namespace) -> Model:
+    """The model; where a training is interrupted, what it has reached is kept beside the model file to be."""
+    from onlygood.fitting import fit
+
+    checkpoint = Path(f"{options.output}.training")
+    is_trained = options.method in TRAINED_METHODS
+    try:
+        return fit(
+            options.pictures,
+            progress=True,
+            checkpoint=checkpoint if is_trained else None,
+            resume=options.resume,
+            **chosen_settings(options),
+        )
+    except KeyboardInterrupt:
+        if is_trained and checkpoint.exists():
+            say(f"{checkpoint} holds what was trained so far: the same line with --resume goes on from it")
+        raise
 
 
 def _show_augmentations(options: argparse.Namespace) -> None:

@@ -34,14 +34,14 @@ def run_info(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(metadata, indent=2, sort_keys=True))
         return EXIT_GOOD
-    pictures, kind, patch = metadata["good_pictures"], metadata["input"], metadata["patch"]
+    from onlygood.report.facts import method_sentence
+
+    pictures, kind = metadata["good_pictures"], metadata["input"]
     black, white = kind["window"]
     lines = {
         "model": options.model,
         "format": metadata["format"],
-        "method": f"{metadata['method']}: {' x '.join(map(str, patch['memory_bank']))} memory bank, "
-        f"{patch['grid']} x {patch['grid']} patches of {', '.join(patch['taps'])}",
-        "backbone": f"{metadata['backbone']['description']} ({metadata['backbone']['licence']})",
+        "method": method_sentence(metadata),
         "takes": f"{kind['dtype']}, {'grey' if kind['channels'] == 1 else 'colour'}, any size (resized to "
         f"{kind['input_size']} x {kind['input_size']}), levels {black:g} to {white:g}",
         "made from": f"{pictures['count']} good pictures, {_span(pictures['widths'])} x {_span(pictures['heights'])} "
@@ -49,6 +49,8 @@ def run_info(options: argparse.Namespace) -> int:
         "made with": ", ".join(f"{name} {version}" for name, version in metadata["made_with"].items()),
         "promise": metadata["promise"]["statement"],
     }
+    if "backbone" in metadata:
+        lines["backbone"] = f"{metadata['backbone']['description']} ({metadata['backbone']['licence']})"
     for name, value in lines.items():
         print(f"{name + ':':<11}{value}")
     for note in metadata["notes"]:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onlygood.methods.method import GoodScores, Method
+from onlygood.methods.deep_svdd import DeepSvddMethod
+from onlygood.methods.method import GoodScores, Method, TrainingFiles
 from onlygood.methods.patch import PatchMethod
 from onlygood.settings import FitSettings
 from onlygood.sources import Source
 
-__all__ = ["GoodScores", "Method", "make_method"]
+__all__ = ["GoodScores", "Method", "TrainingFiles", "make_method"]
 
 
-def make_method(settings: FitSettings, sources: Sequence[Source], *, show_progress: bool) -> Method:
+def make_method(
+    settings: FitSettings, sources: Sequence[Source], *, files: TrainingFiles | None = None, show_progress: bool
+) -> Method:
     """The method that the settings name, before it has seen a picture.
 
     Args:
         settings: of the fit.
         sources: the good pictures; their number decides how much of each can be looked at.
+        files: of a method that trains; None to keep nothing.
         show_progress: draw bars if stderr is a terminal.
 
     Raises:
         SettingError: settings that do not go together.
         BackboneError: a backbone that cannot be used.
+        MissingExtraError: a method that trains, and no torch.
     """
-    return {"patch": PatchMethod}[settings.method](settings, len(sources), show_progress=show_progress)
+    if settings.method == "deep-svdd":
+        return DeepSvddMethod(settings, files=files, show_progress=show_progress)
+    return PatchMethod(settings, len(sources), show_progress=show_progress)

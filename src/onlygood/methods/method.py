@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,14 @@ class GoodScores:
     patch_scores: Callable[[int], NDArray[np.float32]] = field(repr=False)
 
 
+@dataclass(frozen=True)
+class TrainingFiles:
+    """Where a method that trains keeps what it has reached, and whether to go on from there."""
+
+    checkpoint: Path
+    resume: bool
+
+
 class Method(ABC):
     """Learns from good pictures, scores those that it has not seen, and becomes a piece of graph.
 
@@ -40,11 +49,13 @@ class Method(ABC):
         opset: of the standard operators in its pieces of graph.
         input_size: pixels a side that pictures are resized to.
         rows_each: how many patches of each picture the survey samples for it.
+        least_scale: raw scores are compared relative to their size, or to this where they are smaller.
     """
 
     opset: int
     input_size: int
     rows_each: int
+    least_scale: float = 1.0
 
     @abstractmethod
     def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:
@@ -79,3 +90,7 @@ class Method(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What the metadata say of it: plain JSON values, under names of its own."""
+
+    def finished(self) -> None:
+        """Called when the model is whole: what was kept in case of an interruption can go."""
+        return

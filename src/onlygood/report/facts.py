@@ -16,7 +16,7 @@ def model_facts(metadata: dict[str, Any], model_name: str) -> list[tuple[str, st
     colour = "grey" if kind["channels"] == 1 else "colour"
     facts = [
         ("File", model_name),
-        ("Method", metadata["method"]),
+        ("Method", method_sentence(metadata)),
         ("Takes", f"{kind['dtype']}, {colour}, any size, levels {black:g} to {white:g}"),
         ("Resized to", f"{kind['input_size']} x {kind['input_size']} pixels"),
     ]
@@ -36,6 +36,24 @@ def model_facts(metadata: dict[str, Any], model_name: str) -> list[tuple[str, st
         ("Digest of its pictures", pictures["sha256"]),
     ]
     return facts
+
+
+def method_sentence(metadata: dict[str, Any]) -> str:
+    """The method and what is particular to it, in a line."""
+    method: str = metadata["method"]
+    if "patch" in metadata:
+        patch = metadata["patch"]
+        bank, grid = " x ".join(map(str, patch["memory_bank"])), patch["grid"]
+        return f"{method}: {bank} memory bank, {grid} x {grid} patches of {', '.join(patch['taps'])}"
+    if "deep_svdd" in metadata:
+        svdd, losses = metadata["deep_svdd"], metadata["training"]["losses"]
+        epochs = " + ".join(f"{len(values)} epochs ({stage})" for stage, values in losses.items())
+        nu = f", nu {svdd['nu']:g}" if svdd["objective"] == "soft-boundary" else ""
+        return (
+            f"{method}: network {svdd['network']}, {svdd['latent']}-dimensional latent space, objective "
+            f"{svdd['objective']}{nu}, {epochs}, trained radius {svdd['trained_radius']:.4g}"
+        )
+    return method
 
 
 def machine_sentence() -> str:

@@ -55,7 +55,7 @@ def write_fit_report(
         path: of the page, ending in .html.
         model: what `onlygood.fit` returned. Its strangest pictures are read again to be drawn.
         model_name: what the page calls the model, such as its file's name.
-        curves: what a training wrote down each epoch, by name; drawn if given.
+        curves: what to draw by epoch, by name; the losses that the model's training wrote down unless given.
         threads: pictures drawn at once; 0 for one a core.
         written_at: the date and time that the page bears; None for now.
 
@@ -68,6 +68,8 @@ def write_fit_report(
     metadata = model.metadata
     descending = sorted(model.good_pictures, key=lambda each: (-each.score, each.name))
     calibrating = np.array([each.score for each in model.good_pictures if each.calibrates], dtype=np.float64)
+    if curves is None:
+        curves = {f"Loss, {stage}": losses for stage, losses in metadata.get("training", {}).get("losses", {}).items()}
     levels, window = metadata["map_levels"], metadata["input"]["window"]
     write_report(
         path,
@@ -96,7 +98,7 @@ def write_fit_report(
         groups_total=len({each.group for each in model.good_pictures}),
         curves=[
             (name, _curve(f"curve-{number}", name, values))
-            for number, (name, values) in enumerate((curves or {}).items(), start=1)
+            for number, (name, values) in enumerate(curves.items(), start=1)
         ],
         model=model_facts(metadata, model_name),
         machine=machine_sentence(),

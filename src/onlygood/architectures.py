@@ -1,0 +1,97 @@
+"""What a fit must know of a trainable network before torch is there: its size, its preprocessing, its defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A network that Deep SVDD can train.
+
+    Attributes:
+        name: what `--network` calls it.
+        input_size: pixels a side, unless another is asked for.
+        multiple: the size must be a multiple of this; 0 if it must be `input_size`.
+        channels: of its pictures; None for as many as the good pictures have, 1 or 3.
+        contrast_normalised: whether global contrast normalisation (L1) belongs to it.
+        has_places: whether its latent is [c, h, w], so that each place's share of the distance is a map.
+        pretrain_epochs: of the autoencoder.
+        pretrain_milestone: epoch of the autoencoder from which the learning rate is a tenth.
+        epochs: of the hypersphere stage.
+        milestone: likewise, of the hypersphere stage.
+        batch_size: pictures a step.
+        learning_rate: of Adam, in both stages.
+        source: where it comes from.
+    """
+
+    name: str
+    input_size: int
+    multiple: int
+    channels: int | None
+    contrast_normalised: bool
+    has_places: bool
+    pretrain_epochs: int
+    pretrain_milestone: float
+    epochs: int
+    milestone: float
+    batch_size: int
+    learning_rate: float
+    source: str
+
+
+# Weight decay of the autoencoder stage; that of the hypersphere stage, lambda in the paper, is a setting.
+PRETRAIN_WEIGHT_DECAY = 5e-4
+
+_PAPER = "Ruff et al., Deep One-Class Classification, ICML 2018"
+
+ARCHITECTURES = {
+    architecture.name: architecture
+    for architecture in (
+        Architecture(
+            name="conv-128",
+            input_size=128,
+            multiple=32,
+            channels=None,
+            contrast_normalised=False,
+            has_places=True,
+            pretrain_epochs=40,
+            pretrain_milestone=0.75,
+            epochs=40,
+            milestone=0.75,
+            batch_size=32,
+            learning_rate=1e-3,
+            source="five stages to a latent space of 4 x 4 x 32",
+        ),
+        Architecture(
+            name="lenet-mnist",
+            input_size=28,
+            multiple=0,
+            channels=1,
+            contrast_normalised=True,
+            has_places=False,
+            pretrain_epochs=150,
+            pretrain_milestone=1 / 3,
+            epochs=150,
+            milestone=1 / 3,
+            batch_size=200,
+            learning_rate=1e-4,
+            source=_PAPER,
+        ),
+        Architecture(
+            name="lenet-cifar10",
+            input_size=32,
+            multiple=0,
+            channels=3,
+            contrast_normalised=True,
+            has_places=False,
+            pretrain_epochs=350,
+            pretrain_milestone=5 / 7,
+            epochs=150,
+            milestone=1 / 3,
+            batch_size=200,
+            learning_rate=1e-4,
+            source=_PAPER,
+        ),
+    )
+}

@@ -1,0 +1,250 @@
+"""Deep SVDD: an autoencoder, then a hypersphere around what its encoder makes of good pictures.
+
+Source: Ruff et al., "Deep One-Class Classification", ICML 2018. The numbers of its equations are given where they are
+used. Three departures, each on purpose: the radius is solved over all good pictures in evaluation mode after an epoch,
+not over the last mini-batch; no "best" epoch is picked, since losses before and after the warm-up are of different
+objectives, and the last one counts; and training stops with an error where the hypersphere collapses to a point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from onlygood.architectures import PRETRAIN_WEIGHT_DECAY, Architecture
+from onlygood.errors import TrainingError
+from onlygood.training.checkpoint import Checkpoint
+from onlygood.training.loop import Plan, Stage, train
+from onlygood.training.networks import build_autoencoder, latents
+
+# A coordinate of the centre that is nearer to zero is pushed out to this: a unit can match zero with zero weights.
+CENTER_EPS = 0.1
+# Collapse: what is left, beside what the untrained network had, of the variance of latents, and of the spread of
+# distances beside their mean; and the least share of pictures whose scores differ.
+LEAST_VARIANCE = 1e-6
+LEAST_SPREAD = 1e-2
+LEAST_DISTINCT = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What training leaves.
+
+    Attributes:
+        encoder: in evaluation mode.
+        center: float32 [d].
+        radius: at which a share nu of the good pictures lies outside (soft boundary: as trained).
+        losses: of each epoch, by stage.
+    """
+
+    encoder: nn.Sequential
+    center: Tensor
+    radius: float
+    losses: dict[str, list[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HypersphereSettings:
+    """The numbers of both stages; as `FitSettings` has them, with the architecture's own filled in."""
+
+    objective: str
+    nu: float
+    warmup_epochs: int
+    pretrain_epochs: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    seed: int
+    accelerator: str
+
+
+def train_deep_svdd(
+    architecture: Architecture,
+    settings: HypersphereSettings,
+    pictures: NDArray[np.float32],
+    *,
+    checkpoint: Checkpoint | None = None,
+    show: Callable[[str], None] | None = None,
+    with_bias: bool = False,
+) -> Trained:
+    """Train both stages.
+
+    Args:
+        architecture: of the network.
+        settings: of both stages.
+        pictures: float32 [n, c, H, W], levels in [0, 1].
+        checkpoint: to go on from, and to keep what is done.
+        show: takes lines on the progress.
+        with_bias: see `build_autoencoder`.
+
+    Raises:
+        TrainingError: collapse, a loss that is not finite, batches of one picture.
+    """
+    torch.manual_seed(settings.seed)
+    shown = torch.from_numpy(np.ascontiguousarray(pictures))
+    networks = build_autoencoder(architecture, channels=pictures.shape[1], with_bias=with_bias)
+    untrained = _measure(latents(networks.encoder, shown).flatten(1))
+    losses = {}
+    both = nn.Sequential(networks.encoder, networks.decoder)
+    if settings.pretrain_epochs:
+        plan = Plan(
+            stage="autoencoder",
+            epochs=settings.pretrain_epochs,
+            milestone=architecture.pretrain_milestone,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            weight_decay=PRETRAIN_WEIGHT_DECAY,
+            seed=settings.seed,
+        )
+        stage = Stage(both, _reconstruction_loss)
+        losses["autoencoder"] = train(
+            plan, stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show
+        )
+    sphere = _Hypersphere(networks.encoder, settings, shown, untrained)
+    plan = Plan(
+        stage="hypersphere",
+        epochs=settings.epochs,
+        milestone=architecture.milestone,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        seed=settings.seed + 1,
+    )
+    stage = Stage(networks.encoder, sphere.loss, sphere.after_epoch, sphere.state)
+    losses["hypersphere"] = train(
+        plan, stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show
+    )
+    networks.encoder.eval()
+    distances = sphere.squared_distances()
+    radius = sphere.radius if settings.objective == "soft-boundary" else solve_radius(distances, settings.nu)
+    return Trained(encoder=networks.encoder, center=sphere.center.cpu(), radius=radius, losses=losses)
+
+
+def center_of(embeddings: Tensor, *, eps: float = CENTER_EPS) -> Tensor:
+    """The hypersphere's centre: the mean of the embeddings [n, d], no coordinate nearer to zero than eps.
+
+    Source: section 3.3, "the hypersphere center", and the authors' code for eps. A coordinate of exactly zero becomes
+    +eps: the sign of zero is zero.
+    """
+    center = embeddings.mean(dim=0)
+    pushed = torch.where(center < 0, -eps, eps)
+    return torch.where(center.abs() < eps, pushed, center)
+
+
+def solve_radius(squared_distances: Tensor, nu: float) -> float:
+    """The radius outside of which a share nu of the pictures lies: the (1 - nu)-quantile of their distances [n].
+
+    Source: section 3.3, "nu-property": the optimal radius for a fixed network.
+    """
+    return float(np.quantile(squared_distances.sqrt().cpu().numpy(), 1.0 - nu))
+
+
+class _Hypersphere:
+    """The second stage: centre, radius, objectives, and the watch for collapse."""
+
+    def __init__(
+        self, encoder: nn.Sequential, settings: HypersphereSettings, pictures: Tensor, untrained: _Measures
+    ) -> None:
+        self.encoder = encoder
+        self.settings = settings
+        self.pictures = pictures
+        self.untrained = untrained
+        # The radius is 0 until the end of the warm-up: all pictures are drawn to the centre alike.
+        center = center_of(latents(encoder, pictures).flatten(1))
+        self.state: dict[str, object] = {"center": center.tolist(), "radius": 0.0}
+        self._placed: Tensor | None = None
+
+    @property
+    def center(self) -> Tensor:
+        return torch.tensor(self.state["center"], dtype=torch.float32)
+
+    @property
+    def radius(self) -> float:
+        radius = self.state["radius"]
+        assert isinstance(radius, float)
+        return radius
+
+    def loss(self, encoder: nn.Module, batch: Tensor) -> Tensor:
+        """Equation 4 (one-class), or equation 3 (soft boundary) once the warm-up is over; weight decay is Adam's."""
+        embeddings = encoder(batch).flatten(1)
+        squared = self._squared_distances(embeddings)
+        if self.settings.objective == "one-class" or self.radius == 0.0:
+            return squared.mean()
+        squared_radius = self.radius**2
+        return squared_radius + (squared - squared_radius).clamp(min=0.0).mean() / self.settings.nu
+
+    def after_epoch(self, done: int, _loss: float) -> None:
+        """Solve the radius, and see whether the hypersphere has collapsed."""
+        embeddings = latents(self.encoder, self.pictures.to(next(self.encoder.parameters()).device)).flatten(1)
+        if self.settings.objective == "soft-boundary" and done >= self.settings.warmup_epochs:
+            self.state["radius"] = solve_radius(self._squared_distances(embeddings), self.settings.nu)
+        self._check_collapse(embeddings, done)
+
+    def squared_distances(self) -> Tensor:
+        """Of all good pictures to the centre, [n]."""
+        return self._squared_distances(latents(self.encoder, self.pictures).flatten(1))
+
+    def _squared_distances(self, embeddings: Tensor) -> Tensor:
+        squared: Tensor = (embeddings - self._center_beside(embeddings)).square().sum(dim=1)
+        return squared
+
+    def _center_beside(self, embeddings: Tensor) -> Tensor:
+        """The centre, on the hardware of the embeddings; what a checkpoint brought back counts."""
+        if self._placed is None or self._placed.device != embeddings.device:
+            self._placed = self.center.to(embeddings.device)
+        return self._placed
+
+    def _check_collapse(self, embeddings: Tensor, done: int) -> None:
+        now = _measure(embeddings, self._center_beside(embeddings))
+        before = self.untrained
+        problems = {
+            f"the variance of embeddings is {now.variance:.3g}, and was {before.variance:.3g} untrained": (
+                now.variance < LEAST_VARIANCE * before.variance
+            ),
+            f"distances spread by {now.spread:.3g} of their mean, and by {before.spread:.3g} untrained": (
+                now.spread < LEAST_SPREAD * before.spread
+            ),
+            f"only {now.distinct} of {len(embeddings)} good pictures have scores of their own": (
+                now.distinct < LEAST_DISTINCT * before.distinct
+            ),
+        }
+        for problem, is_so in problems.items():
+            if is_so:
+                raise TrainingError(
+                    f"the hypersphere must not collapse to a point, where all pictures look alike, and after epoch "
+                    f"{done} {problem}: lower epochs or learning_rate (now {self.settings.learning_rate:g}), or add "
+                    "good pictures that differ"
+                )
+
+
+@dataclass(frozen=True)
+class _Measures:
+    """What collapse is seen by: variance of latents, spread of distances over their mean, different distances."""
+
+    variance: float
+    spread: float
+    distinct: int
+
+
+def _measure(embeddings: Tensor, center: Tensor | None = None) -> _Measures:
+    center = embeddings.mean(dim=0) if center is None else center
+    distances = (embeddings - center).square().sum(dim=1).sqrt().double()
+    mean = float(distances.mean())
+    scaled = distances / mean if mean > 0 else distances
+    return _Measures(
+        variance=float(embeddings.double().var(dim=0, correction=0).sum()),
+        spread=float(scaled.std(correction=0)),
+        distinct=len(torch.unique((scaled * 1e5).round())),
+    )
+
+
+def _reconstruction_loss(autoencoder: nn.Module, batch: Tensor) -> Tensor:
+    """The squared difference of a picture and its reconstruction, summed over pixels, mean over pictures."""
+    loss: Tensor = (autoencoder(batch) - batch).square().sum(dim=(1, 2, 3)).mean()
+    return loss

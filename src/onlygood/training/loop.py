@@ -1,0 +1,172 @@
+"""The one training loop: epochs of shuffled batches, a learning rate that falls once, progress, checkpoints.
+
+On Lightning Fabric, so that one line of settings decides which hardware it runs on.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from onlygood.errors import TrainingError
+from onlygood.training.checkpoint import Checkpoint
+
+SAVE_EVERY_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a stage is trained.
+
+    Attributes:
+        stage: its name, for people, checkpoints and curves.
+        epochs: how often every picture is seen.
+        milestone: share of the epochs after which the learning rate is a tenth.
+        batch_size: most pictures a step.
+        learning_rate: of Adam.
+        weight_decay: of Adam, as an L2 term of the loss.
+        seed: of the order of pictures.
+    """
+
+    stage: str
+    epochs: int
+    milestone: float
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    seed: int
+
+
+@dataclass
+class Stage:
+    """What a stage needs beside its plan.
+
+    Attributes:
+        module: whose parameters are trained.
+        loss: of a batch of pictures, a scalar.
+        after_epoch: called with the number of epochs done and the mean loss; may raise TrainingError.
+        state: what else a checkpoint must keep, as JSON values, filled by `after_epoch`.
+    """
+
+    module: nn.Module
+    loss: Callable[[nn.Module, Tensor], Tensor]
+    after_epoch: Callable[[int, float], None] = lambda _done, _loss: None
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+def train(
+    plan: Plan,
+    stage: Stage,
+    pictures: Tensor,
+    *,
+    accelerator: str,
+    checkpoint: Checkpoint | None,
+    show: Callable[[str], None] | None,
+) -> list[float]:
+    """Train a stage to its end. Returns the mean loss of each epoch.
+
+    Args:
+        plan: how.
+        stage: what.
+        pictures: float32 [n, c, H, W], all of them in memory.
+        accelerator: "cpu", "gpu" or "auto", as Fabric calls them.
+        checkpoint: where to go on from and to keep what is done; None for nowhere.
+        show: takes a line on the progress, several times a minute; None for silence.
+
+    Raises:
+        TrainingError: a batch of one picture, a loss that is not finite, hardware that is not there.
+        KeyboardInterrupt: as pressed; the last finished epoch is in the checkpoint.
+    """
+    batches = batch_bounds(len(pictures), plan.batch_size)
+    try:
+        fabric = Fabric(accelerator=accelerator, devices=1)
+    except Exception as error:
+        raise TrainingError(
+            f"training needs hardware that torch can use, got accelerator {accelerator!r} and: {error}: use cpu"
+        ) from error
+    optimizer = torch.optim.Adam(stage.module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    losses: list[float] = []
+    if checkpoint is not None:
+        losses = checkpoint.load(plan.stage, stage.module, optimizer, stage.state)
+    # Channels last in memory, not in shape: of these small convolutions the faster layout by a third.
+    module, wrapped = fabric.setup(stage.module.to(memory_format=torch.channels_last), optimizer)  # type: ignore[call-overload]
+    placed = fabric.to_device(pictures).contiguous(memory_format=torch.channels_last)
+    module.train()
+    started, saved = time.monotonic(), time.monotonic()
+    first = len(losses)
+    try:
+        for epoch in range(first, plan.epochs):
+            losses.append(_epoch(fabric, plan, stage.loss, module, wrapped, placed, batches, epoch))
+            stage.after_epoch(epoch + 1, losses[-1])
+            now = time.monotonic()
+            if checkpoint is not None:
+                checkpoint.keep(plan.stage, stage.module, optimizer, stage.state, losses)
+                if now - saved > SAVE_EVERY_S or epoch + 1 == plan.epochs:
+                    checkpoint.write()
+                    saved = now
+            if show is not None:
+                left = (now - started) / (epoch + 1 - first) * (plan.epochs - epoch - 1)
+                show(f"{plan.stage}: epoch {epoch + 1} of {plan.epochs}, loss {losses[-1]:.4g}, {left:.0f} s left")
+    except KeyboardInterrupt:
+        if checkpoint is not None:
+            checkpoint.write()
+        raise
+    stage.module.cpu()
+    return losses
+
+
+def _epoch(
+    fabric: Fabric,
+    plan: Plan,
+    loss_of: Callable[[nn.Module, Tensor], Tensor],
+    module: Any,
+    optimizer: Any,
+    pictures: Tensor,
+    batches: list[tuple[int, int]],
+    epoch: int,
+) -> float:
+    """One pass over all pictures. Returns their mean loss."""
+    rate = plan.learning_rate * (0.1 if epoch >= math.floor(plan.milestone * plan.epochs) else 1.0)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    # Drawn from seed and epoch alone: a run that was resumed sees the orders of one that was not.
+    order = torch.from_numpy(np.random.default_rng([plan.seed, epoch]).permutation(len(pictures))).to(pictures.device)
+    total = torch.zeros((), device=pictures.device)
+    for begin, end in batches:
+        optimizer.zero_grad()
+        loss = loss_of(module, pictures[order[begin:end]])
+        fabric.backward(loss)
+        optimizer.step()
+        total += loss.detach() * (end - begin)
+    mean = float(total) / len(pictures)
+    if not math.isfinite(mean):
+        raise TrainingError(
+            f"the loss of the {plan.stage} must stay finite, got {mean} in epoch {epoch + 1} of {plan.epochs}: lower "
+            f"learning_rate (now {plan.learning_rate:g})"
+        )
+    return mean
+
+
+def batch_bounds(pictures: int, batch_size: int) -> list[tuple[int, int]]:
+    """Where each batch begins and ends: as few as can be, of sizes that differ by one at most.
+
+    Raises:
+        TrainingError: a batch would hold one picture, and batch normalisation has no variance in it.
+    """
+    count = math.ceil(pictures / batch_size)
+    if pictures < 2 * count:
+        raise TrainingError(
+            f"every mini-batch must hold at least 2 pictures, for batch normalisation, got {pictures} pictures in "
+            f"batches of {batch_size}: raise batch_size to at least 2, or add pictures"
+        )
+    edges = np.linspace(0, pictures, count + 1).astype(int).tolist()
+    return list(pairwise(edges))
