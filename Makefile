@@ -41,7 +41,7 @@ demo: $(VENV)/.demo ## fit on real solar cells, inspect others, leave pictures a
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(VENV)/.backbone ## run also the tests that need torch
+test-slow: $(VENV)/.backbone ## run also the slow tests
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.dev ## lint, types, layers

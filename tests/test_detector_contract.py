@@ -186,8 +186,8 @@ def test_the_map_has_the_pictures_own_size_and_its_peak_in_the_defect(
     assert anomaly_map.max() > inspect.map_levels[1]
 
 
-def test_without_a_map_the_verdict_is_the_same(inspect: onlygood.Inspector, model: onlygood.Model) -> None:
-    with_map, without = inspect(NEW[1]), onlygood.Inspector(model, with_map=False)(NEW[1])
+def test_without_a_map_the_verdict_is_the_same(inspect: onlygood.Inspector, fitted: onlygood.Model) -> None:
+    with_map, without = inspect(NEW[1]), onlygood.Inspector(fitted, with_map=False)(NEW[1])
     assert without.anomaly_map is None
     assert (with_map.score, with_map.p_value) == (without.score, without.p_value)
 
@@ -202,7 +202,8 @@ def test_a_grey_picture_and_the_same_in_colour_get_one_verdict(
         of_colour_model = [colour(picture).score, colour(as_colour(picture)).score]
         assert of_grey_model[0] == of_grey_model[1]
         assert of_colour_model[0] == of_colour_model[1]
-        assert of_grey_model[0] == pytest.approx(of_colour_model[0], abs=1e-2)
+        if method == "patch":  # a network for three channels has other weights
+            assert of_grey_model[0] == pytest.approx(of_colour_model[0], abs=1e-2)
 
 
 def test_a_coloured_picture_is_refused_by_a_grey_model(inspect: onlygood.Inspector) -> None:

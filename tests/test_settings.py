@@ -11,7 +11,7 @@ from onlygood.errors import SettingError
 from onlygood.settings import FitSettings, make_settings
 
 BAD: list[tuple[str, Any, str]] = [
-    ("method", "magic", "method must be one of patch, got 'magic'"),
+    ("method", "magic", "method must be one of patch, deep-svdd, got 'magic'"),
     ("calibration", "none", "calibration must be one of leave-one-out, split, got 'none'"),
     ("near_duplicates", "drop", "near_duplicates must be one of group, ignore, got 'drop'"),
     *(
@@ -21,7 +21,7 @@ BAD: list[tuple[str, Any, str]] = [
     *(
         (name, share, f"{name} must be between 0 and 1, both excluded, got {share!r}")
         for name in ("calibration_fraction", "top_fraction")
-        for share in (0, 1, -1.0, math.nan, "0.5", None, True)
+        for share in (0, 1, -1.0, math.nan, "0.5", True)
     ),
     *(
         (name, number, f"{name} must be a whole number of at least")
@@ -37,6 +37,16 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     *((("taps", taps, "taps must be a sequence of names")) for taps in ("stage2", (1, 2))),
     ("backbone", 3, "backbone must be a name or a path as text, got 3"),
+    ("network", "vgg", "network must be one of conv-128, lenet-mnist, lenet-cifar10, got 'vgg'"),
+    ("objective", "hard", "objective must be one of one-class, soft-boundary, got 'hard'"),
+    ("nu", 0, "nu must be above 0 and at most 1, got 0"),
+    ("pretrain_epochs", -1, "pretrain_epochs must be a whole number of at least 0, got -1"),
+    ("epochs", 0, "epochs must be a whole number of at least 1, got 0"),
+    ("warmup_epochs", 0.5, "warmup_epochs must be a whole number of at least 1, got 0.5"),
+    ("batch_size", 1, "batch_size must be a whole number of at least 2, got 1"),
+    ("learning_rate", 0.0, "learning_rate must be a number above 0, got 0.0"),
+    ("weight_decay", -1.0, "weight_decay must be a number of at least 0, got -1.0"),
+    ("accelerator", "abacus", "accelerator must be one of auto, cpu, gpu, got 'abacus'"),
     ("group_by", 3, "group_by must be 'folder' or a regular expression, got 3"),
     ("skip_unreadable", "no", "skip_unreadable must be True or False, got 'no'"),
     ("golden", "no", "golden must be True or False, got 'no'"),

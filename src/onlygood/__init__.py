@@ -15,6 +15,7 @@ from onlygood.version import __version__
 if TYPE_CHECKING:
     from onlygood.errors import (
         BackboneError,
+        CheckpointError,
         FolderError,
         LabelledSetError,
         MissingExtraError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         PictureFormatError,
         PictureTooLargeError,
         SettingError,
+        TrainingError,
         VerificationError,
         WriteError,
     )
@@ -56,6 +58,8 @@ _HOMES = {
     "ModelFileError": "errors",
     "ModelFormatError": "errors",
     "ModelVersionError": "errors",
+    "TrainingError": "errors",
+    "CheckpointError": "errors",
     "VerificationError": "errors",
     "WriteError": "errors",
     "LabelledSetError": "errors",
@@ -64,6 +68,7 @@ _HOMES = {
 
 __all__ = [
     "BackboneError",
+    "CheckpointError",
     "Evaluation",
     "FitSettings",
     "FolderError",
@@ -81,6 +86,7 @@ __all__ = [
     "PictureTooLargeError",
     "Promise",
     "SettingError",
+    "TrainingError",
     "VerificationError",
     "WriteError",
     "__version__",

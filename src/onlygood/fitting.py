@@ -175,6 +175,7 @@ class _Fit:
         """True for pictures that only calibrate: none with leave-one-out."""
         held_out = np.zeros(len(groups), dtype=bool)
         if self.settings.calibration == "split":
+            assert self.settings.calibration_fraction is not None  # settings fill it in
             held_out = hold_out(groups, self.settings.calibration_fraction, seed=self.settings.seed)
         left = len(set(np.array(groups)[~held_out]))
         if left < LEAST_GROUPS:

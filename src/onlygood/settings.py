@@ -43,8 +43,10 @@ class FitSettings:
         "leave-one-out unless given, split for methods that train",
         choices=CALIBRATIONS,
     )
-    calibration_fraction: float = _setting(
-        0.3, "share of the pictures (or of their groups) held out by --calibration split"
+    calibration_fraction: float | None = _setting(
+        None,
+        "share of the pictures (or of their groups) held out by --calibration split; 0.3 unless given, and 0.5 of a "
+        "golden sample's augmentations, of which there are as many as wanted",
     )
     group_by: str | None = _setting(
         None,
@@ -113,6 +115,8 @@ class FitSettings:
             value = getattr(self, entry.name)
             if choices and value not in choices and not (value is None and entry.default is None):
                 raise SettingError(f"{entry.name} must be one of {', '.join(choices)}, got {value!r}")
+        if self.calibration_fraction is None:
+            object.__setattr__(self, "calibration_fraction", 0.5 if self.golden else 0.3)
         for name in ("calibration_fraction", "top_fraction"):
             value = getattr(self, name)
             if not (_is_number(value) and 0.0 < value < 1.0):

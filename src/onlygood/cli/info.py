@@ -38,10 +38,14 @@ def run_info(options: argparse.Namespace) -> int:
 
     pictures, kind = metadata["good_pictures"], metadata["input"]
     black, white = kind["window"]
+    backbone = {}
+    if "backbone" in metadata:
+        backbone["backbone"] = f"{metadata['backbone']['description']} ({metadata['backbone']['licence']})"
     lines = {
         "model": options.model,
         "format": metadata["format"],
         "method": method_sentence(metadata),
+        **backbone,
         "takes": f"{kind['dtype']}, {'grey' if kind['channels'] == 1 else 'colour'}, any size (resized to "
         f"{kind['input_size']} x {kind['input_size']}), levels {black:g} to {white:g}",
         "made from": f"{pictures['count']} good pictures, {_span(pictures['widths'])} x {_span(pictures['heights'])} "
@@ -49,8 +53,6 @@ def run_info(options: argparse.Namespace) -> int:
         "made with": ", ".join(f"{name} {version}" for name, version in metadata["made_with"].items()),
         "promise": metadata["promise"]["statement"],
     }
-    if "backbone" in metadata:
-        lines["backbone"] = f"{metadata['backbone']['description']} ({metadata['backbone']['licence']})"
     for name, value in lines.items():
         print(f"{name + ':':<11}{value}")
     for note in metadata["notes"]:

@@ -1,9 +1,10 @@
 """Deep SVDD: an autoencoder, then a hypersphere around what its encoder makes of good pictures.
 
 Source: Ruff et al., "Deep One-Class Classification", ICML 2018. The numbers of its equations are given where they are
-used. Three departures, each on purpose: the radius is solved over all good pictures in evaluation mode after an epoch,
+used. Four departures, each on purpose: the radius is solved over all good pictures in evaluation mode after an epoch,
 not over the last mini-batch; no "best" epoch is picked, since losses before and after the warm-up are of different
-objectives, and the last one counts; and training stops with an error where the hypersphere collapses to a point.
+objectives, and the last one counts; the statistics of batch normalisation are taken anew over all good pictures before
+the centre is, and at the end; and training stops with an error where the hypersphere collapses to a point.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ from torch import Tensor, nn
 from onlygood.architectures import PRETRAIN_WEIGHT_DECAY, Architecture
 from onlygood.errors import TrainingError
 from onlygood.training.checkpoint import Checkpoint
-from onlygood.training.loop import Plan, Stage, train
-from onlygood.training.networks import build_autoencoder, latents
+from onlygood.training.loop import Plan, Stage, batch_bounds, train
+from onlygood.training.networks import build_autoencoder, latents, settle
 
 # A coordinate of the centre that is nearer to zero is pushed out to this: a unit can match zero with zero weights.
 CENTER_EPS = 0.1
 # Collapse: what is left, beside what the untrained network had, of the variance of latents, and of the spread of
 # distances beside their mean; and the least share of pictures whose scores differ.
-LEAST_VARIANCE = 1e-6
+LEAST_VARIANCE = 1e-3
 LEAST_SPREAD = 1e-2
 LEAST_DISTINCT = 0.5
+# In the first epochs the statistics of batch normalisation lag behind. So it is collapse if it is seen in so many
+# epochs on end, or in the finished network.
+PATIENCE = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,7 @@ class Trained:
     Attributes:
         encoder: in evaluation mode.
         center: float32 [d].
-        radius: at which a share nu of the good pictures lies outside (soft boundary: as trained).
+        radius: at which a share nu of the good pictures lies outside, by the finished network.
         losses: of each epoch, by stage.
     """
 
@@ -90,6 +94,11 @@ def train_deep_svdd(
     shown = torch.from_numpy(np.ascontiguousarray(pictures))
     networks = build_autoencoder(architecture, channels=pictures.shape[1], with_bias=with_bias)
     untrained = _measure(latents(networks.encoder, shown).flatten(1))
+    if untrained.distinct < 2:
+        raise TrainingError(
+            f"good pictures must differ, and an untrained network tells none of {len(shown)} apart: add others, or "
+            "learn from augmentations of one"
+        )
     losses = {}
     both = nn.Sequential(networks.encoder, networks.decoder)
     if settings.pretrain_epochs:
@@ -106,6 +115,8 @@ def train_deep_svdd(
         losses["autoencoder"] = train(
             plan, stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show
         )
+    batches = batch_bounds(len(shown), settings.batch_size)
+    settle(networks.encoder, shown, batches)
     sphere = _Hypersphere(networks.encoder, settings, shown, untrained)
     plan = Plan(
         stage="hypersphere",
@@ -120,9 +131,9 @@ def train_deep_svdd(
     losses["hypersphere"] = train(
         plan, stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show
     )
+    settle(networks.encoder, shown, batches)
     networks.encoder.eval()
-    distances = sphere.squared_distances()
-    radius = sphere.radius if settings.objective == "soft-boundary" else solve_radius(distances, settings.nu)
+    radius = solve_radius(sphere.finished_squared_distances(), settings.nu)
     return Trained(encoder=networks.encoder, center=sphere.center.cpu(), radius=radius, losses=losses)
 
 
@@ -159,6 +170,7 @@ class _Hypersphere:
         center = center_of(latents(encoder, pictures).flatten(1))
         self.state: dict[str, object] = {"center": center.tolist(), "radius": 0.0}
         self._placed: Tensor | None = None
+        self._collapsed_epochs = 0
 
     @property
     def center(self) -> Tensor:
@@ -184,11 +196,17 @@ class _Hypersphere:
         embeddings = latents(self.encoder, self.pictures.to(next(self.encoder.parameters()).device)).flatten(1)
         if self.settings.objective == "soft-boundary" and done >= self.settings.warmup_epochs:
             self.state["radius"] = solve_radius(self._squared_distances(embeddings), self.settings.nu)
-        self._check_collapse(embeddings, done)
+        self._check_collapse(embeddings, done, patience=PATIENCE)
 
-    def squared_distances(self) -> Tensor:
-        """Of all good pictures to the centre, [n]."""
-        return self._squared_distances(latents(self.encoder, self.pictures).flatten(1))
+    def finished_squared_distances(self) -> Tensor:
+        """Of all good pictures to the centre, [n], by the network as it is to stay.
+
+        Raises:
+            TrainingError: it has collapsed.
+        """
+        embeddings = latents(self.encoder, self.pictures).flatten(1)
+        self._check_collapse(embeddings, self.settings.epochs, patience=1)
+        return self._squared_distances(embeddings)
 
     def _squared_distances(self, embeddings: Tensor) -> Tensor:
         squared: Tensor = (embeddings - self._center_beside(embeddings)).square().sum(dim=1)
@@ -200,7 +218,7 @@ class _Hypersphere:
             self._placed = self.center.to(embeddings.device)
         return self._placed
 
-    def _check_collapse(self, embeddings: Tensor, done: int) -> None:
+    def _check_collapse(self, embeddings: Tensor, done: int, *, patience: int) -> None:
         now = _measure(embeddings, self._center_beside(embeddings))
         before = self.untrained
         problems = {
@@ -214,13 +232,14 @@ class _Hypersphere:
                 now.distinct < LEAST_DISTINCT * before.distinct
             ),
         }
-        for problem, is_so in problems.items():
-            if is_so:
-                raise TrainingError(
-                    f"the hypersphere must not collapse to a point, where all pictures look alike, and after epoch "
-                    f"{done} {problem}: lower epochs or learning_rate (now {self.settings.learning_rate:g}), or add "
-                    "good pictures that differ"
-                )
+        found = [problem for problem, is_so in problems.items() if is_so]
+        self._collapsed_epochs = self._collapsed_epochs + 1 if found else 0
+        if self._collapsed_epochs >= patience:
+            raise TrainingError(
+                f"the hypersphere must not collapse to a point, where all pictures look alike, and after epoch "
+                f"{done} {found[0]}: lower epochs or learning_rate (now {self.settings.learning_rate:g}), or add "
+                "good pictures that differ"
+            )
 
 
 @dataclass(frozen=True)

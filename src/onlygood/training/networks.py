@@ -9,6 +9,7 @@ Source: Ruff et al., "Deep One-Class Classification", ICML 2018, section 3.3, Pr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -66,19 +67,19 @@ def build_autoencoder(architecture: Architecture, *, channels: int, with_bias: b
         ]
     else:
         encoder = [
-            *stages.pooled(channels, 16, 3),
+            *stages.pooled(channels, 8, 3),
+            *stages.pooled(8, 16, 3),
             *stages.pooled(16, 32, 3),
             *stages.pooled(32, 64, 3),
-            *stages.pooled(64, 64, 3),
             stages.convolution(64, 32, 3),
             nn.AvgPool2d(2),
         ]
         decoder = [
             *stages.enlarged(32, 64, kernel=3, padding=1),
-            *stages.enlarged(64, 64, kernel=3, padding=1),
             *stages.enlarged(64, 32, kernel=3, padding=1),
             *stages.enlarged(32, 16, kernel=3, padding=1),
-            *stages.last(16, channels, kernel=3, padding=1),
+            *stages.enlarged(16, 8, kernel=3, padding=1),
+            *stages.last(8, channels, kernel=3, padding=1),
         ]
     return Autoencoder(nn.Sequential(*encoder), nn.Sequential(*decoder))
 
@@ -125,6 +126,27 @@ class _Stages:
 
 def _start(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
     nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("leaky_relu", _SLOPE))
+
+
+def settle(encoder: nn.Module, pictures: Tensor, batches: Sequence[tuple[int, int]]) -> None:
+    """Take the statistics of batch normalisation anew, as the mean over batches of all pictures.
+
+    The running ones lag behind the weights: after a few steps they are still those of an untrained network, in part,
+    and all that the network then makes of pictures in evaluation mode is off by the same amount.
+    """
+    norms = [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in norms]
+    was_training = encoder.training
+    encoder.train()
+    for layer in norms:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean of all that it sees
+    with torch.no_grad():
+        for begin, end in batches:
+            encoder(pictures[begin:end])
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
+    encoder.train(was_training)
 
 
 def latents(encoder: nn.Module, pictures: Tensor, *, at_once: int = 500) -> Tensor:

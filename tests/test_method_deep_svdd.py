@@ -1,0 +1,177 @@
+"""`--method deep-svdd` as people use it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import onlygood
+from command_line import Ran
+from onlygood.errors import FolderError, MissingExtraError, SettingError
+from textures import FAST_TRAINING, texture, textures, with_defect
+
+QUICK = {**FAST_TRAINING, "method": "deep-svdd"}
+
+
+def test_a_score_is_the_squared_distance_to_the_center_less_the_squared_radius() -> None:
+    """By torch, from the picture on: preprocessing, network and threshold are those of the file."""
+    captured = {}
+    from onlygood.training import deep_svdd
+
+    original = deep_svdd.train_deep_svdd
+
+    def capture(*arguments: object, **named: object) -> object:
+        captured["pictures"] = arguments[2]
+        captured["trained"] = original(*arguments, **named)  # type: ignore[arg-type]
+        return captured["trained"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deep_svdd, "train_deep_svdd", capture)
+        model = onlygood.fit(textures(20), **QUICK)
+    trained = captured["trained"]
+    inspect = onlygood.Inspector(model)
+    picture = np.full((128, 128), 60, np.uint8)
+    picture[30:50, 40:90] = 200
+    shown = torch.from_numpy(picture[None, None].astype(np.float32) / 255)
+    with torch.no_grad():
+        squared = float((trained.encoder(shown).flatten() - trained.center).square().sum())
+    assert inspect(picture).score == pytest.approx(squared - model.calibration.threshold, rel=1e-4)
+    # What it was trained on went through the same graph: the good pictures that were not held out.
+    assert captured["pictures"].shape == (14, 1, 128, 128)
+    assert 0 <= captured["pictures"].min() < captured["pictures"].max() <= 1
+
+
+def test_the_file_remembers_objective_nu_and_radius(tmp_path: Path) -> None:
+    model = onlygood.fit(textures(16), objective="soft-boundary", nu=0.25, warmup_epochs=2, **QUICK)
+    model.save(tmp_path / "part.onnx")
+    described = onlygood.Inspector(tmp_path / "part.onnx").metadata
+    found = described["deep_svdd"]
+    assert (found["objective"], found["nu"], found["network"], found["latent"]) == (
+        "soft-boundary",
+        0.25,
+        "conv-128",
+        512,
+    )
+    assert found["trained_radius"] > 0
+    assert [len(described["training"]["losses"][stage]) for stage in ("autoencoder", "hypersphere")] == [4, 6]
+    assert described["calibration"]["method"] == "split"
+
+
+def test_one_golden_picture_is_enough_and_a_defect_is_outside() -> None:
+    golden = texture(0, (128, 128)).copy()
+    golden[40:80, 40:80] = 230
+    model = onlygood.fit(
+        golden,
+        golden=True,
+        augment=60,
+        method="deep-svdd",
+        pretrain_epochs=8,
+        epochs=8,
+        batch_size=8,
+        false_alarm_rate=0.1,
+    )
+    assert (model.promise.golden_pictures, model.promise.fitted_pictures) == (1, 30)
+    inspect = onlygood.Inspector(model)
+    assert not inspect(golden).is_anomaly
+    assert inspect(with_defect(golden, 0)).score > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"nu": 0.0}, "nu must be above 0 and at most 1, got 0.0"),
+        ({"nu": 1.5}, "nu must be above 0 and at most 1, got 1.5"),
+        ({"batch_size": 1}, "batch_size must be a whole number of at least 2, got 1"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"learning_rate": -1.0}, "learning_rate must be a number above 0, got -1.0"),
+        ({"network": "resnet"}, "network must be one of conv-128, lenet-mnist, lenet-cifar10, got 'resnet'"),
+        ({"objective": "hard"}, "objective must be one of one-class, soft-boundary, got 'hard'"),
+        ({"calibration": "leave-one-out"}, "calibration must be split for method deep-svdd, got leave-one-out"),
+        ({"network": "lenet-mnist", "input_size": 32}, "input_size must be 28 for network lenet-mnist, got 32"),
+        ({"input_size": 100}, "input_size must be a multiple of 32 for network conv-128, got 100"),
+        ({"resume": True}, "resume needs a checkpoint, got none"),
+    ],
+)
+def test_settings_that_no_training_can_use_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        onlygood.fit(textures(8), method="deep-svdd", **settings)  # type: ignore[arg-type]
+    assert message in str(caught.value)
+
+
+def test_few_pictures_are_refused_with_what_to_do() -> None:
+    with pytest.raises(FolderError, match="fit needs good pictures of at least 3 independent things beside those held"):
+        onlygood.fit(textures(3), **QUICK)
+
+
+def test_one_picture_without_golden_is_refused_with_an_offer() -> None:
+    with pytest.raises(FolderError, match="add --golden to learn from augmentations of this one"):
+        onlygood.fit(texture(0), **QUICK)
+
+
+def test_without_torch_the_error_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlygood.extras.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"run pip install 'onlygood\[train\]'"):
+        onlygood.fit(textures(8), **QUICK)
+
+
+LINE = (
+    "--method",
+    "deep-svdd",
+    "--pretrain-epochs",
+    "2",
+    "--epochs",
+    "3",
+    "--batch-size",
+    "4",
+    "--false-alarm-rate",
+    "0.2",
+)
+
+
+def test_ctrl_c_keeps_what_was_trained_and_resume_ends_at_the_same_file(
+    good_folder: Path, tmp_path: Path, run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, part = tmp_path / "whole.onnx", tmp_path / "part.onnx"
+    assert run("fit", good_folder, "-o", whole, *LINE).code == 0
+    assert not Path(f"{whole}.training").exists(), "a checkpoint goes when the model is whole"
+
+    from onlygood.training.deep_svdd import _Hypersphere
+
+    original = _Hypersphere.after_epoch
+
+    def interrupt(self: _Hypersphere, done: int, loss: float) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+        original(self, done, loss)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Hypersphere, "after_epoch", interrupt)
+        ran = run("fit", good_folder, "-o", part, *LINE)
+    assert ran.code == 130
+    assert f"{part}.training holds what was trained so far: the same line with --resume goes on from it" in ran.err
+    assert not part.exists()
+    other = run("fit", good_folder, "-o", part, *LINE, "--nu", "0.5", "--resume")
+    assert (other.code, "must be of a fit with nu 0.5, got 0.1" in other.err) == (2, True)
+    assert run("fit", good_folder, "-o", part, *LINE, "--resume").code == 0
+    assert part.read_bytes() == whole.read_bytes()
+
+
+def test_resume_of_a_method_that_does_not_train_is_refused(
+    good_folder: Path, tmp_path: Path, run: Callable[..., Ran]
+) -> None:
+    ran = run("fit", good_folder, "-o", tmp_path / "part.onnx", "--resume")
+    assert (ran.code, "resume needs a method of deep-svdd, got none: leave resume out" in ran.err) == (2, True)
+
+
+def test_info_and_the_report_say_how_it_was_trained(good_folder: Path, tmp_path: Path, run: Callable[..., Ran]) -> None:
+    model, page = tmp_path / "part.onnx", tmp_path / "fit.html"
+    assert run("fit", good_folder, "-o", model, "--report", page, *LINE).code == 0
+    told = run("info", model).out
+    assert "deep-svdd: network conv-128, 512-dimensional latent space, objective one-class, 2 epochs (autoen" in told
+    described = json.loads(run("info", model, "--json").out)
+    assert len(described["training"]["losses"]["hypersphere"]) == 3
+    text = page.read_text(encoding="utf-8")
+    assert "Loss, autoencoder" in text and "Loss, hypersphere" in text
