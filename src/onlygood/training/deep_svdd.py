@@ -99,37 +99,39 @@ def train_deep_svdd(
             f"good pictures must differ, and an untrained network tells none of {len(shown)} apart: add others, or "
             "learn from augmentations of one"
         )
+    batches = batch_bounds(len(shown), settings.batch_size)
     losses = {}
-    both = nn.Sequential(networks.encoder, networks.decoder)
-    if settings.pretrain_epochs:
+
+    def run(stage: Stage, name: str, *, epochs: int, milestone: float, weight_decay: float, seed: int) -> None:
         plan = Plan(
-            stage="autoencoder",
-            epochs=settings.pretrain_epochs,
-            milestone=architecture.pretrain_milestone,
+            stage=name,
+            epochs=epochs,
+            milestone=milestone,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
+            weight_decay=weight_decay,
+            seed=seed,
+        )
+        losses[name] = train(plan, stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show)
+
+    if settings.pretrain_epochs:
+        run(
+            Stage(nn.Sequential(networks.encoder, networks.decoder), _reconstruction_loss),
+            "autoencoder",
+            epochs=settings.pretrain_epochs,
+            milestone=architecture.pretrain_milestone,
             weight_decay=PRETRAIN_WEIGHT_DECAY,
             seed=settings.seed,
         )
-        stage = Stage(both, _reconstruction_loss)
-        losses["autoencoder"] = train(
-            plan, stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show
-        )
-    batches = batch_bounds(len(shown), settings.batch_size)
     settle(networks.encoder, shown, batches)
     sphere = _Hypersphere(networks.encoder, settings, shown, untrained)
-    plan = Plan(
-        stage="hypersphere",
+    run(
+        Stage(networks.encoder, sphere.loss, sphere.after_epoch, sphere.state),
+        "hypersphere",
         epochs=settings.epochs,
         milestone=architecture.milestone,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         seed=settings.seed + 1,
-    )
-    stage = Stage(networks.encoder, sphere.loss, sphere.after_epoch, sphere.state)
-    losses["hypersphere"] = train(
-        plan, stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show
     )
     settle(networks.encoder, shown, batches)
     networks.encoder.eval()
