@@ -38,7 +38,8 @@ def build_autoencoder(architecture: Architecture, *, channels: int, with_bias: b
         with_bias: let the encoder have bias terms: a hypersphere of such a network can collapse to a point. For tests
             of just that.
     """
-    stages = _Stages(with_bias)
+    # The authors start their network for MNIST as PyTorch does, and the one for CIFAR-10 by Glorot's rule.
+    stages = _Stages(with_bias, by_glorot=architecture.name != "lenet-mnist")
     if architecture.name == "lenet-mnist":
         encoder = [*stages.pooled(channels, 8, 5), *stages.pooled(8, 4, 5), nn.Flatten(), stages.linear(4 * 49, 32)]
         decoder = [
@@ -87,12 +88,13 @@ def build_autoencoder(architecture: Architecture, *, channels: int, with_bias: b
 class _Stages:
     """The stages that the encoders and decoders are made of."""
 
-    def __init__(self, with_bias: bool) -> None:
+    def __init__(self, with_bias: bool, *, by_glorot: bool) -> None:
         self.with_bias = with_bias
+        self.by_glorot = by_glorot
 
     def convolution(self, before: int, after: int, kernel: int) -> nn.Conv2d:
         layer = nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=self.with_bias)
-        _start(layer)
+        self._start(layer)
         return layer
 
     def linear(self, before: int, after: int) -> nn.Linear:
@@ -111,7 +113,7 @@ class _Stages:
     def enlarged(self, before: int, after: int, *, kernel: int = 5, padding: int = 2) -> list[nn.Module]:
         """Twice the size."""
         transposed = nn.ConvTranspose2d(before, after, kernel, padding=padding, bias=False)
-        _start(transposed)
+        self._start(transposed)
         return [
             nn.LeakyReLU(_SLOPE),
             nn.Upsample(scale_factor=2),
@@ -123,9 +125,9 @@ class _Stages:
         """Twice the size, and levels in [0, 1]."""
         return [*self.enlarged(before, after, kernel=kernel, padding=padding)[:-1], nn.Sigmoid()]
 
-
-def _start(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("leaky_relu", _SLOPE))
+    def _start(self, layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
+        if self.by_glorot:
+            nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("leaky_relu", _SLOPE))
 
 
 def settle(encoder: nn.Module, pictures: Tensor, batches: Sequence[tuple[int, int]]) -> None:
