@@ -72,10 +72,6 @@ class Checkpoint:
         torch.save({"format": FORMAT, "fingerprint": self.fingerprint, "stages": self.stages}, buffer)
         write_atomically(self.path, buffer.getvalue())
 
-    def remove(self) -> None:
-        """Delete the file: the model is written."""
-        self.path.unlink(missing_ok=True)
-
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
             found = torch.load(self.path, map_location="cpu", weights_only=True)
