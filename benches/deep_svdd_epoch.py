@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from onlygood.architectures import ARCHITECTURES, PRETRAIN_WEIGHT_DECAY
+from onlygood.architectures import ARCHITECTURES
 from onlygood.bench.datasets import open_dataset
 from onlygood.machine import machine_facts, versions_of
 from onlygood.training.loop import Plan, Stage, train
@@ -72,6 +72,15 @@ def our_epoch(module: nn.Module, loss_of: Callable[[nn.Module, Tensor], Tensor],
     train(plan, Stage(module, loss_of), shown, accelerator="cpu", checkpoint=None, show=None)
 
 
+def use_stock_normalisation(module: nn.Module) -> None:
+    """Put PyTorch's own batch normalisation where ours is."""
+    for name, layer in module.named_children():
+        if isinstance(layer, nn.BatchNorm2d):
+            setattr(module, name, nn.BatchNorm2d(layer.num_features, eps=layer.eps, affine=layer.affine))
+        else:
+            use_stock_normalisation(layer)
+
+
 def reconstruction(module: nn.Module, batch: Tensor) -> Tensor:
     return (module(batch) - batch).square().sum(dim=(1, 2, 3)).mean()
 
@@ -104,7 +113,7 @@ def main() -> None:
         "pictures": len(pictures),
     }
     for stage, loss_of, decay in (
-        ("autoencoder", reconstruction, PRETRAIN_WEIGHT_DECAY),
+        ("autoencoder", reconstruction, architecture.pretrain_weight_decay),
         ("hypersphere", distance, 5e-7),
     ):
         theirs, ours = [], []
@@ -112,6 +121,8 @@ def main() -> None:
             for times, work, given in ((theirs, their_epoch, data), (ours, our_epoch, shown)):
                 networks = build_autoencoder(architecture, channels=1)
                 both = nn.Sequential(networks.encoder, networks.decoder)
+                if work is their_epoch:
+                    use_stock_normalisation(both)
                 times.append(seconds(work, both if stage == "autoencoder" else networks.encoder, loss_of, given, decay))
         result[stage] = {
             "reading_anew_s": theirs,

@@ -18,6 +18,7 @@ class Architecture:
         has_places: whether its latent is [c, h, w], so that each place's share of the distance is a map.
         pretrain_epochs: of the autoencoder.
         pretrain_milestone: epoch of the autoencoder from which the learning rate is a tenth.
+        pretrain_weight_decay: of the autoencoder; that of the hypersphere stage, lambda in the paper, is a setting.
         epochs: of the hypersphere stage.
         milestone: likewise, of the hypersphere stage.
         batch_size: pictures a step.
@@ -33,15 +34,13 @@ class Architecture:
     has_places: bool
     pretrain_epochs: int
     pretrain_milestone: float
+    pretrain_weight_decay: float
     epochs: int
     milestone: float
     batch_size: int
     learning_rate: float
     source: str
 
-
-# Weight decay of the autoencoder stage; that of the hypersphere stage, lambda in the paper, is a setting.
-PRETRAIN_WEIGHT_DECAY = 5e-4
 
 _PAPER = "Ruff et al., Deep One-Class Classification, ICML 2018"
 
@@ -57,6 +56,7 @@ ARCHITECTURES = {
             has_places=True,
             pretrain_epochs=40,
             pretrain_milestone=0.75,
+            pretrain_weight_decay=5e-4,
             epochs=40,
             milestone=0.75,
             batch_size=32,
@@ -72,6 +72,7 @@ ARCHITECTURES = {
             has_places=False,
             pretrain_epochs=150,
             pretrain_milestone=1 / 3,
+            pretrain_weight_decay=5e-4,
             epochs=150,
             milestone=1 / 3,
             batch_size=200,
@@ -87,6 +88,7 @@ ARCHITECTURES = {
             has_places=False,
             pretrain_epochs=350,
             pretrain_milestone=5 / 7,
+            pretrain_weight_decay=5e-7,
             epochs=150,
             milestone=1 / 3,
             batch_size=200,

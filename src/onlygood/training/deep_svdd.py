@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlygood.architectures import PRETRAIN_WEIGHT_DECAY, Architecture
+from onlygood.architectures import Architecture
 from onlygood.errors import TrainingError
 from onlygood.training.checkpoint import Checkpoint
 from onlygood.training.loop import Plan, Stage, batch_bounds, train
@@ -33,6 +33,8 @@ LEAST_DISTINCT = 0.5
 # In the first epochs the statistics of batch normalisation lag behind. So it is collapse if it is seen in so many
 # epochs on end, or in the finished network.
 PATIENCE = 5
+# How many pictures it is looked for in: their share of an epoch's time is to stay small.
+WATCHED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +95,11 @@ def train_deep_svdd(
     torch.manual_seed(settings.seed)
     shown = torch.from_numpy(np.ascontiguousarray(pictures))
     networks = build_autoencoder(architecture, channels=pictures.shape[1], with_bias=with_bias)
-    untrained = _measure(latents(networks.encoder, shown).flatten(1))
+    watched = shown[np.unique(np.linspace(0, len(shown) - 1, WATCHED).astype(int))]
+    untrained = _measure(latents(networks.encoder, watched).flatten(1))
     if untrained.distinct < 2:
         raise TrainingError(
-            f"good pictures must differ, and an untrained network tells none of {len(shown)} apart: add others, or "
+            f"good pictures must differ, and an untrained network tells none of {len(watched)} apart: add others, or "
             "learn from augmentations of one"
         )
     batches = batch_bounds(len(shown), settings.batch_size)
@@ -120,11 +123,11 @@ def train_deep_svdd(
             "autoencoder",
             epochs=settings.pretrain_epochs,
             milestone=architecture.pretrain_milestone,
-            weight_decay=PRETRAIN_WEIGHT_DECAY,
+            weight_decay=architecture.pretrain_weight_decay,
             seed=settings.seed,
         )
     settle(networks.encoder, shown, batches)
-    sphere = _Hypersphere(networks.encoder, settings, shown, untrained)
+    sphere = _Hypersphere(networks.encoder, settings, shown, watched, untrained)
     run(
         Stage(networks.encoder, sphere.loss, sphere.after_epoch, sphere.state),
         "hypersphere",
@@ -162,11 +165,17 @@ class _Hypersphere:
     """The second stage: centre, radius, objectives, and the watch for collapse."""
 
     def __init__(
-        self, encoder: nn.Sequential, settings: HypersphereSettings, pictures: Tensor, untrained: _Measures
+        self,
+        encoder: nn.Sequential,
+        settings: HypersphereSettings,
+        pictures: Tensor,
+        watched: Tensor,
+        untrained: _Measures,
     ) -> None:
         self.encoder = encoder
         self.settings = settings
         self.pictures = pictures
+        self.watched = watched
         self.untrained = untrained
         # The radius is 0 until the end of the warm-up: all pictures are drawn to the centre alike.
         center = center_of(latents(encoder, pictures).flatten(1))
@@ -195,10 +204,11 @@ class _Hypersphere:
 
     def after_epoch(self, done: int, _loss: float) -> None:
         """Solve the radius, and see whether the hypersphere has collapsed."""
-        embeddings = latents(self.encoder, self.pictures.to(next(self.encoder.parameters()).device)).flatten(1)
         if self.settings.objective == "soft-boundary" and done >= self.settings.warmup_epochs:
-            self.state["radius"] = solve_radius(self._squared_distances(embeddings), self.settings.nu)
-        self._check_collapse(embeddings, done, patience=PATIENCE)
+            self.state["radius"] = solve_radius(
+                self._squared_distances(self._embeddings(self.pictures)), self.settings.nu
+            )
+        self._check_collapse(done, patience=PATIENCE)
 
     def finished_squared_distances(self) -> Tensor:
         """Of all good pictures to the centre, [n], by the network as it is to stay.
@@ -206,9 +216,11 @@ class _Hypersphere:
         Raises:
             TrainingError: it has collapsed.
         """
-        embeddings = latents(self.encoder, self.pictures).flatten(1)
-        self._check_collapse(embeddings, self.settings.epochs, patience=1)
-        return self._squared_distances(embeddings)
+        self._check_collapse(self.settings.epochs, patience=1)
+        return self._squared_distances(self._embeddings(self.pictures))
+
+    def _embeddings(self, pictures: Tensor) -> Tensor:
+        return latents(self.encoder, pictures).flatten(1)
 
     def _squared_distances(self, embeddings: Tensor) -> Tensor:
         squared: Tensor = (embeddings - self._center_beside(embeddings)).square().sum(dim=1)
@@ -220,7 +232,8 @@ class _Hypersphere:
             self._placed = self.center.to(embeddings.device)
         return self._placed
 
-    def _check_collapse(self, embeddings: Tensor, done: int, *, patience: int) -> None:
+    def _check_collapse(self, done: int, *, patience: int) -> None:
+        embeddings = self._embeddings(self.watched)
         now = _measure(embeddings, self._center_beside(embeddings))
         before = self.untrained
         problems = {

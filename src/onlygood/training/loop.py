@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from onlygood.errors import TrainingError
 from onlygood.training.checkpoint import Checkpoint
+from onlygood.training.memory import freed_memory_kept
 
 SAVE_EVERY_S = 20.0
 
@@ -63,6 +64,7 @@ class Stage:
     state: dict[str, Any] = field(default_factory=dict)
 
 
+@freed_memory_kept()
 def train(
     plan: Plan,
     stage: Stage,

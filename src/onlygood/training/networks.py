@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from onlygood.architectures import Architecture
+from onlygood.training.normalisation import EPS, BatchNorm
 
-_EPS = 1e-4  # of batch normalisation, as the paper's authors have it
 _SLOPE = 0.01  # of the leaky ReLU
 
 
@@ -57,11 +57,11 @@ def build_autoencoder(architecture: Architecture, *, channels: int, with_bias: b
             stages.linear(128 * 16, 128),
         ]
         decoder = [
-            nn.BatchNorm1d(128, eps=_EPS, affine=False),
+            nn.BatchNorm1d(128, eps=EPS, affine=False),
             nn.Unflatten(1, (8, 4, 4)),
             nn.LeakyReLU(_SLOPE),
             nn.ConvTranspose2d(8, 128, 5, padding=2, bias=False),
-            nn.BatchNorm2d(128, eps=_EPS, affine=False),
+            BatchNorm(128),
             *stages.enlarged(128, 64),
             *stages.enlarged(64, 32),
             *stages.last(32, channels),
@@ -105,7 +105,7 @@ class _Stages:
         # Of two monotone steps the cheaper comes last: pooling first leaves a quarter to activate, and nothing else.
         return [
             self.convolution(before, after, kernel),
-            nn.BatchNorm2d(after, eps=_EPS, affine=self.with_bias),
+            BatchNorm(after, affine=self.with_bias),
             nn.MaxPool2d(2),
             nn.LeakyReLU(_SLOPE, inplace=True),
         ]
@@ -118,7 +118,7 @@ class _Stages:
             nn.LeakyReLU(_SLOPE),
             nn.Upsample(scale_factor=2),
             transposed,
-            nn.BatchNorm2d(after, eps=_EPS, affine=False),
+            BatchNorm(after),
         ]
 
     def last(self, before: int, after: int, *, kernel: int = 5, padding: int = 2) -> list[nn.Module]:
@@ -160,6 +160,7 @@ def latents(encoder: nn.Module, pictures: Tensor, *, at_once: int = 500) -> Tens
     encoder.eval()
     try:
         with torch.no_grad():
-            return torch.cat([encoder(part) for part in torch.split(pictures, at_once)])
+            device = next(encoder.parameters()).device
+            return torch.cat([encoder(part.to(device)) for part in torch.split(pictures, at_once)])
     finally:
         encoder.train(was_training)
