@@ -90,6 +90,7 @@ OPTIONS: dict[str, tuple[list[str], Any]] = {
     "top_fraction": (["0.5"], 0.5),
     "overall_weight": (["0"], 0.0),
     "network": (["lenet-mnist"], "lenet-mnist"),
+    "trained_layers": (["7"], 7),
     "objective": (["soft-boundary"], "soft-boundary"),
     "nu": (["0.05"], 0.05),
     "pretrain_epochs": (["3"], 3),

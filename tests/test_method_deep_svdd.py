@@ -87,7 +87,10 @@ def test_one_golden_picture_is_enough_and_a_defect_is_outside() -> None:
         ({"batch_size": 1}, "batch_size must be a whole number of at least 2, got 1"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
         ({"learning_rate": -1.0}, "learning_rate must be a number above 0, got -1.0"),
-        ({"network": "resnet"}, "network must be one of conv-128, lenet-mnist, lenet-cifar10, got 'resnet'"),
+        (
+            {"network": "resnet"},
+            "network must be one of conv-128, lenet-mnist, lenet-cifar10, pretrained, got 'resnet'",
+        ),
         ({"objective": "hard"}, "objective must be one of one-class, soft-boundary, got 'hard'"),
         ({"calibration": "leave-one-out"}, "calibration must be split for method deep-svdd, got leave-one-out"),
         ({"network": "lenet-mnist", "input_size": 32}, "input_size must be 28 for network lenet-mnist, got 32"),
@@ -138,17 +141,17 @@ def test_ctrl_c_keeps_what_was_trained_and_resume_ends_at_the_same_file(
     assert run("fit", good_folder, "-o", whole, *LINE).code == 0
     assert not Path(f"{whole}.training").exists(), "a checkpoint goes when the model is whole"
 
-    from onlygood.training.deep_svdd import _Hypersphere
+    from onlygood.training.deep_svdd import Hypersphere
 
-    original = _Hypersphere.after_epoch
+    original = Hypersphere.after_epoch
 
-    def interrupt(self: _Hypersphere, done: int, loss: float) -> None:
+    def interrupt(self: Hypersphere, done: int, loss: float) -> bool:
         if done == 2:
             raise KeyboardInterrupt
-        original(self, done, loss)
+        return original(self, done, loss)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Hypersphere, "after_epoch", interrupt)
+        patch.setattr(Hypersphere, "after_epoch", interrupt)
         ran = run("fit", good_folder, "-o", part, *LINE)
     assert ran.code == 130
     assert f"{part}.training holds what was trained so far: the same line with --resume goes on from it" in ran.err

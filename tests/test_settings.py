@@ -25,7 +25,7 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     *(
         (name, number, f"{name} must be a whole number of at least")
-        for name in ("bank_size", "max_pixels", "max_bytes", "threads", "seed")
+        for name in ("bank_size", "trained_layers", "max_pixels", "max_bytes", "threads", "seed")
         for number in (-1, 1.5, "3", None, True)
     ),
     *((name, 0, f"{name} must be a whole number of at least 1") for name in ("bank_size", "max_pixels", "max_bytes")),
@@ -37,11 +37,12 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     *((("taps", taps, "taps must be a sequence of names")) for taps in ("stage2", (1, 2))),
     ("backbone", 3, "backbone must be a name or a path as text, got 3"),
-    ("network", "vgg", "network must be one of conv-128, lenet-mnist, lenet-cifar10, got 'vgg'"),
+    ("network", "vgg", "network must be one of conv-128, lenet-mnist, lenet-cifar10, pretrained, got 'vgg'"),
     ("objective", "hard", "objective must be one of one-class, soft-boundary, got 'hard'"),
     ("nu", 0, "nu must be above 0 and at most 1, got 0"),
     ("pretrain_epochs", -1, "pretrain_epochs must be a whole number of at least 0, got -1"),
     ("epochs", 0, "epochs must be a whole number of at least 1, got 0"),
+    ("warmup_epochs", None, "warmup_epochs must be a whole number of at least 1, got None"),
     ("warmup_epochs", 0.5, "warmup_epochs must be a whole number of at least 1, got 0.5"),
     ("batch_size", 1, "batch_size must be a whole number of at least 2, got 1"),
     ("learning_rate", 0.0, "learning_rate must be a number above 0, got 0.0"),

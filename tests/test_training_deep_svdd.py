@@ -54,8 +54,8 @@ def test_a_coordinate_of_the_center_near_zero_is_pushed_out_and_one_of_exactly_z
 
 def test_the_radius_is_the_quantile_of_distances() -> None:
     # Distances 0, 1, ..., 10: a tenth of the way from the top is 9.
-    assert solve_radius(torch.arange(11.0).square(), 0.1) == pytest.approx(9.0)
-    assert solve_radius(torch.arange(11.0).square(), 1.0) == 0.0
+    assert solve_radius(np.arange(11.0, dtype=np.float32) ** 2, 0.1) == pytest.approx(9.0)
+    assert solve_radius(np.arange(11.0, dtype=np.float32) ** 2, 1.0) == 0.0
 
 
 @pytest.mark.parametrize("objective", ["one-class", "soft-boundary"])

@@ -97,3 +97,23 @@ ARCHITECTURES = {
         ),
     )
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """The defaults of fine-tuning a backbone, whichever it is.
+
+    Attributes:
+        name: what `--network` calls it.
+        epochs: at most; training stops earlier, by what it has done.
+        batch_size: pictures a step.
+        learning_rate: of Adam.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+
+
+PRETRAINED = Pretrained(name="pretrained", epochs=100, batch_size=64, learning_rate=5e-5)

@@ -79,6 +79,17 @@ class Card:
             )
         return tuple(known[name] for name in chosen)
 
+    def last_tap(self, names: Sequence[str] | None) -> Tap:
+        """The tap of the one name, or the card's last.
+
+        Raises:
+            SettingError: a name that the card does not list, or several.
+        """
+        (tap, *others) = self.choose_taps([self.taps[-1].name] if names is None else names)
+        if others:
+            raise SettingError(f"taps must be one name for methods on the pooled output, got {', '.join(names or ())}")
+        return tap
+
     def check_input_size(self, size: int) -> None:
         """Refuse a size that this network cannot take.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
-from onlygood.architectures import ARCHITECTURES
+from onlygood.architectures import ARCHITECTURES, PRETRAINED
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
 from onlygood.rates import check_false_alarm_rate
@@ -75,7 +75,12 @@ class FitSettings:
     overall_weight: float = _setting(
         0.5, "weight of how unusual the picture is as a whole, beside its strangest patches; 0 for these alone"
     )
-    network: str = _setting("conv-128", "what deep-svdd trains", choices=tuple(ARCHITECTURES))
+    network: str = _setting(
+        "conv-128",
+        "what deep-svdd trains: a network of its own, or the end of the pretrained backbone",
+        choices=(*ARCHITECTURES, PRETRAINED.name),
+    )
+    trained_layers: int = _setting(4, "of a pretrained backbone: how many of its last layers are trained")
     objective: str = _setting(
         "one-class",
         "of deep-svdd: the mean squared distance to the centre, or a radius outside of which a share nu may lie",
@@ -121,7 +126,14 @@ class FitSettings:
             value = getattr(self, name)
             if not (_is_number(value) and 0.0 < value < 1.0):
                 raise SettingError(f"{name} must be between 0 and 1, both excluded, got {value!r}")
-        for name, least in (("bank_size", 1), ("max_pixels", 1), ("max_bytes", 1), ("threads", 0), ("seed", 0)):
+        for name, least in (
+            ("bank_size", 1),
+            ("trained_layers", 1),
+            ("max_pixels", 1),
+            ("max_bytes", 1),
+            ("threads", 0),
+            ("seed", 0),
+        ):
             value = getattr(self, name)
             if not _is_whole(value) or value < least:
                 raise SettingError(f"{name} must be a whole number of at least {least}, got {value!r}")
@@ -150,7 +162,9 @@ class FitSettings:
         """Refuse what no training can use, and fill in how the method is calibrated."""
         for name in ("pretrain_epochs", "epochs", "warmup_epochs", "batch_size"):
             value, least = getattr(self, name), {"pretrain_epochs": 0, "batch_size": 2}.get(name, 1)
-            if value is not None and not (_is_whole(value) and value >= least):
+            if value is None and name != "warmup_epochs":  # the network's own
+                continue
+            if not (_is_whole(value) and value >= least):
                 raise SettingError(f"{name} must be a whole number of at least {least}, got {value!r}")
         if not (_is_number(self.nu) and 0.0 < self.nu <= 1.0):
             raise SettingError(f"nu must be above 0 and at most 1, got {self.nu!r}")

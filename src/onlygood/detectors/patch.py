@@ -109,13 +109,13 @@ def _fit_memory(
     rows: NDArray[np.float32], owners: NDArray[np.int64], *, shrinkage: float, bank_size: int, seed: int
 ) -> Memory:
     """Whitening, then the rows that cover all others best."""
-    mean, whitening = _learn_whitening(rows, shrinkage=shrinkage)
+    mean, whitening = learn_whitening(rows, shrinkage=shrinkage)
     whitened = np.asarray((rows - mean) @ whitening, dtype=np.float32)
     kept = greedy_k_center(whitened, bank_size, seed=seed)
     return Memory(mean=mean, whitening=whitening, memory_bank=whitened[kept], owners=owners[kept])
 
 
-def _learn_whitening(rows: NDArray[np.float32], *, shrinkage: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def learn_whitening(rows: NDArray[np.float32], *, shrinkage: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The rows' mean, [d], and the whitening by their (shrunk) covariance, [d, d]."""
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = rows - mean
@@ -129,7 +129,7 @@ def _learn_whitening(rows: NDArray[np.float32], *, shrinkage: float) -> tuple[ND
 
 def _rewhiten(memory: Memory, rows: NDArray[np.float32], *, shrinkage: float) -> Memory:
     """The same memory with mean and whitening of these rows."""
-    mean, whitening = _learn_whitening(rows, shrinkage=shrinkage)
+    mean, whitening = learn_whitening(rows, shrinkage=shrinkage)
     # The bank is (b - old mean) @ old whitening; this change of basis is near the identity, so rounding stays small.
     change = np.linalg.solve(memory.whitening.astype(np.float64), whitening.astype(np.float64)).astype(np.float32)
     moved = memory.memory_bank @ change + (memory.mean - mean) @ whitening

@@ -1,15 +1,42 @@
-"""The backbone's part of the graph: cut at the taps that are used."""
+"""The backbone's part of the graph: cut at the taps that are used, and in two where its last layers are trained."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import onnx
-from onnx import compose, utils, version_converter
+from numpy.typing import NDArray
+from onnx import TensorProto, compose, helper, numpy_helper, utils, version_converter
 
 from onlygood.backbone import Backbone, Card, Tap
 from onlygood.errors import BackboneError
 from onlygood.graph.fragments import IR_VERSION, OPSET, in_trunk
+
+# Operators that have weights to train.
+_LAYERS = ("Conv", "Gemm")
+# What the second part of a trunk that was cut in two takes.
+TAIL_INPUT = "tail_input"
+
+
+@dataclass(frozen=True)
+class TrunkParts:
+    """A trunk in two parts.
+
+    Attributes:
+        front: from the backbone's input to `start`.
+        start: name of the value between the two, float32 [N, c, h, w].
+        tail: from TAIL_INPUT, which is `start` by another name, to `end`.
+        end: name of what the tail gives, float32 [N, C, h', w'].
+        trained: names of the initializers of the tail's last layers.
+    """
+
+    front: onnx.ModelProto
+    start: str
+    tail: onnx.ModelProto
+    end: str
+    trained: tuple[str, ...]
 
 
 def cut_trunk(backbone: Backbone, taps: Sequence[Tap]) -> onnx.ModelProto:
@@ -41,6 +68,93 @@ def cut_trunk(backbone: Backbone, taps: Sequence[Tap]) -> onnx.ModelProto:
     model.ir_version = max(IR_VERSION, model.ir_version)
     del model.graph.value_info[:]
     return compose.add_prefix(model, in_trunk(""))
+
+
+def split_trunk(trunk: onnx.ModelProto, layers: int) -> TrunkParts:
+    """A trunk in two, at the latest place from which its last layers can be computed.
+
+    Args:
+        trunk: of one tap, as `cut_trunk` gives it.
+        layers: how many layers with weights, counted from the end, are to be trained: all of them are in the tail.
+
+    Raises:
+        BackboneError: the trunk has fewer layers.
+    """
+    nodes, end = list(trunk.graph.node), trunk.graph.output[0].name
+    constants = {tensor.name for tensor in trunk.graph.initializer}
+    weighted = [number for number, node in enumerate(nodes) if node.op_type in _LAYERS]
+    if not 1 <= layers <= len(weighted):
+        raise BackboneError(
+            f"trained_layers must be from 1 to {len(weighted)}, as many as the backbone has, got {layers}"
+        )
+    first = weighted[-layers]
+    # The input of the first node is such a place.
+    place = next(place for place in range(first, -1, -1) if _crossing(nodes, place, constants) is not None)
+    start = _crossing(nodes, place, constants)
+    assert start is not None
+    trained = tuple(
+        _in_tail(name)
+        for node in nodes[first:]
+        if node.op_type in _LAYERS
+        for name in node.input[1:]
+        if name in constants
+    )
+    tail = _part(trunk, nodes[place:], start, end)
+    # Constants that both parts use, such as an activation's bounds, are in both, so the tail's need other names.
+    new_names = {start: TAIL_INPUT} | {tensor.name: _in_tail(tensor.name) for tensor in tail.graph.initializer}
+    for node in tail.graph.node:
+        node.input[:] = [new_names.get(name, name) for name in node.input]
+    for named in (*tail.graph.initializer, *tail.graph.input):
+        named.name = new_names[named.name]
+    front = _part(trunk, nodes[:place], trunk.graph.input[0].name, start)
+    return TrunkParts(front=front, start=start, tail=tail, end=end, trained=trained)
+
+
+def with_weights(model: onnx.ModelProto, learned: Mapping[str, NDArray[np.float32]]) -> onnx.ModelProto:
+    """The same graph with other values in some initializers.
+
+    Args:
+        model: a graph.
+        learned: values, by the initializers' names.
+    """
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    for tensor in changed.graph.initializer:
+        if tensor.name in learned:
+            tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(learned[tensor.name]), tensor.name))
+    return changed
+
+
+def _crossing(nodes: Sequence[onnx.NodeProto], place: int, constants: Container[str]) -> str | None:
+    """The one value that the nodes from a place on take from before it; None if they take several."""
+    made = {name for node in nodes[place:] for name in node.output}
+    taken = {
+        name for node in nodes[place:] for name in node.input if name and name not in constants and name not in made
+    }
+    return taken.pop() if len(taken) == 1 else None
+
+
+def _in_tail(name: str) -> str:
+    return f"tail/{name}"
+
+
+def _part(trunk: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], source: str, end: str) -> onnx.ModelProto:
+    """Some of a trunk's nodes as a model of its own; its input and output are pictures or maps, float32, rank 4."""
+    used = {name for node in nodes for name in node.input}
+    declared = {value.name: value for value in (*trunk.graph.input, *trunk.graph.output)}
+
+    def declare(name: str) -> onnx.ValueInfoProto:
+        axes = ["N", *(f"{name}_{axis}" for axis in "chw")]
+        return declared.get(name) or helper.make_tensor_value_info(name, TensorProto.FLOAT, axes)
+
+    part = onnx.ModelProto(ir_version=trunk.ir_version)
+    part.opset_import.extend(trunk.opset_import)
+    part.graph.name = "part"
+    part.graph.node.extend(nodes)
+    part.graph.initializer.extend(tensor for tensor in trunk.graph.initializer if tensor.name in used)
+    part.graph.input.append(declare(source))
+    part.graph.output.append(declare(end))
+    return part
 
 
 def _check_shapes(model: onnx.ModelProto, card: Card, taps: Sequence[Tap]) -> None:

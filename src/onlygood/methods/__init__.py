@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onlygood.methods.deep_svdd import DeepSvddMethod
+from onlygood.architectures import PRETRAINED
+from onlygood.methods.deep_svdd import DeepSvddMethod, PretrainedSvddMethod
 from onlygood.methods.method import GoodScores, Method, TrainingFiles
 from onlygood.methods.patch import PatchMethod
 from onlygood.settings import FitSettings
@@ -30,5 +31,6 @@ def make_method(
         MissingExtraError: a method that trains, and no torch.
     """
     if settings.method == "deep-svdd":
-        return DeepSvddMethod(settings, files=files, show_progress=show_progress)
+        trained = PretrainedSvddMethod if settings.network == PRETRAINED.name else DeepSvddMethod
+        return trained(settings, files=files, show_progress=show_progress)
     return PatchMethod(settings, len(sources), show_progress=show_progress)

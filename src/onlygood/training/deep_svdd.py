@@ -95,8 +95,8 @@ def train_deep_svdd(
     torch.manual_seed(settings.seed)
     shown = torch.from_numpy(np.ascontiguousarray(pictures))
     networks = build_autoencoder(architecture, channels=pictures.shape[1], with_bias=with_bias)
-    watched = shown[np.unique(np.linspace(0, len(shown) - 1, WATCHED).astype(int))]
-    untrained = _measure(latents(networks.encoder, watched).flatten(1))
+    watched = watched_of(shown)
+    untrained = measure(latents(networks.encoder, watched).flatten(1))
     if untrained.distinct < 2:
         raise TrainingError(
             f"good pictures must differ, and an untrained network tells none of {len(watched)} apart: add others, or "
@@ -127,7 +127,7 @@ def train_deep_svdd(
             seed=settings.seed,
         )
     settle(networks.encoder, shown, batches)
-    sphere = _Hypersphere(networks.encoder, settings, shown, watched, untrained)
+    sphere = Hypersphere(networks.encoder, settings, shown, watched, untrained)
     run(
         Stage(networks.encoder, sphere.loss, sphere.after_epoch, sphere.state),
         "hypersphere",
@@ -138,8 +138,13 @@ def train_deep_svdd(
     )
     settle(networks.encoder, shown, batches)
     networks.encoder.eval()
-    radius = solve_radius(sphere.finished_squared_distances(), settings.nu)
+    radius = solve_radius(sphere.finished_squared_distances().cpu().numpy(), settings.nu)
     return Trained(encoder=networks.encoder, center=sphere.center.cpu(), radius=radius, losses=losses)
+
+
+def watched_of(pictures: Tensor) -> Tensor:
+    """The pictures that collapse is looked for in: up to WATCHED, evenly spread."""
+    return pictures[np.unique(np.linspace(0, len(pictures) - 1, WATCHED).astype(int))]
 
 
 def center_of(embeddings: Tensor, *, eps: float = CENTER_EPS) -> Tensor:
@@ -153,16 +158,26 @@ def center_of(embeddings: Tensor, *, eps: float = CENTER_EPS) -> Tensor:
     return torch.where(center.abs() < eps, pushed, center)
 
 
-def solve_radius(squared_distances: Tensor, nu: float) -> float:
+def solve_radius(squared_distances: NDArray[np.float32], nu: float) -> float:
     """The radius outside of which a share nu of the pictures lies: the (1 - nu)-quantile of their distances [n].
 
     Source: section 3.3, "nu-property": the optimal radius for a fixed network.
     """
-    return float(np.quantile(squared_distances.sqrt().cpu().numpy(), 1.0 - nu))
+    return float(np.quantile(np.sqrt(squared_distances), 1.0 - nu))
 
 
-class _Hypersphere:
-    """The second stage: centre, radius, objectives, and the watch for collapse."""
+class Hypersphere:
+    """The second stage: centre, radius, objectives, when it is enough, and the watch for collapse.
+
+    Args:
+        encoder: that is trained.
+        settings: of the stage.
+        pictures: float32 [n, ...], as the encoder takes them.
+        watched: some of them.
+        untrained: what the encoder makes of those before it is trained.
+        center_eps: see `center_of`.
+        enough_variance: share of the variance before at which training ends; 0 for not before the last epoch.
+    """
 
     def __init__(
         self,
@@ -170,25 +185,31 @@ class _Hypersphere:
         settings: HypersphereSettings,
         pictures: Tensor,
         watched: Tensor,
-        untrained: _Measures,
+        untrained: Measures,
+        *,
+        center_eps: float = CENTER_EPS,
+        enough_variance: float = 0.0,
     ) -> None:
         self.encoder = encoder
         self.settings = settings
         self.pictures = pictures
         self.watched = watched
         self.untrained = untrained
+        self.enough_variance = enough_variance
         # The radius is 0 until the end of the warm-up: all pictures are drawn to the centre alike.
-        center = center_of(latents(encoder, pictures).flatten(1))
+        center = center_of(latents(encoder, pictures).flatten(1), eps=center_eps)
         self.state: dict[str, object] = {"center": center.tolist(), "radius": 0.0}
         self._placed: Tensor | None = None
         self._collapsed_epochs = 0
 
     @property
     def center(self) -> Tensor:
+        """The centre, float32 [d]."""
         return torch.tensor(self.state["center"], dtype=torch.float32)
 
     @property
     def radius(self) -> float:
+        """The radius of the soft boundary; 0 before it is first solved."""
         radius = self.state["radius"]
         assert isinstance(radius, float)
         return radius
@@ -202,13 +223,14 @@ class _Hypersphere:
         squared_radius = self.radius**2
         return squared_radius + (squared - squared_radius).clamp(min=0.0).mean() / self.settings.nu
 
-    def after_epoch(self, done: int, _loss: float) -> None:
-        """Solve the radius, and see whether the hypersphere has collapsed."""
+    def after_epoch(self, done: int, _loss: float) -> bool:
+        """Solve the radius, see whether the hypersphere has collapsed, and say whether it is enough."""
         if self.settings.objective == "soft-boundary" and done >= self.settings.warmup_epochs:
             self.state["radius"] = solve_radius(
-                self._squared_distances(self._embeddings(self.pictures)), self.settings.nu
+                self._squared_distances(self._embeddings(self.pictures)).cpu().numpy(), self.settings.nu
             )
-        self._check_collapse(done, patience=PATIENCE)
+        now = self._check_collapse(done, patience=PATIENCE)
+        return now.variance <= self.enough_variance * self.untrained.variance
 
     def finished_squared_distances(self) -> Tensor:
         """Of all good pictures to the centre, [n], by the network as it is to stay.
@@ -232,9 +254,9 @@ class _Hypersphere:
             self._placed = self.center.to(embeddings.device)
         return self._placed
 
-    def _check_collapse(self, done: int, *, patience: int) -> None:
+    def _check_collapse(self, done: int, *, patience: int) -> Measures:
         embeddings = self._embeddings(self.watched)
-        now = _measure(embeddings, self._center_beside(embeddings))
+        now = measure(embeddings, self._center_beside(embeddings))
         before = self.untrained
         problems = {
             f"the variance of embeddings is {now.variance:.3g}, and was {before.variance:.3g} untrained": (
@@ -255,10 +277,11 @@ class _Hypersphere:
                 f"{done} {found[0]}: lower epochs or learning_rate (now {self.settings.learning_rate:g}), or add "
                 "good pictures that differ"
             )
+        return now
 
 
 @dataclass(frozen=True)
-class _Measures:
+class Measures:
     """What collapse is seen by: variance of latents, spread of distances over their mean, different distances."""
 
     variance: float
@@ -266,12 +289,13 @@ class _Measures:
     distinct: int
 
 
-def _measure(embeddings: Tensor, center: Tensor | None = None) -> _Measures:
+def measure(embeddings: Tensor, center: Tensor | None = None) -> Measures:
+    """What collapse is seen by, of embeddings [n, d] and their centre [d], or else their mean."""
     center = embeddings.mean(dim=0) if center is None else center
     distances = (embeddings - center).square().sum(dim=1).sqrt().double()
     mean = float(distances.mean())
     scaled = distances / mean if mean > 0 else distances
-    return _Measures(
+    return Measures(
         variance=float(embeddings.double().var(dim=0, correction=0).sum()),
         spread=float(scaled.std(correction=0)),
         distinct=len(torch.unique((scaled * 1e5).round())),

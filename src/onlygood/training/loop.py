@@ -22,6 +22,8 @@ from onlygood.training.checkpoint import Checkpoint
 from onlygood.training.memory import freed_memory_kept
 
 SAVE_EVERY_S = 20.0
+# In a stage's state, that it ended before its last epoch.
+_ENOUGH = "enough"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +56,14 @@ class Stage:
     Attributes:
         module: whose parameters are trained.
         loss: of a batch of pictures, a scalar.
-        after_epoch: called with the number of epochs done and the mean loss; may raise TrainingError.
+        after_epoch: called with the number of epochs done and the mean loss; True if that is enough. May raise
+            TrainingError.
         state: what else a checkpoint must keep, as JSON values, filled by `after_epoch`.
     """
 
     module: nn.Module
     loss: Callable[[nn.Module, Tensor], Tensor]
-    after_epoch: Callable[[int, float], None] = lambda _done, _loss: None
+    after_epoch: Callable[[int, float], bool] = lambda _done, _loss: False
     state: dict[str, Any] = field(default_factory=dict)
 
 
@@ -105,19 +108,24 @@ def train(
     module.train()
     started, saved = time.monotonic(), time.monotonic()
     first = len(losses)
+    epochs = () if stage.state.get(_ENOUGH) else range(first, plan.epochs)
     try:
-        for epoch in range(first, plan.epochs):
+        for epoch in epochs:
             losses.append(_epoch(fabric, plan, stage.loss, module, wrapped, placed, batches, epoch))
-            stage.after_epoch(epoch + 1, losses[-1])
+            enough = stage.after_epoch(epoch + 1, losses[-1])
+            if enough:
+                stage.state[_ENOUGH] = True
             now = time.monotonic()
             if checkpoint is not None:
                 checkpoint.keep(plan.stage, stage.module, optimizer, stage.state, losses)
-                if now - saved > SAVE_EVERY_S or epoch + 1 == plan.epochs:
+                if now - saved > SAVE_EVERY_S or enough or epoch + 1 == plan.epochs:
                     checkpoint.write()
                     saved = now
             if show is not None:
                 left = (now - started) / (epoch + 1 - first) * (plan.epochs - epoch - 1)
                 show(f"{plan.stage}: epoch {epoch + 1} of {plan.epochs}, loss {losses[-1]:.4g}, {left:.0f} s left")
+            if enough:
+                break
     except KeyboardInterrupt:
         if checkpoint is not None:
             checkpoint.write()

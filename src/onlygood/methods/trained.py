@@ -1,0 +1,133 @@
+"""What methods that train a network have in common: what they score with, and where they keep what they reach."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onlygood.errors import SettingError
+from onlygood.extras import need_extra
+from onlygood.graph.fragments import join
+from onlygood.graph.runtime import open_session, run
+from onlygood.methods.method import GoodScores, Method, TrainingFiles
+from onlygood.parallel import map_in_order
+from onlygood.settings import FitSettings
+from onlygood.survey import Survey
+
+if TYPE_CHECKING:
+    from onlygood.training.checkpoint import Checkpoint
+
+# What is trained on is kept in memory, as the network takes it: so many bytes of it at most.
+MOST_TRAINING_BYTES = 6_000_000_000
+# Settings that change nothing about training.
+_NOT_DECISIVE = ("method", "threads", "accelerator", "max_pixels", "max_bytes", "false_alarm_rate", "augmentation")
+
+
+class TrainedMethod(Method):
+    """A method that trains; a subclass's `learn` calls `training_values`, then trains, then `use`."""
+
+    rows_each = 1
+
+    def __init__(self, settings: FitSettings, *, files: TrainingFiles | None, show_progress: bool) -> None:
+        for library, module in (("torch", "torch"), ("Lightning Fabric", "lightning_fabric")):
+            need_extra(library, module=module, extra="train", purpose=f"--method {settings.method}")
+        self.settings = settings
+        self.files = files
+        self.show_progress = show_progress
+
+    def training_values(
+        self, seen: Survey, positions: NDArray[np.int64], *, channels: int | None = None
+    ) -> NDArray[np.float32]:
+        """The embeddings of the pictures at these positions, float32 [n, c, h, w]; the first channels of them.
+
+        Raises:
+            SettingError: they do not fit into memory.
+        """
+        height, width, depth = self.embedding(seen, int(positions[0])).shape
+        shape = (len(positions), channels or depth, height, width)
+        size = 4 * int(np.prod(shape))
+        if size > MOST_TRAINING_BYTES:
+            raise SettingError(
+                f"pictures to train on must fit into {MOST_TRAINING_BYTES:,} bytes, got {len(positions):,} of "
+                f"{size // len(positions):,} bytes each: give fewer pictures or a smaller input_size"
+            )
+        values = np.empty(shape, dtype=np.float32)
+        found = map_in_order(
+            lambda position: self.embedding(seen, position), positions.tolist(), threads=self.settings.threads
+        )
+        for place, embedding in enumerate(found):
+            values[place] = embedding[:, :, : shape[1]].transpose(2, 0, 1)
+        return values
+
+    def use(self, seen: Survey, pieces: Sequence[onnx.ModelProto]) -> None:
+        """Score with these pieces of graph from now on."""
+        self.seen, self.pieces = seen, pieces
+        head = join(*pieces, outputs=["raw_score", "patch_scores"])
+        self.session = open_session(head.SerializeToString(), threads=1)
+
+    def good_scores(self) -> GoodScores:  # noqa: D102
+        parts = list(map_in_order(self._score, range(len(self.seen.sources)), threads=self.settings.threads))
+        raw = np.array([part[0] for part in parts], dtype=np.float32)
+        # Scores of a trained network may all be far below 1.
+        self.least_scale = float(np.median(raw))
+        return GoodScores(
+            raw=raw,
+            typical=np.array([np.median(part[1]) for part in parts], dtype=np.float64),
+            highest=np.array([part[1].max() for part in parts], dtype=np.float32),
+            patch_scores=lambda position: self._score(position)[1],
+        )
+
+    def finished_score(self, position: int) -> float:  # noqa: D102
+        return self._score(position)[0]
+
+    def head(self) -> Sequence[onnx.ModelProto]:  # noqa: D102
+        return self.pieces
+
+    def finished(self) -> None:  # noqa: D102
+        if self.files is not None:
+            self.files.checkpoint.unlink(missing_ok=True)
+
+    def embedding(self, seen: Survey, position: int) -> NDArray[np.float32]:
+        """The embedding of the picture at a position, float32 [h, w, d]."""
+        kept = seen.embeddings[position]
+        return seen.embedder(seen.sources[position].read()) if kept is None else kept
+
+    def checkpoint(self, seen: Survey, held_out: NDArray[np.bool_]) -> Checkpoint | None:
+        """The checkpoint of this fit and no other; None where none is wanted."""
+        from onlygood.training.checkpoint import Checkpoint
+
+        if self.files is None:
+            return None
+        pictures = hashlib.sha256("\n".join(seen.digests).encode() + held_out.tobytes()).hexdigest()
+        decisive = {key: value for key, value in self.settings.to_json().items() if key not in _NOT_DECISIVE}
+        fingerprint = {"method": self.settings.method, **decisive, "pictures": pictures}
+        return Checkpoint(self.files.checkpoint, fingerprint, resume=self.files.resume)
+
+    def _score(self, position: int) -> tuple[float, NDArray[np.float32]]:
+        feeds = {"embedding": self.embedding(self.seen, position)[None]}
+        raw, patches = run(self.session, ["raw_score", "patch_scores"], feeds)
+        return float(raw[0]), patches[0]
+
+
+def terminal_line(*, wanted: bool) -> Callable[[str], None] | None:
+    """Shows the latest line on a terminal; None where there is none, or it is not wanted."""
+    if not wanted or not sys.stderr.isatty():
+        return None
+
+    def show(text: str) -> None:
+        # One line that is written over, and cleared at its end by the next.
+        sys.stderr.write(f"\r\033[K{text}")
+        sys.stderr.flush()
+
+    return show
+
+
+def rounded_losses(losses: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Losses of each epoch by stage, as the metadata have them."""
+    return {stage: [float(f"{loss:.6g}") for loss in values] for stage, values in losses.items()}
