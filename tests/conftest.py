@@ -13,8 +13,20 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import onlygood
 from command_line import Ran
 from onlygood.cli import main
-from onlygood.settings import METHODS
-from textures import FAST, FAST_TRAINING, GOOD, Array, numbered, save, texture, textures, twelve_bit, with_defect
+from onlygood.settings import METHODS, POOLED_METHODS, TRAINED_METHODS
+from textures import (
+    FAST,
+    FAST_POOLED,
+    FAST_TRAINING,
+    GOOD,
+    Array,
+    numbered,
+    save,
+    texture,
+    textures,
+    twelve_bit,
+    with_defect,
+)
 
 
 @pytest.fixture(scope="session", params=METHODS)
@@ -27,7 +39,9 @@ def method(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def fast(method: str) -> dict[str, Any]:
     """Settings with which a fit of each method is quick."""
-    return FAST if method == "patch" else FAST_TRAINING
+    if method in TRAINED_METHODS:
+        return FAST_TRAINING
+    return FAST_POOLED if method in POOLED_METHODS else FAST
 
 
 @pytest.fixture(scope="session")

@@ -87,6 +87,8 @@ OPTIONS: dict[str, tuple[list[str], Any]] = {
     "input_size": (["96"], 96),
     "window": (["0,4095"], (0.0, 4095.0)),
     "bank_size": (["77"], 77),
+    "num_neighbors": (["3"], 3),
+    "metric": (["cosine"], "cosine"),
     "top_fraction": (["0.5"], 0.5),
     "overall_weight": (["0"], 0.0),
     "network": (["lenet-mnist"], "lenet-mnist"),

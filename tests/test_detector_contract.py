@@ -11,12 +11,15 @@ from PIL import Image
 
 import onlygood
 from onlygood.errors import FolderError
+from onlygood.settings import POOLED_METHODS
 from textures import DEFECT, GOOD, SIZE, Array, as_colour, numbered, save, texture, textures, with_defect
 
 NEW = [texture(100), with_defect(texture(101)), texture(102), with_defect(texture(103), 255), texture(104)]
 
 # Of methods that remember pictures, and so can leave each out in turn.
-REMEMBERING = pytest.mark.parametrize("method", ["patch"], scope="session")
+REMEMBERING = pytest.mark.parametrize("method", ["patch", *POOLED_METHODS], scope="session")
+# Of methods that remember patches.
+LOCATING = pytest.mark.parametrize("method", ["patch"], scope="session")
 
 
 def scores(model: onlygood.Model, pictures: list[Array]) -> list[float]:
@@ -67,7 +70,7 @@ def test_one_seed_gives_one_file_byte_for_byte(
     np.testing.assert_array_equal(again.calibration.scores, fitted.calibration.scores)
 
 
-@REMEMBERING
+@LOCATING
 def test_one_seed_draws_one_sample_where_not_all_patches_can_be_looked_at(
     fitted: onlygood.Model, good_folder: Path, method: str, monkeypatch: pytest.MonkeyPatch, fast: dict[str, Any]
 ) -> None:
@@ -108,7 +111,7 @@ def test_the_order_in_which_files_were_made_does_not_matter(
     assert onlygood.fit(save(tmp_path, backward), method=method, **fast).file.content == fitted.file.content
 
 
-@REMEMBERING
+@LOCATING
 def test_the_order_of_good_pictures_does_not_matter_where_all_is_remembered(
     good_pictures: list[Array], method: str, fast: dict[str, Any]
 ) -> None:
@@ -166,7 +169,7 @@ def test_a_planted_defect_scores_above_every_good_picture(inspect: onlygood.Insp
     assert all(one.is_anomaly for one in bad)
 
 
-@REMEMBERING
+@LOCATING
 @pytest.mark.parametrize("size", [(96, 96), (61, 130), (300, 200)])
 def test_the_map_has_the_pictures_own_size_and_its_peak_in_the_defect(
     inspect: onlygood.Inspector, size: tuple[int, int]

@@ -13,6 +13,7 @@ from onlygood.detectors.patch import (
     SAMPLE_ROWS,
     balance,
     fit_patch_memory,
+    learn_whitening,
     memories_without,
     patches_per_picture,
 )
@@ -189,3 +190,13 @@ def test_which_groups_go_together_is_drawn_by_the_seed() -> None:
         return [part for part, _ in memories_without(memory, patches, owners, patches, owners, seed=seed)]
 
     assert drawn(0) == drawn(0) != drawn(1)
+
+
+def test_whitening_from_few_rows_gives_the_distances_of_whitening_from_the_whole_covariance() -> None:
+    rows = np.random.default_rng(3).standard_normal((9, 40)).astype(np.float32)
+    new = np.random.default_rng(4).standard_normal((30, 40)).astype(np.float32)
+    mean, whitening = learn_whitening(rows, shrinkage=0.1)
+    covariance = np.cov(rows.T.astype(np.float64), bias=True)
+    shrunk = covariance + 0.1 * np.trace(covariance) / 40 * np.eye(40)
+    expected = np.einsum("nd,de,ne->n", new - mean, np.linalg.inv(shrunk), new - mean)
+    np.testing.assert_allclose(np.square((new - mean) @ whitening).sum(axis=1), expected, rtol=1e-4)

@@ -11,7 +11,7 @@ from onlygood.errors import SettingError
 from onlygood.settings import FitSettings, make_settings
 
 BAD: list[tuple[str, Any, str]] = [
-    ("method", "magic", "method must be one of patch, deep-svdd, got 'magic'"),
+    ("method", "magic", "method must be one of patch, knn, lof, mahalanobis, deep-svdd, got 'magic'"),
     ("calibration", "none", "calibration must be one of leave-one-out, split, got 'none'"),
     ("near_duplicates", "drop", "near_duplicates must be one of group, ignore, got 'drop'"),
     *(
@@ -25,9 +25,11 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     *(
         (name, number, f"{name} must be a whole number of at least")
-        for name in ("bank_size", "trained_layers", "max_pixels", "max_bytes", "threads", "seed")
+        for name in ("bank_size", "num_neighbors", "trained_layers", "max_pixels", "max_bytes", "threads", "seed")
         for number in (-1, 1.5, "3", None, True)
+        if not (number is None and name in ("bank_size", "num_neighbors"))
     ),
+    ("metric", "manhattan", "metric must be one of euclidean, cosine, whitened, got 'manhattan'"),
     *((name, 0, f"{name} must be a whole number of at least 1") for name in ("bank_size", "max_pixels", "max_bytes")),
     *((("overall_weight", weight, "overall_weight must be a number of at least 0")) for weight in (-1, math.nan, "1")),
     *((("input_size", size, "input_size must be a whole number of pixels")) for size in (0, -32, 64.0, "64", True)),

@@ -194,8 +194,9 @@ class _Fit:
         rate = self.settings.false_alarm_rate
         calibration = calibrate(scores.raw[positions], labels, rate)
         # Where a map becomes remarkable: the level that the strangest patch of a good picture exceeds at that rate.
-        remarkable = calibrate(scores.highest[positions], labels, rate).threshold
-        return calibration, {"typical": float(np.median(scores.typical[positions])), "remarkable": remarkable}
+        mapped = positions[np.isfinite(scores.highest[positions])]
+        remarkable = calibrate(scores.highest[mapped], [groups[position] for position in mapped], rate).threshold
+        return calibration, {"typical": float(np.median(scores.typical[mapped])), "remarkable": remarkable}
 
     def promise(self, calibration: Calibration, held_out: NDArray[np.bool_]) -> Promise:
         """What can be said of the threshold."""

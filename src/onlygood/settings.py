@@ -12,7 +12,9 @@ from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
 from onlygood.rates import check_false_alarm_rate
 
-METHODS = ("patch", "deep-svdd")
+METHODS = ("patch", "knn", "lof", "mahalanobis", "deep-svdd")
+# Methods on one vector a picture, without training.
+POOLED_METHODS = ("knn", "lof", "mahalanobis")
 # Methods that train a network, and so cannot be learned anew without each picture in turn.
 TRAINED_METHODS = ("deep-svdd",)
 CALIBRATIONS = ("leave-one-out", "split")
@@ -70,7 +72,20 @@ class FitSettings:
         "the levels that become black and white, separated by a comma; for 16-bit pictures chosen from the good ones "
         "unless given, for 8-bit ones 0,255",
     )
-    bank_size: int = _setting(2000, "most rows of the memory bank: more is slower and finer")
+    bank_size: int | None = _setting(
+        None,
+        "most rows of the memory bank, or most templates: more is slower and finer; 2000 for patch and 1000 for others "
+        "unless given",
+    )
+    num_neighbors: int | None = _setting(
+        None, "templates looked at by knn (1 unless given) and lof (5, or as many as there are)"
+    )
+    metric: str = _setting(
+        "whitened",
+        "how knn, lof and mahalanobis compare vectors: as they are, at unit length, or at unit length in coordinates "
+        "in which good pictures vary equally in all directions (mahalanobis always does the last part)",
+        choices=("euclidean", "cosine", "whitened"),
+    )
     top_fraction: float = _setting(0.02, "share of a picture's patches, the strangest, whose mean is its local score")
     overall_weight: float = _setting(
         0.5, "weight of how unusual the picture is as a whole, beside its strangest patches; 0 for these alone"
@@ -122,12 +137,15 @@ class FitSettings:
                 raise SettingError(f"{entry.name} must be one of {', '.join(choices)}, got {value!r}")
         if self.calibration_fraction is None:
             object.__setattr__(self, "calibration_fraction", 0.5 if self.golden else 0.3)
+        if self.bank_size is None:
+            object.__setattr__(self, "bank_size", 2000 if self.method == "patch" else 1000)
         for name in ("calibration_fraction", "top_fraction"):
             value = getattr(self, name)
             if not (_is_number(value) and 0.0 < value < 1.0):
                 raise SettingError(f"{name} must be between 0 and 1, both excluded, got {value!r}")
         for name, least in (
             ("bank_size", 1),
+            ("num_neighbors", 1),
             ("trained_layers", 1),
             ("max_pixels", 1),
             ("max_bytes", 1),
@@ -135,6 +153,8 @@ class FitSettings:
             ("seed", 0),
         ):
             value = getattr(self, name)
+            if value is None and name == "num_neighbors":  # the method's own
+                continue
             if not _is_whole(value) or value < least:
                 raise SettingError(f"{name} must be a whole number of at least {least}, got {value!r}")
         if not (_is_number(self.overall_weight) and self.overall_weight >= 0):

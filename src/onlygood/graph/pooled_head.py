@@ -1,9 +1,9 @@
 """Heads on a backbone's pooled output: its direction, how unusual that is, and where that comes from.
 
-A picture's last feature maps are averaged over their places, and the average is scaled to unit length: `unit_vector`.
-Its length says how much there is to see, not what, and would drown the rest. Every head here is a function of that
-vector alone. So the gradient of a score with respect to the last maps is the same at all places, Grad-CAM's weights are
-that gradient, and the map needs no backward pass: the head gives `unit_gradient`, and `gradient_map` does the rest.
+A picture's last feature maps are averaged over their places, and as a rule the average is scaled to unit length: its
+length says how much there is to see, not what, and would drown the rest. Every score here is a function of that vector
+alone. So its gradient with respect to the last maps is the same at all places, Grad-CAM's weights are that gradient,
+and the map needs no backward pass: what scores a `point` gives `point_gradient`, too; `gradient_map` does the rest.
 
 Source: Selvaraju et al., Grad-CAM, ICCV 2017, equations 1 and 2.
 """
@@ -40,83 +40,131 @@ def places_first(value: str, *, opset: int = OPSET) -> onnx.ModelProto:
     return fragment(text, {}, names={"value": value}, opset=opset)
 
 
-def unit_vector(features: str, *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from feature maps, float32 [N, c, h, w], to `unit_vector` [N, c] and `vector_length` [N, 1].
+def pooled_vector(features: str, *, opset: int = OPSET) -> onnx.ModelProto:
+    """The piece of graph from feature maps, float32 [N, c, h, w], to their mean over places, `pooled_vector` [N, c].
 
     Args:
         features: name of the feature maps.
         opset: of the standard operators.
     """
     text = """
-    unit (float[N, c, h, w] features) => (float[N, c] unit_vector, float[N, 1] vector_length) {
-        pooled = ReduceMean <keepdims = 0> (features, place_axes)
-        length = ReduceL2 <keepdims = 1> (pooled, vector_axis)
+    pooled (float[N, c, h, w] features) => (float[N, c] pooled_vector) {
+        pooled_vector = ReduceMean <keepdims = 0> (features, place_axes)
+    }
+    """
+    return fragment(text, {"place_axes": np.array([2, 3], dtype=np.int64)}, names={"features": features}, opset=opset)
+
+
+def unit_vector(*, opset: int = OPSET) -> onnx.ModelProto:
+    """The piece of graph from `pooled_vector` [N, c] to `unit_vector` [N, c] and `vector_length`, float32 [N, 1]."""
+    text = """
+    unit (float[N, c] pooled_vector) => (float[N, c] unit_vector, float[N, 1] vector_length) {
+        length = ReduceL2 <keepdims = 1> (pooled_vector, vector_axis)
         vector_length = Max (length, shortest)
-        unit_vector = Div (pooled, vector_length)
+        unit_vector = Div (pooled_vector, vector_length)
     }
     """
     arrays: dict[str, NDArray[np.generic]] = {
-        "place_axes": np.array([2, 3], dtype=np.int64),
         "vector_axis": np.array([1], dtype=np.int64),
         "shortest": np.array(SHORTEST, dtype=np.float32),
-    }
-    return fragment(text, arrays, names={"features": features}, opset=opset)
-
-
-def mahalanobis(mean: NDArray[np.float32], whitening: NDArray[np.float32], *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from `unit_vector`, float32 [N, d], to `raw_score` [N] and `unit_gradient` [N, d].
-
-    The score is the squared distance from the mean after whitening, the squared Mahalanobis distance; in whitened
-    coordinates, the squared distance from a hypersphere's centre.
-
-    Args:
-        mean: float32 [d].
-        whitening: float32 [d, q]: (x - mean) @ whitening has uncorrelated coordinates of about unit variance.
-        opset: of the standard operators.
-    """
-    text = f"""
-    mahalanobis (float[N, {len(mean)}] unit_vector) => (float[N] raw_score, float[N, {len(mean)}] unit_gradient) {{
-        from_mean = Sub (unit_vector, vector_mean)
-        whitened_vector = MatMul (from_mean, vector_whitening)
-        raw_score = ReduceSumSquare <keepdims = 0> (whitened_vector, coordinates)
-        unit_gradient = Gemm <alpha = 2.0, transB = 1> (whitened_vector, vector_whitening)
-    }}
-    """
-    arrays: dict[str, NDArray[np.generic]] = {
-        "vector_mean": mean,
-        "vector_whitening": whitening,
-        "coordinates": np.array([1], dtype=np.int64),
     }
     return fragment(text, arrays, opset=opset)
 
 
-def gradient_map(features: str, *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph to `patch_scores`, float32 [N, h, w]: Grad-CAM of the score, in closed form.
+def affine(
+    source: str, mean: NDArray[np.float32], basis: NDArray[np.float32] | None, *, opset: int = OPSET
+) -> onnx.ModelProto:
+    """The piece of graph from a vector, float32 [N, d], to `point` [N, q], in which distances are taken, and, with a
+    basis, to that basis as `point_basis`.
 
-    The score s depends on the maps F through u = f / |f|, with f their mean over the n places. So ds/dF is at every
-    place (ds/du - (ds/du . u) u) / (n |f|), which is Grad-CAM's weight of each channel.
+    Args:
+        source: name of the vector.
+        mean: float32 [d], subtracted first.
+        basis: float32 [d, q], multiplied by then, such as a whitening; None for the identity.
+        opset: of the standard operators.
+    """
+    arrays: dict[str, NDArray[np.generic]] = {"vector_mean": mean}
+    if basis is None:
+        text = f"""
+        affine (float[N, {len(mean)}] vector) => (float[N, {len(mean)}] point) {{
+            point = Sub (vector, vector_mean)
+        }}
+        """
+    else:
+        arrays["vector_basis"] = basis
+        d, q = basis.shape
+        text = f"""
+        affine (float[N, {d}] vector) => (float[N, {q}] point, float[{d}, {q}] point_basis) {{
+            from_mean = Sub (vector, vector_mean)
+            point_basis = Identity (vector_basis)
+            point = MatMul (from_mean, point_basis)
+        }}
+        """
+    return fragment(text, arrays, names={"vector": source}, opset=opset)
+
+
+def squared_length(dimensions: int, *, opset: int = OPSET) -> onnx.ModelProto:
+    """The piece of graph from `point`, float32 [N, q], to `raw_score` [N], its squared length, and `point_gradient`.
+
+    Of whitened vectors that is the squared Mahalanobis distance from their mean; in whitened coordinates, the squared
+    distance from a hypersphere's centre.
+
+    Args:
+        dimensions: q.
+        opset: of the standard operators.
+    """
+    text = f"""
+    squared_length (float[N, {dimensions}] point) => (float[N] raw_score, float[N, {dimensions}] point_gradient) {{
+        raw_score = ReduceSumSquare <keepdims = 0> (point, coordinates)
+        point_gradient = Add (point, point)
+    }}
+    """
+    return fragment(text, {"coordinates": np.array([1], dtype=np.int64)}, opset=opset)
+
+
+def gradient_map(features: str, *, has_basis: bool, of_unit_vector: bool, opset: int = OPSET) -> onnx.ModelProto:
+    """The piece of graph from a score's `point_gradient`, float32 [N, q], to `patch_scores` [N, h, w]: Grad-CAM.
+
+    In closed form: a score depends on the maps F through f, their mean over the n places. So ds/dF is (ds/df) / n at
+    every place, which is Grad-CAM's weight of each channel. Where the vector is u = f / |f|, ds/df is
+    (ds/du - (ds/du . u) u) / |f|.
 
     Args:
         features: name of the feature maps, float32 [N, c, h, w].
+        has_basis: whether `affine` has one.
+        of_unit_vector: whether the vector has unit length.
         opset: of the standard operators.
     """
-    text = """
-    gradient_map (float[N, c, h, w] features, float[N, c] unit_vector, float[N, 1] vector_length,
-        float[N, c] unit_gradient) => (float[N, h, w] patch_scores) {
-        products = Mul (unit_gradient, unit_vector)
+    to_vector = (
+        "vector_gradient = Identity (point_gradient)"
+        if not has_basis
+        else "vector_gradient = Gemm <transB = 1> (point_gradient, point_basis)"
+    )
+    to_pooled = (
+        """products = Mul (vector_gradient, unit_vector)
         along = ReduceSum <keepdims = 1> (products, channels)
         radial = Mul (along, unit_vector)
-        tangential = Sub (unit_gradient, radial)
-        of_mean = Div (tangential, vector_length)
+        tangential = Sub (vector_gradient, radial)
+        pooled_gradient = Div (tangential, vector_length)"""
+        if of_unit_vector
+        else "pooled_gradient = Identity (vector_gradient)"
+    )
+    vectors = ", float[N, c] unit_vector, float[N, 1] vector_length" if of_unit_vector else ""
+    shared = ", float[d, q] point_basis" if has_basis else ""
+    text = f"""
+    gradient_map (float[N, c, h, w] features, float[N, q] point_gradient{vectors}{shared})
+        => (float[N, h, w] patch_scores) {{
+        {to_vector}
+        {to_pooled}
         sides = Shape <start = 2> (features)
         count = ReduceProd <keepdims = 0> (sides)
-        places = Cast <to = 1> (count)
-        weights = Div (of_mean, places)
+        places = Cast <to = {onnx.TensorProto.FLOAT}> (count)
+        weights = Div (pooled_gradient, places)
         weights_everywhere = Unsqueeze (weights, map_axes)
         weighted_maps = Mul (features, weights_everywhere)
         signed_map = ReduceSum <keepdims = 0> (weighted_maps, channels)
         patch_scores = Relu (signed_map)
-    }
+    }}
     """
     arrays: dict[str, NDArray[np.generic]] = {
         "channels": np.array([1], dtype=np.int64),

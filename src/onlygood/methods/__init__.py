@@ -8,7 +8,8 @@ from onlygood.architectures import PRETRAINED
 from onlygood.methods.deep_svdd import DeepSvddMethod, PretrainedSvddMethod
 from onlygood.methods.method import GoodScores, Method, TrainingFiles
 from onlygood.methods.patch import PatchMethod
-from onlygood.settings import FitSettings
+from onlygood.methods.pooled import PooledMethod
+from onlygood.settings import POOLED_METHODS, FitSettings
 from onlygood.sources import Source
 
 __all__ = ["GoodScores", "Method", "TrainingFiles", "make_method"]
@@ -33,4 +34,6 @@ def make_method(
     if settings.method == "deep-svdd":
         trained = PretrainedSvddMethod if settings.network == PRETRAINED.name else DeepSvddMethod
         return trained(settings, files=files, show_progress=show_progress)
+    if settings.method in POOLED_METHODS:
+        return PooledMethod(settings, show_progress=show_progress)
     return PatchMethod(settings, len(sources), show_progress=show_progress)

@@ -14,7 +14,15 @@ from onlygood.backbone import load_backbone
 from onlygood.detectors.patch import OVERALL_SHRINKAGE, learn_whitening
 from onlygood.errors import SettingError
 from onlygood.graph.fragments import OPSET
-from onlygood.graph.pooled_head import gradient_map, mahalanobis, places_first, places_last, unit_vector
+from onlygood.graph.pooled_head import (
+    affine,
+    gradient_map,
+    places_first,
+    places_last,
+    pooled_vector,
+    squared_length,
+    unit_vector,
+)
 from onlygood.graph.preprocess import preprocess
 from onlygood.graph.svdd_head import hypersphere, network_input, picture_embedding
 from onlygood.graph.trunk import TAIL_INPUT, cut_trunk, opset_of, split_trunk, with_weights
@@ -192,9 +200,11 @@ class PretrainedSvddMethod(TrainedMethod):
             [
                 places_first(TAIL_INPUT, opset=self.opset),
                 with_weights(self.parts.tail, self.tuned.learned),
-                unit_vector(self.parts.end, opset=self.opset),
-                mahalanobis(mean, whitening, opset=self.opset),
-                gradient_map(self.parts.end, opset=self.opset),
+                pooled_vector(self.parts.end, opset=self.opset),
+                unit_vector(opset=self.opset),
+                affine("unit_vector", mean, whitening, opset=self.opset),
+                squared_length(whitening.shape[1], opset=self.opset),
+                gradient_map(self.parts.end, has_basis=True, of_unit_vector=True, opset=self.opset),
             ],
         )
 

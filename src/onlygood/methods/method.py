@@ -21,8 +21,8 @@ class GoodScores:
 
     Attributes:
         raw: float32 [n], higher is stranger.
-        typical: float64 [n], the median patch score of each.
-        highest: float32 [n], the highest patch score of each.
+        typical: float64 [n], the median patch score of each; NaN of those whose maps were not looked at.
+        highest: float32 [n], the highest patch score of each, likewise.
         patch_scores: gives the patch scores, float32 [h, w], of the picture at a position.
     """
 

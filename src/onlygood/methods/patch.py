@@ -67,6 +67,7 @@ class PatchMethod(Method):
             seen.wholes[~held_out],
             owners[~held_out],
         )
+        assert self.settings.bank_size is not None  # settings fill it in
         memory = fit_patch_memory(
             *self.rows, bank_size=self.settings.bank_size, top_patches=self.top_patches, seed=self.settings.seed
         )

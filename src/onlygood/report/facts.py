@@ -53,6 +53,13 @@ def method_sentence(metadata: dict[str, Any]) -> str:
             f"{method}: network {svdd['network']}, {svdd['latent']}-dimensional latent space, objective "
             f"{svdd['objective']}{nu}, {epochs}, trained radius {svdd['trained_radius']:.4g}"
         )
+    if "pooled" in metadata:
+        pooled = metadata["pooled"]
+        compared = f"{method}: {pooled['metric']} vectors, the mean of {pooled['tap']} over all places"
+        if "templates" in pooled:
+            noun = "neighbour" if pooled["num_neighbors"] == 1 else "neighbours"
+            compared += f", {pooled['num_neighbors']} {noun} among {pooled['templates']:,} templates"
+        return compared
     return method
 
 

@@ -1,0 +1,102 @@
+"""`--method knn`, `lof` and `mahalanobis` as people use them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import onlygood
+from onlygood.errors import SettingError
+from onlygood.report.facts import method_sentence
+from onlygood.settings import POOLED_METHODS
+from textures import FAST_POOLED, texture, textures, with_defect
+
+NEW = [texture(100), with_defect(texture(101)), texture(102)]
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "whitened"])
+@pytest.mark.parametrize("method", POOLED_METHODS)
+def test_a_defect_scores_above_good_pictures_and_is_on_the_map(method: str, metric: str) -> None:
+    inspect = onlygood.Inspector(onlygood.fit(textures(30), method=method, metric=metric, **FAST_POOLED))
+    good = [inspect(texture(seed)).score for seed in range(200, 210)]
+    bad = [inspect(with_defect(texture(seed), 255)) for seed in range(210, 215)]
+    assert min(one.score for one in bad) > max(good)
+    for one in bad:
+        assert one.anomaly_map is not None
+        assert one.anomaly_map.shape == (96, 96)
+        assert one.anomaly_map.max() > 0
+
+
+@pytest.mark.parametrize("method", POOLED_METHODS)
+def test_held_out_pictures_calibrate_and_nothing_else(method: str) -> None:
+    model = onlygood.fit(textures(30), method=method, calibration="split", **FAST_POOLED)
+    assert model.promise.is_exact
+    assert model.promise.fitted_pictures + model.promise.calibration_pictures == 30
+    held = [picture for picture in model.good_pictures if picture.calibrates]
+    inspect = onlygood.Inspector(model)
+    for picture in held:
+        number = int(picture.name.split()[-1])
+        assert inspect(texture(number)).score == pytest.approx(picture.score, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", POOLED_METHODS)
+def test_scores_of_good_pictures_are_of_detectors_that_have_not_seen_them(method: str) -> None:
+    """As many folds as pictures: leave-one-out by hand."""
+    pictures = textures(8)
+    model = onlygood.fit(pictures, method=method, **{**FAST_POOLED, "num_neighbors": 3})
+    by_hand = []
+    for number in range(8):
+        others = [*pictures[:number], *pictures[number + 1 :]]
+        inspect = onlygood.Inspector(onlygood.fit(others, method=method, **{**FAST_POOLED, "num_neighbors": 3}))
+        threshold = inspect.metadata["calibration"]["threshold"]
+        by_hand.append(inspect(pictures[number]).score + threshold)
+    ours = [picture.score + model.calibration.threshold for picture in model.good_pictures]
+    np.testing.assert_allclose(ours, by_hand, rtol=1e-3)
+
+
+def test_what_it_is_is_in_the_file() -> None:
+    model = onlygood.fit(textures(20), method="lof", **{**FAST_POOLED, "bank_size": 12})
+    assert model.metadata["pooled"] == {"tap": "stage4", "metric": "whitened", "templates": 12, "num_neighbors": 5}
+    assert method_sentence(model.metadata) == (
+        "lof: whitened vectors, the mean of stage4 over all places, 5 neighbours among 12 templates"
+    )
+
+
+def test_few_templates_lower_the_number_of_neighbours_unless_it_was_asked_for() -> None:
+    model = onlygood.fit(textures(4), method="lof", **FAST_POOLED)
+    assert model.metadata["pooled"]["num_neighbors"] == 2
+    with pytest.raises(SettingError, match="num_neighbors must be at most 2 for method lof with 3 pictures left to"):
+        onlygood.fit(textures(4), method="lof", num_neighbors=3, **FAST_POOLED)
+    with pytest.raises(SettingError, match="num_neighbors must be at most 3 for method knn with 3 pictures left to"):
+        onlygood.fit(textures(4), method="knn", num_neighbors=4, **FAST_POOLED)
+
+
+def test_copies_make_fewer_templates() -> None:
+    model = onlygood.fit([*textures(6), *textures(6)], method="knn", **FAST_POOLED)
+    assert model.metadata["pooled"]["templates"] == 6
+
+
+@pytest.mark.parametrize("method", POOLED_METHODS)
+def test_pictures_whose_maps_are_not_looked_at_change_no_score(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = onlygood.fit(textures(12), method=method, **FAST_POOLED)
+    monkeypatch.setattr("onlygood.methods.pooled.MAPPED", 4)
+    part = onlygood.fit(textures(12), method=method, **FAST_POOLED)
+    np.testing.assert_array_equal(part.calibration.scores, whole.calibration.scores)
+    assert all(np.isfinite(level) for level in part.metadata["map_levels"].values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"taps": ("stage2", "stage4")}, "taps must be one name for methods on the pooled output, got stage2, stage4"),
+        ({"taps": ("stage9",)}, "taps must be different names out of stage0"),
+        ({"metric": "manhattan"}, "metric must be one of euclidean, cosine, whitened, got 'manhattan'"),
+        ({"num_neighbors": 0}, "num_neighbors must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_settings_that_they_cannot_use_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        onlygood.fit(textures(8), method="knn", **{**FAST_POOLED, **settings})
+    assert message in str(caught.value)
