@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, note_other_files, say
 from onlygood.cli.options import add_running_options, check_report, chosen_limits
-from onlygood.errors import PictureError
+from onlygood.errors import PictureError, SettingError
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
@@ -33,6 +33,12 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     inspect.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
     inspect.add_argument("pictures", metavar="PICTURES", nargs="+", help="folders or pictures")
     inspect.add_argument("--heatmaps", metavar="FOLDER", help="write a picture with its map (PNG) for each")
+    inspect.add_argument(
+        "--occlusion",
+        action="store_true",
+        help="make maps by hiding parts of each picture: some eighty times slower, and of use where the model's own "
+        "map says little (deep-svdd with a LeNet)",
+    )
     inspect.add_argument("--json", action="store_true", help="one JSON object a line on stdout, nothing else there")
     inspect.add_argument("--report", metavar="HTML", help="write a page to look at, and a CSV file beside it")
     add_running_options(inspect)
@@ -49,6 +55,8 @@ def run_inspect(options: argparse.Namespace) -> int:
 
     if options.report:
         check_report(options.report)
+    if options.occlusion and not (options.heatmaps or options.report):
+        raise SettingError("--occlusion makes maps, got none to make: add --heatmaps or --report, or leave it out")
     limits = chosen_limits(options)
     files = _pictures_to_inspect(options.pictures, limits, heatmaps=options.heatmaps)
     inspector = Inspector(
@@ -57,6 +65,7 @@ def run_inspect(options: argparse.Namespace) -> int:
         # Several pictures at once, each on one thread, are faster than one picture on all threads.
         threads=1 if len(files) > 1 else options.threads,
         with_map=options.heatmaps is not None,
+        by_occlusion=options.occlusion,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
     )
@@ -148,6 +157,7 @@ def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedPict
         options.model,
         provider=options.provider,
         threads=1,
+        by_occlusion=options.occlusion,
         max_pixels=options.max_pixels,
         max_bytes=options.max_bytes,
     )
