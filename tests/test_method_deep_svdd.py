@@ -10,6 +10,7 @@ import torch
 
 import onlygood
 from command_line import Ran
+from onlygood.architectures import ARCHITECTURES
 from onlygood.errors import FolderError, MissingExtraError, SettingError
 from textures import FAST_TRAINING, texture, textures, with_defect
 
@@ -178,3 +179,20 @@ def test_info_and_the_report_say_how_it_was_trained(good_folder: Path, tmp_path:
     assert len(described["training"]["losses"]["hypersphere"]) == 3
     text = page.read_text(encoding="utf-8")
     assert "Loss, autoencoder" in text and "Loss, hypersphere" in text
+
+
+@pytest.mark.parametrize("network", ["conv-128", "lenet-mnist"])
+def test_pictures_beyond_the_bound_on_memory_are_trained_on_from_a_file(
+    network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within = onlygood.fit(textures(12), **{**QUICK, "network": network})
+    monkeypatch.setattr("onlygood.methods.trained.MOST_TRAINING_BYTES", 1000)
+    beyond = onlygood.fit(textures(12), **{**QUICK, "network": network})
+    assert beyond.file.content == within.file.content
+
+
+@pytest.mark.parametrize(("pictures", "epochs"), [(100, 60), (1000, 60), (3000, 20), (50_000, 10)])
+def test_many_pictures_are_shown_less_often(pictures: int, epochs: int) -> None:
+    assert ARCHITECTURES["conv-128"].epochs_for(60, pictures) == epochs
+    assert ARCHITECTURES["conv-128"].epochs_for(4, pictures) == 4
+    assert ARCHITECTURES["lenet-mnist"].epochs_for(150, pictures) == 150

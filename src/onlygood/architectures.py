@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# However many pictures there are, each is shown so often.
+LEAST_EPOCHS = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
@@ -23,6 +26,8 @@ class Architecture:
         milestone: likewise, of the hypersphere stage.
         batch_size: pictures a step.
         learning_rate: of Adam, in both stages.
+        most_shown: pictures shown in a stage at most: of many there are fewer epochs, down to LEAST_EPOCHS. None for
+            as many epochs, however many pictures there are.
         source: where it comes from.
     """
 
@@ -39,7 +44,14 @@ class Architecture:
     milestone: float
     batch_size: int
     learning_rate: float
+    most_shown: int | None
     source: str
+
+    def epochs_for(self, epochs: int, pictures: int) -> int:
+        """So many epochs, or fewer where there are many pictures."""
+        if self.most_shown is None:
+            return epochs
+        return max(min(epochs, LEAST_EPOCHS), min(epochs, self.most_shown // pictures))
 
 
 _PAPER = "Ruff et al., Deep One-Class Classification, ICML 2018"
@@ -54,13 +66,14 @@ ARCHITECTURES = {
             channels=None,
             contrast_normalised=False,
             has_places=True,
-            pretrain_epochs=40,
+            pretrain_epochs=60,
             pretrain_milestone=0.75,
             pretrain_weight_decay=5e-4,
-            epochs=40,
+            epochs=60,
             milestone=0.75,
-            batch_size=32,
+            batch_size=8,
             learning_rate=1e-3,
+            most_shown=60_000,
             source="five stages to a latent space of 4 x 4 x 32",
         ),
         Architecture(
@@ -77,6 +90,7 @@ ARCHITECTURES = {
             milestone=1 / 3,
             batch_size=200,
             learning_rate=1e-4,
+            most_shown=None,
             source=_PAPER,
         ),
         Architecture(
@@ -93,6 +107,7 @@ ARCHITECTURES = {
             milestone=1 / 3,
             batch_size=200,
             learning_rate=1e-4,
+            most_shown=None,
             source=_PAPER,
         ),
     )

@@ -71,7 +71,11 @@ class DeepSvddMethod(TrainedMethod):
         # Grey pictures have three equal channels: one of them will do.
         self.channels = self.architecture.channels or seen.channels
         pictures = self.training_values(seen, np.flatnonzero(~held_out), channels=self.channels)
-        low, high = (float(pictures.min()), float(pictures.max())) if self.architecture.contrast_normalised else (0, 1)
+        low, high = 0.0, 1.0
+        if self.architecture.contrast_normalised:
+            low, high = float(pictures.min()), float(pictures.max())
+            pictures -= low
+            pictures /= high - low
         settings, architecture = self.settings, self.architecture
         checkpoint = self.checkpoint(seen, held_out)
         show = terminal_line(wanted=self.show_progress)
@@ -82,16 +86,18 @@ class DeepSvddMethod(TrainedMethod):
                 nu=settings.nu,
                 warmup_epochs=settings.warmup_epochs,
                 pretrain_epochs=(
-                    architecture.pretrain_epochs if settings.pretrain_epochs is None else settings.pretrain_epochs
+                    architecture.epochs_for(architecture.pretrain_epochs, len(pictures))
+                    if settings.pretrain_epochs is None
+                    else settings.pretrain_epochs
                 ),
-                epochs=settings.epochs or architecture.epochs,
+                epochs=settings.epochs or architecture.epochs_for(architecture.epochs, len(pictures)),
                 batch_size=settings.batch_size or architecture.batch_size,
                 learning_rate=settings.learning_rate or architecture.learning_rate,
                 weight_decay=settings.weight_decay,
                 seed=settings.seed,
                 accelerator=settings.accelerator,
             ),
-            (pictures - low) / (high - low),
+            pictures,
             checkpoint=checkpoint,
             show=show,
         )

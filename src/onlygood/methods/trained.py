@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.errors import SettingError
 from onlygood.extras import need_extra
 from onlygood.graph.fragments import join
 from onlygood.graph.runtime import open_session, run
@@ -23,7 +23,7 @@ from onlygood.survey import Survey
 if TYPE_CHECKING:
     from onlygood.training.checkpoint import Checkpoint
 
-# What is trained on is kept in memory, as the network takes it: so many bytes of it at most.
+# What is trained on is kept in memory, as the network takes it, up to so many bytes; beyond, in a temporary file.
 MOST_TRAINING_BYTES = 6_000_000_000
 # Settings that change nothing about training.
 _NOT_DECISIVE = ("method", "threads", "accelerator", "max_pixels", "max_bytes", "false_alarm_rate", "augmentation")
@@ -44,20 +44,16 @@ class TrainedMethod(Method):
     def training_values(
         self, seen: Survey, positions: NDArray[np.int64], *, channels: int | None = None
     ) -> NDArray[np.float32]:
-        """The embeddings of the pictures at these positions, float32 [n, c, h, w]; the first channels of them.
-
-        Raises:
-            SettingError: they do not fit into memory.
-        """
+        """The embeddings of the pictures at these positions, float32 [n, c, h, w]; the first channels of them."""
         height, width, depth = self.embedding(seen, int(positions[0])).shape
         shape = (len(positions), channels or depth, height, width)
-        size = 4 * int(np.prod(shape))
-        if size > MOST_TRAINING_BYTES:
-            raise SettingError(
-                f"pictures to train on must fit into {MOST_TRAINING_BYTES:,} bytes, got {len(positions):,} of "
-                f"{size // len(positions):,} bytes each: give fewer pictures or a smaller input_size"
-            )
-        values = np.empty(shape, dtype=np.float32)
+        values: NDArray[np.float32]
+        if 4 * int(np.prod(shape)) <= MOST_TRAINING_BYTES:
+            values = np.empty(shape, dtype=np.float32)
+        else:
+            # The array holds the file, which has no name and goes with it.
+            with tempfile.TemporaryFile() as file:
+                values = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
         found = map_in_order(
             lambda position: self.embedding(seen, position), positions.tolist(), threads=self.settings.threads
         )

@@ -93,7 +93,7 @@ def train_deep_svdd(
         TrainingError: collapse, a loss that is not finite, batches of one picture.
     """
     torch.manual_seed(settings.seed)
-    shown = torch.from_numpy(np.ascontiguousarray(pictures))
+    shown = torch.from_numpy(pictures)
     networks = build_autoencoder(architecture, channels=pictures.shape[1], with_bias=with_bias)
     watched = watched_of(shown)
     untrained = measure(latents(networks.encoder, watched).flatten(1))

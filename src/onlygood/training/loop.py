@@ -82,7 +82,7 @@ def train(
     Args:
         plan: how.
         stage: what.
-        pictures: float32 [n, c, H, W], all of them in memory.
+        pictures: float32 [n, c, H, W], in memory or in a file that is mapped into it.
         accelerator: "cpu", "gpu" or "auto", as Fabric calls them.
         checkpoint: where to go on from and to keep what is done; None for nowhere.
         show: takes a line on the progress, several times a minute; None for silence.
@@ -104,14 +104,13 @@ def train(
         losses = checkpoint.load(plan.stage, stage.module, optimizer, stage.state)
     # Channels last in memory, not in shape: of these small convolutions the faster layout by a third.
     module, wrapped = fabric.setup(stage.module.to(memory_format=torch.channels_last), optimizer)  # type: ignore[call-overload]
-    placed = fabric.to_device(pictures).contiguous(memory_format=torch.channels_last)
     module.train()
     started, saved = time.monotonic(), time.monotonic()
     first = len(losses)
     epochs = () if stage.state.get(_ENOUGH) else range(first, plan.epochs)
     try:
         for epoch in epochs:
-            losses.append(_epoch(fabric, plan, stage.loss, module, wrapped, placed, batches, epoch))
+            losses.append(_epoch(fabric, plan, stage.loss, module, wrapped, pictures, batches, epoch))
             enough = stage.after_epoch(epoch + 1, losses[-1])
             if enough:
                 stage.state[_ENOUGH] = True
@@ -149,11 +148,12 @@ def _epoch(
     for group in optimizer.param_groups:
         group["lr"] = rate
     # Drawn from seed and epoch alone: a run that was resumed sees the orders of one that was not.
-    order = torch.from_numpy(np.random.default_rng([plan.seed, epoch]).permutation(len(pictures))).to(pictures.device)
-    total = torch.zeros((), device=pictures.device)
+    order = torch.from_numpy(np.random.default_rng([plan.seed, epoch]).permutation(len(pictures)))
+    total = torch.zeros((), device=fabric.device)
     for begin, end in batches:
         optimizer.zero_grad()
-        loss = loss_of(module, pictures[order[begin:end]])
+        batch = fabric.to_device(pictures[order[begin:end]]).contiguous(memory_format=torch.channels_last)
+        loss = loss_of(module, batch)
         fabric.backward(loss)
         optimizer.step()
         total += loss.detach() * (end - begin)
