@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # Where `make bench` finds the folder magnetic_tile (see benches/README.md): in data/, here or beside this folder.
 DATA ?= $(firstword $(wildcard data ../data ../*/data) data)
 
-.PHONY: help demo test test-slow check bench bench-peers bench-deep-svdd backbone clean
+.PHONY: help demo demo-golden test test-slow check bench bench-peers bench-deep-svdd backbone clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ $(VENV)/.backbone: $(VENV)/.dev
 
 demo: $(VENV)/.demo ## fit on real solar cells, inspect others, leave pictures and a summary in demo-output/
 	$(BIN)/python scripts/demo.py demo-output
+	$(BIN)/python scripts/golden_demo.py demo-output/golden
+
+demo-golden: $(VENV)/.bench ## learn one golden picture with two methods, one of them in torch; leaves demo-output/golden
+	$(BIN)/python scripts/golden_demo.py demo-output/golden --methods patch,deep-svdd
 
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest -m "not slow"
@@ -57,12 +61,12 @@ bench: $(VENV)/.bench ## measure, on the magnetic tiles in $(DATA); writes bench
 
 # One class each of the sets with many: a full table takes a day. anomalib joins with PEERS=anomalib:padim,anomalib:patchcore
 # and PEER_OPTIONS="--peer-python PYTHON --peer-weights FILE" (see benches/README.md).
-PEERS ?= ocsvm,iforest,lof
+PEERS ?= sklearn:ocsvm,sklearn:iforest,sklearn:lof
 PEER_OPTIONS ?=
 bench-peers: $(VENV)/.bench ## run methods and peers on the data sets in $(DATA); writes benches/runs/ and benches/RESULTS.md
 	$(BIN)/onlygood bench run -o benches/runs --methods patch --peers $(PEERS) $(PEER_OPTIONS) \
 	    --data magnetic-tile=$(DATA)/magnetic_tile --data elpv --classes elpv=mono,poly --seeds 3
-	$(BIN)/onlygood bench run -o benches/runs --methods patch --peers ocsvm,iforest,lof \
+	$(BIN)/onlygood bench run -o benches/runs --methods patch --peers sklearn:ocsvm,sklearn:iforest,sklearn:lof \
 	    --data mnist=$(DATA)/mnist --data fashion-mnist --data cifar10=$(DATA)/cifar10/cifar10_jpeg.zip \
 	    --classes mnist=3 --classes fashion-mnist=sneaker --classes cifar10=airplane
 	$(BIN)/onlygood bench table benches/runs --published benches/published.json --notes benches/notes.md \

@@ -60,7 +60,7 @@ def test_ours_gives_the_figures_of_fit_and_evaluate(parts: Path, tmp_path: Path)
 
 
 def test_a_peer_runs_on_the_same_pictures_without_maps(parts: Path, tmp_path: Path) -> None:
-    run = Run(data="parts", path=str(parts), class_name="all", method="lof", seed=0)
+    run = Run(data="parts", path=str(parts), class_name="all", method="sklearn:lof", seed=0)
     found = ran(tmp_path, run)
     assert found["metrics"]["pixel"] is None
     assert found["metrics"]["image_auroc"]["value"] > 0.9

@@ -27,7 +27,7 @@ from textures import Array, textures, twelve_bit
 from tiny_backbone import tiny_card, tiny_model, write_backbone
 
 GOOD, TEST_GOOD = 30, 5
-OF_SCIKIT_LEARN = ("ocsvm", "lof", "iforest")
+OF_SCIKIT_LEARN = ("sklearn:ocsvm", "sklearn:lof", "sklearn:iforest")
 # The rows and columns of the two: nothing that blurred noise would show.
 ODD = np.tile(np.repeat(np.array([0, 255], dtype=np.uint8), 8), 6)[None].repeat(96, axis=0)
 
@@ -80,9 +80,9 @@ def reference_rows(task: Task, backbone: str) -> tuple[NDArray[np.float64], NDAr
 @pytest.mark.parametrize(
     ("name", "detector"),
     [
-        ("ocsvm", OneClassSVM(kernel="rbf", gamma="scale", nu=0.1)),
-        ("lof", LocalOutlierFactor(novelty=True, n_neighbors=20)),
-        ("iforest", IsolationForest(random_state=3)),
+        ("sklearn:ocsvm", OneClassSVM(kernel="rbf", gamma="scale", nu=0.1)),
+        ("sklearn:lof", LocalOutlierFactor(novelty=True, n_neighbors=20)),
+        ("sklearn:iforest", IsolationForest(random_state=3)),
     ],
 )
 def test_a_peer_is_the_librarys_detector_on_the_mean_of_the_embedding_that_patch_sees(
@@ -121,19 +121,23 @@ def test_a_run_again_gives_the_same_and_says_what_it_took(name: str, task: Task,
 
 
 def test_the_seed_decides_where_something_is_random(task: Task, backbone: str) -> None:
-    assert not np.array_equal(run("iforest", task, backbone).scores, run("iforest", task, backbone, seed=1).scores)
-    np.testing.assert_array_equal(run("ocsvm", task, backbone).scores, run("ocsvm", task, backbone, seed=1).scores)
+    assert not np.array_equal(
+        run("sklearn:iforest", task, backbone).scores, run("sklearn:iforest", task, backbone, seed=1).scores
+    )
+    np.testing.assert_array_equal(
+        run("sklearn:ocsvm", task, backbone).scores, run("sklearn:ocsvm", task, backbone, seed=1).scores
+    )
 
 
 def test_neighbours_are_as_many_as_there_are_others(backbone: str) -> None:
-    found = run("lof", make_task(textures(8), [*textures(2, start=50), ODD]), backbone)
+    found = run("sklearn:lof", make_task(textures(8), [*textures(2, start=50), ODD]), backbone)
     assert found.settings["parameters"]["n_neighbors"] == 7
     assert found.scores.argmax() == 2
 
 
 def test_equal_good_pictures_still_tell_another_apart(backbone: str) -> None:
     """Every direction has a standard deviation of 0, by which nothing must be divided."""
-    found = run("ocsvm", make_task([textures(1)[0]] * 5, [textures(1)[0], ODD]), backbone)
+    found = run("sklearn:ocsvm", make_task([textures(1)[0]] * 5, [textures(1)[0], ODD]), backbone)
     assert np.isfinite(found.scores).all()
     assert found.scores[1] > found.scores[0]
 
@@ -149,21 +153,23 @@ def test_bytes_and_files_are_read_as_arrays_are(tmp_path: Path, task: Task, back
         assert isinstance(picture.source, np.ndarray)
         path.write_bytes(encoded(picture.source))
     test = [encoded(picture.source) for picture in task.test if isinstance(picture.source, np.ndarray)]
-    found = run("ocsvm", make_task(paths, test), backbone)
-    np.testing.assert_array_equal(found.scores, run("ocsvm", task, backbone).scores)
+    found = run("sklearn:ocsvm", make_task(paths, test), backbone)
+    np.testing.assert_array_equal(found.scores, run("sklearn:ocsvm", task, backbone).scores)
 
 
 def test_pages_of_one_file_are_pictures_of_their_own(tmp_path: Path, task: Task, backbone: str) -> None:
     pages = [Image.fromarray(picture.source) for picture in task.good if isinstance(picture.source, np.ndarray)]
     pages[0].save(tmp_path / "good.tif", save_all=True, append_images=pages[1:])
     good = tuple(TaskPicture(name=f"#{page}", source=tmp_path / "good.tif", page=page) for page in range(GOOD))
-    found = run("ocsvm", Task(data="d", class_name="c", good=good, test=task.test, notes=()), backbone)
-    np.testing.assert_array_equal(found.scores, run("ocsvm", task, backbone).scores)
+    found = run("sklearn:ocsvm", Task(data="d", class_name="c", good=good, test=task.test, notes=()), backbone)
+    np.testing.assert_array_equal(found.scores, run("sklearn:ocsvm", task, backbone).scores)
 
 
 def test_sixteen_bit_pictures_are_seen_through_the_window_of_the_good_ones(backbone: str) -> None:
     good = [twelve_bit(seed) for seed in range(8)]
-    found = run("ocsvm", make_task(good, [twelve_bit(50), twelve_bit(51), ODD.astype(np.uint16) * 8 + 500]), backbone)
+    found = run(
+        "sklearn:ocsvm", make_task(good, [twelve_bit(50), twelve_bit(51), ODD.astype(np.uint16) * 8 + 500]), backbone
+    )
     black, white = found.settings["embedding"]["window"]
     assert 0 <= black < white < 3000
     assert found.scores.argmax() == 2
@@ -171,9 +177,9 @@ def test_sixteen_bit_pictures_are_seen_through_the_window_of_the_good_ones(backb
 
 def test_pictures_of_two_depths_are_refused(backbone: str) -> None:
     with pytest.raises(PictureFormatError, match=r"^test/1 has 16 bits a channel, the model takes 8: "):
-        run("ocsvm", make_task(textures(5), [ODD, twelve_bit(0)]), backbone)
+        run("sklearn:ocsvm", make_task(textures(5), [ODD, twelve_bit(0)]), backbone)
     with pytest.raises(PictureFormatError, match=r"^good/5 has 16 bits a channel, the model takes 8: "):
-        run("ocsvm", make_task([*textures(5), twelve_bit(0)], [ODD]), backbone)
+        run("sklearn:ocsvm", make_task([*textures(5), twelve_bit(0)], [ODD]), backbone)
 
 
 # Names
@@ -181,12 +187,15 @@ def test_pictures_of_two_depths_are_refused(backbone: str) -> None:
 
 def test_names_of_peers_are_told_from_those_of_methods() -> None:
     assert all(is_peer(name) for name in (*PEERS, "pyod:ECOD"))
-    assert not any(is_peer(name) for name in ("patch", "patch@bank_size=5", "lof2", "anomalib"))
+    assert not any(is_peer(name) for name in ("patch", "patch@bank_size=5", "lof", "lof2", "knn", "anomalib"))
 
 
 @pytest.mark.parametrize("name", ["svm", "anomalib:stfpm", "anomalib:", ""])
 def test_a_peer_that_is_not_known_is_refused_with_those_that_are(name: str, task: Task) -> None:
-    known = f"a peer must be one of ocsvm, lof, iforest, pyod:NAME, anomalib:patchcore, anomalib:padim, got {name!r}"
+    known = (
+        "a peer must be one of sklearn:ocsvm, sklearn:lof, sklearn:iforest, pyod:NAME, anomalib:patchcore, "
+        f"anomalib:padim, got {name!r}"
+    )
     with pytest.raises(SettingError) as refused:
         check_peer(name)
     assert str(refused.value) == known
@@ -213,9 +222,9 @@ def test_anomalib_is_not_run_in_this_process(task: Task) -> None:
 def test_what_is_not_installed_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch, task: Task) -> None:
     monkeypatch.setattr("onlygood.extras.find_spec", lambda name: None)
     with pytest.raises(
-        MissingExtraError, match=r"^the peer lof needs scikit-learn, .* pip install 'onlygood\[bench\]'"
+        MissingExtraError, match=r"^the peer sklearn:lof needs scikit-learn, .* pip install 'onlygood\[bench\]'"
     ):
-        run_peer("lof", task, seed=0)
+        run_peer("sklearn:lof", task, seed=0)
     monkeypatch.setattr(peers, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"^the peer pyod:ECOD needs PyOD, .*: run pip install pyod$"):
         run_peer("pyod:ECOD", task, seed=0)

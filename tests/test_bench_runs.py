@@ -40,7 +40,7 @@ def child(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
 
 
 def test_each_run_has_a_file_of_its_own(tmp_path: Path) -> None:
-    made = grid([("tiles", None, ["a", "b"]), ("mnist", None, ["3"])], ["patch", "lof"], 2)
+    made = grid([("tiles", None, ["a", "b"]), ("mnist", None, ["3"])], ["patch", "sklearn:lof"], 2)
     assert len(made) == len({run.result_path(tmp_path) for run in made}) == 12
     assert [run.seed for run in made] == [0] * 6 + [1] * 6
 

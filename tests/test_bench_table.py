@@ -66,27 +66,27 @@ def test_seeds_are_a_mean_and_a_standard_deviation() -> None:
 
 
 def test_the_best_comes_first_and_a_failure_last_without_figures() -> None:
-    text = as_markdown([failed("pyod:ECOD"), result("lof", auroc=0.7), result("patch", auroc=0.9)], [])
+    text = as_markdown([failed("pyod:ECOD"), result("sklearn:lof", auroc=0.7), result("patch", auroc=0.9)], [])
     methods = re.findall(r"^\| ([a-z:A-Z]+) \| (?:0|failed)", text, re.M)
-    assert methods == ["patch", "lof", "pyod:ECOD"]
+    assert methods == ["patch", "sklearn:lof", "pyod:ECOD"]
     assert row(text, "pyod:ECOD") == ["pyod:ECOD", "failed", *[""] * 6, "0 of 1"]
     assert "- FAILED: mnist, 0, pyod:ECOD, seed 0: MemoryError: too \\| much" in text
 
 
 def test_a_seed_that_failed_is_counted_but_not_averaged() -> None:
-    text = as_markdown([result("lof", seed=0, auroc=0.7), failed("lof", seed=1)], [])
-    assert row(text, "lof")[1] == "0.700" and row(text, "lof")[-1] == "1 of 2"
+    text = as_markdown([result("sklearn:lof", seed=0, auroc=0.7), failed("sklearn:lof", seed=1)], [])
+    assert row(text, "sklearn:lof")[1] == "0.700" and row(text, "sklearn:lof")[-1] == "1 of 2"
 
 
 def test_a_failure_never_counts_as_a_win() -> None:
     """Of two classes the peer failed on one: its mean over classes is not that of the other one alone."""
     results = [
         *(result("patch", auroc=0.8, class_name=name) for name in "01"),
-        result("lof", auroc=0.99, class_name="0"),
-        failed("lof", class_name="1"),
+        result("sklearn:lof", auroc=0.99, class_name="0"),
+        failed("sklearn:lof", class_name="1"),
     ]
     means = as_markdown(results, []).partition("### Mean over")[2].partition("##")[0]
-    assert "| patch | 0.800 |" in means and "lof" not in means
+    assert "| patch | 0.800 |" in means and "sklearn:lof" not in means
 
 
 def test_the_mean_names_the_classes_that_ran() -> None:
@@ -100,14 +100,14 @@ def test_the_mean_names_the_classes_that_ran() -> None:
 def test_what_was_not_run_is_said() -> None:
     results = [
         result("patch", class_name="0"),
-        result("lof", class_name="0"),
+        result("sklearn:lof", class_name="0"),
         result("patch", class_name="2"),
         result("patch", data="tiles", class_name="all", classes=["all"]),
     ]
     left = as_markdown(results, []).partition("## Not run")[2]
     assert "- mnist: the classes 1." in left
-    assert "- mnist, 2: lof." in left
-    assert "- tiles, all: lof." in left
+    assert "- mnist, 2: sklearn:lof." in left
+    assert "- tiles, all: sklearn:lof." in left
     assert "mnist, 0:" not in left
 
 
@@ -136,23 +136,23 @@ def test_notes_stand_at_the_beginning() -> None:
 
 def test_every_row_has_as_many_cells_as_its_table() -> None:
     published = [PublishedFigure(data="mnist", class_name="0", method="x", image_auroc=0.98, source="y")]
-    text = as_markdown([result(auroc=0.9), failed("lof"), result("ocsvm", model_bytes=None)], published)
+    text = as_markdown([result(auroc=0.9), failed("sklearn:lof"), result("sklearn:ocsvm", model_bytes=None)], published)
     for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1, table
 
 
 def test_pixel_figures_have_columns_only_where_there_are_some() -> None:
     metrics = {**result()["metrics"], "pixel": {"pixel_auroc": 0.95, "aupro": 0.85}}
-    with_pixels = as_markdown([result(metrics=metrics), result("lof")], [])
+    with_pixels = as_markdown([result(metrics=metrics), result("sklearn:lof")], [])
     assert "pixel AUROC | AUPRO" in with_pixels
     assert row(with_pixels, "patch")[3:5] == ["0.950", "0.850"]
-    assert row(with_pixels, "lof")[3:5] == ["", ""]
+    assert row(with_pixels, "sklearn:lof")[3:5] == ["", ""]
     assert "| AUPRO" not in as_markdown([result()], [])
 
 
 def test_csv_has_a_row_a_run() -> None:
-    rows = list(csv.DictReader(io.StringIO(as_csv([result(auroc=0.9), failed("lof", seed=1)]))))
-    assert [line["method"] for line in rows] == ["patch", "lof"]
+    rows = list(csv.DictReader(io.StringIO(as_csv([result(auroc=0.9), failed("sklearn:lof", seed=1)]))))
+    assert [line["method"] for line in rows] == ["patch", "sklearn:lof"]
     assert float(rows[0]["image_auroc"]) == 0.9 and rows[0]["error"] == ""
     assert rows[1]["image_auroc"] == "" and rows[1]["error"].startswith("Traceback")
     assert rows[1]["status"] == "failed"

@@ -41,7 +41,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
         done.append(run)
         machine = {"processor": "p", "cores": 2, "system": "s", "python": "3"}
         result: dict[str, Any] = {"format": 1, "run": run.identity(), "machine": machine}
-        result |= {"status": "failed", "error": "boom"} if run.method == "lof" else {"status": "ok", **ANSWER}
+        result |= {"status": "failed", "error": "boom"} if run.method == "sklearn:lof" else {"status": "ok", **ANSWER}
         path = run.result_path(folder)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result))
@@ -73,19 +73,41 @@ def test_every_method_runs_with_every_seed_and_goes_on_where_it_ended(
 def test_a_failure_is_reported_and_tried_again_and_the_exit_code_is_2(
     run: Any, executed: list[Run], parts: Path, tmp_path: Path
 ) -> None:
-    line = ("bench", "run", "--data", f"parts={parts}", "--methods", "patch", "--peers", "lof", "-o", tmp_path / "out")
+    line = (
+        "bench",
+        "run",
+        "--data",
+        f"parts={parts}",
+        "--methods",
+        "patch",
+        "--peers",
+        "sklearn:lof",
+        "-o",
+        tmp_path / "out",
+    )
     ran = run(*line)
     assert ran.code == 2
-    assert "[2/2] parts / all / lof / seed 0: FAILED, boom" in ran.out
+    assert "[2/2] parts / all / sklearn:lof / seed 0: FAILED, boom" in ran.out
     assert "2 runs, 1 failed" in ran.out
     run(*line)
-    assert [each.method for each in executed] == ["patch", "lof", "lof"]
+    assert [each.method for each in executed] == ["patch", "sklearn:lof", "sklearn:lof"]
 
 
 def test_the_table_is_printed_or_written(run: Any, executed: list[Run], parts: Path, tmp_path: Path) -> None:
-    run("bench", "run", "--data", f"parts={parts}", "--methods", "patch", "--peers", "lof", "-o", tmp_path / "out")
+    run(
+        "bench",
+        "run",
+        "--data",
+        f"parts={parts}",
+        "--methods",
+        "patch",
+        "--peers",
+        "sklearn:lof",
+        "-o",
+        tmp_path / "out",
+    )
     printed = run("bench", "table", tmp_path / "out")
-    assert printed.code == 0 and "| patch | 0.900 |" in printed.out and "FAILED: parts, all, lof" in printed.out
+    assert printed.code == 0 and "| patch | 0.900 |" in printed.out and "FAILED: parts, all, sklearn:lof" in printed.out
     written = run("bench", "table", tmp_path / "out", "-o", tmp_path / "RESULTS.md")
     assert written.out == "" and (tmp_path / "RESULTS.md").read_text() == printed.out
     assert run("bench", "table", tmp_path / "out", "--format", "csv").out.startswith("data,class,method,seed,status,")
@@ -115,7 +137,7 @@ def test_what_cannot_be_run_is_one_sentence(run: Any, executed: list[Run], parts
 
     assert "needs --methods or --peers" in refused(*data)
     assert "method must be one of" in refused(*data, "--methods", "magic")
-    assert "lof" in refused(*data, "--peers", "magic")
+    assert "sklearn:lof" in refused(*data, "--peers", "magic")
     assert "give its interpreter with --peer-python" in refused(*data, "--peers", "anomalib:padim")
     assert "--seeds must be at least 1, got 0" in refused(*data, "--methods", "patch", "--seeds", 0)
     assert "got parts twice" in refused(*data, "--data", "parts=x", "--methods", "patch")

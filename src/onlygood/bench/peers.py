@@ -38,12 +38,12 @@ from onlygood.settings import FitSettings
 from onlygood.sources import Source
 from onlygood.survey import Embedder, InputKind, input_kind
 
-PYOD, ANOMALIB = "pyod:", "anomalib:"
+SKLEARN, PYOD, ANOMALIB = "sklearn:", "pyod:", "anomalib:"
 ANOMALIB_MODELS = ("patchcore", "padim")
 PEERS = {
-    "ocsvm": "scikit-learn's OneClassSVM (RBF, nu 0.1) on whole-picture embeddings",
-    "lof": "scikit-learn's LocalOutlierFactor (20 neighbours) on whole-picture embeddings",
-    "iforest": "scikit-learn's IsolationForest on whole-picture embeddings",
+    "sklearn:ocsvm": "scikit-learn's OneClassSVM (RBF, nu 0.1) on whole-picture embeddings",
+    "sklearn:lof": "scikit-learn's LocalOutlierFactor (20 neighbours) on whole-picture embeddings",
+    "sklearn:iforest": "scikit-learn's IsolationForest on whole-picture embeddings",
     "pyod:NAME": "any detector of PyOD, by the name of its class (pyod:ECOD), on whole-picture embeddings",
     "anomalib:patchcore": "anomalib's PatchCore (coreset of 1 %), in a Python environment of its own",
     "anomalib:padim": "anomalib's PaDiM, in a Python environment of its own",
@@ -52,9 +52,9 @@ PEERS = {
 
 LOF_NEIGHBORS = 20
 _OF_SCIKIT_LEARN = {
-    "ocsvm": ("sklearn.svm", "OneClassSVM"),
-    "lof": ("sklearn.neighbors", "LocalOutlierFactor"),
-    "iforest": ("sklearn.ensemble", "IsolationForest"),
+    "sklearn:ocsvm": ("sklearn.svm", "OneClassSVM"),
+    "sklearn:lof": ("sklearn.neighbors", "LocalOutlierFactor"),
+    "sklearn:iforest": ("sklearn.ensemble", "IsolationForest"),
 }
 _PYOD_ROOT = "BaseDetector"
 
@@ -93,7 +93,7 @@ class PeerResult:
 
 def is_peer(name: str) -> bool:
     """Whether a name is meant as a peer's; `check_peer` says whether there is such a peer."""
-    return name in _OF_SCIKIT_LEARN or name.startswith((PYOD, ANOMALIB))
+    return name.startswith((SKLEARN, PYOD, ANOMALIB))
 
 
 def check_peer(name: str, *, peer_python: Path | None = None) -> None:
@@ -307,12 +307,12 @@ class _Detector:
             module, class_name = _OF_SCIKIT_LEARN[name]
             made = getattr(importlib.import_module(module), class_name)
         chosen: dict[str, Any] = {}
-        if name == "ocsvm":
+        if name == "sklearn:ocsvm":
             chosen = {"kernel": "rbf", "gamma": "scale", "nu": 0.1}
-        elif name == "lof":
+        elif name == "sklearn:lof":
             # Fewer others than neighbours is all that scikit-learn allows.
             chosen = {"novelty": True, "n_neighbors": max(1, min(LOF_NEIGHBORS, count - 1))}
-        elif name == "iforest":
+        elif name == "sklearn:iforest":
             chosen = {"random_state": seed}
         else:
             takes = inspect.signature(made).parameters

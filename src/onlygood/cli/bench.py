@@ -58,7 +58,7 @@ def _add_run(actions: Commands) -> None:
         help="ours, with settings if need be: patch, patch@bank_size=500+input_size=96",
     )
     run.add_argument(
-        "--peers", default="", metavar="A,B", help="others: ocsvm, iforest, lof, pyod:NAME, anomalib:patchcore"
+        "--peers", default="", metavar="A,B", help="others: sklearn:lof (ocsvm, iforest), pyod:NAME, anomalib:patchcore"
     )
     run.add_argument("--seeds", type=int, default=1, help="how many, from 0 (default: 1)")
     run.add_argument("--max-train", type=int, help="most pictures to learn from, drawn at random")
