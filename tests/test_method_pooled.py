@@ -67,10 +67,28 @@ def test_what_it_is_is_in_the_file() -> None:
 def test_few_templates_lower_the_number_of_neighbours_unless_it_was_asked_for() -> None:
     model = onlygood.fit(textures(4), method="lof", **FAST_POOLED)
     assert model.metadata["pooled"]["num_neighbors"] == 2
-    with pytest.raises(SettingError, match="num_neighbors must be at most 2 for method lof with 3 pictures left to"):
+    with pytest.raises(
+        SettingError, match="num_neighbors must be at most 2 for method lof with 3 templates left while"
+    ):
         onlygood.fit(textures(4), method="lof", num_neighbors=3, **FAST_POOLED)
-    with pytest.raises(SettingError, match="num_neighbors must be at most 3 for method knn with 3 pictures left to"):
+    with pytest.raises(
+        SettingError, match="num_neighbors must be at most 3 for method knn with 3 templates left while"
+    ):
         onlygood.fit(textures(4), method="knn", num_neighbors=4, **FAST_POOLED)
+
+
+@pytest.mark.parametrize("method", ["knn", "lof"])
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_a_bank_of_a_few_templates_is_used_or_refused(method: str, size: int) -> None:
+    settings = {**FAST_POOLED, "bank_size": size}
+    try:
+        model = onlygood.fit(textures(12), method=method, **settings)
+    except SettingError as error:
+        assert size < 4
+        assert "templates left while calibrating, got none: add good pictures, raise bank_size, or lower" in str(error)
+    else:
+        assert model.metadata["pooled"]["templates"] == size
+        assert np.isfinite(model.calibration.scores).all()
 
 
 def test_copies_make_fewer_templates() -> None:

@@ -81,7 +81,9 @@ class PooledMethod(Method):
         parts = np.array_split(shuffled, min(FOLDS, len(fitted)))
         # Pictures that are scored by a detector that was learned without their groups.
         self.folds = [np.flatnonzero(np.isin(self.groups, part) & ~held_out) for part in parts]
-        self.neighbours = self._neighbours(int((~held_out).sum()) - max(map(len, self.folds)))
+        # Chosen once: without some of the pictures, others would have been chosen in their places, so scores of those
+        # left out are, if anything, a little too high.
+        self.kept: NDArray[np.bool_] | None = None
         self.detector = self._fit(~held_out)
         # Distances of unit vectors may all be far below 1.
         self.least_scale = float(np.median(self.detector.scores(seen.wholes[~held_out][:MAPPED]))) or 1.0
@@ -93,12 +95,12 @@ class PooledMethod(Method):
         mapped = np.zeros(count, dtype=bool)
         calibrating = np.flatnonzero(self.held_out) if self.held_out.any() else np.arange(count)
         mapped[calibrating[np.unique(np.linspace(0, len(calibrating) - 1, MAPPED).astype(int))]] = True
-        self.unseeing: dict[int, _Detector] = {}
+        self.scored_by: dict[int, _Detector] = {}
         folds = track(self._unseeing(), total=1 + len(self.folds), description="calibrating", show=self.show_progress)
         for members, detector in folds:
             raw[members] = detector.scores(self.seen.wholes[members])
             for position in members.tolist():
-                self.unseeing[position] = detector
+                self.scored_by[position] = detector
                 if mapped[position]:
                     patches = detector.patch_scores(self._embedding(position))
                     typical[position], highest[position] = np.median(patches), patches.max()
@@ -106,7 +108,7 @@ class PooledMethod(Method):
             raw=raw,
             typical=typical,
             highest=highest,
-            patch_scores=lambda position: self.unseeing[position].patch_scores(self._embedding(position)),
+            patch_scores=lambda position: self.scored_by[position].patch_scores(self._embedding(position)),
         )
 
     def finished_score(self, position: int) -> float:  # noqa: D102
@@ -131,56 +133,69 @@ class PooledMethod(Method):
             yield members, self._fit(chosen)
 
     def _neighbours(self, fewest: int) -> int:
-        """How many templates are looked at, where a detector may have as few as these to look at."""
+        """How many templates are looked at, where a detector may have as few as these."""
         settings = self.settings
-        most = min(fewest, settings.bank_size or fewest) - (settings.method == "lof")
-        if settings.num_neighbors is None:
-            return max(1, min(NEIGHBOURS.get(settings.method, 1), most))
-        if settings.num_neighbors > most and settings.method != "mahalanobis":
+        # A template of the outlier factor is no neighbour of itself.
+        most = fewest - (settings.method == "lof")
+        if settings.num_neighbors is None and most >= 1:
+            return min(NEIGHBOURS[settings.method], most)
+        if settings.num_neighbors is None or settings.num_neighbors > most:
             raise SettingError(
-                f"num_neighbors must be at most {max(most, 0)} for method {settings.method} with {fewest} pictures "
-                f"left to compare with while calibrating, got {settings.num_neighbors}: add good pictures, or lower it"
+                f"num_neighbors must be at most {max(most, 0)} for method {settings.method} with {fewest} templates "
+                f"left while calibrating, got {settings.num_neighbors or 'none'}: add good pictures, raise bank_size, or "
+                "lower num_neighbors"
             )
         return settings.num_neighbors
 
     def _fit(self, chosen: NDArray[np.bool_]) -> _Detector:
-        """A detector from the pictures chosen, bool [n]."""
-        vectors, settings = self.seen.wholes[chosen], self.settings
+        """A detector from the pictures chosen, bool [n]. The first, from all there are to learn, chooses templates."""
+        settings, opset = self.settings, self.opset
         is_unit = settings.metric != "euclidean"
-        pieces = [pooled_vector(MAPS, opset=self.opset)]
+        is_whitened = settings.metric == "whitened" or settings.method == "mahalanobis"
+        vectors = self.seen.wholes
         if is_unit:
             vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), SHORTEST)
-            pieces.append(unit_vector(opset=self.opset))
-        is_whitened = settings.metric == "whitened" or settings.method == "mahalanobis"
-        mean, basis = vectors.mean(axis=0), None
+        mean, basis = vectors[chosen].mean(axis=0), None
         if is_whitened:
-            mean, basis = learn_whitening(vectors, shrinkage=OVERALL_SHRINKAGE)
-        pieces.append(affine("unit_vector" if is_unit else "pooled_vector", mean, basis, opset=self.opset))
-        points = vectors - mean if basis is None else (vectors - mean) @ basis
-        templates = 0
+            mean, basis = learn_whitening(vectors[chosen], shrinkage=OVERALL_SHRINKAGE)
+        points = np.asarray(vectors - mean if basis is None else (vectors - mean) @ basis, dtype=np.float32)
+        templates = np.empty((0, points.shape[1]), dtype=np.float32)
         if settings.method == "mahalanobis":
-            pieces.append(squared_length(points.shape[1], opset=self.opset))
+            scorer = squared_length(points.shape[1], opset=opset)
         else:
-            kept = self._templates(points)
-            templates = len(kept)
+            if self.kept is None:
+                self.kept = self._choose(points, np.flatnonzero(chosen))
+                self.neighbours = self._neighbours(
+                    min(int(self.kept.sum() - self.kept[fold].sum()) for fold in self.folds)
+                )
+            templates = points[self.kept & chosen]
             if settings.method == "knn":
-                pieces.append(nearest_neighbours(kept, min(self.neighbours, len(kept)), opset=self.opset))
+                scorer = nearest_neighbours(templates, self.neighbours, opset=opset)
             else:
-                factors = outlier_factors(kept, self.neighbours)
-                pieces.append(local_outlier_factor(kept, factors, self.neighbours, opset=self.opset))
-        pieces.append(gradient_map(MAPS, has_basis=is_whitened, of_unit_vector=is_unit, opset=self.opset))
-        return _Detector([places_first(MAPS, opset=self.opset), *pieces], templates)
+                factors = outlier_factors(templates, self.neighbours)
+                scorer = local_outlier_factor(templates, factors, self.neighbours, opset=opset)
+        pieces = [
+            places_first(MAPS, opset=opset),
+            pooled_vector(MAPS, opset=opset),
+            *([unit_vector(opset=opset)] if is_unit else []),
+            affine("unit_vector" if is_unit else "pooled_vector", mean, basis, opset=opset),
+            scorer,
+            gradient_map(MAPS, has_basis=is_whitened, of_unit_vector=is_unit, opset=opset),
+        ]
+        return _Detector(pieces, len(templates))
 
-    def _templates(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The points that are remembered, float32 [m, q]."""
+    def _choose(self, points: NDArray[np.float32], positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which pictures are remembered, bool [n], of those at these positions."""
         settings = self.settings
         assert settings.bank_size is not None  # settings fill it in
         if settings.method == "knn":
-            kept = greedy_k_center(points, settings.bank_size, seed=settings.seed)
+            found = greedy_k_center(points[positions], settings.bank_size, seed=settings.seed)
         else:
             # The rows that cover all others best are spread evenly, and say nothing about density.
-            kept = np.sort(np.random.default_rng(settings.seed).permutation(len(points))[: settings.bank_size])
-        return np.asarray(points[kept], dtype=np.float32)
+            found = np.random.default_rng(settings.seed).permutation(len(positions))[: settings.bank_size]
+        kept = np.zeros(len(points), dtype=bool)
+        kept[positions[found]] = True
+        return kept
 
     def _embedding(self, position: int) -> NDArray[np.float32]:
         kept = self.seen.embeddings[position]
