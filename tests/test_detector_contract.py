@@ -248,13 +248,13 @@ def test_few_pictures_make_a_model_that_promises_what_they_can(count: int, metho
 @pytest.mark.parametrize("count", [3, 5, 8])
 def test_the_promise_of_few_pictures_holds(count: int, method: str, fast: dict[str, Any]) -> None:
     rates = []
-    for start in range(0, 400, 40):
+    for start in range(0, 800, 40):
         model = onlygood.fit(textures(count, start=start), method=method, **fast)
         inspect = onlygood.Inspector(model, with_map=False)
         rates.append(np.mean([inspect(picture).is_anomaly for picture in textures(20, start=start + 20)]))
         promised = model.promise.promised_rate
-    # Ten refits: their mean is known to about a third of the spread of one, which for few pictures is the rate itself.
-    assert np.mean(rates) <= promised + promised / 3
+    # Refits differ widely where there are few pictures: what counts is their mean, to three of its standard errors.
+    assert np.mean(rates) <= promised + 3 * np.std(rates) / np.sqrt(len(rates))
 
 
 @REMEMBERING

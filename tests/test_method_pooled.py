@@ -58,9 +58,9 @@ def test_scores_of_good_pictures_are_of_detectors_that_have_not_seen_them(method
 
 def test_what_it_is_is_in_the_file() -> None:
     model = onlygood.fit(textures(20), method="lof", **{**FAST_POOLED, "bank_size": 12})
-    assert model.metadata["pooled"] == {"tap": "stage4", "metric": "whitened", "templates": 12, "num_neighbors": 5}
+    assert model.metadata["pooled"] == {"tap": "stage4", "metric": "cosine", "templates": 12, "num_neighbors": 5}
     assert method_sentence(model.metadata) == (
-        "lof: whitened vectors, the mean of stage4 over all places, 5 neighbours among 12 templates"
+        "lof: cosine vectors, the mean of stage4 over all places, 5 neighbours among 12 templates"
     )
 
 

@@ -81,9 +81,9 @@ class FitSettings:
         None, "templates looked at by knn (1 unless given) and lof (5, or as many as there are)"
     )
     metric: str = _setting(
-        "whitened",
+        "cosine",
         "how knn, lof and mahalanobis compare vectors: as they are, at unit length, or at unit length in coordinates "
-        "in which good pictures vary equally in all directions (mahalanobis always does the last part)",
+        "in which good pictures vary equally (mahalanobis always does the last part)",
         choices=("euclidean", "cosine", "whitened"),
     )
     top_fraction: float = _setting(0.02, "share of a picture's patches, the strangest, whose mean is its local score")

@@ -140,10 +140,10 @@ class PooledMethod(Method):
         if settings.num_neighbors is None and most >= 1:
             return min(NEIGHBOURS[settings.method], most)
         if settings.num_neighbors is None or settings.num_neighbors > most:
+            got = settings.num_neighbors or "none"
             raise SettingError(
                 f"num_neighbors must be at most {max(most, 0)} for method {settings.method} with {fewest} templates "
-                f"left while calibrating, got {settings.num_neighbors or 'none'}: add good pictures, raise bank_size, or "
-                "lower num_neighbors"
+                f"left while calibrating, got {got}: add good pictures, raise bank_size, or lower num_neighbors"
             )
         return settings.num_neighbors
 
