@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # Where `make bench` finds the folder magnetic_tile (see benches/README.md): in data/, here or beside this folder.
 DATA ?= $(firstword $(wildcard data ../data ../*/data) data)
 
-.PHONY: help demo demo-golden test test-slow check bench bench-peers bench-deep-svdd backbone clean
+.PHONY: help demo demo-golden test test-slow check bench bench-peers bench-deep-svdd bench-pretrained backbone clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -80,6 +80,13 @@ bench-deep-svdd: $(VENV)/.bench ## train Deep SVDD on MNIST as its paper does; j
 	    --data mnist=$(DATA)/mnist
 	$(BIN)/onlygood bench table benches/runs --published benches/published.json --notes benches/notes.md \
 	    -o benches/RESULTS.md
+
+# Ten classes, an hour or two on two cores.
+bench-pretrained: $(VENV)/.bench ## fine-tuned beside frozen features on CIFAR-10; writes benches/RESULTS-2000.md
+	$(BIN)/onlygood bench run -o benches/runs-2000 --max-train 2000 --max-test 2000 \
+	    --methods deep-svdd@network=pretrained+calibration_fraction=0.1,knn@metric=cosine \
+	    --data cifar10=$(DATA)/cifar10/cifar10_jpeg.zip
+	$(BIN)/onlygood bench table benches/runs-2000 --notes benches/notes-2000.md -o benches/RESULTS-2000.md
 
 backbone: $(VENV)/.backbone ## rebuild the shipped backbone from its published weights
 	$(BIN)/python scripts/build_backbone.py lite0 src/onlygood/backbones
