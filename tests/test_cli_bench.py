@@ -70,21 +70,16 @@ def test_every_method_runs_with_every_seed_and_goes_on_where_it_ended(
     assert len(executed) == 6 and "4 of 6 runs have a result already" in again.err
 
 
+def with_a_peer(parts: Path, out: Path) -> tuple[object, ...]:
+    """A command line that runs a method of ours and a peer."""
+    compared = ("--methods", "patch", "--peers", "sklearn:lof")
+    return ("bench", "run", "--data", f"parts={parts}", *compared, "-o", out)
+
+
 def test_a_failure_is_reported_and_tried_again_and_the_exit_code_is_2(
     run: Any, executed: list[Run], parts: Path, tmp_path: Path
 ) -> None:
-    line = (
-        "bench",
-        "run",
-        "--data",
-        f"parts={parts}",
-        "--methods",
-        "patch",
-        "--peers",
-        "sklearn:lof",
-        "-o",
-        tmp_path / "out",
-    )
+    line = with_a_peer(parts, tmp_path / "out")
     ran = run(*line)
     assert ran.code == 2
     assert "[2/2] parts / all / sklearn:lof / seed 0: FAILED, boom" in ran.out
@@ -94,18 +89,7 @@ def test_a_failure_is_reported_and_tried_again_and_the_exit_code_is_2(
 
 
 def test_the_table_is_printed_or_written(run: Any, executed: list[Run], parts: Path, tmp_path: Path) -> None:
-    run(
-        "bench",
-        "run",
-        "--data",
-        f"parts={parts}",
-        "--methods",
-        "patch",
-        "--peers",
-        "sklearn:lof",
-        "-o",
-        tmp_path / "out",
-    )
+    run(*with_a_peer(parts, tmp_path / "out"))
     printed = run("bench", "table", tmp_path / "out")
     assert printed.code == 0 and "| patch | 0.900 |" in printed.out and "FAILED: parts, all, sklearn:lof" in printed.out
     written = run("bench", "table", tmp_path / "out", "-o", tmp_path / "RESULTS.md")

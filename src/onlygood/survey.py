@@ -82,6 +82,11 @@ class Survey:
     unreadable: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def embedding(self, position: int) -> NDArray[np.float32]:
+        """The embedding of the picture at a position, float32 [h, w, d]; computed again where it was not kept."""
+        kept = self.embeddings[position]
+        return self.embedder(self.sources[position].read()) if kept is None else kept
+
 
 @dataclass(frozen=True)
 class _Seen:

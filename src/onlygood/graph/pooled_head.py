@@ -15,9 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood.graph.fragments import OPSET, fragment
-
-# Shorter vectors than this are not stretched to unit length: they are the silence of a network, not a direction.
-SHORTEST = 1e-6
+from onlygood.graph.patch_head import SHORTEST
 
 
 def places_last(value: str, *, opset: int = OPSET) -> onnx.ModelProto:

@@ -89,9 +89,9 @@ def split_trunk(trunk: onnx.ModelProto, layers: int) -> TrunkParts:
         )
     first = weighted[-layers]
     # The input of the first node is such a place.
-    place = next(place for place in range(first, -1, -1) if _crossing(nodes, place, constants) is not None)
-    start = _crossing(nodes, place, constants)
-    assert start is not None
+    place, start = next(
+        (place, found) for place in range(first, -1, -1) if (found := _crossing(nodes, place, constants)) is not None
+    )
     trained = tuple(
         _in_tail(name)
         for node in nodes[first:]

@@ -10,7 +10,6 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood.architectures import ARCHITECTURES, PRETRAINED
-from onlygood.backbone import load_backbone
 from onlygood.detectors.patch import OVERALL_SHRINKAGE, learn_whitening
 from onlygood.errors import SettingError
 from onlygood.graph.fragments import OPSET
@@ -23,10 +22,10 @@ from onlygood.graph.pooled_head import (
     squared_length,
     unit_vector,
 )
-from onlygood.graph.preprocess import preprocess
 from onlygood.graph.svdd_head import hypersphere, network_input, picture_embedding
 from onlygood.graph.trunk import TAIL_INPUT, cut_trunk, opset_of, split_trunk, with_weights
 from onlygood.methods.method import TrainingFiles
+from onlygood.methods.on_backbone import sized_backbone
 from onlygood.methods.trained import TrainedMethod, rounded_losses, terminal_line
 from onlygood.settings import FitSettings
 from onlygood.survey import InputKind, Survey
@@ -146,24 +145,16 @@ class PretrainedSvddMethod(TrainedMethod):
                 f"pretrain_epochs must be left out for network pretrained, which needs no autoencoder, got "
                 f"{settings.pretrain_epochs}"
             )
-        self.backbone = load_backbone(settings.backbone)
-        card = self.backbone.card
-        self.tap = card.last_tap(settings.taps)
-        self.input_size = settings.input_size or card.input_size
-        self.backbone.check_input_size(self.input_size)
+        self.sized = sized_backbone(settings)
+        self.backbone, self.input_size = self.sized.backbone, self.sized.input_size
+        self.tap = self.backbone.card.last_tap(settings.taps)
         trunk = cut_trunk(self.backbone, [self.tap])
         self.opset = opset_of(trunk)
         self.parts = split_trunk(trunk, settings.trained_layers)
 
     def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:  # noqa: D102
         return [
-            preprocess(
-                self.backbone.card,
-                input_size=self.input_size,
-                dtype=kind.dtype,
-                window=kind.window,
-                opset=self.opset,
-            ),
+            self.sized.preprocess(kind, opset=self.opset),
             self.parts.front,
             places_last(self.parts.start, opset=self.opset),
         ]

@@ -11,15 +11,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.backbone import Tap, load_backbone
+from onlygood.backbone import Tap
 from onlygood.detectors.patch import balance, fit_patch_memory, memories_without, patches_per_picture
 from onlygood.errors import SettingError
 from onlygood.graph.fragments import join
 from onlygood.graph.patch_head import PatchMemory, combine, patch_embedding, patch_head
-from onlygood.graph.preprocess import preprocess
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.methods.method import GoodScores, Method
+from onlygood.methods.on_backbone import sized_backbone
 from onlygood.parallel import map_in_order
 from onlygood.progress import track
 from onlygood.settings import FitSettings
@@ -32,11 +32,10 @@ class PatchMethod(Method):
     def __init__(self, settings: FitSettings, pictures: int, *, show_progress: bool) -> None:
         self.settings = settings
         self.show_progress = show_progress
-        self.backbone = load_backbone(settings.backbone)
+        self.sized = sized_backbone(settings)
+        self.backbone, self.input_size = self.sized.backbone, self.sized.input_size
         card = self.backbone.card
         self.taps: tuple[Tap, ...] = card.choose_taps(settings.taps)
-        self.input_size = settings.input_size or card.input_size
-        self.backbone.check_input_size(self.input_size)
         # The grid is that of the coarsest tap: finer ones are pooled to it.
         self.grid = math.ceil(self.input_size / max(tap.reduction for tap in self.taps))
         self.trunk = cut_trunk(self.backbone, self.taps)
@@ -46,13 +45,7 @@ class PatchMethod(Method):
 
     def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:  # noqa: D102
         return [
-            preprocess(
-                self.backbone.card,
-                input_size=self.input_size,
-                dtype=kind.dtype,
-                window=kind.window,
-                opset=self.opset,
-            ),
+            self.sized.preprocess(kind, opset=self.opset),
             self.trunk,
             patch_embedding(self.taps, input_size=self.input_size, grid=self.grid, opset=self.opset),
         ]
@@ -176,9 +169,6 @@ class _Scorer:
         self.session = open_session(head.SerializeToString(), threads=1)
 
     def __call__(self, seen: Survey, position: int, *, without: int | None) -> _Parts:
-        embedding = seen.embeddings[position]
-        if embedding is None:
-            embedding = self.embedder(seen.sources[position].read())
         local_norms = self.memory.local.row_norms(without=without)
         overall_norms = self.memory.overall.row_norms(without=without)
         if np.isinf(local_norms).all() or np.isinf(overall_norms).all():
@@ -186,7 +176,11 @@ class _Scorer:
                 f"leave-one-out needs a memory with rows of at least 2 groups of pictures, got {len(local_norms)} "
                 f"rows, all from the group of {seen.sources[position].name}: raise bank_size or add other pictures"
             )
-        feeds = {"embedding": embedding[None], "local_norms": local_norms, "overall_norms": overall_norms}
+        feeds = {
+            "embedding": seen.embedding(position)[None],
+            "local_norms": local_norms,
+            "overall_norms": overall_norms,
+        }
         local, overall, patches = run(self.session, self.OUTPUTS, feeds)
         return _Parts(float(local[0]), float(overall[0]), float(np.median(patches)), float(patches.max()), patches[0])
 

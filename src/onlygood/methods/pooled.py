@@ -11,15 +11,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.backbone import load_backbone
 from onlygood.coreset import greedy_k_center
 from onlygood.detectors.neighbours import outlier_factors
 from onlygood.detectors.patch import FOLDS, OVERALL_SHRINKAGE, learn_whitening
 from onlygood.errors import SettingError
 from onlygood.graph.fragments import in_trunk, join
 from onlygood.graph.neighbours_head import local_outlier_factor, nearest_neighbours
+from onlygood.graph.patch_head import SHORTEST
 from onlygood.graph.pooled_head import (
-    SHORTEST,
     affine,
     gradient_map,
     places_first,
@@ -28,10 +27,10 @@ from onlygood.graph.pooled_head import (
     squared_length,
     unit_vector,
 )
-from onlygood.graph.preprocess import preprocess
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.methods.method import GoodScores, Method
+from onlygood.methods.on_backbone import sized_backbone
 from onlygood.progress import track
 from onlygood.settings import FitSettings
 from onlygood.survey import InputKind, Survey
@@ -54,28 +53,24 @@ class PooledMethod(Method):
     def __init__(self, settings: FitSettings, *, show_progress: bool) -> None:
         self.settings = settings
         self.show_progress = show_progress
-        self.backbone = load_backbone(settings.backbone)
+        self.sized = sized_backbone(settings)
+        self.backbone, self.input_size = self.sized.backbone, self.sized.input_size
         self.tap = self.backbone.card.last_tap(settings.taps)
-        self.input_size = settings.input_size or self.backbone.card.input_size
-        self.backbone.check_input_size(self.input_size)
         self.trunk = cut_trunk(self.backbone, [self.tap])
         self.opset = opset_of(self.trunk)
 
     def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:  # noqa: D102
         return [
-            preprocess(
-                self.backbone.card,
-                input_size=self.input_size,
-                dtype=kind.dtype,
-                window=kind.window,
-                opset=self.opset,
-            ),
+            self.sized.preprocess(kind, opset=self.opset),
             self.trunk,
             places_last(in_trunk(self.tap.name), opset=self.opset),
         ]
 
     def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
         self.seen, self.groups, self.held_out = seen, np.array(groups), held_out
+        self.is_unit, self.vectors = self.settings.metric != "euclidean", seen.wholes
+        if self.is_unit:
+            self.vectors = seen.wholes / np.maximum(np.linalg.norm(seen.wholes, axis=1, keepdims=True), SHORTEST)
         fitted = np.unique(self.groups[~held_out])
         shuffled = np.random.default_rng(self.settings.seed).permutation(fitted)
         parts = np.array_split(shuffled, min(FOLDS, len(fitted)))
@@ -89,26 +84,27 @@ class PooledMethod(Method):
         self.least_scale = float(np.median(self.detector.scores(seen.wholes[~held_out][:MAPPED]))) or 1.0
 
     def good_scores(self) -> GoodScores:  # noqa: D102
-        count = len(self.groups)
+        seen, count = self.seen, len(self.groups)
         raw = np.empty(count, dtype=np.float32)
         typical, highest = np.full(count, np.nan), np.full(count, np.nan, dtype=np.float32)
         mapped = np.zeros(count, dtype=bool)
         calibrating = np.flatnonzero(self.held_out) if self.held_out.any() else np.arange(count)
         mapped[calibrating[np.unique(np.linspace(0, len(calibrating) - 1, MAPPED).astype(int))]] = True
         self.scored_by: dict[int, _Detector] = {}
-        folds = track(self._unseeing(), total=1 + len(self.folds), description="calibrating", show=self.show_progress)
+        total = len(self.folds) + int(self.held_out.any())
+        folds = track(self._unseeing(), total=total, description="calibrating", show=self.show_progress)
         for members, detector in folds:
-            raw[members] = detector.scores(self.seen.wholes[members])
+            raw[members] = detector.scores(seen.wholes[members])
             for position in members.tolist():
                 self.scored_by[position] = detector
                 if mapped[position]:
-                    patches = detector.patch_scores(self._embedding(position))
+                    patches = detector.patch_scores(seen.embedding(position))
                     typical[position], highest[position] = np.median(patches), patches.max()
         return GoodScores(
             raw=raw,
             typical=typical,
             highest=highest,
-            patch_scores=lambda position: self.scored_by[position].patch_scores(self._embedding(position)),
+            patch_scores=lambda position: self.scored_by[position].patch_scores(seen.embedding(position)),
         )
 
     def finished_score(self, position: int) -> float:  # noqa: D102
@@ -150,11 +146,8 @@ class PooledMethod(Method):
     def _fit(self, chosen: NDArray[np.bool_]) -> _Detector:
         """A detector from the pictures chosen, bool [n]. The first, from all there are to learn, chooses templates."""
         settings, opset = self.settings, self.opset
-        is_unit = settings.metric != "euclidean"
+        is_unit, vectors = self.is_unit, self.vectors
         is_whitened = settings.metric == "whitened" or settings.method == "mahalanobis"
-        vectors = self.seen.wholes
-        if is_unit:
-            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), SHORTEST)
         mean, basis = vectors[chosen].mean(axis=0), None
         if is_whitened:
             mean, basis = learn_whitening(vectors[chosen], shrinkage=OVERALL_SHRINKAGE)
@@ -196,10 +189,6 @@ class PooledMethod(Method):
         kept = np.zeros(len(points), dtype=bool)
         kept[positions[found]] = True
         return kept
-
-    def _embedding(self, position: int) -> NDArray[np.float32]:
-        kept = self.seen.embeddings[position]
-        return self.seen.embedder(self.seen.sources[position].read()) if kept is None else kept
 
 
 @dataclass

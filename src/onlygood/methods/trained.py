@@ -45,7 +45,7 @@ class TrainedMethod(Method):
         self, seen: Survey, positions: NDArray[np.int64], *, channels: int | None = None
     ) -> NDArray[np.float32]:
         """The embeddings of the pictures at these positions, float32 [n, c, h, w]; the first channels of them."""
-        height, width, depth = self.embedding(seen, int(positions[0])).shape
+        height, width, depth = seen.embedding(int(positions[0])).shape
         shape = (len(positions), channels or depth, height, width)
         values: NDArray[np.float32]
         if 4 * int(np.prod(shape)) <= MOST_TRAINING_BYTES:
@@ -54,9 +54,7 @@ class TrainedMethod(Method):
             # The array holds the file, which has no name and goes with it.
             with tempfile.TemporaryFile() as file:
                 values = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
-        found = map_in_order(
-            lambda position: self.embedding(seen, position), positions.tolist(), threads=self.settings.threads
-        )
+        found = map_in_order(seen.embedding, positions.tolist(), threads=self.settings.threads)
         for place, embedding in enumerate(found):
             values[place] = embedding[:, :, : shape[1]].transpose(2, 0, 1)
         return values
@@ -89,11 +87,6 @@ class TrainedMethod(Method):
         if self.files is not None:
             self.files.checkpoint.unlink(missing_ok=True)
 
-    def embedding(self, seen: Survey, position: int) -> NDArray[np.float32]:
-        """The embedding of the picture at a position, float32 [h, w, d]."""
-        kept = seen.embeddings[position]
-        return seen.embedder(seen.sources[position].read()) if kept is None else kept
-
     def checkpoint(self, seen: Survey, held_out: NDArray[np.bool_]) -> Checkpoint | None:
         """The checkpoint of this fit and no other; None where none is wanted."""
         from onlygood.training.checkpoint import Checkpoint
@@ -106,7 +99,7 @@ class TrainedMethod(Method):
         return Checkpoint(self.files.checkpoint, fingerprint, resume=self.files.resume)
 
     def _score(self, position: int) -> tuple[float, NDArray[np.float32]]:
-        feeds = {"embedding": self.embedding(self.seen, position)[None]}
+        feeds = {"embedding": self.seen.embedding(position)[None]}
         raw, patches = run(self.session, ["raw_score", "patch_scores"], feeds)
         return float(raw[0]), patches[0]
 

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlygood.graph.pooled_head import SHORTEST
+from onlygood.graph.patch_head import SHORTEST
 from onlygood.training.checkpoint import Checkpoint
 from onlygood.training.deep_svdd import Hypersphere, HypersphereSettings, Trained, measure, solve_radius, watched_of
 from onlygood.training.loop import Plan, Stage, train
