@@ -7,17 +7,16 @@ import pytest
 from numpy.typing import NDArray
 
 from onlygood.detectors.patch import (
-    FOLDS,
     LOCAL_SHRINKAGE,
-    OVERALL_SHRINKAGE,
     SAMPLE_ROWS,
     balance,
     fit_patch_memory,
-    learn_whitening,
     memories_without,
     patches_per_picture,
 )
+from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening
 from onlygood.graph.patch_head import Memory, PatchMemory
+from onlygood.splits import FOLDS
 
 
 def rows(n: int, d: int, *, seed: int = 0) -> NDArray[np.float32]:
@@ -51,7 +50,7 @@ def whiten(part: Memory, values: NDArray[Any]) -> NDArray[np.float64]:
     return whitened
 
 
-@pytest.mark.parametrize(("name", "shrinkage"), [("local", LOCAL_SHRINKAGE), ("overall", OVERALL_SHRINKAGE)])
+@pytest.mark.parametrize(("name", "shrinkage"), [("local", LOCAL_SHRINKAGE), ("overall", WHOLE_SHRINKAGE)])
 def test_whitened_coordinates_are_uncorrelated_and_of_the_variance_that_shrinkage_leaves(
     name: str, shrinkage: float
 ) -> None:
@@ -169,7 +168,7 @@ def test_memories_for_unseen_groups_are_whitened_without_them(groups: int) -> No
             (without.local, without.overall), (memory.local, memory.overall), sources, strict=True
         ):
             kept = ~np.isin(owners, list(unseen))
-            shrinkage = LOCAL_SHRINKAGE if source is patches else OVERALL_SHRINKAGE
+            shrinkage = LOCAL_SHRINKAGE if source is patches else WHOLE_SHRINKAGE
             covariance = np.cov(source[kept].T.astype(np.float64), bias=True)
             covariance += shrinkage * np.trace(covariance) / 4 * np.eye(4)
             np.testing.assert_allclose(part.mean, source[kept].mean(axis=0, dtype=np.float64), rtol=1e-4, atol=1e-4)

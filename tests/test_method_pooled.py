@@ -67,13 +67,9 @@ def test_what_it_is_is_in_the_file() -> None:
 def test_few_templates_lower_the_number_of_neighbours_unless_it_was_asked_for() -> None:
     model = onlygood.fit(textures(4), method="lof", **FAST_POOLED)
     assert model.metadata["pooled"]["num_neighbors"] == 2
-    with pytest.raises(
-        SettingError, match="num_neighbors must be at most 2 for method lof with 3 templates left while"
-    ):
+    with pytest.raises(SettingError, match="num_neighbors must be at most 2 for lof with 3 templates left while"):
         onlygood.fit(textures(4), method="lof", num_neighbors=3, **FAST_POOLED)
-    with pytest.raises(
-        SettingError, match="num_neighbors must be at most 3 for method knn with 3 templates left while"
-    ):
+    with pytest.raises(SettingError, match="num_neighbors must be at most 3 for knn with 3 templates left while"):
         onlygood.fit(textures(4), method="knn", num_neighbors=4, **FAST_POOLED)
 
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from onlygood.errors import FolderError, SettingError
 from onlygood.rates import TOLERANCE
 
+# What leave-one-out cannot learn anew without each group, it learns so many times, each time without a part of them.
+FOLDS = 10
+
 
 def hold_out(groups: Sequence[Hashable], fraction: float, *, seed: int) -> NDArray[np.bool_]:
     """True for the pictures held out of fitting: a share of the groups, drawn at random.
@@ -47,6 +50,17 @@ def hold_out(groups: Sequence[Hashable], fraction: float, *, seed: int) -> NDArr
     for number in np.random.default_rng(seed).permutation(len(labels))[:count]:
         held[members[labels[number]]] = True
     return held
+
+
+def folds_of_groups(groups: NDArray[np.int64], *, seed: int) -> list[NDArray[np.int64]]:
+    """The groups in at most FOLDS parts of about as many groups each, drawn at random.
+
+    Args:
+        groups: int64 [n], labels of pictures.
+        seed: of the draw.
+    """
+    labels = np.unique(groups)
+    return np.array_split(np.random.default_rng(seed).permutation(labels), min(FOLDS, len(labels)))
 
 
 def merge_groups(first: Sequence[Hashable], second: Sequence[Hashable]) -> list[int]:

@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.coreset import greedy_k_center
+from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening
 from onlygood.graph.patch_head import Balance, Memory, PatchMemory
+from onlygood.splits import folds_of_groups
 
 # Most patches that the statistics and the coreset see, however many pictures there are: 25 MB at 152 channels.
 SAMPLE_ROWS = 40_000
-# Added to every eigenvalue of the covariance, as a share of their mean: directions in which good pictures hardly vary
-# would otherwise drown all others in their noise. Whole pictures are fewer than patches, so more is added there.
+# As WHOLE_SHRINKAGE: patches are more than whole pictures, so less is added.
 LOCAL_SHRINKAGE = 0.01
-OVERALL_SHRINKAGE = 0.1
-# How many times the whitening is learned anew, each time without a part of the groups, to calibrate by leave-one-out.
-FOLDS = 10
 
 
 def patches_per_picture(pictures: int, patches: int) -> int:
@@ -49,7 +47,7 @@ def fit_patch_memory(
     """
     return PatchMemory(
         local=_fit_memory(patches, patch_owners, shrinkage=LOCAL_SHRINKAGE, bank_size=bank_size, seed=seed),
-        overall=_fit_memory(wholes, whole_owners, shrinkage=OVERALL_SHRINKAGE, bank_size=bank_size, seed=seed),
+        overall=_fit_memory(wholes, whole_owners, shrinkage=WHOLE_SHRINKAGE, bank_size=bank_size, seed=seed),
         top_patches=top_patches,
     )
 
@@ -82,13 +80,11 @@ def memories_without(
         Groups, and the memory for them; their own rows are still in it, for `Memory.row_norms` to take out. Every
         group comes once, in at most FOLDS parts.
     """
-    groups = np.unique(whole_owners)
-    shuffled = np.random.default_rng(seed).permutation(groups)
-    for part in np.array_split(shuffled, min(FOLDS, len(groups))):
+    for part in folds_of_groups(whole_owners, seed=seed):
         local_rows, overall_rows = patches[~np.isin(patch_owners, part)], wholes[~np.isin(whole_owners, part)]
         unseen = PatchMemory(
             local=_rewhiten(memory.local, local_rows, shrinkage=LOCAL_SHRINKAGE),
-            overall=_rewhiten(memory.overall, overall_rows, shrinkage=OVERALL_SHRINKAGE),
+            overall=_rewhiten(memory.overall, overall_rows, shrinkage=WHOLE_SHRINKAGE),
             top_patches=memory.top_patches,
         )
         yield frozenset(part.tolist()), unseen
@@ -113,30 +109,6 @@ def _fit_memory(
     whitened = np.asarray((rows - mean) @ whitening, dtype=np.float32)
     kept = greedy_k_center(whitened, bank_size, seed=seed)
     return Memory(mean=mean, whitening=whitening, memory_bank=whitened[kept], owners=owners[kept])
-
-
-def learn_whitening(rows: NDArray[np.float32], *, shrinkage: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The rows' mean, [d], and the whitening by their (shrunk) covariance, [d, d]."""
-    mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    centred = rows - mean
-    count, width = rows.shape
-    if 2 * count < width:
-        # Most directions have no variance at all. In the symmetric form, which gives the same distances, only the
-        # others need be found.
-        _, singular, directions = np.linalg.svd(centred.astype(np.float64), full_matrices=False)
-        variances = np.square(singular) / count
-        spread = float(variances.sum() / width) or 1.0
-        rest = 1.0 / np.sqrt(shrinkage * spread)
-        stretch = 1.0 / np.sqrt(variances + shrinkage * spread) - rest
-        whitening = (directions.T * stretch) @ directions
-        whitening[np.diag_indices(width)] += rest
-        return mean, whitening.astype(np.float32)
-    covariance = (centred.T @ centred).astype(np.float64) / count
-    eigenvalues, eigenvectors = np.linalg.eigh(covariance)
-    # Where nothing varies at all the spread is 0: any positive number then gives distances of 0.
-    spread = float(eigenvalues.mean()) or 1.0
-    whitening = (eigenvectors / np.sqrt(np.maximum(eigenvalues, 0.0) + shrinkage * spread)).astype(np.float32)
-    return mean, whitening
 
 
 def _rewhiten(memory: Memory, rows: NDArray[np.float32], *, shrinkage: float) -> Memory:

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood.architectures import ARCHITECTURES, PRETRAINED
-from onlygood.detectors.patch import OVERALL_SHRINKAGE, learn_whitening
+from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening
 from onlygood.errors import SettingError
 from onlygood.graph.fragments import OPSET
 from onlygood.graph.pooled_head import (
@@ -189,7 +189,7 @@ class PretrainedSvddMethod(TrainedMethod):
         if show is not None:
             show("")
         vectors = self.tuned.vectors
-        mean, whitening = learn_whitening(vectors, shrinkage=OVERALL_SHRINKAGE)
+        mean, whitening = learn_whitening(vectors, shrinkage=WHOLE_SHRINKAGE)
         squared = np.square((vectors - mean) @ whitening).sum(axis=1)
         self.radius = solve_radius(squared, settings.nu)
         self.use(

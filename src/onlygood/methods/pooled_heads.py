@@ -1,0 +1,159 @@
+"""Heads on pooled vectors, learned from those of good pictures: which are remembered, and how others are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onlygood.coreset import greedy_k_center
+from onlygood.detectors.neighbours import outlier_factors
+from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening
+from onlygood.errors import SettingError
+from onlygood.graph.fragments import join
+from onlygood.graph.neighbours_head import local_outlier_factor, nearest_neighbours
+from onlygood.graph.patch_head import SHORTEST
+from onlygood.graph.pooled_head import affine, gradient_map, pooled_vector, squared_length, unit_vector
+from onlygood.graph.runtime import open_session, run
+from onlygood.settings import FitSettings
+
+# How many templates are looked at unless a number is given; fewer where there are no more.
+NEIGHBOURS = {"knn": 1, "lof": 5}
+# Vectors that are scored in one run.
+_AT_ONCE = 64
+
+
+@dataclass
+class PooledHead:
+    """A head, from feature maps on.
+
+    Attributes:
+        pooling: the piece of graph from feature maps to `pooled_vector`.
+        scoring: the pieces from there to `raw_score` and `point_gradient`.
+        mapping: the piece from there to `patch_scores`.
+        templates: how many pictures it remembers.
+    """
+
+    pooling: onnx.ModelProto
+    scoring: Sequence[onnx.ModelProto]
+    mapping: onnx.ModelProto
+    templates: int
+
+    @property
+    def pieces(self) -> list[onnx.ModelProto]:
+        """All pieces, in order."""
+        return [self.pooling, *self.scoring, self.mapping]
+
+    def scores(self, pooled: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raw scores, float32 [n], of pooled vectors [n, c]."""
+        parts = (pooled[begin : begin + _AT_ONCE] for begin in range(0, len(pooled), _AT_ONCE))
+        return np.concatenate([run(self._scorer, ["raw_score"], {"pooled_vector": part})[0] for part in parts])
+
+    @cached_property
+    def _scorer(self) -> Any:
+        return open_session(join(*self.scoring, outputs=["raw_score"]).SerializeToString(), threads=1)
+
+
+class PooledHeads:
+    """Heads of one kind, each learned from some of the same good pictures.
+
+    Args:
+        kind: "knn", "lof" or "mahalanobis".
+        settings: of the fit; `metric`, `bank_size`, `num_neighbors` and `seed` matter here.
+        pooled: float32 [n, c], the pooled vectors of the good pictures.
+        maps: name of the feature maps in the graph.
+        opset: of the standard operators.
+    """
+
+    def __init__(self, kind: str, settings: FitSettings, pooled: NDArray[np.float32], *, maps: str, opset: int) -> None:
+        self.kind = kind
+        self.settings = settings
+        self.maps = maps
+        self.opset = opset
+        self.is_unit = settings.metric != "euclidean"
+        self.is_whitened = settings.metric == "whitened" or kind == "mahalanobis"
+        self.vectors = pooled
+        if self.is_unit:
+            self.vectors = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), SHORTEST)
+
+    def choose(self, learned: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which of the pictures to learn from are remembered as templates, bool [n]."""
+        kept = np.zeros(len(learned), dtype=bool)
+        if self.kind == "mahalanobis":
+            return kept
+        positions = np.flatnonzero(learned)
+        most, seed = self.settings.bank_size, self.settings.seed
+        assert most is not None  # settings fill it in
+        if self.kind == "knn":
+            mean, basis = self._coordinates(learned)
+            found = greedy_k_center(self._points(self.vectors[positions], mean, basis), most, seed=seed)
+        else:
+            # The rows that cover all others best are spread evenly, and say nothing about density.
+            found = np.random.default_rng(seed).permutation(len(positions))[:most]
+        kept[positions[found]] = True
+        return kept
+
+    def neighbours(self, fewest: int) -> int:
+        """How many templates are looked at, where a head may have as few as these; 0 where there are none.
+
+        Raises:
+            SettingError: more are asked for than there are.
+        """
+        if self.kind == "mahalanobis":
+            return 0
+        wanted = self.settings.num_neighbors
+        # A template of the outlier factor is no neighbour of itself.
+        most = fewest - (self.kind == "lof")
+        if wanted is None and most >= 1:
+            return min(NEIGHBOURS[self.kind], most)
+        if wanted is None or wanted > most:
+            raise SettingError(
+                f"num_neighbors must be at most {max(most, 0)} for {self.kind} with {fewest} templates left while "
+                f"calibrating, got {wanted or 'none'}: add good pictures, raise bank_size, or lower num_neighbors"
+            )
+        return wanted
+
+    def make(self, learned: NDArray[np.bool_], kept: NDArray[np.bool_], neighbours: int) -> PooledHead:
+        """The head that is learned from some pictures.
+
+        Args:
+            learned: bool [n], of which pictures.
+            kept: bool [n], the templates, as `choose` gives them; those not learned from are left out.
+            neighbours: how many templates are looked at.
+        """
+        opset = self.opset
+        mean, basis = self._coordinates(learned)
+        templates = self._points(self.vectors[kept & learned], mean, basis)
+        if self.kind == "mahalanobis":
+            scorer = squared_length(templates.shape[1], opset=opset)
+        elif self.kind == "knn":
+            scorer = nearest_neighbours(templates, neighbours, opset=opset)
+        else:
+            factors = outlier_factors(templates, neighbours)
+            scorer = local_outlier_factor(templates, factors, neighbours, opset=opset)
+        scoring = [affine("unit_vector" if self.is_unit else "pooled_vector", mean, basis, opset=opset), scorer]
+        return PooledHead(
+            pooling=pooled_vector(self.maps, opset=opset),
+            scoring=[unit_vector(opset=opset), *scoring] if self.is_unit else scoring,
+            mapping=gradient_map(self.maps, has_basis=self.is_whitened, of_unit_vector=self.is_unit, opset=opset),
+            templates=len(templates),
+        )
+
+    def _coordinates(self, learned: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Mean [c] and whitening [c, c], or None, of the pictures to learn from."""
+        vectors = self.vectors[learned]
+        if self.is_whitened:
+            return learn_whitening(vectors, shrinkage=WHOLE_SHRINKAGE)
+        return vectors.mean(axis=0), None
+
+    def _points(
+        self, vectors: NDArray[np.float32], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        """Vectors in the coordinates in which distances are taken."""
+        centred = vectors - mean
+        return np.asarray(centred if basis is None else centred @ basis, dtype=np.float32)
