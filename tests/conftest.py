@@ -16,11 +16,13 @@ from onlygood.cli import main
 from onlygood.settings import METHODS, POOLED_METHODS, TRAINED_METHODS
 from textures import (
     FAST,
+    FAST_DOC,
     FAST_POOLED,
     FAST_TRAINING,
     GOOD,
     Array,
     numbered,
+    reference_pictures,
     save,
     texture,
     textures,
@@ -39,6 +41,8 @@ def method(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def fast(method: str) -> dict[str, Any]:
     """Settings with which a fit of each method is quick."""
+    if method == "doc":
+        return {**FAST_DOC, "reference": reference_pictures()}
     if method in TRAINED_METHODS:
         return FAST_TRAINING
     return FAST_POOLED if method in POOLED_METHODS else FAST

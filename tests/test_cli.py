@@ -89,6 +89,8 @@ OPTIONS: dict[str, tuple[list[str], Any]] = {
     "bank_size": (["77"], 77),
     "num_neighbors": (["3"], 3),
     "metric": (["cosine"], "cosine"),
+    "head": (["lof"], "lof"),
+    "compactness_weight": (["0.3"], 0.3),
     "top_fraction": (["0.5"], 0.5),
     "overall_weight": (["0"], 0.0),
     "network": (["lenet-mnist"], "lenet-mnist"),

@@ -11,7 +11,7 @@ from onlygood.errors import SettingError
 from onlygood.settings import FitSettings, make_settings
 
 BAD: list[tuple[str, Any, str]] = [
-    ("method", "magic", "method must be one of patch, knn, lof, mahalanobis, deep-svdd, got 'magic'"),
+    ("method", "magic", "method must be one of patch, knn, lof, mahalanobis, doc, deep-svdd, got 'magic'"),
     ("calibration", "none", "calibration must be one of leave-one-out, split, got 'none'"),
     ("near_duplicates", "drop", "near_duplicates must be one of group, ignore, got 'drop'"),
     *(
@@ -48,6 +48,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("warmup_epochs", 0.5, "warmup_epochs must be a whole number of at least 1, got 0.5"),
     ("batch_size", 1, "batch_size must be a whole number of at least 2, got 1"),
     ("learning_rate", 0.0, "learning_rate must be a number above 0, got 0.0"),
+    ("head", "mahalanobis", "head must be one of knn, lof, got 'mahalanobis'"),
+    ("compactness_weight", -0.1, "compactness_weight must be a number of at least 0, got -0.1"),
     ("weight_decay", -1.0, "weight_decay must be a number of at least 0, got -1.0"),
     ("accelerator", "abacus", "accelerator must be one of auto, cpu, gpu, got 'abacus'"),
     ("group_by", 3, "group_by must be 'folder' or a regular expression, got 3"),

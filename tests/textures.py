@@ -13,6 +13,7 @@ SIZE = 96
 FAST: dict[str, Any] = {"input_size": 64, "bank_size": 300, "false_alarm_rate": 0.1}
 FAST_POOLED: dict[str, Any] = {**FAST, "taps": ("stage4",)}
 FAST_TRAINING: dict[str, Any] = {"false_alarm_rate": 0.2, "pretrain_epochs": 4, "epochs": 6, "batch_size": 4}
+FAST_DOC: dict[str, Any] = {"input_size": 64, "false_alarm_rate": 0.2, "epochs": 4, "batch_size": 4}
 GOOD = 16
 DEFECT = (slice(36, 60), slice(30, 54))
 
@@ -54,3 +55,13 @@ def save(folder: Path, pictures: dict[str, Array]) -> Path:
 
 def numbered(pictures: list[Array]) -> dict[str, Array]:
     return {f"{number:02}.png": picture for number, picture in enumerate(pictures)}
+
+
+def reference_pictures(each: int = 6) -> dict[str, list[Array]]:
+    """Pictures of two other materials: stripes across and stripes along, each of another width."""
+    widths = [3 + number for number in range(each)]
+    across = [np.repeat((np.arange(SIZE) // width % 2 * 200 + 20)[:, None], SIZE, axis=1) for width in widths]
+    return {
+        "across": [picture.astype(np.uint8) for picture in across],
+        "along": [picture.T.astype(np.uint8) for picture in across],
+    }

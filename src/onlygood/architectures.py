@@ -115,20 +115,25 @@ ARCHITECTURES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretrained:
-    """The defaults of fine-tuning a backbone, whichever it is.
+class FineTuning:
+    """The defaults of training the end of a backbone, whichever it is.
 
     Attributes:
-        name: what `--network` calls it.
+        name: what it is called.
         epochs: at most; training stops earlier, by what it has done.
         batch_size: pictures a step.
         learning_rate: of Adam.
+        weight_decay: of Adam.
     """
 
     name: str
     epochs: int
     batch_size: int
     learning_rate: float
+    weight_decay: float
 
 
-PRETRAINED = Pretrained(name="pretrained", epochs=100, batch_size=64, learning_rate=5e-5)
+# As the network of deep-svdd.
+PRETRAINED = FineTuning(name="pretrained", epochs=100, batch_size=64, learning_rate=5e-5, weight_decay=5e-7)
+# Learning rate and weight decay are those of Perera and Patel's section on training.
+DOC = FineTuning(name="doc", epochs=20, batch_size=64, learning_rate=5e-5, weight_decay=5e-5)

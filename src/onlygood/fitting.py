@@ -21,13 +21,13 @@ from onlygood.graph.fragments import join
 from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.verdict import full_size_map, verdict
-from onlygood.methods import GoodScores, TrainingFiles, make_method
+from onlygood.methods import GoodScores, Method, TrainingFiles, make_method
 from onlygood.model import GoodPicture, Model, StrangePicture
 from onlygood.near_duplicates import near_duplicate_groups
 from onlygood.reading import ReadingLimits
 from onlygood.results import Promise
 from onlygood.settings import TRAINED_METHODS, FitSettings, make_settings
-from onlygood.sources import GoodPictures, Source, list_sources
+from onlygood.sources import GoodPictures, ReferencePictures, Source, list_references, list_sources
 from onlygood.splits import hold_out, merge_groups
 from onlygood.survey import Embedder, InputKind, Survey, input_kind, survey
 from onlygood.version import __version__
@@ -46,6 +46,7 @@ def fit(
     pictures: GoodPictures,
     *,
     groups: Sequence[str] | None = None,
+    reference: ReferencePictures | None = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -58,6 +59,8 @@ def fit(
             [H, W], [H, W, C].
         groups: for a sequence, one label a picture: pictures with equal labels stay on one side of every split. For a
             folder, use the setting `group_by`.
+        reference: for method doc, pictures of other things: a folder with one sub-folder a class, or sequences of
+            pictures by class.
         progress: draw progress bars if stderr is a terminal.
         checkpoint: where a method that trains keeps what it has reached, until the model is whole; None for nowhere.
         resume: go on from that checkpoint.
@@ -81,13 +84,17 @@ def fit(
     golden = 0
     if chosen.golden:
         golden, sources = len(sources), golden_sources(sources, chosen)
+    if reference is not None and chosen.method != "doc":
+        raise SettingError(f"reference goes with method doc, got it with {chosen.method}: leave one of them out")
+    references = [] if reference is None else list_references(reference, limits=limits)
     if len(sources) < LEAST_GROUPS:
         raise FolderError(
             f"fit needs at least {LEAST_GROUPS} good pictures, so that what good pictures have in common can be told "
             f"without each of them, got {len(sources)}: add pictures, or add --golden to learn from augmentations of "
             f"{'this one' if len(sources) == 1 else 'these'}"
         )
-    return _Fit(sources, chosen, golden=golden, files=files, show_progress=progress).run()
+    method = make_method(chosen, sources, references=references, files=files, show_progress=progress)
+    return _Fit(sources, chosen, method, golden=golden, show_progress=progress).run()
 
 
 class _Fit:
@@ -97,16 +104,16 @@ class _Fit:
         self,
         sources: Sequence[Source],
         settings: FitSettings,
+        method: Method,
         *,
         golden: int,
-        files: TrainingFiles | None,
         show_progress: bool,
     ) -> None:
         self.sources = sources
         self.settings = settings
         self.golden = golden
         self.show_progress = show_progress
-        self.method = make_method(settings, sources, files=files, show_progress=show_progress)
+        self.method = method
 
     def run(self) -> Model:
         kind = input_kind(self.sources, self.settings, show_progress=self.show_progress)
@@ -125,7 +132,7 @@ class _Fit:
         scores = self.method.good_scores()
         calibration, map_levels = self.calibrate(scores, groups, held_out)
         promise = self.promise(calibration, held_out)
-        notes = (*seen.notes, *duplicate_notes)
+        notes = (*seen.notes, *duplicate_notes, *self.method.notes)
         model = join(
             *embed,
             *self.method.head(),

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
-from onlygood.architectures import ARCHITECTURES, PRETRAINED
+from onlygood.architectures import ARCHITECTURES, DOC, PRETRAINED
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
 from onlygood.rates import check_false_alarm_rate
 
-METHODS = ("patch", "knn", "lof", "mahalanobis", "deep-svdd")
+METHODS = ("patch", "knn", "lof", "mahalanobis", "doc", "deep-svdd")
 # Methods on one vector a picture, without training.
 POOLED_METHODS = ("knn", "lof", "mahalanobis")
 # Methods that train a network, and so cannot be learned anew without each picture in turn.
-TRAINED_METHODS = ("deep-svdd",)
+TRAINED_METHODS = ("doc", "deep-svdd")
 CALIBRATIONS = ("leave-one-out", "split")
 # What keywords and options of augmentation begin with: `augment_shift`, `--augment-shift`.
 AUGMENT = "augment_"
@@ -78,13 +78,20 @@ class FitSettings:
         "unless given",
     )
     num_neighbors: int | None = _setting(
-        None, "templates looked at by knn (1 unless given) and lof (5, or as many as there are)"
+        None, "templates looked at by knn (1 unless given) and lof (5, or as many as there are), also as doc's head"
     )
-    metric: str = _setting(
-        "cosine",
-        "how knn, lof and mahalanobis compare vectors: as they are, at unit length, or at unit length in coordinates "
-        "in which good pictures vary equally (mahalanobis always does the last part)",
+    metric: str | None = _setting(
+        None,
+        "how knn, lof, mahalanobis and doc compare vectors: as they are (doc unless given), at unit length (the others "
+        "unless given), or at unit length in coordinates in which good pictures vary equally (mahalanobis always does "
+        "the last part)",
         choices=("euclidean", "cosine", "whitened"),
+    )
+    head: str = _setting(
+        "knn", "what doc scores with: nearest neighbours, or the local outlier factor", choices=("knn", "lof")
+    )
+    compactness_weight: float = _setting(
+        0.1, "of doc: weight of how close target pictures are to one another, beside telling reference classes apart"
     )
     top_fraction: float = _setting(0.02, "share of a picture's patches, the strangest, whose mean is its local score")
     overall_weight: float = _setting(
@@ -95,7 +102,7 @@ class FitSettings:
         "what deep-svdd trains: a network of its own, or the end of the pretrained backbone",
         choices=(*ARCHITECTURES, PRETRAINED.name),
     )
-    trained_layers: int = _setting(4, "of a pretrained backbone: how many of its last layers are trained")
+    trained_layers: int = _setting(4, "of a backbone that doc or deep-svdd trains: how many of its last layers")
     objective: str = _setting(
         "one-class",
         "of deep-svdd: the mean squared distance to the centre, or a radius outside of which a share nu may lie",
@@ -107,7 +114,9 @@ class FitSettings:
     warmup_epochs: int = _setting(10, "of soft-boundary: epochs before the radius is first solved")
     batch_size: int | None = _setting(None, "pictures a training step; as the network's own unless given")
     learning_rate: float | None = _setting(None, "of training; as the network's own unless given")
-    weight_decay: float = _setting(5e-7, "of deep-svdd's second stage")
+    weight_decay: float | None = _setting(
+        None, "of doc (5e-5 unless given), and of deep-svdd's second stage (5e-7 unless given)"
+    )
     accelerator: str = _setting("auto", "what trains: cpu, gpu, or whichever is there", choices=("auto", "cpu", "gpu"))
     golden: bool = _setting(
         False,
@@ -137,6 +146,8 @@ class FitSettings:
                 raise SettingError(f"{entry.name} must be one of {', '.join(choices)}, got {value!r}")
         if self.calibration_fraction is None:
             object.__setattr__(self, "calibration_fraction", 0.5 if self.golden else 0.3)
+        if self.metric is None:
+            object.__setattr__(self, "metric", "euclidean" if self.method == "doc" else "cosine")
         if self.bank_size is None:
             object.__setattr__(self, "bank_size", 2000 if self.method == "patch" else 1000)
         for name in ("calibration_fraction", "top_fraction"):
@@ -190,8 +201,11 @@ class FitSettings:
             raise SettingError(f"nu must be above 0 and at most 1, got {self.nu!r}")
         if self.learning_rate is not None and not (_is_number(self.learning_rate) and self.learning_rate > 0):
             raise SettingError(f"learning_rate must be a number above 0, got {self.learning_rate!r}")
-        if not (_is_number(self.weight_decay) and self.weight_decay >= 0):
-            raise SettingError(f"weight_decay must be a number of at least 0, got {self.weight_decay!r}")
+        if self.weight_decay is None:
+            object.__setattr__(self, "weight_decay", DOC.weight_decay if self.method == "doc" else 5e-7)
+        for name in ("weight_decay", "compactness_weight"):
+            if not (_is_number(getattr(self, name)) and getattr(self, name) >= 0):
+                raise SettingError(f"{name} must be a number of at least 0, got {getattr(self, name)!r}")
         is_trained = self.method in TRAINED_METHODS
         if self.calibration is None:
             object.__setattr__(self, "calibration", "split" if is_trained else "leave-one-out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ from onlygood.reading import Picture, ReadingLimits, read_picture
 
 ONE = "give a folder, or add --golden to learn from augmentations of this one"
 
+REFERENCE_WHY = "pictures of other things, one sub-folder a class, show the network what sets things apart"
+
 GoodPictures = str | os.PathLike[str] | Sequence[Any]
+ReferencePictures = str | os.PathLike[str] | Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,49 @@ def list_sources(
         Source(name, str(label), _reader(item, name, limits, None))
         for item, name, label in zip(items, names, groups, strict=True)
     ]
+
+
+def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> list[Source]:
+    """Reference pictures, each with its class as label, in a fixed order.
+
+    Args:
+        reference: a folder with one sub-folder a class, or sequences of pictures by class.
+        limits: on pixels and bytes.
+
+    Raises:
+        FolderError: nothing there, pictures beside the sub-folders, or fewer than two classes.
+    """
+    if isinstance(reference, str | os.PathLike):
+        shown = os.fsdecode(reference)
+        files = find_pictures(Path(reference), limits=limits)
+        found = [
+            Source(file.name, file.relative.partition("/")[0], _reader(file.path, file.name, limits, file.page))
+            for file in files
+        ]
+        loose = [file.name for file in files if "/" not in file.relative]
+        if loose:
+            raise FolderError(
+                f"reference pictures must lie in one sub-folder a class, got {len(loose)} of {len(files)} in {shown} "
+                f"itself, such as {loose[0]}: {REFERENCE_WHY}"
+            )
+    elif isinstance(reference, Mapping):
+        shown = "a mapping"
+        found = [
+            Source(f"{label}: {_name(item, place)}", str(label), _reader(item, f"{label} {place}", limits, None))
+            for label, items in reference.items()
+            for place, item in enumerate(items)
+        ]
+    else:
+        raise FolderError(
+            f"reference must be a folder, or sequences of pictures by class, got {type(reference).__name__}"
+        )
+    labels = {source.label for source in found}
+    if len(labels) < 2:
+        raise FolderError(
+            f"reference pictures must be of at least 2 classes, got {len(labels)} ({', '.join(sorted(labels))}) in "
+            f"{shown}: {REFERENCE_WHY}"
+        )
+    return found
 
 
 def _reader(item: Any, name: str, limits: ReadingLimits, page: int | None) -> Callable[[], Picture]:

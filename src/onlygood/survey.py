@@ -100,8 +100,10 @@ class _Seen:
     is_constant: bool
 
 
-def input_kind(sources: Sequence[Source], settings: FitSettings, *, show_progress: bool) -> InputKind:
-    """The bit depth of the first picture that can be read, and the window: given, or chosen from all good pictures.
+def input_kind(
+    sources: Sequence[Source], settings: FitSettings, *, show_progress: bool, what: str = "good"
+) -> InputKind:
+    """The bit depth of the first picture that can be read, and the window: given, or chosen from all pictures.
 
     Raises:
         FolderError: no picture can be read.
@@ -109,7 +111,7 @@ def input_kind(sources: Sequence[Source], settings: FitSettings, *, show_progres
     """
     dtype = next((picture.dtype for source in sources if (picture := _try_read(source)) is not None), None)
     if dtype is None:
-        raise FolderError(f"good pictures must be readable, got none among {len(sources)}: {_reason(sources[0])}")
+        raise FolderError(f"{what} pictures must be readable, got none among {len(sources)}: {_reason(sources[0])}")
     if settings.window is not None:
         return InputKind(dtype=dtype, window=Window(*settings.window))
     if dtype == np.uint8:
@@ -131,8 +133,9 @@ def survey(
     *,
     rows_each: int,
     show_progress: bool,
+    what: str = "good",
 ) -> Survey:
-    """Read and embed every good picture once.
+    """Read and embed every picture once.
 
     Args:
         sources: the pictures.
@@ -141,6 +144,7 @@ def survey(
         settings: of the fit; `skip_unreadable`, `threads` and `seed` matter here.
         rows_each: patches sampled of each picture.
         show_progress: draw a bar if stderr is a terminal.
+        what: which pictures these are, for people.
 
     Raises:
         FolderError: pictures that cannot be read (unless they are to be skipped), of several bit depths, or all without
@@ -157,8 +161,8 @@ def survey(
             return error
         if picture.dtype != kind.dtype:
             raise FolderError(
-                f"good pictures must all have one bit depth, got {source.name} with {8 * picture.dtype.itemsize} bits "
-                f"a channel among pictures with {8 * kind.dtype.itemsize}: fit one model for each"
+                f"{what} pictures must all have one bit depth, got {source.name} with {8 * picture.dtype.itemsize} "
+                f"bits a channel among pictures with {8 * kind.dtype.itemsize}: fit one model for each"
             )
         embedding = embedder(picture)
         patches = embedding.reshape(-1, embedding.shape[-1])
@@ -194,21 +198,21 @@ def survey(
         channel_counts.append(seen.shape[2])
         if seen.is_constant:
             constant.append(source.name)
-    _report_unreadable(found, len(sources), skip=settings.skip_unreadable)
+    _report_unreadable(found, len(sources), skip=settings.skip_unreadable, what=what)
     if len(constant) == len(found.sources):
         raise FolderError(
-            f"good pictures must show something, got {len(constant)} in which every pixel has the same level: check "
+            f"{what} pictures must show something, got {len(constant)} in which every pixel has the same level: check "
             f"lens cap, light and exposure"
         )
     if constant:
         found.notes.append(
-            f"{_count(len(constant), 'picture')} of one level only, among the good ones: {_names(constant)}."
+            f"{_count(len(constant), 'picture')} of one level only, among the {what} ones: {_names(constant)}."
         )
     found.channels = max(channel_counts)
     if min(channel_counts) != found.channels:
         found.notes.append(
-            f"{channel_counts.count(1)} of {len(channel_counts)} good pictures are grey, the others colour: the model "
-            f"takes both, a grey picture as one with three equal channels."
+            f"{channel_counts.count(1)} of {len(channel_counts)} {what} pictures are grey, the others colour: the "
+            f"model takes both, a grey picture as one with three equal channels."
         )
     found.sample = np.concatenate(rows)
     found.sample_pictures = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
@@ -248,20 +252,21 @@ class _Projector:
         self.waiting = []
 
 
-def _report_unreadable(found: Survey, total: int, *, skip: bool) -> None:
+def _report_unreadable(found: Survey, total: int, *, skip: bool, what: str) -> None:
     """Raise, or note, that pictures could not be read."""
     count = len(found.unreadable)
     if count == 0:
         return
     first = found.unreadable[0]
     if not found.sources:
-        raise FolderError(f"good pictures must be readable, got none among {total}: {first}")
+        raise FolderError(f"{what} pictures must be readable, got none among {total}: {first}")
     if not skip:
         raise FolderError(
-            f"good pictures must be readable, got {count} of {total} that cannot be read (remove or repair them, or "
+            f"{what} pictures must be readable, got {count} of {total} that cannot be read (remove or repair them, or "
             f"use --skip-unreadable), the first: {first}"
         )
-    found.notes.append(f"{_count(count, 'picture')} left out, as not readable, the first: {first}.")
+    noun = "picture" if what == "good" else f"{what} picture"
+    found.notes.append(f"{_count(count, noun)} left out, as not readable, the first: {first}.")
 
 
 def _cell_means(embedding: NDArray[np.float32]) -> NDArray[np.float32]:

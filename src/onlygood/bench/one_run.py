@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onlygood.bench.datasets import Task, TaskPicture, open_dataset
+from onlygood.bench.datasets import Dataset, Task, TaskPicture, open_dataset
 from onlygood.bench.peer_process import run_anomalib
 from onlygood.bench.peers import is_peer, run_peer
+from onlygood.bench.reference import task_with_reference
 from onlygood.bench.runs import PeerEnvironment, Run, run_from_json, split_method
 from onlygood.errors import LabelledSetError, OnlygoodError
 from onlygood.fitting import fit
@@ -76,11 +77,13 @@ class Contestant:
 def ours(run: Run, task: Task) -> Contestant:
     """One of our methods, fitted as `onlygood fit` does, saved and loaded."""
     method, settings = split_method(run.method)
-    pictures = [picture.source if picture.page is None else _read(picture) for picture in task.good]
+    pictures = [_source(picture) for picture in task.good]
+    reference = {name: [_source(picture) for picture in group] for name, group in task.reference.items()}
     started = time.perf_counter()
     model = fit(
         pictures,
         method=method,
+        reference=reference if method == "doc" else None,
         false_alarm_rate=run.false_alarm_rate,
         seed=run.seed,
         threads=run.threads,
@@ -202,7 +205,12 @@ def measure(task: Task, contestant: Contestant) -> dict[str, Any]:
         },
         "peak_memory_mb": peak_memory_mb() if peak is None else peak,
         "model_bytes": contestant.model_bytes,
-        "counts": {"good": len(task.good), "test_good": int((~labels).sum()), "test_anomalous": int(labels.sum())},
+        "counts": {
+            "good": len(task.good),
+            "reference": sum(map(len, task.reference.values())),
+            "test_good": int((~labels).sum()),
+            "test_anomalous": int(labels.sum()),
+        },
         "settings": contestant.settings,
         "versions": contestant.versions,
         "notes": notes,
@@ -220,7 +228,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     try:
         dataset = open_dataset(run.data, None if run.path is None else Path(run.path))
-        task = dataset.task(run.class_name, seed=run.seed, max_train=run.max_train, max_test=run.max_test)
+        task = _task(dataset, run)
         contestant = peer(run, task, environment) if is_peer(run.method) else ours(run, task)
         answer = {**measure(task, contestant), "classes": list(dataset.classes), "kind": dataset.kind}
     except OnlygoodError as error:
@@ -235,6 +243,25 @@ def _enlarged(anomaly_map: NDArray[np.float32], picture: Picture) -> NDArray[np.
     height, width = picture.shape[:2]
     image = Image.fromarray(anomaly_map.astype(np.float32))
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
+
+
+def _task(dataset: Dataset, run: Run) -> Task:
+    if run.reference is None:
+        return dataset.task(run.class_name, seed=run.seed, max_train=run.max_train, max_test=run.max_test)
+    return task_with_reference(
+        dataset,
+        run.class_name,
+        reference=run.reference,
+        reference_path=run.reference_path,
+        max_reference=run.max_reference,
+        seed=run.seed,
+        max_train=run.max_train,
+        max_test=run.max_test,
+    )
+
+
+def _source(picture: TaskPicture) -> Any:
+    return picture.source if picture.page is None else _read(picture)
 
 
 def _read(picture: TaskPicture) -> Picture:

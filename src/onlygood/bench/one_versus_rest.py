@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -43,6 +43,13 @@ class OneVersusRest(Dataset):
         """The class of that name, or of that number from 0 where it is no name."""
         numbers = {str(number): known for number, known in enumerate(self.classes)}
         return super().find_class(class_name if class_name in self.classes else numbers.get(class_name, class_name))
+
+    def leaving_out(self, classes: Collection[str]) -> OneVersusRest:
+        """The same data set, but pictures of these classes are not judged."""
+        numbers = [self.classes.index(name) for name in classes]
+        kept = np.flatnonzero(~np.isin(self.test.labels, numbers))
+        test = replace(self.test, labels=self.test.labels[kept], load=lambda positions: self.test.load(kept[positions]))
+        return replace(self, test=test)
 
     def _split(self, class_name: str, seed: int) -> tuple[Candidates, Candidates]:
         label = self.classes.index(class_name)

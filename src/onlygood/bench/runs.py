@@ -43,6 +43,9 @@ class Run:
         max_test: most pictures to test on; None for all.
         false_alarm_rate: that our methods are asked for.
         threads: pictures worked on at once while fitting; 0 for one a core.
+        reference: which reference pictures there are, as for `task_with_reference`; None for none.
+        reference_path: where their data set lies, if it is another.
+        max_reference: most of them; None for all.
     """
 
     data: str
@@ -54,19 +57,33 @@ class Run:
     max_test: int | None = None
     false_alarm_rate: float = 0.05
     threads: int = 0
+    reference: str | None = None
+    reference_path: str | None = None
+    max_reference: int | None = None
 
     @property
     def title(self) -> str:
         """The run in a few words."""
-        return f"{self.data} / {self.class_name} / {self.method} / seed {self.seed}"
+        return f"{self.title_of_data} / {self.class_name} / {self.method} / seed {self.seed}"
+
+    @property
+    def title_of_data(self) -> str:
+        """The data set, and its reference pictures if there are any: figures with and without compare nothing."""
+        return self.data if self.reference is None else f"{self.data} beside {self.reference}"
 
     def result_path(self, folder: Path) -> Path:
         """Where the result of this run lies: one file for each data set, class, method and seed."""
-        return folder / _plain(self.data) / _plain(self.class_name) / f"{_plain(self.method)}-seed{self.seed}.json"
+        return (
+            folder
+            / _plain(self.title_of_data)
+            / _plain(self.class_name)
+            / f"{_plain(self.method)}-seed{self.seed}.json"
+        )
 
     def identity(self) -> dict[str, Any]:
         """What decides the result: all but where the pictures lie and how many threads work."""
-        return {name: value for name, value in asdict(self).items() if name not in ("path", "threads")}
+        others = ("path", "reference_path", "threads")
+        return {name: value for name, value in asdict(self).items() if name not in others}
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -36,8 +36,8 @@ def as_markdown(results: Sequence[Result], published: Sequence[PublishedFigure],
         notes: what a reader should know of the runs, each a paragraph at the beginning.
     """
     parts = [HEAD, *(f"{note}\n" for note in notes)]
-    for data in _in_order(_of(result, "data") for result in results):
-        of_data = [result for result in results if _of(result, "data") == data]
+    for data in _in_order(_data_of(result) for result in results):
+        of_data = [result for result in results if _data_of(result) == data]
         parts.append(_data_section(data, of_data, [figure for figure in published if figure.data == data]))
     parts.append("## Not run\n\n" + _bullets(_not_run(results)))
     parts.append("## Machines and versions\n\n" + _bullets(_made_with(results)))
@@ -53,7 +53,7 @@ def as_csv(results: Sequence[Result]) -> str:
         values = [column.value(result) if result["status"] == "ok" else None for column in COLUMNS]
         run = result["run"]
         writer.writerow(
-            [run["data"], run["class_name"], run["method"], run["seed"], result["status"]]
+            [_data_of(result), run["class_name"], run["method"], run["seed"], result["status"]]
             + ["" if value is None else value for value in values]
             + [result.get("error", "")]
         )
@@ -172,8 +172,8 @@ def _not_run(results: Sequence[Result]) -> list[str]:
     """What is missing from a table of everything, and what failed."""
     sentences = []
     methods = _in_order(_of(result, "method") for result in results)
-    for data in _in_order(_of(result, "data") for result in results):
-        of_data = [result for result in results if _of(result, "data") == data]
+    for data in _in_order(_data_of(result) for result in results):
+        of_data = [result for result in results if _data_of(result) == data]
         ran = _in_order(_of(result, "class_name") for result in of_data)
         known = _in_order(name for result in of_data for name in result.get("classes", ()))
         left = [name for name in known if name not in ran]
@@ -189,7 +189,7 @@ def _not_run(results: Sequence[Result]) -> list[str]:
             run = result["run"]
             reason = result["error"].strip().splitlines()[-1]
             sentences.append(
-                f"FAILED: {run['data']}, {run['class_name']}, {run['method']}, seed {run['seed']}: {_cell(reason)}"
+                f"FAILED: {_data_of(result)}, {run['class_name']}, {run['method']}, seed {run['seed']}: {_cell(reason)}"
             )
     return sentences or ["Nothing: every method ran on every class of every data set."]
 
@@ -213,8 +213,9 @@ def _made_with(results: Sequence[Result]) -> list[str]:
 
 def _counts(result: Result) -> str:
     counts, run = result["counts"], result["run"]
+    reference = f" (doc also from {counts['reference']:,} reference pictures)" if counts.get("reference") else ""
     return (
-        f"Learned from {counts['good']:,} good pictures, tested on {counts['test_good']:,} good and "
+        f"Learned from {counts['good']:,} good pictures{reference}, tested on {counts['test_good']:,} good and "
         f"{counts['test_anomalous']:,} anomalous; our methods were asked for a false-alarm rate of "
         f"{show_rate(run['false_alarm_rate'])}."
     )
@@ -227,6 +228,12 @@ def _mean(column: _Column, results: Sequence[Result]) -> str:
         return ""
     mean = format(float(np.mean(values)), column.shown)
     return mean if len(values) == 1 else f"{mean} ± {format(float(np.std(values, ddof=1)), column.shown)}"
+
+
+def _data_of(result: Result) -> str:
+    """The data set, and its reference pictures if there are any: figures with and without compare nothing."""
+    run = result["run"]
+    return str(run["data"]) if run.get("reference") is None else f"{run['data']} beside {run['reference']}"
 
 
 def _of(result: Result, name: str) -> str:

@@ -44,6 +44,7 @@ class Task:
         class_name: what is good in it.
         good: pictures to learn from, all of them good.
         test: pictures to judge, at least one good and one anomalous.
+        reference: pictures of other things, by class, for methods that learn from them, too.
         notes: what a reader of the figures must know: where pixels or splits differ from what others used.
     """
 
@@ -51,6 +52,7 @@ class Task:
     class_name: str
     good: tuple[TaskPicture, ...] = field(repr=False)
     test: tuple[TaskPicture, ...] = field(repr=False)
+    reference: Mapping[str, tuple[TaskPicture, ...]] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...]
 
 

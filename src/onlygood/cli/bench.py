@@ -61,6 +61,13 @@ def _add_run(actions: Commands) -> None:
         "--peers", default="", metavar="A,B", help="others: sklearn:lof (ocsvm, iforest), pyod:NAME, anomalib:patchcore"
     )
     run.add_argument("--seeds", type=int, default=1, help="how many, from 0 (default: 1)")
+    run.add_argument(
+        "--reference",
+        metavar="N|A,B|NAME=PATH",
+        help="reference pictures for method doc: the N classes after the good one, classes by name (neither is then "
+        "judged), or all classes of another data set",
+    )
+    run.add_argument("--max-reference", type=int, help="most reference pictures, drawn at random")
     run.add_argument("--max-train", type=int, help="most pictures to learn from, drawn at random")
     run.add_argument("--max-test", type=int, help="most pictures to test on, drawn at random")
     run.add_argument(
@@ -96,7 +103,15 @@ def run_bench(options: argparse.Namespace) -> int:
     """`onlygood bench run`."""
     from onlygood.bench.datasets import open_dataset
     from onlygood.bench.peers import check_peer
-    from onlygood.bench.runs import PeerEnvironment, check_method, check_results_folder, execute, grid, is_done
+    from onlygood.bench.runs import (
+        PeerEnvironment,
+        check_method,
+        check_results_folder,
+        execute,
+        grid,
+        is_done,
+        split_method,
+    )
 
     methods, peers = _listed(options.methods), _listed(options.peers)
     if not methods and not peers:
@@ -109,6 +124,13 @@ def run_bench(options: argparse.Namespace) -> int:
     )
     for method in methods:
         check_method(method)
+    reference, _, reference_path = (options.reference or "").partition("=")
+    if not reference and (options.max_reference is not None or any(split_method(m)[0] == "doc" for m in methods)):
+        raise SettingError(
+            "--reference must be given for method doc, and with --max-reference, got none: give it as in --reference 4"
+        )
+    if options.max_reference is not None and options.max_reference < 2:
+        raise SettingError(f"--max-reference must be at least 2, got {options.max_reference}")
     for peer in peers:
         check_peer(peer, peer_python=environment.python)
     datasets: dict[str, tuple[str | None, Dataset]] = {}
@@ -127,6 +149,9 @@ def run_bench(options: argparse.Namespace) -> int:
         max_test=options.max_test,
         false_alarm_rate=options.false_alarm_rate,
         threads=options.threads,
+        reference=reference or None,
+        reference_path=reference_path or None,
+        max_reference=options.max_reference,
     )
     folder = Path(options.output)
     check_results_folder(folder)

@@ -31,6 +31,9 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
         "--show-augmentations", metavar="PNG", help="with --golden: draw what is being called good, for people to see"
     )
     fit.add_argument(
+        "--reference", metavar="FOLDER", help="with --method doc: pictures of other things, one sub-folder a class"
+    )
+    fit.add_argument(
         "--resume", action="store_true", help="go on with a training that was interrupted, of the same line"
     )
     add_settings(fit)
@@ -76,6 +79,7 @@ def _fit(options: argparse.Namespace) -> Model:
     try:
         return fit(
             options.pictures,
+            reference=options.reference,
             progress=True,
             checkpoint=checkpoint if is_trained else None,
             resume=options.resume,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from onlygood.architectures import PRETRAINED
 from onlygood.methods.deep_svdd import DeepSvddMethod, PretrainedSvddMethod
+from onlygood.methods.doc import DocMethod
 from onlygood.methods.method import GoodScores, Method, TrainingFiles
 from onlygood.methods.patch import PatchMethod
 from onlygood.methods.pooled import PooledMethod
@@ -16,13 +17,19 @@ __all__ = ["GoodScores", "Method", "TrainingFiles", "make_method"]
 
 
 def make_method(
-    settings: FitSettings, sources: Sequence[Source], *, files: TrainingFiles | None = None, show_progress: bool
+    settings: FitSettings,
+    sources: Sequence[Source],
+    *,
+    references: Sequence[Source] = (),
+    files: TrainingFiles | None = None,
+    show_progress: bool,
 ) -> Method:
     """The method that the settings name, before it has seen a picture.
 
     Args:
         settings: of the fit.
         sources: the good pictures; their number decides how much of each can be looked at.
+        references: reference pictures, for a method that trains on them.
         files: of a method that trains; None to keep nothing.
         show_progress: draw bars if stderr is a terminal.
 
@@ -31,6 +38,8 @@ def make_method(
         BackboneError: a backbone that cannot be used.
         MissingExtraError: a method that trains, and no torch.
     """
+    if settings.method == "doc":
+        return DocMethod(settings, references, files=files, show_progress=show_progress)
     if settings.method == "deep-svdd":
         trained = PretrainedSvddMethod if settings.network == PRETRAINED.name else DeepSvddMethod
         return trained(settings, files=files, show_progress=show_progress)

@@ -9,29 +9,26 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.architectures import ARCHITECTURES, PRETRAINED
+from onlygood.architectures import ARCHITECTURES, PRETRAINED, Architecture, FineTuning
 from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening
 from onlygood.errors import SettingError
 from onlygood.graph.fragments import OPSET
 from onlygood.graph.pooled_head import (
     affine,
     gradient_map,
-    places_first,
-    places_last,
     pooled_vector,
     squared_length,
     unit_vector,
 )
 from onlygood.graph.svdd_head import hypersphere, network_input, picture_embedding
-from onlygood.graph.trunk import TAIL_INPUT, cut_trunk, opset_of, split_trunk, with_weights
+from onlygood.methods.fine_tuned import FineTunedMethod
 from onlygood.methods.method import TrainingFiles
-from onlygood.methods.on_backbone import sized_backbone
 from onlygood.methods.trained import TrainedMethod, rounded_losses, terminal_line
 from onlygood.settings import FitSettings
 from onlygood.survey import InputKind, Survey
 
 if TYPE_CHECKING:
-    from onlygood.training.deep_svdd import Trained
+    from onlygood.training.deep_svdd import HypersphereSettings, Trained
 
 
 class DeepSvddMethod(TrainedMethod):
@@ -64,7 +61,7 @@ class DeepSvddMethod(TrainedMethod):
         ]
 
     def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
-        from onlygood.training.deep_svdd import HypersphereSettings, train_deep_svdd
+        from onlygood.training.deep_svdd import train_deep_svdd
         from onlygood.training.export import encoder_piece
 
         # Grey pictures have three equal channels: one of them will do.
@@ -80,21 +77,15 @@ class DeepSvddMethod(TrainedMethod):
         show = terminal_line(wanted=self.show_progress)
         self.trained = train_deep_svdd(
             architecture,
-            HypersphereSettings(
-                objective=settings.objective,
-                nu=settings.nu,
-                warmup_epochs=settings.warmup_epochs,
+            _hypersphere_settings(
+                settings,
+                architecture,
                 pretrain_epochs=(
                     architecture.epochs_for(architecture.pretrain_epochs, len(pictures))
                     if settings.pretrain_epochs is None
                     else settings.pretrain_epochs
                 ),
-                epochs=settings.epochs or architecture.epochs_for(architecture.epochs, len(pictures)),
-                batch_size=settings.batch_size or architecture.batch_size,
-                learning_rate=settings.learning_rate or architecture.learning_rate,
-                weight_decay=settings.weight_decay,
-                seed=settings.seed,
-                accelerator=settings.accelerator,
+                epochs=architecture.epochs_for(architecture.epochs, len(pictures)),
             ),
             pictures,
             checkpoint=checkpoint,
@@ -133,9 +124,9 @@ class DeepSvddMethod(TrainedMethod):
         }
 
 
-class PretrainedSvddMethod(TrainedMethod):
+class PretrainedSvddMethod(FineTunedMethod):
     """`--method deep-svdd --network pretrained`. What it trains is in `onlygood.training.fine_tuning`, what it computes
-    in `onlygood.graph.pooled_head`. What it calls the embedding is what the frozen part of the backbone gives.
+    in `onlygood.graph.pooled_head`.
     """
 
     def __init__(self, settings: FitSettings, *, files: TrainingFiles | None, show_progress: bool) -> None:
@@ -145,22 +136,9 @@ class PretrainedSvddMethod(TrainedMethod):
                 f"pretrain_epochs must be left out for network pretrained, which needs no autoencoder, got "
                 f"{settings.pretrain_epochs}"
             )
-        self.sized = sized_backbone(settings)
-        self.backbone, self.input_size = self.sized.backbone, self.sized.input_size
-        self.tap = self.backbone.card.last_tap(settings.taps)
-        trunk = cut_trunk(self.backbone, [self.tap])
-        self.opset = opset_of(trunk)
-        self.parts = split_trunk(trunk, settings.trained_layers)
-
-    def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:  # noqa: D102
-        return [
-            self.sized.preprocess(kind, opset=self.opset),
-            self.parts.front,
-            places_last(self.parts.start, opset=self.opset),
-        ]
 
     def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
-        from onlygood.training.deep_svdd import HypersphereSettings, solve_radius
+        from onlygood.training.deep_svdd import solve_radius
         from onlygood.training.fine_tuning import fine_tune
 
         settings = self.settings
@@ -170,18 +148,7 @@ class PretrainedSvddMethod(TrainedMethod):
         self.tuned = fine_tune(
             self.parts.tail.graph,
             self.parts.trained,
-            HypersphereSettings(
-                objective=settings.objective,
-                nu=settings.nu,
-                warmup_epochs=settings.warmup_epochs,
-                pretrain_epochs=0,
-                epochs=settings.epochs or PRETRAINED.epochs,
-                batch_size=settings.batch_size or PRETRAINED.batch_size,
-                learning_rate=settings.learning_rate or PRETRAINED.learning_rate,
-                weight_decay=settings.weight_decay,
-                seed=settings.seed,
-                accelerator=settings.accelerator,
-            ),
+            _hypersphere_settings(settings, PRETRAINED, pretrain_epochs=0, epochs=PRETRAINED.epochs),
             maps,
             checkpoint=checkpoint,
             show=show,
@@ -195,8 +162,7 @@ class PretrainedSvddMethod(TrainedMethod):
         self.use(
             seen,
             [
-                places_first(TAIL_INPUT, opset=self.opset),
-                with_weights(self.parts.tail, self.tuned.learned),
+                *self.tuned_end(self.tuned.learned),
                 pooled_vector(self.parts.end, opset=self.opset),
                 unit_vector(opset=self.opset),
                 affine("unit_vector", mean, whitening, opset=self.opset),
@@ -217,6 +183,27 @@ class PretrainedSvddMethod(TrainedMethod):
             },
             "training": {"losses": rounded_losses(self.tuned.trained.losses)},
         }
+
+
+def _hypersphere_settings(
+    settings: FitSettings, defaults: Architecture | FineTuning, *, pretrain_epochs: int, epochs: int
+) -> HypersphereSettings:
+    """The numbers of a training: those of the settings, and where they leave them open those given here."""
+    from onlygood.training.deep_svdd import HypersphereSettings
+
+    assert settings.weight_decay is not None  # settings fill it in
+    return HypersphereSettings(
+        objective=settings.objective,
+        nu=settings.nu,
+        warmup_epochs=settings.warmup_epochs,
+        pretrain_epochs=pretrain_epochs,
+        epochs=settings.epochs or epochs,
+        batch_size=settings.batch_size or defaults.batch_size,
+        learning_rate=settings.learning_rate or defaults.learning_rate,
+        weight_decay=settings.weight_decay,
+        seed=settings.seed,
+        accelerator=settings.accelerator,
+    )
 
 
 def _described(settings: FitSettings, trained: Trained) -> dict[str, Any]:

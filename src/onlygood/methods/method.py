@@ -50,12 +50,14 @@ class Method(ABC):
         input_size: pixels a side that pictures are resized to.
         rows_each: how many patches of each picture the survey samples for it.
         least_scale: raw scores are compared relative to their size, or to this where they are smaller.
+        notes: sentences that a person should read, after `learn`.
     """
 
     opset: int
     input_size: int
     rows_each: int
     least_scale: float = 1.0
+    notes: Sequence[str] = ()
 
     @abstractmethod
     def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:

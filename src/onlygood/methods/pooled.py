@@ -65,7 +65,7 @@ class PooledMethod(Method):
         # left out are, if anything, a little too high.
         self.kept = self.heads.choose(learned)
         fewest = min(int(self.kept.sum() - self.kept[fold].sum()) for fold in self.folds)
-        self.neighbours = self.heads.neighbours(fewest)
+        self.neighbours = self.heads.neighbours(fewest, when=" left while calibrating")
         self.detector = self._without(np.empty(0, dtype=np.int64))
         # Distances of unit vectors may all be far below 1.
         self.least_scale = float(np.median(self.detector.scores(seen.wholes[learned][:MAPPED]))) or 1.0

@@ -98,8 +98,12 @@ class PooledHeads:
         kept[positions[found]] = True
         return kept
 
-    def neighbours(self, fewest: int) -> int:
+    def neighbours(self, fewest: int, *, when: str = "") -> int:
         """How many templates are looked at, where a head may have as few as these; 0 where there are none.
+
+        Args:
+            fewest: templates.
+            when: there are so few, for people.
 
         Raises:
             SettingError: more are asked for than there are.
@@ -113,8 +117,8 @@ class PooledHeads:
             return min(NEIGHBOURS[self.kind], most)
         if wanted is None or wanted > most:
             raise SettingError(
-                f"num_neighbors must be at most {max(most, 0)} for {self.kind} with {fewest} templates left while "
-                f"calibrating, got {wanted or 'none'}: add good pictures, raise bank_size, or lower num_neighbors"
+                f"num_neighbors must be at most {max(most, 0)} for {self.kind} with {fewest} templates{when}, got "
+                f"{wanted or 'none'}: add good pictures, raise bank_size, or lower num_neighbors"
             )
         return wanted
 

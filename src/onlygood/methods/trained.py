@@ -69,7 +69,7 @@ class TrainedMethod(Method):
         parts = list(map_in_order(self._score, range(len(self.seen.sources)), threads=self.settings.threads))
         raw = np.array([part[0] for part in parts], dtype=np.float32)
         # Scores of a trained network may all be far below 1.
-        self.least_scale = float(np.median(raw))
+        self.least_scale = float(np.median(raw)) or 1.0
         return GoodScores(
             raw=raw,
             typical=np.array([np.median(part[1]) for part in parts], dtype=np.float64),
@@ -87,15 +87,21 @@ class TrainedMethod(Method):
         if self.files is not None:
             self.files.checkpoint.unlink(missing_ok=True)
 
-    def checkpoint(self, seen: Survey, held_out: NDArray[np.bool_]) -> Checkpoint | None:
-        """The checkpoint of this fit and no other; None where none is wanted."""
+    def checkpoint(self, seen: Survey, held_out: NDArray[np.bool_], **others: str) -> Checkpoint | None:
+        """The checkpoint of this fit and no other; None where none is wanted.
+
+        Args:
+            seen: the good pictures.
+            held_out: which of them only calibrate.
+            **others: what else must be the same, by what it is called.
+        """
         from onlygood.training.checkpoint import Checkpoint
 
         if self.files is None:
             return None
         pictures = hashlib.sha256("\n".join(seen.digests).encode() + held_out.tobytes()).hexdigest()
         decisive = {key: value for key, value in self.settings.to_json().items() if key not in _NOT_DECISIVE}
-        fingerprint = {"method": self.settings.method, **decisive, "pictures": pictures}
+        fingerprint = {"method": self.settings.method, **decisive, "pictures": pictures, **others}
         return Checkpoint(self.files.checkpoint, fingerprint, resume=self.files.resume)
 
     def _score(self, position: int) -> tuple[float, NDArray[np.float32]]:

@@ -55,10 +55,17 @@ def method_sentence(metadata: dict[str, Any]) -> str:
         )
     if "pooled" in metadata:
         pooled = metadata["pooled"]
-        compared = f"{method}: {pooled['metric']} vectors, the mean of {pooled['tap']} over all places"
+        called = f"{method}, {metadata['doc']['head']}" if "doc" in metadata else method
+        compared = f"{called}: {pooled['metric']} vectors, the mean of {pooled['tap']} over all places"
         if "templates" in pooled:
             noun = "neighbour" if pooled["num_neighbors"] == 1 else "neighbours"
             compared += f", {pooled['num_neighbors']} {noun} among {pooled['templates']:,} templates"
+        if "doc" in metadata:
+            doc, losses = metadata["doc"], metadata["training"]["losses"]["doc"]
+            compared += (
+                f"; the last {doc['trained_layers']} layers trained in {show_count(len(losses), 'epoch')} beside "
+                f"{doc['reference']['count']:,} reference pictures of {len(doc['reference']['classes'])} classes"
+            )
         return compared
     return method
 

@@ -49,22 +49,43 @@ class Plan:
     seed: int
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Labelled pictures that each step sees beside its batch, as many as are in that.
+
+    Attributes:
+        pictures: float32 [m, c, H, W].
+        labels: int64 [m].
+    """
+
+    pictures: Tensor
+    labels: Tensor
+
+    def order(self, count: int, *, seed: int, epoch: int) -> Tensor:
+        """Which of them an epoch of `count` pictures sees, int64 [count]: all before any comes again."""
+        generator = np.random.default_rng([seed, epoch, 1])
+        rounds = math.ceil(count / len(self.pictures))
+        return torch.from_numpy(np.concatenate([generator.permutation(len(self.pictures)) for _ in range(rounds)]))
+
+
 @dataclass
 class Stage:
     """What a stage needs beside its plan.
 
     Attributes:
         module: whose parameters are trained.
-        loss: of a batch of pictures, a scalar.
+        loss: of a batch of pictures, and of what is seen beside it, a scalar.
         after_epoch: called with the number of epochs done and the mean loss; True if that is enough. May raise
             TrainingError.
         state: what else a checkpoint must keep, as JSON values, filled by `after_epoch`.
+        beside: other pictures, of which each step sees a batch, too; None if there are none.
     """
 
     module: nn.Module
-    loss: Callable[[nn.Module, Tensor], Tensor]
+    loss: Callable[..., Tensor]
     after_epoch: Callable[[int, float], bool] = lambda _done, _loss: False
     state: dict[str, Any] = field(default_factory=dict)
+    beside: Beside | None = None
 
 
 @freed_memory_kept()
@@ -110,7 +131,7 @@ def train(
     epochs = () if stage.state.get(_ENOUGH) else range(first, plan.epochs)
     try:
         for epoch in epochs:
-            losses.append(_epoch(fabric, plan, stage.loss, module, wrapped, pictures, batches, epoch))
+            losses.append(_epoch(fabric, plan, stage, module, wrapped, pictures, batches, epoch))
             enough = stage.after_epoch(epoch + 1, losses[-1])
             if enough:
                 stage.state[_ENOUGH] = True
@@ -136,7 +157,7 @@ def train(
 def _epoch(
     fabric: Fabric,
     plan: Plan,
-    loss_of: Callable[[nn.Module, Tensor], Tensor],
+    stage: Stage,
     module: Any,
     optimizer: Any,
     pictures: Tensor,
@@ -149,11 +170,16 @@ def _epoch(
         group["lr"] = rate
     # Drawn from seed and epoch alone: a run that was resumed sees the orders of one that was not.
     order = torch.from_numpy(np.random.default_rng([plan.seed, epoch]).permutation(len(pictures)))
+    beside = stage.beside
+    beside_order = None if beside is None else beside.order(len(pictures), seed=plan.seed, epoch=epoch)
     total = torch.zeros((), device=fabric.device)
     for begin, end in batches:
         optimizer.zero_grad()
-        batch = fabric.to_device(pictures[order[begin:end]]).contiguous(memory_format=torch.channels_last)
-        loss = loss_of(module, batch)
+        batch = [_placed(fabric, pictures, order[begin:end])]
+        if beside is not None and beside_order is not None:
+            chosen = beside_order[begin:end]
+            batch += [_placed(fabric, beside.pictures, chosen), fabric.to_device(beside.labels[chosen])]
+        loss = stage.loss(module, *batch)
         fabric.backward(loss)
         optimizer.step()
         total += loss.detach() * (end - begin)
@@ -164,6 +190,11 @@ def _epoch(
             f"learning_rate (now {plan.learning_rate:g})"
         )
     return mean
+
+
+def _placed(fabric: Fabric, pictures: Tensor, chosen: Tensor) -> Tensor:
+    placed: Tensor = fabric.to_device(pictures[chosen]).contiguous(memory_format=torch.channels_last)
+    return placed
 
 
 def batch_bounds(pictures: int, batch_size: int) -> list[tuple[int, int]]:

@@ -1,0 +1,146 @@
+"""DOC as a method of `fit`: from good and reference pictures to features trained on both, and neighbours among them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlygood.architectures import DOC
+from onlygood.errors import FolderError, SettingError
+from onlygood.graph.fragments import join
+from onlygood.methods.fine_tuned import FineTunedMethod
+from onlygood.methods.method import TrainingFiles
+from onlygood.methods.pooled_heads import PooledHeads
+from onlygood.methods.trained import rounded_losses, terminal_line
+from onlygood.settings import FitSettings
+from onlygood.sources import REFERENCE_WHY, Source
+from onlygood.survey import Embedder, Survey, input_kind, survey
+
+
+class DocMethod(FineTunedMethod):
+    """`--method doc`. What it trains is in `onlygood.training.doc`, how it scores in `onlygood.methods.pooled_heads`.
+
+    Args:
+        settings: of the fit.
+        references: the reference pictures, the class of each as its label.
+        files: where it keeps what it has reached; None for nowhere.
+        show_progress: draw bars if stderr is a terminal.
+    """
+
+    def __init__(
+        self,
+        settings: FitSettings,
+        references: Sequence[Source],
+        *,
+        files: TrainingFiles | None,
+        show_progress: bool,
+    ) -> None:
+        super().__init__(settings, files=files, show_progress=show_progress)
+        if not references:
+            raise SettingError(
+                f"reference must be given for method doc, got none: {REFERENCE_WHY}, so that drawing good pictures "
+                "together does not make all pictures alike; knn and lof need none"
+            )
+        self.references = references
+
+    def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
+        from onlygood.training.doc import DocSettings, train_doc
+
+        settings = self.settings
+        assert settings.weight_decay is not None  # settings fill it in
+        reference = self._survey_references(seen)
+        names = [source.label for source in reference.sources]
+        self.counts = dict(sorted(Counter(names).items()))
+        if len(self.counts) < 2:
+            raise FolderError(
+                f"readable reference pictures must be of at least 2 classes, got {len(self.counts)}: {REFERENCE_WHY}"
+            )
+        numbers = {name: number for number, name in enumerate(self.counts)}
+        labelled = sorted(f"{name} {digest}" for name, digest in zip(names, reference.digests, strict=True))
+        self.digest = hashlib.sha256("\n".join(labelled).encode()).hexdigest()
+        show = terminal_line(wanted=self.show_progress)
+        self.trained = train_doc(
+            self.parts.tail.graph,
+            self.parts.trained,
+            DocSettings(
+                compactness_weight=settings.compactness_weight,
+                epochs=settings.epochs or DOC.epochs,
+                batch_size=settings.batch_size or DOC.batch_size,
+                learning_rate=settings.learning_rate or DOC.learning_rate,
+                weight_decay=settings.weight_decay,
+                seed=settings.seed,
+                accelerator=settings.accelerator,
+            ),
+            self.training_values(seen, np.flatnonzero(~held_out)),
+            self.training_values(reference, np.arange(len(names))),
+            np.array([numbers[name] for name in names], dtype=np.int64),
+            checkpoint=self.checkpoint(seen, held_out, reference=self.digest),
+            show=show,
+        )
+        if show is not None:
+            show("")
+        vectors = self.trained.vectors
+        heads = PooledHeads(settings.head, settings, vectors, maps=self.parts.end, opset=self.opset)
+        everything = np.ones(len(vectors), dtype=bool)
+        kept = heads.choose(everything)
+        self.neighbours = heads.neighbours(int(kept.sum()))
+        head = heads.make(everything, kept, self.neighbours)
+        self.templates = head.templates
+        self.use(seen, [*self.tuned_end(self.trained.learned), *head.pieces])
+
+    def describe(self) -> dict[str, Any]:  # noqa: D102
+        before, after = self.trained.variances
+        return {
+            "backbone": self.backbone.card.to_json(),
+            "pooled": {
+                "tap": self.tap.name,
+                "metric": self.settings.metric,
+                "templates": self.templates,
+                "num_neighbors": self.neighbours,
+            },
+            "doc": {
+                "head": self.settings.head,
+                "trained_layers": self.settings.trained_layers,
+                "compactness_weight": self.settings.compactness_weight,
+                "reference": {"count": sum(self.counts.values()), "classes": self.counts, "sha256": self.digest},
+                "watched": {"count": self.trained.watched, "variance": [float(f"{before:.6g}"), float(f"{after:.6g}")]},
+            },
+            "training": {"losses": rounded_losses(self.trained.losses)},
+        }
+
+    def _survey_references(self, seen: Survey) -> Survey:
+        """The reference pictures as the front sees them, in their own bit depth and window.
+
+        Raises:
+            FolderError: pictures that cannot be read, or that are among the good ones.
+        """
+        settings = replace(self.settings, window=None)
+        kind = input_kind(self.references, settings, show_progress=self.show_progress, what="reference")
+        found = survey(
+            self.references,
+            Embedder(join(*self.embedding_pieces(kind), outputs=["embedding"])),
+            kind,
+            settings,
+            rows_each=1,
+            show_progress=self.show_progress,
+            what="reference",
+        )
+        good = dict(zip(seen.digests, seen.sources, strict=True))
+        both = [
+            (source.name, good[digest].name)
+            for source, digest in zip(found.sources, found.digests, strict=True)
+            if digest in good
+        ]
+        if both:
+            raise FolderError(
+                f"reference pictures must show other things than the good ones, got {len(both)} that are among the "
+                f"good ones, too, the first: {both[0][0]} is {both[0][1]}: take them out of the reference pictures"
+            )
+        self.notes = found.notes
+        return found

@@ -1,0 +1,210 @@
+"""`--method doc`: features trained on good and reference pictures, then neighbours among the good ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import onlygood
+from command_line import Ran
+from onlygood.errors import CheckpointError, FolderError, SettingError
+from onlygood.report.facts import method_sentence
+from textures import FAST_DOC, Array, numbered, reference_pictures, save, texture, textures, twelve_bit, with_defect
+
+QUICK: dict[str, Any] = {"method": "doc", **FAST_DOC, "reference": reference_pictures()}
+LINE = [part for key, value in FAST_DOC.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+
+
+@pytest.fixture(scope="module")
+def doc() -> onlygood.Model:
+    return onlygood.fit(textures(30), **QUICK)
+
+
+@pytest.fixture
+def reference_folder(tmp_path: Path) -> Path:
+    pictures = {
+        f"{label}/{name}": picture
+        for label, group in reference_pictures().items()
+        for name, picture in numbered(group).items()
+    }
+    return save(tmp_path / "reference", pictures)
+
+
+def test_it_learns_says_so_and_finds_a_defect(doc: onlygood.Model) -> None:
+    assert doc.metadata["doc"]["reference"]["classes"] == {"across": 6, "along": 6}
+    assert doc.metadata["pooled"]["templates"] == 21, "all that are not held out to calibrate"
+    losses = doc.metadata["training"]["losses"]["doc"]
+    assert losses[-1] < losses[0]
+    assert method_sentence(doc.metadata) == (
+        "doc, knn: euclidean vectors, the mean of head over all places, 1 neighbour among 21 templates; the last 4 "
+        f"layers trained in {len(losses)} epochs beside 12 reference pictures of 2 classes"
+    )
+    inspect = onlygood.Inspector(doc)
+    good = [inspect(texture(seed)).score for seed in range(200, 210)]
+    bad = [inspect(with_defect(texture(seed))) for seed in range(210, 215)]
+    assert min(one.score for one in bad) > np.median(good)
+    assert bad[0].anomaly_map is not None
+    assert bad[0].anomaly_map.shape == (96, 96)
+    assert bad[0].anomaly_map.max() > 0
+
+
+def test_what_it_scores_with_is_the_distance_to_the_nearest_good_picture_in_trained_features(
+    doc: onlygood.Model,
+) -> None:
+    vectors = pooled_vectors(doc, textures(30))
+    model = onlygood.fit(textures(30), **QUICK)
+    held_out = np.array([picture.calibrates for picture in model.good_pictures])
+    new = with_defect(texture(300))
+    expected = np.linalg.norm(vectors[~held_out] - pooled_vectors(doc, [new]), axis=1).min()
+    score = onlygood.Inspector(doc)(new).score + doc.calibration.threshold
+    assert score == pytest.approx(expected, rel=1e-4)
+
+
+def pooled_vectors(model: onlygood.Model, pictures: list[Array]) -> Array:
+    """The model's own pooled vectors, [n, c]."""
+    import onnx
+
+    graph = onnx.load_from_string(model.file.content)
+    graph.graph.output.append(onnx.helper.make_empty_tensor_value_info("pooled_vector"))
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.concatenate(
+        [session.run(["pooled_vector"], {"image": picture[None, :, :, None]})[0] for picture in pictures]
+    )
+
+
+def test_the_local_outlier_factor_is_another_head() -> None:
+    model = onlygood.fit(textures(30), **QUICK, head="lof")
+    assert model.metadata["pooled"]["num_neighbors"] == 5
+    assert model.metadata["doc"]["head"] == "lof"
+    # Of pictures like the others the factor is about 1.
+    assert 0.8 < np.median(model.calibration.scores) < 1.5
+
+
+def test_reference_pictures_may_have_another_bit_depth() -> None:
+    model = onlygood.fit([twelve_bit(seed) for seed in range(12)], **QUICK)
+    assert model.metadata["input"]["dtype"] == "uint16"
+
+
+def test_other_reference_pictures_make_another_model(doc: onlygood.Model) -> None:
+    other = onlygood.fit(textures(30), **{**QUICK, "reference": reference_pictures(8)})
+    assert other.metadata["doc"]["reference"]["sha256"] != doc.metadata["doc"]["reference"]["sha256"]
+    picture = with_defect(texture(400))
+    assert onlygood.Inspector(other)(picture).score != onlygood.Inspector(doc)(picture).score
+
+
+def test_from_the_command_line_with_a_folder(
+    good_folder: Path, reference_folder: Path, tmp_path: Path, run: Callable[..., Ran]
+) -> None:
+    path = tmp_path / "part.onnx"
+    ran = run("fit", good_folder, "-o", path, "--method", "doc", "--reference", reference_folder, *LINE)
+    assert ran.code == 0, ran.err
+    metadata = onlygood.Inspector(path).metadata
+    assert metadata["doc"]["reference"]["count"] == 12
+    assert str(reference_folder) not in str(metadata), "no paths in the file"
+
+
+def test_resume_ends_at_the_same_file_and_knows_its_reference_pictures(
+    good_folder: Path,
+    reference_folder: Path,
+    tmp_path: Path,
+    run: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, part = tmp_path / "whole.onnx", tmp_path / "part.onnx"
+    line = ["--method", "doc", "--reference", reference_folder, *LINE]
+    assert run("fit", good_folder, "-o", whole, *line).code == 0
+    epochs = []
+
+    def stop_in_the_third_epoch(count: int, *, seed: int, epoch: int) -> Any:
+        if epoch == 2 and not epochs:
+            epochs.append(epoch)
+            raise KeyboardInterrupt
+        return order(count, seed=seed, epoch=epoch)
+
+    from onlygood.training.loop import Beside
+
+    order = Beside(*map(_zeros, (12, 12))).order
+    monkeypatch.setattr(Beside, "order", lambda _self, count, **named: stop_in_the_third_epoch(count, **named))
+    assert run("fit", good_folder, "-o", part, *line).code == 130
+    (reference_folder / "along" / "05.png").rename(tmp_path / "05.png")
+    assert "with reference '" in run("fit", good_folder, "-o", part, *line, "--resume").err
+    (tmp_path / "05.png").rename(reference_folder / "along" / "05.png")
+    assert run("fit", good_folder, "-o", part, *line, "--resume").code == 0
+    assert part.read_bytes() == whole.read_bytes()
+
+
+def _zeros(count: int) -> Any:
+    torch = pytest.importorskip("torch")
+    return torch.zeros(count, 1, 1, 1)
+
+
+STRIPES = reference_pictures()["along"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"reference": None}, SettingError, "reference must be given for method doc, got none: pictures of other"),
+        ({"method": "knn"}, SettingError, "reference goes with method doc, got it with knn"),
+        ({"reference": {"along": STRIPES}}, FolderError, "reference pictures must be of at least 2 classes, got 1 (al"),
+        ({"reference": {}}, FolderError, "reference pictures must be of at least 2 classes, got 0"),
+        (
+            {"reference": STRIPES},
+            FolderError,
+            "reference must be a folder, or sequences of pictures by class, got list",
+        ),
+        (
+            {"reference": {"one": STRIPES, "two": [texture(5), texture(77)]}},
+            FolderError,
+            "reference pictures must show other things than the good ones, got 1 that are among the good ones, too, "
+            "the first: two: picture 0 is picture 5",
+        ),
+        (
+            {"reference": {"one": STRIPES, "two": [np.zeros((9, 9), np.uint16)]}},
+            FolderError,
+            "reference pictures must all have one bit depth",
+        ),
+        ({"reference": {"one": STRIPES, "two": [b"no picture"]}}, FolderError, "reference pictures must be readable"),
+        ({"batch_size": 1}, SettingError, "batch_size must be a whole number of at least 2, got 1"),
+        ({"calibration": "leave-one-out"}, SettingError, "calibration must be split for method doc"),
+        (
+            {"num_neighbors": 22},
+            SettingError,
+            "num_neighbors must be at most 21 for knn with 21 templates, got 22: add good pictures",
+        ),
+    ],
+)
+def test_what_it_cannot_use_is_one_sentence(settings: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        onlygood.fit(textures(30), **{**QUICK, **settings})
+    assert message in str(caught.value)
+
+
+def test_a_reference_folder_needs_sub_folders(reference_folder: Path) -> None:
+    with pytest.raises(FolderError) as caught:
+        onlygood.fit(textures(8), **{**QUICK, "reference": reference_folder / "along"})
+    assert str(caught.value).startswith("reference pictures must lie in one sub-folder a class, got 6 of 6 in ")
+    with pytest.raises(FolderError, match="does not exist"):
+        onlygood.fit(textures(8), **{**QUICK, "reference": reference_folder / "nowhere"})
+
+
+def test_reference_pictures_that_cannot_be_read_are_left_out_if_asked(reference_folder: Path) -> None:
+    (reference_folder / "along" / "broken.png").write_bytes(b"no picture")
+    settings = {**QUICK, "reference": reference_folder}
+    with pytest.raises(FolderError, match="reference pictures must be readable, got 1 of 13"):
+        onlygood.fit(textures(12), **settings)
+    model = onlygood.fit(textures(12), **settings, skip_unreadable=True)
+    assert any("1 reference picture is left out" in note for note in model.notes)
+
+
+def test_a_checkpoint_of_another_method_is_refused(good_folder: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "part.onnx.training"
+    torch.save({"format": 1, "fingerprint": {"method": "deep-svdd"}, "stages": {}}, path)
+    with pytest.raises(CheckpointError, match="must be of a fit with method 'doc', got 'deep-svdd'"):
+        onlygood.fit(good_folder, **QUICK, checkpoint=path, resume=True)
