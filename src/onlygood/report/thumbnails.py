@@ -44,8 +44,9 @@ def draw_thumbnails(
     levels: tuple[float, float],
     window: tuple[float, float],
     mask: NDArray[np.bool_] | None = None,
+    long_side: int = LONG_SIDE,
 ) -> tuple[Thumbnail, Thumbnail | None]:
-    """The picture, and the same with its map (None without a map), at most LONG_SIDE pixels on their long side.
+    """The picture, and the same with its map (None without a map), at most so many pixels on their long side.
 
     Everything is made small before it is drawn on. Of the map each small pixel shows the highest level that it covers,
     and of the mask whether anything in it is marked, so that a defect of a few pixels in a large picture is seen.
@@ -56,8 +57,9 @@ def draw_thumbnails(
         levels: typical and remarkable, of the map.
         window: the levels of black and white.
         mask: bool [H, W].
+        long_side: the most pixels.
     """
-    height, width = fit_in(*picture.shape[:2])
+    height, width = fit_in(*picture.shape[:2], long_side=long_side)
     base = _resize_picture(picture, window, height, width)
     plain = _thumbnail(base.convert("L") if picture.shape[2] == 1 else base)
     if anomaly_map is None:
@@ -67,13 +69,13 @@ def draw_thumbnails(
     return plain, _thumbnail(lay_over(base, small_map, levels=levels, mask=small_mask))
 
 
-def fit_in(height: int, width: int) -> tuple[int, int]:
-    """The size on the page: at most LONG_SIDE on the long side; small pictures are enlarged by a whole factor."""
+def fit_in(height: int, width: int, *, long_side: int = LONG_SIDE) -> tuple[int, int]:
+    """The size on the page: at most so much on the long side; small pictures are enlarged by a whole factor."""
     longest = max(height, width)
-    if longest <= LONG_SIDE:
-        factor = LONG_SIDE // longest
+    if longest <= long_side:
+        factor = long_side // longest
         return height * factor, width * factor
-    return tuple(max(1, round(side * LONG_SIDE / longest)) for side in (height, width))  # type: ignore[return-value]
+    return tuple(max(1, round(side * long_side / longest)) for side in (height, width))  # type: ignore[return-value]
 
 
 def _resize_picture(picture: Picture, window: tuple[float, float], height: int, width: int) -> Image.Image:
