@@ -155,7 +155,7 @@ def folder_labels(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
     parts = [_spelled_out(folder).parts for folder in folders]
     depths = [1] * len(parts)
     while True:
-        labels = ["/".join(path[-depth:]) for path, depth in zip(parts, depths, strict=True)]
+        labels = [Path(*path[-depth:]).as_posix() for path, depth in zip(parts, depths, strict=True)]
         alike = [number for number, label in enumerate(labels) if labels.count(label) > 1]
         longer = [number for number in alike if depths[number] < len(parts[number])]
         if not longer:

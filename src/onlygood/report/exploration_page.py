@@ -35,6 +35,7 @@ LISTED_UNREADABLE = 50
 # Up to so many pictures, so large a thumbnail: 2,000 of them stay below 10 MB.
 _THUMBNAILS = ((500, 192), (1000, 144))
 _SMALLEST_THUMBNAIL = 96
+_QUALITY = 65
 # Up to so many pictures, so large a mark.
 _MARKS = ((200, 5.0), (700, 4.0))
 _SMALLEST_MARK = 3.2
@@ -265,7 +266,9 @@ def _thumbnails(
         except PictureError:
             return None
         window = (float(black), float(white))
-        plain, _ = draw_thumbnails(pixels, None, levels=(0.0, 1.0), window=window, long_side=int(long_side))
+        plain, _ = draw_thumbnails(
+            pixels, None, levels=(0.0, 1.0), window=window, long_side=int(long_side), quality=_QUALITY
+        )
         return plain.uri, plain.width, plain.height
 
     drawn = map_in_order(draw, exploration.pictures, threads=threads)

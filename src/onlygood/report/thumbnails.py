@@ -45,6 +45,7 @@ def draw_thumbnails(
     window: tuple[float, float],
     mask: NDArray[np.bool_] | None = None,
     long_side: int = LONG_SIDE,
+    quality: int = QUALITY,
 ) -> tuple[Thumbnail, Thumbnail | None]:
     """The picture, and the same with its map (None without a map), at most so many pixels on their long side.
 
@@ -58,15 +59,16 @@ def draw_thumbnails(
         window: the levels of black and white.
         mask: bool [H, W].
         long_side: the most pixels.
+        quality: of the JPEG.
     """
     height, width = fit_in(*picture.shape[:2], long_side=long_side)
     base = _resize_picture(picture, window, height, width)
-    plain = _thumbnail(base.convert("L") if picture.shape[2] == 1 else base)
+    plain = _thumbnail(base.convert("L") if picture.shape[2] == 1 else base, quality)
     if anomaly_map is None:
         return plain, None
     small_map = _resize_map(anomaly_map, height, width)
     small_mask = None if mask is None else _cover(mask, height, width)
-    return plain, _thumbnail(lay_over(base, small_map, levels=levels, mask=small_mask))
+    return plain, _thumbnail(lay_over(base, small_map, levels=levels, mask=small_mask), quality)
 
 
 def fit_in(height: int, width: int, *, long_side: int = LONG_SIDE) -> tuple[int, int]:
@@ -133,9 +135,9 @@ def _repeat(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     return repeated
 
 
-def _thumbnail(image: Image.Image) -> Thumbnail:
+def _thumbnail(image: Image.Image, quality: int) -> Thumbnail:
     buffer = io.BytesIO()
     # No subsampling of colours: it would smear the contour.
-    image.save(buffer, format="JPEG", quality=QUALITY, subsampling=0, optimize=True)
+    image.save(buffer, format="JPEG", quality=quality, subsampling=0, optimize=True)
     encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
     return Thumbnail(f"data:image/jpeg;base64,{encoded}", image.width, image.height)
