@@ -48,7 +48,7 @@ def test_the_python_function_is_the_same(model_path: Path, folders: Path) -> Non
     assert isinstance(exploration, onlygood.Exploration)
     assert exploration.after.points.shape == (6, 2)
     assert exploration.after.perplexity == 2
-    assert exploration.chosen == (3, 3)
+    assert [picture.label for picture in exploration.pictures] == [0, 0, 0, 1, 1, 1]
     assert [label.name for label in exploration.labels] == ["boot", "sneaker"]
     assert MAX_PICTURES == DEFAULT
 
@@ -69,6 +69,11 @@ def test_the_python_function_is_the_same(model_path: Path, folders: Path) -> Non
             "none: make sub-folders, or give the folder above",
         ),
         (("{root}/shoes", "--max-pictures", "4"), "max_pictures must be a whole number of at least 5, got 4"),
+        (
+            ("{root}/shoes", "--backbone", "x.onnx"),
+            "backbone goes with a model that trained the end of one, got one of method patch, which did not: leave it "
+            "out",
+        ),
         (("{root}/shoes", "--seed", "-1"), "seed must be a whole number from 0 to 4294967295, got -1"),
         (
             ("{root}/shoes", "-o", "{root}/map.png"),

@@ -27,7 +27,6 @@ class Exploration:
     Attributes:
         metadata: of the model.
         labels: of the folders.
-        chosen: how many pictures of each label were to be shown.
         pictures: those that could be read, by label.
         inspections: of each.
         source: the value of the model file that is laid out, as in `Embeddings`.
@@ -41,7 +40,6 @@ class Exploration:
 
     metadata: dict[str, Any]
     labels: tuple[Label, ...]
-    chosen: tuple[int, ...]
     pictures: tuple[ChosenPicture, ...]
     inspections: tuple[Inspection, ...]
     source: str
@@ -119,7 +117,6 @@ def explore(
     return Exploration(
         metadata=found.metadata,
         labels=choice.labels,
-        chosen=tuple(sum(each.label == number for each in choice.pictures) for number in range(len(choice.labels))),
         pictures=found.pictures,
         inspections=found.inspections,
         source=found.source,

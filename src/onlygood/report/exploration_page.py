@@ -38,7 +38,7 @@ _SMALLEST_THUMBNAIL = 96
 _QUALITY = 65
 # Up to so many pictures, so large a mark.
 _MARKS = ((200, 5.0), (700, 4.0))
-_SMALLEST_MARK = 3.2
+_SMALLEST_MARK = 2.8
 
 
 @dataclass(frozen=True, kw_only=True)
