@@ -59,7 +59,7 @@
     const sign = picture.anomalous ? "\u25b2" : "\u25cf";
     const judged = line(`${sign} called ${verdict(picture)}`, `mark ${verdict(picture)}`);
     parts.push(line(picture.name, "name"), line(names[picture.kind]), judged);
-    parts.push(line(`score ${picture.score}, p-value ${picture.p_value}`));
+    parts.push(line(`score ${picture.score}`), line(`p-value ${picture.p_value}`));
     shown.replaceChildren(...parts);
     place(number, map);
   }
