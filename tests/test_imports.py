@@ -66,7 +66,8 @@ def test_the_package_imports_no_runtime_until_it_is_used() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("fit", "--help"), ("inspect", "--help"), ("info", "-h"), ("--version",)]
+    "arguments",
+    [("--help",), ("fit", "--help"), ("inspect", "--help"), ("explore", "--help"), ("info", "-h"), ("--version",)],
 )
 def test_help_imports_no_runtime(arguments: tuple[str, ...]) -> None:
     code, imported, err = run(COMMAND, *arguments)

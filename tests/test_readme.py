@@ -72,7 +72,16 @@ def test_every_option_that_the_readme_names_exists() -> None:
     text = README.read_text()
     helps = "".join(
         subprocess.run([sys.executable, "-m", "onlygood", *command, "--help"], capture_output=True, text=True).stdout
-        for command in ([], ["fit"], ["inspect"], ["evaluate"], ["info"], ["bench", "run"], ["bench", "table"])
+        for command in (
+            [],
+            ["fit"],
+            ["inspect"],
+            ["evaluate"],
+            ["explore"],
+            ["info"],
+            ["bench", "run"],
+            ["bench", "table"],
+        )
     )
     lines = [line for line in text.splitlines() if "export_timm" not in line]
     named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", "\n".join(lines)))

@@ -212,6 +212,11 @@ def test_text_can_be_read_on_both_backgrounds(colour: str) -> None:
         assert contrast(getattr(palette, colour), background) >= 4.5
 
 
+@pytest.mark.parametrize("colour", [*palette.KINDS, *palette.REFERENCES])
+def test_marks_can_be_seen_on_the_page(colour: str) -> None:
+    assert contrast(colour, palette.PAGE) >= 3
+
+
 def test_good_and_anomalous_differ_also_for_those_who_see_no_red_or_no_green() -> None:
     """Blue against orange: the blue channel tells them apart, which protanopes and deuteranopes see."""
     blue = [int(colour[5:7], 16) for colour in (palette.GOOD, palette.ANOMALOUS)]

@@ -68,14 +68,18 @@ def test_templates_are_part_of_the_package_and_refuse_what_is_not_defined() -> N
 
     names = {entry.name for entry in resources.files("onlygood.report").joinpath("templates").iterdir()}
     assert {"page.html.j2", "evaluation.html.j2", "inspection.html.j2", "fit.html.j2", "style.css.j2"} <= names
-    with pytest.raises(jinja2.UndefinedError, match="'written_at' is undefined"):
-        pages._render("fit", version="1", model_name="m", pictures=3)
+    assert {"exploration.html.j2", "exploration.css.j2", "exploration.js"} <= names
+    with pytest.raises(jinja2.UndefinedError, match="'curves' is undefined"):
+        pages.render_page("fit", model_name="m", written_at=None, scores=[], pictures=3)
 
 
-@pytest.mark.parametrize("name", ["evaluation", "inspection", "fit", "pieces", "page"])
-def test_templates_mark_nothing_as_safe_but_charts(name: str) -> None:
+@pytest.mark.parametrize("name", ["evaluation", "inspection", "fit", "exploration", "pieces", "page"])
+def test_templates_mark_nothing_as_safe_but_charts_and_our_own_script(name: str) -> None:
     text = resources.files("onlygood.report").joinpath("templates", f"{name}.html.j2").read_text(encoding="utf-8")
-    assert re.findall(r"\{\{[^}]*\|\s*safe[^}]*\}\}", text) == (["{{ svg | safe }}"] if name == "pieces" else [])
+    assert re.findall(r"\{\{[^}]*\|\s*safe[^}]*\}\}", text) == {
+        "pieces": ["{{ svg | safe }}"],
+        "exploration": ["{{ script | safe }}"],
+    }.get(name, [])
     assert "autoescape" not in text
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         WriteError,
     )
     from onlygood.evaluation import Evaluation, evaluate
+    from onlygood.exploration import Exploration, explore
     from onlygood.fitting import fit
     from onlygood.inspector import Inspector
     from onlygood.model import Model
@@ -43,6 +44,8 @@ _HOMES = {
     "fit": "fitting",
     "evaluate": "evaluation",
     "Evaluation": "evaluation",
+    "explore": "exploration",
+    "Exploration": "exploration",
     "Inspector": "inspector",
     "Model": "model",
     "Inspection": "results",
@@ -70,6 +73,7 @@ __all__ = [
     "BackboneError",
     "CheckpointError",
     "Evaluation",
+    "Exploration",
     "FitSettings",
     "FolderError",
     "Inspection",
@@ -91,6 +95,7 @@ __all__ = [
     "WriteError",
     "__version__",
     "evaluate",
+    "explore",
     "fit",
 ]
 

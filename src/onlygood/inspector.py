@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,6 @@ class Inspector:
         file: ModelFile = model.file if isinstance(model, Model) else read_model_file(model)
         self.metadata: dict[str, Any] = file.metadata
         self.limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
-        self._dtype = np.dtype(file.metadata["input"]["dtype"])
-        self._channels = int(file.metadata["input"]["channels"])
         from_graph = with_map and not by_occlusion
         self._by_occlusion = with_map and by_occlusion
         self._outputs = [*VERDICT_OUTPUTS, "anomaly_map"] if from_graph else list(VERDICT_OUTPUTS)
@@ -100,29 +99,65 @@ class Inspector:
         """
         if name is None:
             name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else "the picture"
-        pixels = read_picture(picture, name=name, page=page, limits=self.limits)
-        require_depth(pixels, self._dtype, name)
-        pixels = fit_channels(pixels, self._channels, name)
+        pixels = read_for(self.metadata, picture, name=name, page=page, limits=self.limits)
         started = time.perf_counter()
         values = run(self._session, self._outputs, {"image": pixels[None]})
         latency_ms = 1e3 * (time.perf_counter() - started)
-        # Here and below, the shortest decimal of a float32: 0.05 stays 0.05 and does not become 0.0500000007.
-        score = float(str(values[0][0]))
-        if not np.isfinite(score):
-            raise PictureError(f"{name} has a score that is not finite, {score}: report this with the picture")
         anomaly_map = values[3][0] if len(values) > len(VERDICT_OUTPUTS) else None
         if self._by_occlusion:
             anomaly_map = occlusion_map(pixels, self._scores)
-        return Inspection(
-            name=name,
-            score=score,
-            p_value=float(str(values[1][0])),
-            is_anomaly=bool(values[2][0]),
-            anomaly_map=anomaly_map,
-            latency_ms=latency_ms,
-        )
+        return to_inspection(name, values, anomaly_map=anomaly_map, latency_ms=latency_ms)
 
     def _scores(self, pictures: Picture) -> NDArray[np.float32]:
         """Scores of several pictures of one size, float32 [n]."""
         scores: NDArray[np.float32] = run(self._session, ["score"], {"image": pictures})[0]
         return scores
+
+
+def read_for(
+    metadata: dict[str, Any], picture: PictureSource, *, name: str, page: int | None, limits: ReadingLimits
+) -> Picture:
+    """A picture's pixels as the model with these metadata takes them.
+
+    Args:
+        metadata: of the model.
+        picture: as `Inspector` takes it.
+        name: what errors call it.
+        page: of a multi-page TIFF, from 0.
+        limits: bounds on pixels and bytes.
+
+    Raises:
+        PictureError: it cannot be read, or is not of the kind that this model takes.
+    """
+    kind = metadata["input"]
+    pixels = read_picture(picture, name=name, page=page, limits=limits)
+    require_depth(pixels, np.dtype(kind["dtype"]), name)
+    return fit_channels(pixels, int(kind["channels"]), name)
+
+
+def to_inspection(
+    name: str, verdict: Sequence[Any], *, anomaly_map: NDArray[np.float32] | None, latency_ms: float
+) -> Inspection:
+    """What a graph said of one picture.
+
+    Args:
+        name: of the picture.
+        verdict: the values of VERDICT_OUTPUTS, each [1]; more may follow.
+        anomaly_map: as in the inspection.
+        latency_ms: likewise.
+
+    Raises:
+        PictureError: a score that is not finite.
+    """
+    # Here and below, the shortest decimal of a float32: 0.05 stays 0.05 and does not become 0.0500000007.
+    score = float(str(verdict[0][0]))
+    if not np.isfinite(score):
+        raise PictureError(f"{name} has a score that is not finite, {score}: report this with the picture")
+    return Inspection(
+        name=name,
+        score=score,
+        p_value=float(str(verdict[1][0])),
+        is_anomaly=bool(verdict[2][0]),
+        anomaly_map=anomaly_map,
+        latency_ms=latency_ms,
+    )

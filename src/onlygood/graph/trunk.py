@@ -18,6 +18,8 @@ from onlygood.graph.fragments import IR_VERSION, OPSET, in_trunk
 _LAYERS = ("Conv", "Gemm")
 # What the second part of a trunk that was cut in two takes.
 TAIL_INPUT = "tail_input"
+# What the names of its initializers begin with.
+IN_TAIL = "tail/"
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def _crossing(nodes: Sequence[onnx.NodeProto], place: int, constants: Container[
 
 
 def _in_tail(name: str) -> str:
-    return f"tail/{name}"
+    return f"{IN_TAIL}{name}"
 
 
 def _part(trunk: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], source: str, end: str) -> onnx.ModelProto:

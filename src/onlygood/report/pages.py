@@ -29,15 +29,28 @@ def report_paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
         SettingError: the name does not end in .html or .htm.
         MissingExtraError: Jinja2 or matplotlib, which draw reports, are not installed.
     """
-    page = Path(path)
-    if page.suffix.lower() not in _SUFFIXES:
-        raise SettingError(
-            f"a report must have a name that ends in .html, got {showing.visible(os.fsdecode(path))!r}: it is one page "
-            "for any browser, and a CSV file of the same name is written beside it"
-        )
+    page = page_path(path, "a report", "one page for any browser, and a CSV file of the same name is written beside it")
     need_extra("Jinja2", module="jinja2", extra="report", purpose="--report")
     need_extra("matplotlib", module="matplotlib", extra="report", purpose="--report")
     return page, page.with_suffix(".csv")
+
+
+def page_path(path: str | os.PathLike[str], subject: str, nature: str) -> Path:
+    """Where a page goes.
+
+    Args:
+        path: its path.
+        subject: what messages call it.
+        nature: what it is, for those who gave another name.
+
+    Raises:
+        SettingError: the name does not end in .html or .htm.
+    """
+    page = Path(path)
+    if page.suffix.lower() not in _SUFFIXES:
+        shown = showing.visible(os.fsdecode(path))
+        raise SettingError(f"{subject} must have a name that ends in .html, got {shown!r}: it is {nature}")
+    return page
 
 
 def write_report(
@@ -68,15 +81,8 @@ def write_report(
         WriteError: a file cannot be written.
     """
     page_path, csv_path = report_paths(path)
-    moment = datetime.now().astimezone() if written_at is None else written_at
-    page = _render(
-        template,
-        show_score=showing.score_format(scores),
-        model_name=model_name,
-        written_at=moment,
-        csv_name=csv_path.name,
-        version=__version__,
-        **values,
+    page = render_page(
+        template, model_name=model_name, written_at=written_at, scores=scores, csv_name=csv_path.name, **values
     )
     write_atomically(csv_path, csv_bytes(header, rows))
     write_atomically(page_path, page)
@@ -106,7 +112,18 @@ def _cell(value: Any) -> Any:
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
-def _render(template: str, **values: Any) -> bytes:
+def render_page(
+    template: str, *, model_name: str, written_at: datetime | None, scores: Iterable[float], **values: Any
+) -> bytes:
+    """The bytes of a page.
+
+    Args:
+        template: its name in the folder of templates, without `.html.j2`.
+        model_name: what the page calls the model.
+        written_at: the date and time that the page bears; None for now.
+        scores: all that the page shows, for one form of all of them.
+        **values: what the template needs beside these.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -126,4 +143,11 @@ def _render(template: str, **values: Any) -> bytes:
         rate=show_rate,
         visible=showing.visible,
     )
-    return environment.get_template(f"{template}.html.j2").render(**values).encode("utf-8")
+    page = environment.get_template(f"{template}.html.j2").render(
+        show_score=showing.score_format(scores),
+        model_name=model_name,
+        written_at=datetime.now().astimezone() if written_at is None else written_at,
+        version=__version__,
+        **values,
+    )
+    return page.encode("utf-8")

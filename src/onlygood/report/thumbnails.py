@@ -44,8 +44,10 @@ def draw_thumbnails(
     levels: tuple[float, float],
     window: tuple[float, float],
     mask: NDArray[np.bool_] | None = None,
+    long_side: int = LONG_SIDE,
+    quality: int = QUALITY,
 ) -> tuple[Thumbnail, Thumbnail | None]:
-    """The picture, and the same with its map (None without a map), at most LONG_SIDE pixels on their long side.
+    """The picture, and the same with its map (None without a map), at most so many pixels on their long side.
 
     Everything is made small before it is drawn on. Of the map each small pixel shows the highest level that it covers,
     and of the mask whether anything in it is marked, so that a defect of a few pixels in a large picture is seen.
@@ -56,24 +58,26 @@ def draw_thumbnails(
         levels: typical and remarkable, of the map.
         window: the levels of black and white.
         mask: bool [H, W].
+        long_side: the most pixels.
+        quality: of the JPEG.
     """
-    height, width = fit_in(*picture.shape[:2])
+    height, width = fit_in(*picture.shape[:2], long_side=long_side)
     base = _resize_picture(picture, window, height, width)
-    plain = _thumbnail(base.convert("L") if picture.shape[2] == 1 else base)
+    plain = _thumbnail(base.convert("L") if picture.shape[2] == 1 else base, quality)
     if anomaly_map is None:
         return plain, None
     small_map = _resize_map(anomaly_map, height, width)
     small_mask = None if mask is None else _cover(mask, height, width)
-    return plain, _thumbnail(lay_over(base, small_map, levels=levels, mask=small_mask))
+    return plain, _thumbnail(lay_over(base, small_map, levels=levels, mask=small_mask), quality)
 
 
-def fit_in(height: int, width: int) -> tuple[int, int]:
-    """The size on the page: at most LONG_SIDE on the long side; small pictures are enlarged by a whole factor."""
+def fit_in(height: int, width: int, *, long_side: int = LONG_SIDE) -> tuple[int, int]:
+    """The size on the page: at most so much on the long side; small pictures are enlarged by a whole factor."""
     longest = max(height, width)
-    if longest <= LONG_SIDE:
-        factor = LONG_SIDE // longest
+    if longest <= long_side:
+        factor = long_side // longest
         return height * factor, width * factor
-    return tuple(max(1, round(side * LONG_SIDE / longest)) for side in (height, width))  # type: ignore[return-value]
+    return tuple(max(1, round(side * long_side / longest)) for side in (height, width))  # type: ignore[return-value]
 
 
 def _resize_picture(picture: Picture, window: tuple[float, float], height: int, width: int) -> Image.Image:
@@ -131,9 +135,9 @@ def _repeat(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     return repeated
 
 
-def _thumbnail(image: Image.Image) -> Thumbnail:
+def _thumbnail(image: Image.Image, quality: int) -> Thumbnail:
     buffer = io.BytesIO()
     # No subsampling of colours: it would smear the contour.
-    image.save(buffer, format="JPEG", quality=QUALITY, subsampling=0, optimize=True)
+    image.save(buffer, format="JPEG", quality=quality, subsampling=0, optimize=True)
     encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
     return Thumbnail(f"data:image/jpeg;base64,{encoded}", image.width, image.height)

@@ -1,0 +1,102 @@
+"""`onlygood explore`: a page on which pictures lie near one another where a model sees them as alike."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onlygood.cli.console import EXIT_GOOD, note_other_files, say
+from onlygood.cli.options import add_running_options, chosen_limits
+
+if TYPE_CHECKING:
+    from onlygood.cli.options import Commands
+
+# As `onlygood.exploration.MAX_PICTURES`, which is not imported for the sake of a help text.
+MAX_PICTURES = 2000
+
+
+def add_command(commands: Commands) -> argparse.ArgumentParser:
+    """The parser of `onlygood explore`."""
+    explore = commands.add_parser(
+        "explore",
+        help="draw a map of pictures as a model sees them",
+        description="Draw a map of pictures as a model sees them: t-SNE of their embeddings, on one page for any "
+        "browser. Exit code: 0 if it was written, 2 if it could not be.",
+    )
+    explore.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
+    explore.add_argument(
+        "folders",
+        metavar="FOLDER",
+        nargs="+",
+        help="folders of pictures, each labelled by its name; of one folder, pictures are labelled by its sub-folders",
+    )
+    explore.add_argument("-o", "--output", required=True, metavar="HTML", help="the page to write (.html)")
+    explore.add_argument(
+        "--reference", metavar="FOLDER", help="pictures of other things to compare with, in a sub-folder for each class"
+    )
+    explore.add_argument(
+        "--max-pictures",
+        type=int,
+        default=MAX_PICTURES,
+        metavar="N",
+        help=f"most pictures on the map, drawn evenly from the folders where there are more (default: {MAX_PICTURES})",
+    )
+    explore.add_argument(
+        "--perplexity",
+        type=float,
+        metavar="P",
+        help="about how many neighbours of each picture t-SNE looks at (default: 30, or a third of the other pictures "
+        "where that is less)",
+    )
+    explore.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    explore.add_argument(
+        "--backbone",
+        metavar="ONNX",
+        help="the backbone whose end the fit trained, where it is not one of those shipped: for the map before "
+        "training",
+    )
+    add_running_options(explore)
+    explore.set_defaults(command=run_explore)
+    return explore
+
+
+def run_explore(options: argparse.Namespace) -> int:
+    """`onlygood explore`."""
+    from onlygood.exploration import explore
+    from onlygood.files import check_writable
+    from onlygood.report import exploration_path, write_exploration
+
+    check_writable(exploration_path(options.output))
+    limits = chosen_limits(options)
+    exploration = explore(
+        options.model,
+        options.folders,
+        reference=options.reference,
+        max_pictures=options.max_pictures,
+        perplexity=options.perplexity,
+        seed=options.seed,
+        backbone=options.backbone,
+        provider=options.provider,
+        threads=options.threads,
+        max_pixels=limits.max_pixels,
+        max_bytes=limits.max_bytes,
+        progress=True,
+    )
+    note_other_files([*options.folders, *([options.reference] if options.reference else [])])
+    for _, reason in exploration.unreadable:
+        say(f"onlygood: {reason}")
+    if exploration.before_note is not None:
+        say(f"note: {exploration.before_note}")
+    write_exploration(
+        options.output,
+        exploration,
+        model_name=Path(options.model).name,
+        threads=options.threads,
+        limits=limits,
+        progress=True,
+    )
+    found, shown = sum(label.found for label in exploration.labels), len(exploration.pictures)
+    unreadable = f", {len(exploration.unreadable)} not readable" if exploration.unreadable else ""
+    print(f"{options.output}: {shown} of {found} pictures in {len(exploration.labels)} folders{unreadable}")
+    return EXIT_GOOD
