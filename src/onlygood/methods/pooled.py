@@ -84,7 +84,7 @@ class PooledMethod(Method):
         self.least_scale = float(np.median(self.detector.scores(seen.wholes[~held_out][:MAPPED]))) or 1.0
 
     def good_scores(self) -> GoodScores:  # noqa: D102
-        seen, count = self.seen, len(self.groups)
+        seen, count = self.seen, self.seen.given
         raw = np.empty(count, dtype=np.float32)
         typical, highest = np.full(count, np.nan), np.full(count, np.nan, dtype=np.float32)
         mapped = np.zeros(count, dtype=bool)
@@ -93,7 +93,8 @@ class PooledMethod(Method):
         self.scored_by: dict[int, _Detector] = {}
         total = len(self.folds) + int(self.held_out.any())
         folds = track(self._unseeing(), total=total, description="calibrating", show=self.show_progress)
-        for members, detector in folds:
+        for fold, detector in folds:
+            members = fold[fold < count]
             raw[members] = detector.scores(seen.wholes[members])
             for position in members.tolist():
                 self.scored_by[position] = detector
