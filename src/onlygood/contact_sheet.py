@@ -94,7 +94,7 @@ def contact_sheet(
         tiles.append((_fit(to_screen(each.picture, levels), box), words))
     if tiles:
         some = f"{len(tiles):,} of " if len(tiles) < count - given else ""
-        title = f"{some}{_count(count - given, 'augmentation')}, as the model will learn them"
+        title = f"{some}{_count(count - given, 'augmentation')}, as a fit makes them"
         told = "Under each: the three changes that use most of their range."
         sections += [_heading(title, told), _grid(tiles, box)]
 
@@ -133,7 +133,7 @@ def _opening(
     made = count - given
     of_it = f" and {_count(made, 'augmentation')} of {'it' if given == 1 else 'them'}" if made else ""
     at = MARGIN + round(TITLE * LEADING) + 6
-    _write(draw, (MARGIN, at), f"It learns from {_count(given, 'picture')}{of_it} (seed {seed}).", TEXT, MUTED, INSIDE)
+    _write(draw, (MARGIN, at), f"Told as good: {_count(given, 'picture')}{of_it} (seed {seed}).", TEXT, MUTED, INSIDE)
     at += round(TEXT * LEADING)
     told = "Whatever differs by more than these ranges, or in another way, is meant to stand out."
     _write(draw, (MARGIN, at), told, TEXT, MUTED, INSIDE)
