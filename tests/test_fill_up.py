@@ -1,6 +1,6 @@
 """Few pictures, filled up with augmentations of them: these are learned from, and the promise is about pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,21 +108,21 @@ def test_a_method_that_trains_learns_from_augmentations_of_what_is_not_held_out(
 def test_whoever_scores_a_picture_has_seen_none_of_its_augmentations(
     learned: Learned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen_each: list[Array] = []
-    keep = PooledMethod._fit
+    folds: list[Array] = []
+    keep = PooledMethod._unseeing
 
-    def spy(self: PooledMethod, chosen: Array) -> Any:
-        chosen_each.append(chosen.copy())
-        return keep(self, chosen)
+    def spy(self: PooledMethod) -> Iterator[Any]:
+        for unseen, detector in keep(self):
+            folds.append(unseen)
+            yield unseen, detector
 
-    monkeypatch.setattr(PooledMethod, "_fit", spy)
-    onlygood.fit(textures(TEN), method="knn", augment=FILLED, **FAST_POOLED)
-    finished, *folds = chosen_each
-    assert finished.all()
+    monkeypatch.setattr(PooledMethod, "_unseeing", spy)
+    labels = [str(number // 2) for number in range(24)]
+    onlygood.fit(textures(24), groups=labels, method="knn", augment=60, **FAST_POOLED)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(60))
     groups = np.array(learned.groups)
-    for chosen in folds:
-        assert not set(groups[chosen]) & set(groups[~chosen])
-    assert all(sum(not chosen[position] for chosen in folds) == 1 for position in range(FILLED))
+    for unseen in folds:
+        assert not set(groups[unseen]) & set(np.delete(groups, unseen))
 
 
 @REMEMBERING
