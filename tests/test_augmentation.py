@@ -256,6 +256,8 @@ def test_more_augmentations_begin_with_the_same_ones() -> None:
     few = list(augmentations(pictures, 4, DEFAULTS, seed=0))
     many = list(augmentations(pictures, 9, DEFAULTS, seed=0))
     assert all(equal(a, b) for a, b in zip(few, many, strict=False))
+    later = list(augmentations(pictures, 9, DEFAULTS, seed=0, start=2))
+    assert all(equal(a, b) for a, b in zip(later, many[2:], strict=True))
     assert plan_augmentations(7, 20) == plan_augmentations(7, 300)[:20]
 
 

@@ -134,7 +134,7 @@ def test_the_sheet_says_what_is_learned_and_what_is_allowed(texts: Texts) -> Non
     assert (sheet.mode, sheet.width) == ("RGB", WIDTH)
     assert texts.all[:4] == [
         "What this model will call good",
-        "It learns from 1 picture and 199 augmentations of it (seed 4).",
+        "Told as good: 1 picture and 199 augmentations of it (seed 4).",
         "Whatever differs by more than these ranges, or in another way, is meant to stand out.",
         "golden.png: 64 x 48 pixels, 8 bits, grey",
     ]
@@ -143,7 +143,7 @@ def test_the_sheet_says_what_is_learned_and_what_is_allowed(texts: Texts) -> Non
         for words, _ in kind.ends:
             assert words in texts.all
     assert texts.all[texts.all.index("at the border") + 1] == "the picture mirrored"
-    assert "3 of 199 augmentations, as the model will learn them" in texts.all
+    assert "3 of 199 augmentations, as a fit makes them" in texts.all
 
 
 def test_every_augmentation_is_named_for_what_was_done_to_it(texts: Texts) -> None:
@@ -152,7 +152,7 @@ def test_every_augmentation_is_named_for_what_was_done_to_it(texts: Texts) -> No
         words = strongest_changes(draw_change(ALL, seed=2, number=number), ALL, 64, 48)
         first = texts.all.index(f"{number}: {words[0]}")
         assert texts.all[first + 1 : first + 3] == words[1:]
-    assert "8 augmentations, as the model will learn them" in texts.all
+    assert "8 augmentations, as a fit makes them" in texts.all
 
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 20), (20, 90), (1, 200), (200, 1), (1, 1), (300, 300), (900, 1300)])
@@ -198,17 +198,17 @@ def test_the_grid_is_bounded_and_can_be_left_out(texts: Texts) -> None:
     assert heights[0] > heights[1] > heights[2]
     numbered = [text for text in texts.all if text.split(":")[0].isdigit()]
     assert len(numbered) == 48 + 5
-    assert texts.all.count("48 of 299 augmentations, as the model will learn them") == 1
+    assert texts.all.count("48 of 299 augmentations, as a fit makes them") == 1
 
 
 def test_several_pictures_are_shown_as_they_are_the_first_large(texts: Texts) -> None:
     pictures = [grey(seed=seed) for seed in range(12)]
     contact_sheet(pictures, 14, DEFAULTS, seed=0)
-    assert "It learns from 12 pictures and 2 augmentations of them (seed 0)." in texts.all
+    assert "Told as good: 12 pictures and 2 augmentations of them (seed 0)." in texts.all
     assert "The other pictures (8 of 11), as they are" in texts.all
     texts.by_section.clear()
     contact_sheet(pictures[:3], 3, DEFAULTS, seed=0)
-    assert "It learns from 3 pictures (seed 0)." in texts.all
+    assert "Told as good: 3 pictures (seed 0)." in texts.all
     assert "The other pictures, as they are" in texts.all
     assert not any("augmentation" in text for text in texts.all)
 

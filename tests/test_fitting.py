@@ -303,6 +303,7 @@ def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -
         "groups": GOOD,
         "fitted_pictures": GOOD,
         "golden_pictures": 0,
+        "augmentations": 0,
         "statement": " ".join(model.promise.sentences),
     }
     assert set(metadata["map_levels"]) == {"typical", "remarkable"}

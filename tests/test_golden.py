@@ -115,8 +115,7 @@ def test_a_file_bytes_an_image_or_an_array_may_be_golden(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"augment": 20}, "augmentation goes with golden, got it without: add golden"),
-        ({"augment_shift": 0.2}, "augmentation goes with golden, got it without: add golden"),
+        ({"augment_shift": 0.2}, "augmentation goes with augment or golden, got it without: add one of them"),
         ({"golden": True, "augment": 2}, "augment must be a whole number of at least 3, got 2"),
         ({"golden": True, "augment_shift": 0.9}, "augment_shift must be a number from 0 to 0.5, got 0.9"),
         ({"golden": True, "augment_blurr": 1}, "a setting must be one of .*augment_blur.*, got augment_blurr"),
@@ -161,4 +160,4 @@ def test_the_command_line_shows_what_is_being_called_good(run: Any, tmp_path: Pa
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width == 1240
     sentence = one_sentence(run("fit", tmp_path, "-o", tmp_path / "x.onnx", "--show-augmentations", tmp_path / "y.png"))
-    assert sentence == "--show-augmentations goes with --golden, got it without: add --golden"
+    assert sentence == "--show-augmentations goes with --augment or --golden, got it without: add one of them"

@@ -44,6 +44,25 @@ def test_a_rate_that_cannot_be_promised_says_what_can(groups: int, unit: str) ->
     )
 
 
+def test_augmentations_do_not_count_where_pictures_are_missing() -> None:
+    said = promise(asked_rate=0.01, promised_rate=1 / 41, augmentations=500).sentences
+    assert said[1].endswith("add pictures (augmentations do not count), or ask for 0.0244.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "80 good pictures"),
+        ({"fitted_pictures": 10, "augmentations": 190}, "10 good pictures and 190 augmentations of them"),
+        ({"fitted_pictures": 1, "augmentations": 1}, "1 good picture and 1 augmentation of it"),
+        ({"golden_pictures": 1}, "80 augmentations of 1 golden picture"),
+        ({"golden_pictures": 3}, "80 augmentations of 3 golden pictures"),
+    ],
+)
+def test_what_was_learned_from_is_said_in_words(changes: dict[str, int], words: str) -> None:
+    assert promise(**changes).learned_from == words
+
+
 @pytest.mark.parametrize("rate", [0.001, 0.01, 0.03, 0.05, 0.1, 0.3, 0.5, 0.9])
 def test_groups_needed_are_the_fewest_n_with_one_in_n_plus_one_at_most_the_rate(rate: float) -> None:
     needed = promise(asked_rate=rate).groups_needed

@@ -55,8 +55,11 @@ BAD: list[tuple[str, Any, str]] = [
     ("group_by", 3, "group_by must be 'folder' or a regular expression, got 3"),
     ("skip_unreadable", "no", "skip_unreadable must be True or False, got 'no'"),
     ("golden", "no", "golden must be True or False, got 'no'"),
-    ("augment", 20, "augmentation goes with golden, got it without"),
-    ("augmentation", AugmentationSettings(shift=0.2), "augmentation goes with golden, got it without"),
+    *(
+        ("augment", number, f"augment must be a whole number of at least 3, got {number!r}")
+        for number in (2, 0, -5, 9.5, "9", True)
+    ),
+    ("augmentation", AugmentationSettings(shift=0.2), "augmentation goes with augment or golden, got it without"),
     ("augmentation", {"shift": 0.2}, "augmentation must be AugmentationSettings, got {'shift': 0.2}"),
 ]
 

@@ -47,6 +47,7 @@ def augmentations(
     *,
     seed: int,
     window: tuple[float, float] | None = None,
+    start: int = 0,
 ) -> Iterator[Augmentation]:
     """The pictures as they are, then augmentations of each in turn, `count` in all.
 
@@ -57,6 +58,7 @@ def augmentations(
         seed: of all draws.
         window: the levels of black and white; None for those that a fit on these pictures would choose: 0 and 255 for
             8-bit pictures, the levels that are in use for 16-bit ones.
+        start: which is the first that comes back; those before it are not made.
 
     Raises:
         FolderError: no pictures.
@@ -73,7 +75,7 @@ def augmentations(
             change=draw_change(settings, seed=seed, number=number),
             picture=augment(pictures[source], settings, seed=seed, number=number, window=(levels.black, levels.white)),
         )
-        for source, number in plan
+        for source, number in plan[start:]
     )
 
 

@@ -1,4 +1,4 @@
-"""A contact sheet of augmentations: what a person calls good when a golden picture stands for all good ones."""
+"""A contact sheet of augmentations: what a person calls good when a fit learns from them."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def contact_sheet(
 
     Args:
         pictures: the given ones, as for `augmentations`; the first is shown large, and the ends of the ranges on it.
+            A sequence may read each when it is asked for: none is kept.
         count: pictures that a fit will see, the given ones among them.
         settings: the ranges.
         seed: of all draws; the grid shows the very pictures that `augmentations` makes of it.
@@ -67,7 +68,7 @@ def contact_sheet(
     """
     if not isinstance(shown, int) or isinstance(shown, bool) or not 0 <= shown <= MOST_SHOWN:
         raise SettingError(f"the augmentations shown must be a whole number from 0 to {MOST_SHOWN}, got {shown!r}")
-    made = augmentations(pictures, count, settings, seed=seed, window=window)
+    made = augmentations(pictures, count, settings, seed=seed, window=window, start=len(pictures))
     used = augmentation_window(pictures, window)
     levels = (used.black, used.white)
     golden, given = pictures[0], len(pictures)
@@ -86,14 +87,14 @@ def contact_sheet(
             _limits(golden, levels, [kind for kind in kinds if kind.ends], settings),
         ]
     tiles = []
-    for each in islice(made, given, given + shown):
+    for each in islice(made, shown):
         H, W = each.picture.shape[:2]
         words = strongest_changes(each.change, settings, W, H) or ["as given"]
         words[0] = f"{each.number}: {words[0]}"
         tiles.append((_fit(to_screen(each.picture, levels), box), words))
     if tiles:
         some = f"{len(tiles):,} of " if len(tiles) < count - given else ""
-        title = f"{some}{_count(count - given, 'augmentation')}, as the model will learn them"
+        title = f"{some}{_count(count - given, 'augmentation')}, as a fit makes them"
         told = "Under each: the three changes that use most of their range."
         sections += [_heading(title, told), _grid(tiles, box)]
 
@@ -132,7 +133,7 @@ def _opening(
     made = count - given
     of_it = f" and {_count(made, 'augmentation')} of {'it' if given == 1 else 'them'}" if made else ""
     at = MARGIN + round(TITLE * LEADING) + 6
-    _write(draw, (MARGIN, at), f"It learns from {_count(given, 'picture')}{of_it} (seed {seed}).", TEXT, MUTED, INSIDE)
+    _write(draw, (MARGIN, at), f"Told as good: {_count(given, 'picture')}{of_it} (seed {seed}).", TEXT, MUTED, INSIDE)
     at += round(TEXT * LEADING)
     told = "Whatever differs by more than these ranges, or in another way, is meant to stand out."
     _write(draw, (MARGIN, at), told, TEXT, MUTED, INSIDE)

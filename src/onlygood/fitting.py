@@ -14,9 +14,9 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from onlygood.augmented_sources import check_target, fill_up, golden_sources
 from onlygood.conformal import Calibration, calibrate
 from onlygood.errors import FolderError, SettingError, VerificationError
-from onlygood.golden import golden_sources
 from onlygood.graph.fragments import join
 from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
 from onlygood.graph.runtime import open_session, run
@@ -29,7 +29,7 @@ from onlygood.results import Promise
 from onlygood.settings import TRAINED_METHODS, FitSettings, make_settings
 from onlygood.sources import GoodPictures, ReferencePictures, Source, list_references, list_sources
 from onlygood.splits import hold_out, merge_groups
-from onlygood.survey import Embedder, InputKind, Survey, input_kind, survey
+from onlygood.survey import Embedder, InputKind, Survey, input_kind, survey, survey_augmentations
 from onlygood.version import __version__
 
 # Scores of the file and of the calibration may differ by this share of the raw score or the threshold: both are the
@@ -84,6 +84,8 @@ def fit(
     golden = 0
     if chosen.golden:
         golden, sources = len(sources), golden_sources(sources, chosen)
+    else:
+        check_target(len(sources), chosen)
     if reference is not None and chosen.method != "doc":
         raise SettingError(f"reference goes with method doc, got it with {chosen.method}: leave one of them out")
     references = [] if reference is None else list_references(reference, limits=limits)
@@ -128,10 +130,10 @@ class _Fit:
         )
         groups, duplicate_notes = self.independent_groups(seen)
         held_out = self.held_out(groups)
-        self.method.learn(seen, groups, held_out)
+        self.method.learn(seen, *self.fill_up(seen, kind, groups, held_out))
         scores = self.method.good_scores()
         calibration, map_levels = self.calibrate(scores, groups, held_out)
-        promise = self.promise(calibration, held_out)
+        promise = self.promise(seen, calibration, held_out)
         notes = (*seen.notes, *duplicate_notes, *self.method.notes)
         model = join(
             *embed,
@@ -157,7 +159,7 @@ class _Fit:
         """A label a picture; pictures with different labels may be treated as independent. And notes about it."""
         if self.golden:
             # Augmentations of one picture are near-duplicates by design, and independent given the picture.
-            return list(range(len(seen.sources))), []
+            return list(range(seen.given)), []
         descriptors = seen.descriptors if self.settings.near_duplicates == "group" else None
         alike = near_duplicate_groups(descriptors, seen.digests)
         groups = merge_groups([source.label for source in seen.sources], alike)
@@ -192,6 +194,35 @@ class _Fit:
             )
         return held_out
 
+    def fill_up(
+        self, seen: Survey, kind: InputKind, groups: list[int], held_out: NDArray[np.bool_]
+    ) -> tuple[list[int], NDArray[np.bool_]]:
+        """Put augmentations of the pictures that are learned from behind those in the survey, where they are wanted.
+
+        Each is in the group of its picture, so that whoever is scored without that picture is scored without them too.
+
+        Returns:
+            `groups` and `held_out` of all pictures and augmentations.
+        """
+        if self.golden or self.settings.augment is None:
+            return groups, held_out
+        fitted = np.flatnonzero(~held_out).tolist()
+        made = fill_up(
+            [seen.sources[position] for position in fitted],
+            self.settings.augment - seen.given,
+            self.settings,
+            kind.window,
+        )
+        survey_augmentations(
+            seen,
+            [source for _, source in made],
+            self.settings,
+            rows_each=self.method.rows_each,
+            show_progress=self.show_progress,
+        )
+        theirs = [groups[fitted[original]] for original, _ in made]
+        return [*groups, *theirs], np.append(held_out, np.zeros(len(made), dtype=bool))
+
     def calibrate(
         self, scores: GoodScores, groups: list[int], held_out: NDArray[np.bool_]
     ) -> tuple[Calibration, dict[str, float]]:
@@ -205,7 +236,7 @@ class _Fit:
         remarkable = calibrate(scores.highest[mapped], [groups[position] for position in mapped], rate).threshold
         return calibration, {"typical": float(np.median(scores.typical[mapped])), "remarkable": remarkable}
 
-    def promise(self, calibration: Calibration, held_out: NDArray[np.bool_]) -> Promise:
+    def promise(self, seen: Survey, calibration: Calibration, held_out: NDArray[np.bool_]) -> Promise:
         """What can be said of the threshold."""
         return Promise(
             asked_rate=calibration.asked_rate,
@@ -215,6 +246,7 @@ class _Fit:
             groups=calibration.groups,
             fitted_pictures=int((~held_out).sum()),
             golden_pictures=self.golden,
+            augmentations=len(seen.sources) - seen.given,
         )
 
     def good_pictures(
@@ -234,7 +266,7 @@ class _Fit:
                 group=groups[position],
                 calibrates=bool(calibrates[position]),
             )
-            for position, source in enumerate(seen.sources)
+            for position, source in enumerate(seen.sources[: seen.given])
         )
 
     def strangest(
@@ -276,11 +308,11 @@ class _Fit:
             },
             **self.method.describe(),
             "good_pictures": {
-                "count": len(seen.sources),
+                "count": seen.given,
                 "unreadable": len(seen.unreadable),
                 "heights": [min(heights), max(heights)],
                 "widths": [min(widths), max(widths)],
-                "sha256": hashlib.sha256("\n".join(sorted(seen.digests)).encode()).hexdigest(),
+                "sha256": hashlib.sha256("\n".join(sorted(seen.digests[: seen.given])).encode()).hexdigest(),
             },
             "calibration": {"method": settings.calibration, "threshold": calibration.threshold},
             "promise": promise.to_json(),

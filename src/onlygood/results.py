@@ -55,6 +55,7 @@ class Promise:
         groups: how many independent groups those pictures form.
         fitted_pictures: how many good pictures the detector learned from.
         golden_pictures: how many golden pictures all of these are augmentations of; 0 if they are pictures of parts.
+        augmentations: how many augmentations of the fitted pictures it learned from beside them.
     """
 
     asked_rate: float
@@ -64,12 +65,24 @@ class Promise:
     groups: int
     fitted_pictures: int
     golden_pictures: int = 0
+    augmentations: int = 0
+
+    @property
+    def learned_from(self) -> str:
+        """What the detector learned from, in words: "10 good pictures and 190 augmentations of them"."""
+        if self.golden_pictures:
+            return f"{self.fitted_pictures} augmentations of {_count(self.golden_pictures, 'golden picture')}"
+        pictures = _count(self.fitted_pictures, "good picture")
+        if not self.augmentations:
+            return pictures
+        them = "it" if self.fitted_pictures == 1 else "them"
+        return f"{pictures} and {_count(self.augmentations, 'augmentation')} of {them}"
 
     @property
     def sentences(self) -> list[str]:
         """The promise in words, for people."""
         noun = "augmented" if self.golden_pictures else "good"
-        pictures = f"{self.calibration_pictures} {noun} picture{'s' * (self.calibration_pictures != 1)}"
+        pictures = _count(self.calibration_pictures, f"{noun} picture")
         if self.groups < self.calibration_pictures:
             pictures += f" in {self.groups} independent groups"
         if self.is_exact:
@@ -88,7 +101,8 @@ class Promise:
             unit = "pictures" if self.groups == self.calibration_pictures else "independent groups of pictures"
             said.append(
                 f"The rate asked for, {self.asked_rate:g}, needs at least {self.groups_needed} {unit} to calibrate "
-                f"with, got {self.groups}: the threshold is the highest calibration score; add pictures, or ask for "
+                f"with, got {self.groups}: the threshold is the highest calibration score; add pictures"
+                f"{' (augmentations do not count)' if self.augmentations else ''}, or ask for "
                 f"{show_rate(self.promised_rate)}."
             )
         if self.golden_pictures:
@@ -115,5 +129,10 @@ class Promise:
             "groups": self.groups,
             "fitted_pictures": self.fitted_pictures,
             "golden_pictures": self.golden_pictures,
+            "augmentations": self.augmentations,
             "statement": " ".join(self.sentences),
         }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

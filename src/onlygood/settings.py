@@ -125,11 +125,12 @@ class FitSettings:
     )
     augment: int | None = _setting(
         None,
-        f"with --golden: how many pictures to learn from, golden ones and augmentations ({GOLDEN_COUNT} if not given)",
+        "fill up to so many pictures with augmentations of those to learn from, which never calibrate; with --golden "
+        f"they do, and there are {GOLDEN_COUNT} in all unless given",
     )
     augmentation: AugmentationSettings | None = field(
         default=None,
-        metadata={"help": "with golden: the ranges of augmentations; as keywords its fields begin with augment_"},
+        metadata={"help": "the ranges of augmentations; as keywords its fields begin with augment_"},
     )
     skip_unreadable: bool = _setting(False, "leave out pictures that cannot be read instead of refusing to fit")
     max_pixels: int = _setting(100_000_000, "most pixels that one picture may have")
@@ -187,7 +188,7 @@ class FitSettings:
             raise SettingError(f"taps must be a sequence of names, got {self.taps!r}")
 
         self._check_training()
-        self._check_golden()
+        self._check_augmentation()
 
     def _check_training(self) -> None:
         """Refuse what no training can use, and fill in how the method is calibrated."""
@@ -215,23 +216,25 @@ class FitSettings:
                 "trained on a picture cannot score it as if it had not seen it"
             )
 
-    def _check_golden(self) -> None:
-        """Fill in what a golden sample needs, and refuse what goes with nothing else."""
+    def _check_augmentation(self) -> None:
+        """Fill in what augmentation needs, and refuse what goes with nothing else."""
         if not isinstance(self.augmentation, AugmentationSettings | None):
             raise SettingError(f"augmentation must be AugmentationSettings, got {self.augmentation!r}")
-        if self.golden:
-            if self.augment is None:
-                object.__setattr__(self, "augment", GOLDEN_COUNT)
+        if self.golden and self.augment is None:
+            object.__setattr__(self, "augment", GOLDEN_COUNT)
+        if self.augment is not None:
             if self.augmentation is None:
                 object.__setattr__(self, "augmentation", AugmentationSettings())
-            if not _is_whole(self.augment) or self.augment < 3:  # type: ignore[operator]
+            if not _is_whole(self.augment) or self.augment < 3:
                 raise SettingError(f"augment must be a whole number of at least 3, got {self.augment!r}")
-            if self.group_by is not None:
+            if self.golden and self.group_by is not None:
                 raise SettingError(
                     "group_by goes with pictures of many parts, got it with golden: leave one of them out"
                 )
-        elif self.augment is not None or self.augmentation not in (None, AugmentationSettings()):
-            raise SettingError("augmentation goes with golden, got it without: add golden, or leave augmentation out")
+        elif self.augmentation not in (None, AugmentationSettings()):
+            raise SettingError(
+                "augmentation goes with augment or golden, got it without: add one of them, or leave augmentation out"
+            )
         else:
             object.__setattr__(self, "augmentation", None)
 

@@ -54,22 +54,27 @@ class Embedder:
 class Survey:
     """What the first pass found, one entry a picture that could be read.
 
+    Augmentations of these pictures, if there are any, come after all of them in `sources`, `embeddings`, `sample`,
+    `wholes` and `digests`; the rest is about the pictures as they were given.
+
     Attributes:
         embedder: what embedded them.
+        given: how many pictures there are without their augmentations.
         sources: the pictures.
         embeddings: float32 [h, w, d] each, or None where there was no room to keep it.
         sample: float32 [n, d], patches of all pictures.
         sample_pictures: int64 [n], the position of the picture that each comes from.
-        descriptors: float32 [pictures, DESCRIPTOR_SIZE].
+        descriptors: float32 [given, DESCRIPTOR_SIZE].
         wholes: float32 [pictures, d], the mean embedding of each.
         digests: sha256 of each picture's pixels.
-        sizes: (height, width) of each.
+        sizes: (height, width) of each that was given.
         channels: 1 if every picture is grey, else 3.
         unreadable: one sentence for each picture that was left out.
         notes: sentences that a person should read.
     """
 
     embedder: Embedder
+    given: int = 0
     sources: list[Source] = field(default_factory=list)
     embeddings: list[NDArray[np.float32] | None] = field(default_factory=list)
     sample: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
@@ -94,7 +99,6 @@ class _Seen:
 
     embedding: NDArray[np.float32]
     rows: NDArray[np.float32]
-    descriptor: NDArray[np.float32]
     digest: str
     shape: tuple[int, int, int]
     is_constant: bool
@@ -164,37 +168,20 @@ def survey(
                 f"{what} pictures must all have one bit depth, got {source.name} with {8 * picture.dtype.itemsize} "
                 f"bits a channel among pictures with {8 * kind.dtype.itemsize}: fit one model for each"
             )
-        embedding = embedder(picture)
-        patches = embedding.reshape(-1, embedding.shape[-1])
-        chosen = np.random.default_rng([settings.seed, number]).permutation(len(patches))[:rows_each]
-        return _Seen(
-            embedding=embedding,
-            rows=patches[np.sort(chosen)],
-            descriptor=_cell_means(embedding),
-            digest=hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest(),
-            shape=(picture.shape[0], picture.shape[1], picture.shape[2]),
-            is_constant=bool(picture.min() == picture.max()),
-        )
+        return _look(picture, embedder, seed=settings.seed, number=number, rows_each=rows_each)
 
-    rows: list[NDArray[np.float32]] = []
-    wholes: list[NDArray[np.float32]] = []
+    entries = _Entries(found)
     channel_counts: list[int] = []
     constant: list[str] = []
-    kept = 0
     looks = map_in_order(look, enumerate(sources), threads=settings.threads)
     bar = track(looks, total=len(sources), description="embedding", show=show_progress)
     for source, seen in zip(sources, bar, strict=True):
         if isinstance(seen, PictureError):
             found.unreadable.append(str(seen))
             continue
-        kept += seen.embedding.nbytes
-        found.sources.append(source)
-        found.embeddings.append(seen.embedding if kept <= KEPT_BYTES else None)
-        found.digests.append(seen.digest)
+        entries.add(source, seen)
         found.sizes.append(seen.shape[:2])
-        rows.append(seen.rows)
-        wholes.append(seen.embedding.mean(axis=(0, 1)))
-        projector.add(seen.descriptor)
+        projector.add(_cell_means(seen.embedding))
         channel_counts.append(seen.shape[2])
         if seen.is_constant:
             constant.append(source.name)
@@ -214,11 +201,80 @@ def survey(
             f"{channel_counts.count(1)} of {len(channel_counts)} {what} pictures are grey, the others colour: the "
             f"model takes both, a grey picture as one with three equal channels."
         )
-    found.sample = np.concatenate(rows)
-    found.sample_pictures = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
-    found.wholes = np.stack(wholes)
+    entries.finish()
+    found.given = len(found.sources)
     found.descriptors = projector.result()
     return found
+
+
+def survey_augmentations(
+    found: Survey, augmentations: Sequence[Source], settings: FitSettings, *, rows_each: int, show_progress: bool
+) -> None:
+    """Embed augmentations of the surveyed pictures as well, and put what was found of them behind the pictures.
+
+    Args:
+        found: of the pictures that they are made of.
+        augmentations: of pictures that could be read.
+        settings: of the fit; `threads` and `seed` matter here.
+        rows_each: patches sampled of each.
+        show_progress: draw a bar if stderr is a terminal.
+    """
+    if not augmentations:
+        return
+
+    def look(numbered: tuple[int, Source]) -> _Seen:
+        number, source = numbered
+        return _look(source.read(), found.embedder, seed=settings.seed, number=number, rows_each=rows_each)
+
+    entries = _Entries(found)
+    looks = map_in_order(look, enumerate(augmentations, len(found.sources)), threads=settings.threads)
+    bar = track(looks, total=len(augmentations), description="augmenting", show=show_progress)
+    for source, seen in zip(augmentations, bar, strict=True):
+        entries.add(source, seen)
+    entries.finish()
+
+
+def _look(picture: Picture, embedder: Embedder, *, seed: int, number: int, rows_each: int) -> _Seen:
+    """What a survey finds of one picture; the seed and its number choose the patches."""
+    embedding = embedder(picture)
+    patches = embedding.reshape(-1, embedding.shape[-1])
+    chosen = np.random.default_rng([seed, number]).permutation(len(patches))[:rows_each]
+    return _Seen(
+        embedding=embedding,
+        rows=patches[np.sort(chosen)],
+        digest=hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest(),
+        shape=(picture.shape[0], picture.shape[1], picture.shape[2]),
+        is_constant=bool(picture.min() == picture.max()),
+    )
+
+
+class _Entries:
+    """Further pictures of a survey, one at a time."""
+
+    def __init__(self, found: Survey) -> None:
+        self.found = found
+        self.kept = sum(embedding.nbytes for embedding in found.embeddings if embedding is not None)
+        self.rows: list[NDArray[np.float32]] = []
+        self.wholes: list[NDArray[np.float32]] = []
+
+    def add(self, source: Source, seen: _Seen) -> None:
+        found = self.found
+        self.kept += seen.embedding.nbytes
+        found.sources.append(source)
+        found.embeddings.append(seen.embedding if self.kept <= KEPT_BYTES else None)
+        found.digests.append(seen.digest)
+        self.rows.append(seen.rows)
+        self.wholes.append(seen.embedding.mean(axis=(0, 1)))
+
+    def finish(self) -> None:
+        """Put the arrays of those added behind the arrays that are there."""
+        found = self.found
+        before = len(found.wholes)
+        counts = [len(part) for part in self.rows]
+        positions = np.repeat(np.arange(before, before + len(counts)), counts)
+        found.sample = np.concatenate([found.sample, *self.rows] if before else self.rows)
+        found.sample_pictures = np.concatenate([found.sample_pictures, positions])
+        found.wholes = np.concatenate([found.wholes, self.wholes] if before else [self.wholes])
 
 
 class _Projector:

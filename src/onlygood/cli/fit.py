@@ -28,7 +28,9 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     fit.add_argument("-o", "--output", required=True, metavar="MODEL", help="the model file to write (.onnx)")
     fit.add_argument("--report", metavar="HTML", help="write a page on what was learned, and a CSV file beside it")
     fit.add_argument(
-        "--show-augmentations", metavar="PNG", help="with --golden: draw what is being called good, for people to see"
+        "--show-augmentations",
+        metavar="PNG",
+        help="with --augment or --golden: draw what is being called good",
     )
     fit.add_argument(
         "--reference", metavar="FOLDER", help="with --method doc: pictures of other things, one sub-folder a class"
@@ -60,9 +62,7 @@ def run_fit(options: argparse.Namespace) -> int:
     for note in model.notes:
         say(f"note: {note}")
     size = len(model.file.content) / 1e6
-    golden = model.promise.golden_pictures
-    kind = f"augmentations of {golden} golden picture{'s' * (golden != 1)}" if golden else "good pictures"
-    print(f"{options.output}: learned from {model.promise.fitted_pictures} {kind}, {size:.1f} MB")
+    print(f"{options.output}: learned from {model.promise.learned_from}, {size:.1f} MB")
     for sentence in model.promise.sentences:
         print(sentence)
     if options.verbose:
@@ -93,14 +93,16 @@ def _fit(options: argparse.Namespace) -> Model:
 
 def _show_augmentations(options: argparse.Namespace) -> None:
     """Draw the sheet before the fit, so that it can be looked at meanwhile."""
+    from onlygood.augmented_sources import augmentation_sheet
     from onlygood.files import write_atomically
-    from onlygood.golden import augmentation_sheet
     from onlygood.heatmap import to_png
     from onlygood.settings import make_settings
     from onlygood.sources import list_sources
 
     settings = make_settings(**chosen_settings(options))
-    if not settings.golden:
-        raise SettingError("--show-augmentations goes with --golden, got it without: add --golden")
-    golden = list_sources(options.pictures, group_by=None, groups=None, limits=chosen_limits(options), allow_one=True)
-    write_atomically(options.show_augmentations, to_png(augmentation_sheet(golden, settings)))
+    if settings.augment is None:
+        raise SettingError("--show-augmentations goes with --augment or --golden, got it without: add one of them")
+    sources = list_sources(
+        options.pictures, group_by=None, groups=None, limits=chosen_limits(options), allow_one=settings.golden
+    )
+    write_atomically(options.show_augmentations, to_png(augmentation_sheet(sources, settings)))

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
     """One option for each setting of a fit, or for those named."""
-    golden = None if names else parser.add_argument_group("augmentation, with --golden")
+    augmentation = None if names else parser.add_argument_group("augmentation, with --augment or --golden")
     for name, entry in setting_fields().items():
         if not names or name in names:
-            _add_setting(golden if golden and name.startswith(AUGMENT) else parser, name, entry)
+            _add_setting(augmentation if augmentation and name.startswith(AUGMENT) else parser, name, entry)
 
 
 def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from onlygood.survey import InputKind, Survey
 class GoodScores:
     """Scores of the good pictures by a detector that has not seen them, in the order of the survey.
 
+    These are the `Survey.given` pictures alone: augmentations are learned from and never calibrate, since no picture
+    that will be inspected is one.
+
     Attributes:
         raw: float32 [n], higher is stranger.
         typical: float64 [n], the median patch score of each; NaN of those whose maps were not looked at.
@@ -68,8 +71,9 @@ class Method(ABC):
         """Learn from all pictures that are not held out.
 
         Args:
-            seen: the good pictures, and what the survey found of them.
-            groups: a label a picture; pictures with different labels may be treated as independent.
+            seen: the good pictures and augmentations of them, and what the survey found of them.
+            groups: a label a picture; pictures with different labels may be treated as independent. An augmentation
+                has the label of its picture.
             held_out: bool [n], of pictures that only calibrate.
 
         Raises:
@@ -79,7 +83,9 @@ class Method(ABC):
 
     @abstractmethod
     def good_scores(self) -> GoodScores:
-        """Scores of the pictures that `learn` was given, each by a detector that has not seen it or its group."""
+        """Scores of the pictures that `learn` was given, each by a detector that has not seen it or its group, and so
+        none of its augmentations either.
+        """
 
     @abstractmethod
     def finished_score(self, position: int) -> float:

@@ -70,14 +70,14 @@ class PatchMethod(Method):
         score = self._unseeing()
         found = map_in_order(
             lambda position: replace(score(position), patch_scores=None),
-            range(len(self.groups)),
+            range(self.seen.given),
             threads=self.settings.threads,
         )
         parts = list(
-            track(found, total=len(self.groups), description="calibrating", show=self.show_progress),
+            track(found, total=self.seen.given, description="calibrating", show=self.show_progress),
         )
         # How local and overall scores are added: by pictures that were fitted, so that those held out stay unseen.
-        fitted = [part for part, held in zip(parts, self.held_out, strict=True) if not held]
+        fitted = [part for part, held in zip(parts, self.held_out[: len(parts)], strict=True) if not held]
         self.combined = combine(
             balance(
                 np.array([part.local for part in fitted]),

@@ -71,7 +71,7 @@ class PooledMethod(Method):
         self.least_scale = float(np.median(self.detector.scores(seen.wholes[learned][:MAPPED]))) or 1.0
 
     def good_scores(self) -> GoodScores:  # noqa: D102
-        seen, count = self.seen, len(self.held_out)
+        seen, count = self.seen, self.seen.given
         raw = np.empty(count, dtype=np.float32)
         typical, highest = np.full(count, np.nan), np.full(count, np.nan, dtype=np.float32)
         calibrating = np.flatnonzero(self.held_out) if self.held_out.any() else np.arange(count)
@@ -79,7 +79,8 @@ class PooledMethod(Method):
         self.scored_by: dict[int, _Mapper] = {}
         total = len(self.folds) + int(self.held_out.any())
         folds = track(self._unseeing(), total=total, description="calibrating", show=self.show_progress)
-        for members, head in folds:
+        for fold, head in folds:
+            members = fold[fold < count]
             raw[members] = head.scores(seen.wholes[members])
             mapper = _Mapper(seen, head, opset=self.opset)
             self.scored_by.update(dict.fromkeys(members.tolist(), mapper))

@@ -66,7 +66,7 @@ class TrainedMethod(Method):
         self.session = open_session(head.SerializeToString(), threads=1)
 
     def good_scores(self) -> GoodScores:  # noqa: D102
-        parts = list(map_in_order(self._score, range(len(self.seen.sources)), threads=self.settings.threads))
+        parts = list(map_in_order(self._score, range(self.seen.given), threads=self.settings.threads))
         raw = np.array([part[0] for part in parts], dtype=np.float32)
         # Scores of a trained network may all be far below 1.
         self.least_scale = float(np.median(raw)) or 1.0

@@ -26,7 +26,8 @@ def model_facts(metadata: dict[str, Any], model_name: str) -> list[tuple[str, st
     facts += [
         (
             "Learned from",
-            f"{pictures['count']:,} good pictures of {_span(pictures['widths'])} x {_span(pictures['heights'])} pixels",
+            f"{pictures['count']:,} good pictures of {_span(pictures['widths'])} x {_span(pictures['heights'])} pixels"
+            f"{augmentations_beside(metadata)}",
         ),
         ("Calibration", f"{metadata['calibration']['method']}, {metadata['promise']['groups']:,} independent groups"),
         ("Asked for", f"a false-alarm rate of {metadata['promise']['asked_rate']:g}"),
@@ -36,6 +37,13 @@ def model_facts(metadata: dict[str, Any], model_name: str) -> list[tuple[str, st
         ("Digest of its pictures", pictures["sha256"]),
     ]
     return facts
+
+
+def augmentations_beside(metadata: dict[str, Any]) -> str:
+    """What is said of augmentations behind the number of good pictures: nothing where there are none."""
+    # Files of before there were any do not have the number.
+    augmentations = metadata["promise"].get("augmentations", 0)
+    return f", and {show_count(augmentations, 'augmentation')} of them" if augmentations else ""
 
 
 def method_sentence(metadata: dict[str, Any]) -> str:

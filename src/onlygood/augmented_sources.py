@@ -1,0 +1,167 @@
+"""Augmentations as good pictures of a fit: of a golden sample, which are all there is, or beside a few pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import overload
+
+from PIL import Image
+
+from onlygood.augmentation import augment, augmentation_window, plan_augmentations
+from onlygood.contact_sheet import contact_sheet
+from onlygood.errors import FolderError, PictureError, SettingError
+from onlygood.reading import Picture
+from onlygood.settings import FitSettings
+from onlygood.sources import Source
+from onlygood.window import Window
+
+# Golden pictures are kept in memory, and each is augmented many times: a golden sample is one picture or a handful.
+MOST_GOLDEN = 50
+
+
+def golden_sources(golden: Sequence[Source], settings: FitSettings) -> list[Source]:
+    """`settings.augment` pictures: the golden ones, then augmentations of each in turn, made when they are read.
+
+    Every one is a group of its own: given the golden pictures, augmentations are independent draws. What is promised
+    of them is therefore about augmentations, and `Promise` says so.
+
+    Args:
+        golden: the golden pictures.
+        settings: of the fit; `augment`, `augmentation`, `seed` and `window` matter here.
+
+    Raises:
+        SettingError: fewer pictures asked for than there are, or too many golden ones.
+        PictureError: a picture that cannot be read.
+    """
+    pictures = _read(golden)
+    assert settings.augment is not None  # a golden fit has it
+    window = augmentation_window(pictures, settings.window)
+    return [
+        Source(
+            name=_name(golden[source], number) if number else golden[source].name,
+            label=f"{source} {number}",
+            read=_reader(_kept(pictures[source]), settings, number, window),
+        )
+        for source, number in plan_augmentations(len(pictures), settings.augment)
+    ]
+
+
+def fill_up(pictures: Sequence[Source], count: int, settings: FitSettings, window: Window) -> list[tuple[int, Source]]:
+    """`count` augmentations of each picture in turn, and the position of the picture that each is made of.
+
+    An augmentation has its picture's label, as it shows the same thing. It is made when it is read, from the picture,
+    which is then read again: none is kept in memory, however many there are.
+
+    Args:
+        pictures: those that can be read.
+        count: how many augmentations, at least 0.
+        settings: of the fit; `augmentation` and `seed` matter here.
+        window: the levels of black and white, those of the fit.
+    """
+    plan = plan_augmentations(len(pictures), len(pictures) + count)[len(pictures) :]
+    return [
+        (
+            position,
+            Source(
+                name=_name(pictures[position], number),
+                label=pictures[position].label,
+                read=_reader(pictures[position].read, settings, number, window),
+            ),
+        )
+        for position, number in plan
+    ]
+
+
+def check_target(pictures: int, settings: FitSettings) -> None:
+    """Refuse to fill up to fewer pictures than there are.
+
+    Raises:
+        SettingError: `settings.augment` is below their number.
+    """
+    if settings.augment is not None and settings.augment < pictures:
+        raise SettingError(
+            f"augment must be at least {pictures}, as many as there are good pictures, got {settings.augment}: raise "
+            "it, or leave it out"
+        )
+
+
+def augmentation_sheet(sources: Sequence[Source], settings: FitSettings) -> Image.Image:
+    """A sheet on which a person sees what they are calling good: RGB, the first picture, its ranges, examples.
+
+    Args:
+        sources: the golden pictures, or those that are filled up.
+        settings: of the fit, which augments.
+
+    Raises:
+        SettingError: fewer pictures asked for than there are, or too many golden ones.
+        FolderError: no picture that can be read.
+        PictureError: a picture that cannot be read, unless such are to be skipped.
+    """
+    assert settings.augment is not None and settings.augmentation is not None  # a fit that augments has them
+    if settings.golden:
+        pictures: Sequence[Picture] = _read(sources)
+    else:
+        check_target(len(sources), settings)
+        if settings.skip_unreadable:
+            sources = [source for source in sources if _is_readable(source)]
+        if not sources:
+            raise FolderError("a sheet of augmentations needs a picture that can be read, got none")
+        pictures = _Pictures(sources)
+    return contact_sheet(
+        pictures,
+        settings.augment,
+        settings.augmentation,
+        seed=settings.seed,
+        window=settings.window,
+        name=sources[0].name,
+    )
+
+
+class _Pictures(Sequence[Picture]):
+    """The pictures of sources, each read whenever it is asked for."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = sources
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @overload
+    def __getitem__(self, index: int) -> Picture: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Picture]: ...
+
+    def __getitem__(self, index: int | slice) -> Picture | Sequence[Picture]:
+        return _Pictures(self.sources[index]) if isinstance(index, slice) else self.sources[index].read()
+
+
+def _read(golden: Sequence[Source]) -> list[Picture]:
+    if len(golden) > MOST_GOLDEN:
+        raise SettingError(
+            f"a golden sample must be at most {MOST_GOLDEN} pictures, got {len(golden)}: so many show by themselves "
+            "how good parts vary, so leave --golden out"
+        )
+    return [source.read() for source in golden]
+
+
+def _is_readable(source: Source) -> bool:
+    try:
+        source.read()
+    except PictureError:
+        return False
+    return True
+
+
+def _name(source: Source, number: int) -> str:
+    return f"{source.name} augmented {number}"
+
+
+def _kept(picture: Picture) -> Callable[[], Picture]:
+    return lambda: picture
+
+
+def _reader(read: Callable[[], Picture], settings: FitSettings, number: int, window: Window) -> Callable[[], Picture]:
+    assert settings.augmentation is not None  # a fit that augments has it
+    ranges, levels = settings.augmentation, (window.black, window.white)
+    return lambda: augment(read(), ranges, seed=settings.seed, number=number, window=levels)
