@@ -38,7 +38,7 @@ def method(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def fast(method: str) -> dict[str, Any]:
     """Settings with which a fit of each method is quick."""
     if method == "doc":
@@ -59,15 +59,34 @@ def good_folder(tmp_path_factory: pytest.TempPathFactory, good_pictures: list[Ar
 
 
 @pytest.fixture(scope="session")
-def fitted(good_folder: Path, method: str, fast: dict[str, Any]) -> onlygood.Model:
-    """A model of each method."""
-    return onlygood.fit(good_folder, method=method, **fast)
+def inspectors() -> dict[str, onlygood.Inspector]:
+    """Inspectors of each method that was fitted so far."""
+    return {}
 
 
 @pytest.fixture(scope="session")
-def inspect(fitted: onlygood.Model) -> onlygood.Inspector:
+def models() -> dict[str, onlygood.Model]:
+    """Models of each method that was fitted so far.
+
+    By name, since a fixture of the session is not made anew where a test brings another `method` of its own.
+    """
+    return {}
+
+
+@pytest.fixture
+def fitted(models: dict[str, onlygood.Model], good_folder: Path, method: str, fast: dict[str, Any]) -> onlygood.Model:
+    """A model of each method."""
+    if method not in models:
+        models[method] = onlygood.fit(good_folder, method=method, **fast)
+    return models[method]
+
+
+@pytest.fixture
+def inspect(inspectors: dict[str, onlygood.Inspector], method: str, fitted: onlygood.Model) -> onlygood.Inspector:
     """An inspector of each method."""
-    return onlygood.Inspector(fitted)
+    if method not in inspectors:
+        inspectors[method] = onlygood.Inspector(fitted)
+    return inspectors[method]
 
 
 @pytest.fixture(scope="session")

@@ -41,8 +41,9 @@ def test_it_learns_says_so_and_finds_a_defect(doc: onlygood.Model) -> None:
     losses = doc.metadata["training"]["losses"]["doc"]
     assert losses[-1] < losses[0]
     assert method_sentence(doc.metadata) == (
-        "doc, knn: euclidean vectors, the mean of head over all places, 1 neighbour among 21 templates; the last 4 "
-        f"layers trained in {len(losses)} epochs beside 12 reference pictures of 2 classes"
+        "doc, knn: cosine vectors, the mean of head over all places, 1 neighbour among 21 templates; the last 4 layers "
+        f"as after epoch {doc.metadata['doc']['chosen_epoch']} of {len(losses)} beside 12 reference pictures of 2 "
+        "classes"
     )
     inspect = onlygood.Inspector(doc)
     good = [inspect(texture(seed)).score for seed in range(200, 210)]
@@ -57,11 +58,22 @@ def test_what_it_scores_with_is_the_distance_to_the_nearest_good_picture_in_trai
     doc: onlygood.Model,
 ) -> None:
     vectors = pooled_vectors(doc, textures(30))
-    model = onlygood.fit(textures(30), **QUICK)
-    held_out = np.array([picture.calibrates for picture in model.good_pictures])
+    held_out = np.array([picture.calibrates for picture in doc.good_pictures])
     new = with_defect(texture(300))
-    expected = np.linalg.norm(vectors[~held_out] - pooled_vectors(doc, [new]), axis=1).min()
+    units, unit = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (vectors, pooled_vectors(doc, [new])))
+    expected = np.linalg.norm(units[~held_out] - unit, axis=1).min()
     score = onlygood.Inspector(doc)(new).score + doc.calibration.threshold
+    assert score == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_papers_own_settings_compare_vectors_as_they_are() -> None:
+    model = onlygood.fit(textures(30), **QUICK, metric="euclidean")
+    assert model.metadata["doc"]["compactness_weight"] == 0.1
+    vectors = pooled_vectors(model, textures(30))
+    held_out = np.array([picture.calibrates for picture in model.good_pictures])
+    new = texture(300)
+    expected = np.linalg.norm(vectors[~held_out] - pooled_vectors(model, [new]), axis=1).min()
+    score = onlygood.Inspector(model)(new).score + model.calibration.threshold
     assert score == pytest.approx(expected, rel=1e-4)
 
 
@@ -118,29 +130,23 @@ def test_resume_ends_at_the_same_file_and_knows_its_reference_pictures(
     whole, part = tmp_path / "whole.onnx", tmp_path / "part.onnx"
     line = ["--method", "doc", "--reference", reference_folder, *LINE]
     assert run("fit", good_folder, "-o", whole, *line).code == 0
-    epochs = []
-
-    def stop_in_the_third_epoch(count: int, *, seed: int, epoch: int) -> Any:
-        if epoch == 2 and not epochs:
-            epochs.append(epoch)
-            raise KeyboardInterrupt
-        return order(count, seed=seed, epoch=epoch)
-
     from onlygood.training.loop import Beside
 
-    order = Beside(*map(_zeros, (12, 12))).order
-    monkeypatch.setattr(Beside, "order", lambda _self, count, **named: stop_in_the_third_epoch(count, **named))
+    order, stopped = Beside.order, []
+
+    def stopping_once(beside: Beside, count: int, *, seed: int, epoch: int) -> Any:
+        if epoch == 2 and not stopped:
+            stopped.append(epoch)
+            raise KeyboardInterrupt
+        return order(beside, count, seed=seed, epoch=epoch)
+
+    monkeypatch.setattr(Beside, "order", stopping_once)
     assert run("fit", good_folder, "-o", part, *line).code == 130
     (reference_folder / "along" / "05.png").rename(tmp_path / "05.png")
     assert "with reference '" in run("fit", good_folder, "-o", part, *line, "--resume").err
     (tmp_path / "05.png").rename(reference_folder / "along" / "05.png")
     assert run("fit", good_folder, "-o", part, *line, "--resume").code == 0
     assert part.read_bytes() == whole.read_bytes()
-
-
-def _zeros(count: int) -> Any:
-    torch = pytest.importorskip("torch")
-    return torch.zeros(count, 1, 1, 1)
 
 
 STRIPES = reference_pictures()["along"]

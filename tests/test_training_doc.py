@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import onnx
 import pytest
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
@@ -11,18 +16,24 @@ from onlygood.backbone import load_backbone  # noqa: E402
 from onlygood.errors import TrainingError  # noqa: E402
 from onlygood.graph.trunk import cut_trunk, split_trunk  # noqa: E402
 from onlygood.training.doc import (  # noqa: E402
+    PATIENCE,
     DocSettings,
+    Maps,
     TrainedFeatures,
+    _drawn,
     compactness_loss,
+    share_in_order,
     train_doc,
-    unit_variance,
 )
 from onlygood.training.loop import Beside  # noqa: E402
+
+Array = NDArray[Any]
 
 LITE0 = load_backbone("lite0")
 PARTS = split_trunk(cut_trunk(LITE0, [LITE0.card.taps[-1]]), 1)
 SETTINGS = {
     "compactness_weight": 0.1,
+    "at_unit_length": False,
     "epochs": 3,
     "batch_size": 8,
     "learning_rate": 1e-4,
@@ -43,10 +54,27 @@ def test_the_compactness_loss_is_the_papers_sum_over_means_of_the_others(count: 
     assert float(found) == pytest.approx(total / (count * 5))
 
 
-def test_the_variance_is_of_directions() -> None:
-    # Two of opposite directions have mean 0, and each is at distance 1 from it.
-    assert unit_variance(torch.tensor([[3.0, 0.0], [-0.5, 0.0]])) == pytest.approx(1.0)
-    assert unit_variance(torch.tensor([[3.0, 0.0], [0.5, 0.0]])) == pytest.approx(0.0)
+def test_at_unit_length_it_is_the_variance_of_directions() -> None:
+    # Two of opposite directions have mean 0, and each is at distance 1 from it; n^2 / (n - 1)^2 is 4.
+    opposite = torch.tensor([[3.0, 0.0], [-0.5, 0.0]])
+    assert float(compactness_loss(opposite, at_unit_length=True)) == pytest.approx(4.0)
+    alike = torch.tensor([[3.0, 0.0], [0.5, 0.0]])
+    assert float(compactness_loss(alike, at_unit_length=True)) == pytest.approx(0.0)
+
+
+def test_the_share_in_order_is_counted_pair_by_pair() -> None:
+    lower, higher = np.array([1.0, 2.0, 2.0], np.float32), np.array([2.0, 3.0], np.float32)
+    # Of six pairs four are in order and two are ties.
+    assert share_in_order(lower, higher) == pytest.approx((4 + 0.5 * 2) / 6)
+
+
+def test_watched_pictures_are_a_tenth_in_whole_groups() -> None:
+    groups = np.repeat(np.arange(10), 5)
+    watched, others = _drawn(groups, seed=0)
+    assert len(watched) == 5
+    assert len(set(groups[watched])) == 1
+    assert sorted([*watched, *others]) == list(range(50))
+    assert not set(groups[watched]) & set(groups[others])
 
 
 def test_reference_pictures_come_in_turn_before_any_comes_again() -> None:
@@ -57,45 +85,84 @@ def test_reference_pictures_come_in_turn_before_any_comes_again() -> None:
     assert order != beside.order(12, seed=1, epoch=1).tolist()
 
 
-def trained(count: int = 24, **settings: object) -> TrainedFeatures:
+def by_distance(vectors: Array, others: Array) -> Array:
+    """Distances to the nearest."""
+    return np.array([np.linalg.norm(vectors - each, axis=1).min() for each in others], dtype=np.float32)
+
+
+def trained(
+    count: int = 24, *, judge: Callable[[Array, Array], Array] = by_distance, **settings: Any
+) -> TrainedFeatures:
     random = np.random.default_rng(0)
     target = random.normal(0, 6, (count, 320, 2, 2)).astype(np.float32)
-    reference = random.normal(0, 6, (12, 320, 2, 2)).astype(np.float32)
-    reference[6:, :160] += 4
-    classes = np.repeat(np.arange(2), 6)
+    reference = random.normal(0, 6, (24, 320, 2, 2)).astype(np.float32)
+    reference[12:, :160] += 4
     return train_doc(
         PARTS.tail.graph,
         PARTS.trained,
         DocSettings(**{**SETTINGS, **settings}),
-        target,
-        reference,
-        classes,  # type: ignore[arg-type]
+        Maps(values=target, labels=np.arange(count)),
+        Maps(values=reference, labels=np.repeat(np.arange(2), 12)),
+        judge,
     )
 
 
-def test_it_draws_targets_together_while_it_tells_reference_classes_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onlygood.training.doc.ENOUGH_VARIANCE", 0.0)
-    found = trained(epochs=12, learning_rate=5e-4, compactness_weight=10.0)
+class Scripted:
+    """A judge that finds these AUROCs, one after another: of two targets and two references."""
+
+    def __init__(self, *quarters: int) -> None:
+        self.quarters = list(quarters)
+
+    def __call__(self, _vectors: Array, others: Array) -> Array:
+        assert len(others) == 4
+        # So many of the four pairs in order.
+        scores = {0: [2, 3, 0, 1], 1: [1, 2, 0, 1.5], 2: [1, 1, 0, 2], 3: [0, 2, 1, 3], 4: [0, 1, 2, 3]}
+        return np.array(scores[self.quarters.pop(0)], dtype=np.float32)
+
+
+def test_it_draws_targets_together_while_it_tells_reference_classes_apart() -> None:
+    found = trained(epochs=8, learning_rate=5e-4, judge=Scripted(*[4] * 9))
     losses = found.losses["doc"]
+    assert len(losses) == 8
     assert losses[-1] < 0.5 * losses[0]
-    before, after = found.variances
-    assert after < before
     assert found.vectors.shape == (24, 1280)
-    assert found.watched == 2
+    assert found.watched == (2, 2)
     assert set(found.learned) == set(PARTS.trained)
 
 
-def test_the_weight_of_compactness_decides_how_close_targets_come() -> None:
-    free, drawn = (trained(epochs=12, learning_rate=5e-4, compactness_weight=weight) for weight in (0.0, 100.0))
-    spread = [found.vectors.var(axis=0).sum() for found in (free, drawn)]
-    assert spread[1] < 0.7 * spread[0]
+@pytest.mark.parametrize("at_unit_length", [False, True])
+def test_the_weight_of_compactness_decides_how_close_targets_come(at_unit_length: bool) -> None:
+    spreads = []
+    for weight in (0.0, 100.0):
+        found = trained(
+            epochs=12,
+            learning_rate=5e-4,
+            compactness_weight=weight,
+            at_unit_length=at_unit_length,
+            judge=Scripted(*[4] * 13),
+        ).vectors
+        if at_unit_length:
+            found = found / np.linalg.norm(found, axis=1, keepdims=True)
+        spreads.append(found.var(axis=0).sum())
+    assert spreads[1] < 0.8 * spreads[0]
 
 
-def test_training_ends_when_unseen_targets_are_close_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onlygood.training.doc.ENOUGH_VARIANCE", 1e9)
-    assert len(trained(epochs=5).losses["doc"]) == 1
-    monkeypatch.setattr("onlygood.training.doc.ENOUGH_VARIANCE", 0.0)
-    assert len(trained(epochs=5).losses["doc"]) == 5
+def test_the_last_epoch_that_is_as_good_as_the_best_counts() -> None:
+    found = trained(epochs=5, judge=Scripted(2, 3, 4, 4, 2, 3))
+    assert found.judged == [0.5, 0.75, 1.0, 1.0, 0.5, 0.75]
+    assert found.epoch == 3
+    assert len(found.losses["doc"]) == 5
+    short = trained(epochs=3, judge=Scripted(2, 3, 4, 4))
+    np.testing.assert_array_equal(found.vectors, short.vectors)
+
+
+def test_training_ends_when_epochs_are_worse_and_may_count_for_nothing() -> None:
+    found = trained(epochs=9, judge=Scripted(4, 2, 2, 2))
+    assert len(found.losses["doc"]) == PATIENCE
+    assert found.epoch == 0
+    for tensor in PARTS.tail.graph.initializer:
+        if tensor.name in found.learned:
+            np.testing.assert_array_equal(found.learned[tensor.name], onnx.numpy_helper.to_array(tensor))
 
 
 def test_a_batch_of_one_has_no_variance() -> None:

@@ -135,5 +135,5 @@ class FineTuning:
 
 # As the network of deep-svdd.
 PRETRAINED = FineTuning(name="pretrained", epochs=100, batch_size=64, learning_rate=5e-5, weight_decay=5e-7)
-# Learning rate and weight decay are those of Perera and Patel's section on training.
-DOC = FineTuning(name="doc", epochs=20, batch_size=64, learning_rate=5e-5, weight_decay=5e-5)
+# Learning rate and weight decay are Perera and Patel's.
+DOC = FineTuning(name="doc", epochs=12, batch_size=64, learning_rate=5e-5, weight_decay=5e-5)

@@ -80,18 +80,19 @@ class FitSettings:
     num_neighbors: int | None = _setting(
         None, "templates looked at by knn (1 unless given) and lof (5, or as many as there are), also as doc's head"
     )
-    metric: str | None = _setting(
-        None,
-        "how knn, lof, mahalanobis and doc compare vectors: as they are (doc unless given), at unit length (the others "
-        "unless given), or at unit length in coordinates in which good pictures vary equally (mahalanobis always does "
-        "the last part)",
+    metric: str = _setting(
+        "cosine",
+        "how knn, lof, mahalanobis and doc compare vectors: as they are, at unit length, or at unit length in "
+        "coordinates in which good pictures vary equally (mahalanobis always does the last part)",
         choices=("euclidean", "cosine", "whitened"),
     )
     head: str = _setting(
         "knn", "what doc scores with: nearest neighbours, or the local outlier factor", choices=("knn", "lof")
     )
-    compactness_weight: float = _setting(
-        0.1, "of doc: weight of how close target pictures are to one another, beside telling reference classes apart"
+    compactness_weight: float | None = _setting(
+        None,
+        "of doc: weight of how close good pictures are to one another, beside telling reference classes apart; 1 at "
+        "unit length and 0.1 as they are unless given",
     )
     top_fraction: float = _setting(0.02, "share of a picture's patches, the strangest, whose mean is its local score")
     overall_weight: float = _setting(
@@ -147,8 +148,8 @@ class FitSettings:
                 raise SettingError(f"{entry.name} must be one of {', '.join(choices)}, got {value!r}")
         if self.calibration_fraction is None:
             object.__setattr__(self, "calibration_fraction", 0.5 if self.golden else 0.3)
-        if self.metric is None:
-            object.__setattr__(self, "metric", "euclidean" if self.method == "doc" else "cosine")
+        if self.compactness_weight is None:
+            object.__setattr__(self, "compactness_weight", 0.1 if self.metric == "euclidean" else 1.0)
         if self.bank_size is None:
             object.__setattr__(self, "bank_size", 2000 if self.method == "patch" else 1000)
         for name in ("calibration_fraction", "top_fraction"):

@@ -16,7 +16,7 @@ from onlygood.errors import FolderError, SettingError
 from onlygood.graph.fragments import join
 from onlygood.methods.fine_tuned import FineTunedMethod
 from onlygood.methods.method import TrainingFiles
-from onlygood.methods.pooled_heads import PooledHeads
+from onlygood.methods.pooled_heads import PooledHeads, neighbours_of
 from onlygood.methods.trained import rounded_losses, terminal_line
 from onlygood.settings import FitSettings
 from onlygood.sources import REFERENCE_WHY, Source
@@ -50,10 +50,10 @@ class DocMethod(FineTunedMethod):
         self.references = references
 
     def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
-        from onlygood.training.doc import DocSettings, train_doc
+        from onlygood.training.doc import DocSettings, Maps, train_doc
 
         settings = self.settings
-        assert settings.weight_decay is not None  # settings fill it in
+        assert settings.weight_decay is not None and settings.compactness_weight is not None  # settings fill them in
         reference = self._survey_references(seen)
         names = [source.label for source in reference.sources]
         self.counts = dict(sorted(Counter(names).items()))
@@ -64,12 +64,16 @@ class DocMethod(FineTunedMethod):
         numbers = {name: number for number, name in enumerate(self.counts)}
         labelled = sorted(f"{name} {digest}" for name, digest in zip(names, reference.digests, strict=True))
         self.digest = hashlib.sha256("\n".join(labelled).encode()).hexdigest()
+        learned = np.flatnonzero(~held_out)
+        assert settings.bank_size is not None  # settings fill it in
+        neighbours_of(settings.head, settings, min(settings.bank_size, len(learned)))  # before minutes of training
         show = terminal_line(wanted=self.show_progress)
         self.trained = train_doc(
             self.parts.tail.graph,
             self.parts.trained,
             DocSettings(
                 compactness_weight=settings.compactness_weight,
+                at_unit_length=settings.metric != "euclidean",
                 epochs=settings.epochs or DOC.epochs,
                 batch_size=settings.batch_size or DOC.batch_size,
                 learning_rate=settings.learning_rate or DOC.learning_rate,
@@ -77,25 +81,26 @@ class DocMethod(FineTunedMethod):
                 seed=settings.seed,
                 accelerator=settings.accelerator,
             ),
-            self.training_values(seen, np.flatnonzero(~held_out)),
-            self.training_values(reference, np.arange(len(names))),
-            np.array([numbers[name] for name in names], dtype=np.int64),
+            Maps(values=self.training_values(seen, learned), labels=np.array(groups)[learned]),
+            Maps(
+                values=self.training_values(reference, np.arange(len(names))),
+                labels=np.array([numbers[name] for name in names], dtype=np.int64),
+            ),
+            self._judge,
             checkpoint=self.checkpoint(seen, held_out, reference=self.digest),
             show=show,
         )
         if show is not None:
             show("")
-        vectors = self.trained.vectors
-        heads = PooledHeads(settings.head, settings, vectors, maps=self.parts.end, opset=self.opset)
-        everything = np.ones(len(vectors), dtype=bool)
+        heads, everything = self._heads(self.trained.vectors)
         kept = heads.choose(everything)
-        self.neighbours = heads.neighbours(int(kept.sum()))
+        self.neighbours = neighbours_of(settings.head, settings, int(kept.sum()))
         head = heads.make(everything, kept, self.neighbours)
         self.templates = head.templates
         self.use(seen, [*self.tuned_end(self.trained.learned), *head.pieces])
 
     def describe(self) -> dict[str, Any]:  # noqa: D102
-        before, after = self.trained.variances
+        targets, references = self.trained.watched
         return {
             "backbone": self.backbone.card.to_json(),
             "pooled": {
@@ -109,10 +114,30 @@ class DocMethod(FineTunedMethod):
                 "trained_layers": self.settings.trained_layers,
                 "compactness_weight": self.settings.compactness_weight,
                 "reference": {"count": sum(self.counts.values()), "classes": self.counts, "sha256": self.digest},
-                "watched": {"count": self.trained.watched, "variance": [float(f"{before:.6g}"), float(f"{after:.6g}")]},
+                "chosen_epoch": self.trained.epoch,
+                "watched": {
+                    "target": targets,
+                    "reference": references,
+                    "auroc": [float(f"{judged:.6g}") for judged in self.trained.judged],
+                },
             },
             "training": {"losses": rounded_losses(self.trained.losses)},
         }
+
+    def _heads(self, vectors: NDArray[np.float32]) -> tuple[PooledHeads, NDArray[np.bool_]]:
+        """Heads on pooled vectors [n, k], and True for each of these."""
+        heads = PooledHeads(self.settings.head, self.settings, vectors, maps=self.parts.end, opset=self.opset)
+        return heads, np.ones(len(vectors), dtype=bool)
+
+    def _judge(self, vectors: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raw scores [m] of pooled vectors [m, k] by a head that remembers the vectors [n, k] given first."""
+        heads, everything = self._heads(vectors)
+        wanted = self.settings.num_neighbors
+        if wanted is not None:
+            # Without the pictures that are watched there may be fewer than are asked for.
+            wanted = min(wanted, len(vectors) - (self.settings.head == "lof"))
+        neighbours = neighbours_of(self.settings.head, replace(self.settings, num_neighbors=wanted), len(vectors))
+        return heads.make(everything, everything, neighbours).scores(others)
 
     def _survey_references(self, seen: Survey) -> Survey:
         """The reference pictures as the front sees them, in their own bit depth and window.

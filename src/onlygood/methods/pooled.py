@@ -15,7 +15,7 @@ from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.methods.method import GoodScores, Method
 from onlygood.methods.on_backbone import sized_backbone
-from onlygood.methods.pooled_heads import PooledHead, PooledHeads
+from onlygood.methods.pooled_heads import PooledHead, PooledHeads, neighbours_of
 from onlygood.parallel import map_in_order
 from onlygood.progress import track
 from onlygood.settings import FitSettings
@@ -65,7 +65,7 @@ class PooledMethod(Method):
         # left out are, if anything, a little too high.
         self.kept = self.heads.choose(learned)
         fewest = min(int(self.kept.sum() - self.kept[fold].sum()) for fold in self.folds)
-        self.neighbours = self.heads.neighbours(fewest, when=" left while calibrating")
+        self.neighbours = neighbours_of(self.settings.method, self.settings, fewest, when=" left while calibrating")
         self.detector = self._without(np.empty(0, dtype=np.int64))
         # Distances of unit vectors may all be far below 1.
         self.least_scale = float(np.median(self.detector.scores(seen.wholes[learned][:MAPPED]))) or 1.0

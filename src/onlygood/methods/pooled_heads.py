@@ -59,6 +59,33 @@ class PooledHead:
         return open_session(join(*self.scoring, outputs=["raw_score"]).SerializeToString(), threads=1)
 
 
+def neighbours_of(kind: str, settings: FitSettings, fewest: int, *, when: str = "") -> int:
+    """How many templates are looked at, where a head may have as few as these; 0 where there are none.
+
+    Args:
+        kind: "knn", "lof" or "mahalanobis".
+        settings: of the fit; `num_neighbors` matters here.
+        fewest: templates.
+        when: there are so few, for people.
+
+    Raises:
+        SettingError: more are asked for than there are.
+    """
+    if kind == "mahalanobis":
+        return 0
+    wanted = settings.num_neighbors
+    # A template of the outlier factor is no neighbour of itself.
+    most = fewest - (kind == "lof")
+    if wanted is None and most >= 1:
+        return min(NEIGHBOURS[kind], most)
+    if wanted is None or wanted > most:
+        raise SettingError(
+            f"num_neighbors must be at most {max(most, 0)} for {kind} with {fewest} templates{when}, got "
+            f"{wanted or 'none'}: add good pictures, raise bank_size, or lower num_neighbors"
+        )
+    return wanted
+
+
 class PooledHeads:
     """Heads of one kind, each learned from some of the same good pictures.
 
@@ -97,30 +124,6 @@ class PooledHeads:
             found = np.random.default_rng(seed).permutation(len(positions))[:most]
         kept[positions[found]] = True
         return kept
-
-    def neighbours(self, fewest: int, *, when: str = "") -> int:
-        """How many templates are looked at, where a head may have as few as these; 0 where there are none.
-
-        Args:
-            fewest: templates.
-            when: there are so few, for people.
-
-        Raises:
-            SettingError: more are asked for than there are.
-        """
-        if self.kind == "mahalanobis":
-            return 0
-        wanted = self.settings.num_neighbors
-        # A template of the outlier factor is no neighbour of itself.
-        most = fewest - (self.kind == "lof")
-        if wanted is None and most >= 1:
-            return min(NEIGHBOURS[self.kind], most)
-        if wanted is None or wanted > most:
-            raise SettingError(
-                f"num_neighbors must be at most {max(most, 0)} for {self.kind} with {fewest} templates{when}, got "
-                f"{wanted or 'none'}: add good pictures, raise bank_size, or lower num_neighbors"
-            )
-        return wanted
 
     def make(self, learned: NDArray[np.bool_], kept: NDArray[np.bool_], neighbours: int) -> PooledHead:
         """The head that is learned from some pictures.

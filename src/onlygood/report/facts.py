@@ -71,8 +71,8 @@ def method_sentence(metadata: dict[str, Any]) -> str:
         if "doc" in metadata:
             doc, losses = metadata["doc"], metadata["training"]["losses"]["doc"]
             compared += (
-                f"; the last {doc['trained_layers']} layers trained in {show_count(len(losses), 'epoch')} beside "
-                f"{doc['reference']['count']:,} reference pictures of {len(doc['reference']['classes'])} classes"
+                f"; the last {doc['trained_layers']} layers as after epoch {doc['chosen_epoch']} of {len(losses)} "
+                f"beside {doc['reference']['count']:,} reference pictures of {len(doc['reference']['classes'])} classes"
             )
         return compared
     return method

@@ -1,15 +1,18 @@
 """DOC: a pretrained network's last layers, fine-tuned on target and reference pictures together.
 
 Source: Perera and Patel, "Learning Deep Features for One-Class Classification", IEEE TIP 2019 (arXiv 1801.05365). The
-reference network and the secondary network share all weights, so one pass through one network does for both. Two
-departures, each on purpose: the layers that stay frozen are not run, since what they give is there already, and
-training stops by what it has done to target pictures that it does not see, instead of after a number of steps.
+reference network and the secondary network share all weights, so one pass through one network does for both. Three
+departures, each on purpose. The layers that stay frozen are not run, since what they give is there already. Vectors
+that are to be compared at unit length are drawn together at unit length. And the epoch that counts is not a fixed one:
+it is decided by how well the head tells target pictures that training did not see from reference pictures that it did
+not see, since to draw target pictures together for too long makes everything alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -23,10 +26,21 @@ from onlygood.training.loop import Beside, Plan, Stage, train
 from onlygood.training.networks import latents
 from onlygood.training.tail import Tail
 
-# Enough: what is left of the variance of unseen target pictures' unit vectors, beside the pretrained network's.
-ENOUGH_VARIANCE = 1 / 2
-# Share of the target pictures that training does not see, and by which it is stopped; and most of them.
+# Share of the target and of the reference pictures that training does not see, and by which the epoch is chosen; and
+# most of either.
 WATCHED_SHARE, MOST_WATCHED = 0.1, 500
+# Least of either: fewer tell nothing.
+LEAST_WATCHED = 2
+# Target pictures that the watched ones are compared with after each epoch.
+MOST_COMPARED = 1000
+# An epoch is as good as the best before it if it is worse by no more than this, in AUROC; of those the last counts.
+TOLERANCE = 0.005
+# Training ends when so many epochs on end were not as good.
+PATIENCE = 3
+_BEST = "best"
+
+Judge: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+"""Raw scores [m] of pooled vectors [m, k], by a head that has learned from the pooled vectors [n, k] given first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +48,7 @@ class DocSettings:
     """The numbers of the training; as `FitSettings` has them, with the defaults filled in."""
 
     compactness_weight: float
+    at_unit_length: bool
     epochs: int
     batch_size: int
     learning_rate: float
@@ -42,40 +57,42 @@ class DocSettings:
     accelerator: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Maps:
+    """What a backbone's front makes of pictures.
+
+    Attributes:
+        values: float32 [n, c, h, w].
+        labels: int64 [n]. Of target pictures, their groups; of reference pictures, their classes, from 0.
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainedFeatures:
     """What training leaves.
 
     Attributes:
         learned: the initializers that have learned, by their names in the graph.
         losses: of each epoch, by stage.
-        variances: of the watched target pictures' unit vectors, before and after.
-        watched: how many those were.
+        watched: how many target and how many reference pictures chose the epoch.
+        judged: AUROC of watched reference against watched target pictures: untrained, then after each epoch.
+        epoch: the one that counts; 0 for the untrained network.
         vectors: float32 [n, k], the pooled vectors of all target pictures.
     """
 
     learned: dict[str, NDArray[np.float32]]
     losses: dict[str, list[float]]
-    variances: tuple[float, float]
-    watched: int
+    watched: tuple[int, int]
+    judged: list[float]
+    epoch: int
     vectors: NDArray[np.float32]
 
 
-class DocNetwork(nn.Module):
-    """g and h of the paper: feature maps [n, c, h, w] to pooled vectors [n, k] and to logits of reference classes."""
-
-    def __init__(self, tail: Tail, *, width: int, classes: int) -> None:
-        super().__init__()
-        self.tail = tail
-        self.classifier = nn.Linear(width, classes)
-
-    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
-        vectors = self.tail(maps).mean(dim=(2, 3))
-        return vectors, self.classifier(vectors)
-
-
 class PooledVectors(nn.Module):
-    """g alone: feature maps [n, c, h, w] to pooled vectors [n, k]."""
+    """The network g of the paper: feature maps [n, c, h, w] to pooled vectors [n, k]."""
 
     def __init__(self, tail: Tail) -> None:
         super().__init__()
@@ -86,13 +103,26 @@ class PooledVectors(nn.Module):
         return vectors
 
 
+class DocNetwork(nn.Module):
+    """g, and h on top of it: feature maps [n, c, h, w] to pooled vectors [n, k] and to logits [n, classes]."""
+
+    def __init__(self, features: PooledVectors, *, width: int, classes: int) -> None:
+        super().__init__()
+        self.features = features
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+        vectors = self.features(maps)
+        return vectors, self.classifier(vectors)
+
+
 def train_doc(
     tail: onnx.GraphProto,
     trained_names: Sequence[str],
     settings: DocSettings,
-    target: NDArray[np.float32],
-    reference: NDArray[np.float32],
-    classes: NDArray[np.int64],
+    target: Maps,
+    reference: Maps,
+    judge: Judge,
     *,
     checkpoint: Checkpoint | None = None,
     show: Callable[[str], None] | None = None,
@@ -103,9 +133,9 @@ def train_doc(
         tail: its graph.
         trained_names: the initializers that learn.
         settings: of the training; its epochs are the most.
-        target: float32 [n, c, h, w], what the backbone's front makes of good pictures.
-        reference: float32 [m, c, h, w], what it makes of reference pictures.
-        classes: int64 [m], the class of each, from 0.
+        target: good pictures.
+        reference: pictures of other things, of at least two classes.
+        judge: how pictures are going to be scored.
         checkpoint: to go on from, and to keep what is done.
         show: takes lines on the progress.
 
@@ -115,19 +145,15 @@ def train_doc(
     """
     torch.manual_seed(settings.seed)
     features = PooledVectors(Tail(tail, trained_names))
-    shown = torch.from_numpy(target)
-    watched, seen = _watched(len(target), seed=settings.seed)
-    before = unit_variance(latents(features, shown[watched]))
+    shown, beside = torch.from_numpy(target.values), torch.from_numpy(reference.values)
+    watch = _Watch(features, shown, beside, target.labels, reference.labels, judge, seed=settings.seed)
     width = latents(features, shown[:1]).shape[1]
-    network = DocNetwork(features.tail, width=width, classes=int(classes.max()) + 1)
+    network = DocNetwork(features, width=width, classes=int(reference.labels.max()) + 1)
 
-    def loss(module: nn.Module, batch: Tensor, beside: Tensor, labels: Tensor) -> Tensor:
-        vectors, logits = module(torch.cat([batch, beside]))
-        descriptiveness_loss = nn.functional.cross_entropy(logits[len(batch) :], labels)
-        return descriptiveness_loss + settings.compactness_weight * compactness_loss(vectors[: len(batch)])
-
-    def after_epoch(_done: int, _loss: float) -> bool:
-        return unit_variance(latents(features, shown[watched])) <= ENOUGH_VARIANCE * before
+    def loss(module: nn.Module, batch: Tensor, others: Tensor, classes: Tensor) -> Tensor:
+        vectors, logits = module(torch.cat([batch, others]))
+        drawn = compactness_loss(vectors[: len(batch)], at_unit_length=settings.at_unit_length)
+        return descriptiveness_loss(logits[len(batch) :], classes) + settings.compactness_weight * drawn
 
     plan = Plan(
         stage="doc",
@@ -138,37 +164,107 @@ def train_doc(
         weight_decay=settings.weight_decay,
         seed=settings.seed,
     )
-    stage = Stage(network, loss, after_epoch, beside=Beside(torch.from_numpy(reference), torch.from_numpy(classes)))
-    losses = train(plan, stage, shown[seen], accelerator=settings.accelerator, checkpoint=checkpoint, show=show)
-    vectors = latents(features, shown)
+    stage = Stage(
+        network,
+        loss,
+        watch.after_epoch,
+        watch.state,
+        beside=Beside(beside[watch.other_references], torch.from_numpy(reference.labels)[watch.other_references]),
+    )
+    losses = train(plan, stage, shown[watch.others], accelerator=settings.accelerator, checkpoint=checkpoint, show=show)
+    features.tail.load_state_dict(watch.state[_BEST]["weights"])
     return TrainedFeatures(
         learned=features.tail.learned(),
         losses={"doc": losses},
-        variances=(before, unit_variance(vectors[watched])),
-        watched=len(watched),
-        vectors=vectors.numpy(),
+        watched=(len(watch.targets), len(watch.references)),
+        judged=list(watch.state["judged"]),
+        epoch=watch.state[_BEST]["epoch"],
+        vectors=latents(features, shown).numpy(),
     )
 
 
-def compactness_loss(vectors: Tensor) -> Tensor:
+def descriptiveness_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """The cross-entropy of reference pictures' logits [n, classes] and classes, int64 [n]."""
+    return nn.functional.cross_entropy(logits, classes)
+
+
+def compactness_loss(vectors: Tensor, *, at_unit_length: bool = False) -> Tensor:
     """How far a batch of target vectors [n, k] is from compact, n at least 2.
 
     Source: equations 5 to 8 and the appendix: 1/(n k) sum_i z_i^T z_i, with z_i = x_i - the mean of the others, which
-    is n^2 / (n - 1)^2 times the batch's variance.
+    is n^2 / (n - 1)^2 times the batch's variance. At unit length, which is not the paper's, it is not divided by k:
+    the sum over coordinates is at most about 1, however many there are.
     """
     count, width = vectors.shape
+    if at_unit_length:
+        vectors, width = nn.functional.normalize(vectors, eps=SHORTEST), 1
     loss: Tensor = vectors.var(dim=0, correction=0).sum() * (count**2 / ((count - 1) ** 2 * width))
     return loss
 
 
-def unit_variance(vectors: Tensor) -> float:
-    """The variance of vectors [n, k] at unit length, summed over coordinates."""
-    units = nn.functional.normalize(vectors, eps=SHORTEST).double()
-    return float(units.var(dim=0, correction=0).sum())
+def share_in_order(lower: NDArray[np.float32], higher: NDArray[np.float32]) -> float:
+    """The share of pairs in which the second is higher, ties half: the AUROC."""
+    difference = higher[:, None] - lower
+    return float((difference > 0).mean() + 0.5 * (difference == 0).mean())
 
 
-def _watched(count: int, *, seed: int) -> tuple[Tensor, Tensor]:
-    """Positions that training does not see but is stopped by, at least 2, and all others."""
-    order = np.random.default_rng(seed).permutation(count)
-    watched = min(max(2, round(WATCHED_SHARE * count)), MOST_WATCHED)
-    return torch.from_numpy(np.sort(order[:watched])), torch.from_numpy(np.sort(order[watched:]))
+class _Watch:
+    """Pictures that training does not see, and which epoch is the best by them.
+
+    Attributes:
+        targets: int64 [any], positions of the watched target pictures, whole groups of them.
+        references: int64 [any], positions of the watched reference pictures.
+        others: int64 [any], of all other target pictures.
+        other_references: int64 [any], of all other reference pictures.
+        state: of the stage: how each epoch was judged, and number and weights of the best.
+    """
+
+    def __init__(
+        self,
+        features: PooledVectors,
+        shown: Tensor,
+        beside: Tensor,
+        groups: NDArray[np.int64],
+        classes: NDArray[np.int64],
+        judge: Judge,
+        *,
+        seed: int,
+    ) -> None:
+        self.features = features
+        self.judge = judge
+        self.targets, self.others = _drawn(groups, seed=seed)
+        # Each reference picture is a group of its own.
+        self.references, self.other_references = _drawn(np.arange(len(classes)), seed=seed)
+        compared = np.random.default_rng(seed).permutation(self.others)[:MOST_COMPARED]
+        self.looked_at = [shown[compared], shown[self.targets], beside[self.references]]
+        self.state: dict[str, Any] = {"judged": [self._auroc()]}
+        self._keep(0)
+
+    def after_epoch(self, done: int, _loss: float) -> bool:
+        """Judge the network as it is, keep it if it is as good as the best, and say whether to end."""
+        judged, now = self.state["judged"], self._auroc()
+        # Another list: the one before may be in a checkpoint that is yet to be written.
+        self.state["judged"] = [*judged, now]
+        if now >= max(judged) - TOLERANCE:
+            self._keep(done)
+        return bool(done - self.state[_BEST]["epoch"] >= PATIENCE)
+
+    def _auroc(self) -> float:
+        compared, targets, references = (latents(self.features, part).cpu().numpy() for part in self.looked_at)
+        scores = self.judge(compared, np.concatenate([targets, references]))
+        return share_in_order(scores[: len(targets)], scores[len(targets) :])
+
+    def _keep(self, epoch: int) -> None:
+        weights = {name: value.detach().cpu().clone() for name, value in self.features.tail.state_dict().items()}
+        self.state[_BEST] = {"epoch": epoch, "weights": weights}
+
+
+def _drawn(groups: NDArray[np.int64], *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of a share of the pictures, whole groups of them, and of all others."""
+    wanted = min(max(LEAST_WATCHED, round(WATCHED_SHARE * len(groups))), MOST_WATCHED)
+    labels, members = np.unique(groups, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    counts = np.cumsum(np.bincount(members)[order])
+    chosen = order[: int(np.searchsorted(counts, wanted)) + 1]
+    watched = np.isin(members, chosen)
+    return np.flatnonzero(watched), np.flatnonzero(~watched)

@@ -77,7 +77,7 @@ class Stage:
         loss: of a batch of pictures, and of what is seen beside it, a scalar.
         after_epoch: called with the number of epochs done and the mean loss; True if that is enough. May raise
             TrainingError.
-        state: what else a checkpoint must keep, as JSON values, filled by `after_epoch`.
+        state: what else a checkpoint must keep, as JSON values or tensors, filled by `after_epoch`.
         beside: other pictures, of which each step sees a batch, too; None if there are none.
     """
 
