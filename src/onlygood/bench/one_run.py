@@ -207,7 +207,7 @@ def measure(task: Task, contestant: Contestant) -> dict[str, Any]:
         "model_bytes": contestant.model_bytes,
         "counts": {
             "good": len(task.good),
-            "reference": sum(map(len, task.reference.values())),
+            **({"reference": sum(map(len, task.reference.values()))} if task.reference else {}),
             "test_good": int((~labels).sum()),
             "test_anomalous": int(labels.sum()),
         },
