@@ -3,14 +3,15 @@
     python benches/pooled_map.py --data PATH/magnetic_tile --output benches/results/pooled_map.json
 
 Ratios within one run: of a whole inspection (pixels in; score, verdict and map at the picture's own size out) to the
-bare backbone, which does nothing but embed the same picture, resized and normalised beforehand. Both run in ONNX Runtime
-with its default threads, one picture at a time, warm; they alternate, and medians are compared, because machines are
-shared and noisy.
+bare backbone, which does nothing but embed a picture that was resized and normalised beforehand. Both run in ONNX
+Runtime with its default threads, one picture at a time, warm; they alternate, and medians are compared, because
+machines are shared and noisy.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 import time
@@ -58,7 +59,7 @@ def main() -> None:
         backbone_ms, with_map_ms = [], []
         for picture in test:
             backbone_ms.append(milliseconds(lambda: bare.run(None, given)))
-            with_map_ms.append(milliseconds(lambda picture=picture: inspect(picture)))
+            with_map_ms.append(milliseconds(functools.partial(inspect, picture)))
         results[method] = {
             "backbone_ms": round(statistics.median(backbone_ms), 3),
             "with_map_ms": round(statistics.median(with_map_ms), 3),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from onlygood import coreset
-from onlygood.coreset import CANDIDATES, CHUNK, greedy_k_center
+from onlygood.coreset import CANDIDATES, CHUNK, cluster_means, greedy_k_center, k_means
 from onlygood.errors import SettingError
 
 
@@ -152,3 +152,53 @@ def test_points_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 def test_a_size_below_one_is_refused(size: int) -> None:
     with pytest.raises(SettingError, match=f"size must be at least 1, got {size}"):
         greedy_k_center(normal(5, 2), size, seed=0)
+
+
+def lloyd(points: NDArray[Any], means: NDArray[Any], rounds: int) -> list[int]:
+    """K-means as it is written in books, in float64."""
+    points, means = points.astype(np.float64), means.astype(np.float64).copy()
+    nearest: list[int] = []
+    for _ in range(rounds):
+        nearest = [int(((means - point) ** 2).sum(axis=1).argmin()) for point in points]
+        for number in set(nearest):
+            means[number] = points[[place for place, near in enumerate(nearest) if near == number]].mean(axis=0)
+    return nearest
+
+
+def test_clusters_are_those_of_the_textbook() -> None:
+    points = np.random.default_rng(3).normal(size=(60, 4)).astype(np.float32)
+    first = points[np.random.default_rng(7).permutation(60)[:8]]
+    expected = lloyd(points, first, coreset.ROUNDS)
+    found = k_means(points, 8, seed=7)
+    assert len(set(found)) == len(set(expected))
+    # The same clusters, whatever their numbers.
+    assert len(set(zip(found.tolist(), expected, strict=True))) == len(set(expected))
+
+
+def test_where_there_are_few_points_each_is_a_cluster_with_its_copies() -> None:
+    points = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    found = k_means(np.concatenate([points, points[::-1]]), 5, seed=0)
+    assert sorted(found[:5]) == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(found[5:], found[:5][::-1])
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 3), st.integers(0, 5))
+@settings(deadline=None, max_examples=60)
+def test_no_cluster_is_empty_and_there_are_no_more_than_asked_for(n: int, size: int, values: int, seed: int) -> None:
+    points = np.random.default_rng(seed).integers(0, values + 1, size=(n, 2)).astype(np.float32)
+    found = k_means(points, size, seed=seed)
+    assert set(found) == set(range(len(set(found))))
+    assert len(set(found)) <= min(size, len(np.unique(points, axis=0)))
+    assert found.tolist() == k_means(points, size, seed=seed).tolist()
+
+
+def test_means_of_clusters_are_counted_by_hand() -> None:
+    points = np.array([[1, 1], [3, 5], [10, 0]], np.float32)
+    means = cluster_means(points, np.array([2, 2, 0]), 4)
+    np.testing.assert_array_equal(means, [[10, 0], [0, 0], [2, 3], [0, 0]])
+
+
+@pytest.mark.parametrize(("points", "size"), [(np.empty((0, 3), np.float32), 2), (np.ones((3, 2), np.float32), 0)])
+def test_clusters_of_nothing_are_refused(points: NDArray[Any], size: int) -> None:
+    with pytest.raises(SettingError, match=r"clusters need points of shape|number of clusters must be at least 1"):
+        k_means(points, size, seed=0)

@@ -1,4 +1,4 @@
-"""A small set of rows that covers a large one: greedy k-center."""
+"""A small set of rows in place of a large one: those that cover all others (greedy k-center), or means (k-means)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from onlygood.errors import SettingError
 CANDIDATES = 4096
 # Rows whose distances are updated at once: bounds the temporary array to CHUNK * picks floats.
 CHUNK = 8192
+# Rounds of k-means at most: after a few, the means hardly move.
+ROUNDS = 10
 
 
 def greedy_k_center(points: NDArray[np.float32], size: int, *, seed: int) -> NDArray[np.int64]:
@@ -92,3 +94,60 @@ def _lower(
         squared *= -2.0
         squared += norms[centres]
         np.minimum(nearest[part], squared.min(axis=1) + norms[part], out=nearest[part])
+
+
+def k_means(points: NDArray[np.float32], size: int, *, seed: int) -> NDArray[np.int64]:
+    """Which of at most `size` clusters each point belongs to: Lloyd's algorithm, at most ROUNDS rounds.
+
+    Args:
+        points: float32 [n, d].
+        size: most clusters, at least 1.
+        seed: of the first means, which are distinct points drawn at random.
+
+    Returns:
+        int64 [n], clusters numbered from 0, none of them empty. Where there are no more distinct points than `size`,
+        each is a cluster of its own, with its copies.
+
+    Raises:
+        SettingError: no points, or size below 1.
+
+    Source: Lloyd, "Least squares quantization in PCM", 1982.
+    """
+    if points.ndim != 2 or len(points) == 0:
+        raise SettingError(f"clusters need points of shape [n, d] with n at least 1, got shape {points.shape}")
+    if size < 1:
+        raise SettingError(f"the number of clusters must be at least 1, got {size}")
+    _, first, membership = np.unique(points, axis=0, return_index=True, return_inverse=True)
+    membership = membership.reshape(-1)
+    if len(first) > size:
+        # In the order in which they come: the order of values would follow no reason.
+        means = points[np.sort(first)[np.random.default_rng(seed).permutation(len(first))[:size]]]
+        for _ in range(ROUNDS):
+            before, membership = membership, _nearest(points, means)
+            if np.array_equal(before, membership):
+                break
+            means = np.where(
+                np.bincount(membership, minlength=size)[:, None] > 0, cluster_means(points, membership, size), means
+            )
+    return np.unique(membership, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def cluster_means(points: NDArray[np.float32], membership: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+    """The means of clusters, float32 [count, d]; zero for those that are empty.
+
+    Args:
+        points: float32 [n, d].
+        membership: int64 [n], which cluster each point belongs to, from 0.
+        count: of clusters.
+    """
+    order = np.argsort(membership, kind="stable")
+    numbers, starts, sizes = np.unique(membership[order], return_index=True, return_counts=True)
+    means = np.zeros((count, points.shape[1]), dtype=np.float32)
+    means[numbers] = np.add.reduceat(points[order], starts, axis=0, dtype=np.float64) / sizes[:, None]
+    return means
+
+
+def _nearest(points: NDArray[np.float32], means: NDArray[np.float32]) -> NDArray[np.int64]:
+    norms = np.einsum("md,md->m", means, means)
+    parts = (points[start : start + CHUNK] for start in range(0, len(points), CHUNK))
+    return np.concatenate([(norms - 2.0 * (part @ means.T)).argmin(axis=1) for part in parts])

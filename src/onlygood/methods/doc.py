@@ -16,7 +16,7 @@ from onlygood.errors import FolderError, SettingError
 from onlygood.graph.fragments import join
 from onlygood.methods.fine_tuned import FineTunedMethod
 from onlygood.methods.method import TrainingFiles
-from onlygood.methods.pooled_heads import PooledHeads, neighbours_of
+from onlygood.methods.pooled_heads import PooledHeads, neighbours_of, templates_left
 from onlygood.methods.trained import rounded_losses, terminal_line
 from onlygood.settings import FitSettings
 from onlygood.sources import REFERENCE_WHY, Source
@@ -93,9 +93,9 @@ class DocMethod(FineTunedMethod):
         if show is not None:
             show("")
         heads, everything = self._heads(self.trained.vectors)
-        kept = heads.choose(everything)
-        self.neighbours = neighbours_of(settings.head, settings, int(kept.sum()))
-        head = heads.make(everything, kept, self.neighbours)
+        membership = heads.choose(everything)
+        self.neighbours = neighbours_of(settings.head, settings, templates_left(membership, everything))
+        head = heads.make(everything, membership, self.neighbours)
         self.templates = head.templates
         self.use(seen, [*self.tuned_end(self.trained.learned), *head.pieces])
 
@@ -137,7 +137,7 @@ class DocMethod(FineTunedMethod):
             # Without the pictures that are watched there may be fewer than are asked for.
             wanted = min(wanted, len(vectors) - (self.settings.head == "lof"))
         neighbours = neighbours_of(self.settings.head, replace(self.settings, num_neighbors=wanted), len(vectors))
-        return heads.make(everything, everything, neighbours).scores(others)
+        return heads.make(everything, np.arange(len(vectors)), neighbours).scores(others)
 
     def _survey_references(self, seen: Survey) -> Survey:
         """The reference pictures as the front sees them, in their own bit depth and window.

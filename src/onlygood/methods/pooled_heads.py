@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.coreset import greedy_k_center
+from onlygood.coreset import cluster_means, k_means
 from onlygood.detectors.neighbours import outlier_factors
 from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening
 from onlygood.errors import SettingError
@@ -36,7 +36,7 @@ class PooledHead:
         pooling: the piece of graph from feature maps to `pooled_vector`.
         scoring: the pieces from there to `raw_score` and `point_gradient`.
         mapping: the piece from there to `patch_scores`.
-        templates: how many pictures it remembers.
+        templates: how many templates it remembers.
     """
 
     pooling: onnx.ModelProto
@@ -86,6 +86,11 @@ def neighbours_of(kind: str, settings: FitSettings, fewest: int, *, when: str = 
     return wanted
 
 
+def templates_left(membership: NDArray[np.int64], learned: NDArray[np.bool_]) -> int:
+    """How many templates have a picture that is learned from, bool [n], in them."""
+    return len(np.unique(membership[learned & (membership >= 0)]))
+
+
 class PooledHeads:
     """Heads of one kind, each learned from some of the same good pictures.
 
@@ -108,34 +113,38 @@ class PooledHeads:
         if self.is_unit:
             self.vectors = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), SHORTEST)
 
-    def choose(self, learned: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which of the pictures to learn from are remembered as templates, bool [n]."""
-        kept = np.zeros(len(learned), dtype=bool)
+    def choose(self, learned: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Which template each picture is part of, int64 [n], from 0; -1 for those that are part of none.
+
+        A template of nearest neighbours is a mean of pictures that are close to one another; of the local outlier
+        factor, which asks how densely pictures lie, it is a picture drawn at random.
+        """
+        membership = np.full(len(learned), -1, dtype=np.int64)
         if self.kind == "mahalanobis":
-            return kept
+            return membership
         positions = np.flatnonzero(learned)
         most, seed = self.settings.bank_size, self.settings.seed
         assert most is not None  # settings fill it in
         if self.kind == "knn":
-            mean, basis = self._coordinates(learned)
-            found = greedy_k_center(self._points(self.vectors[positions], mean, basis), most, seed=seed)
+            membership[positions] = k_means(self._points(positions, *self._coordinates(learned)), most, seed=seed)
         else:
-            # The rows that cover all others best are spread evenly, and say nothing about density.
-            found = np.random.default_rng(seed).permutation(len(positions))[:most]
-        kept[positions[found]] = True
-        return kept
+            drawn = positions[np.random.default_rng(seed).permutation(len(positions))[:most]]
+            membership[drawn] = np.arange(len(drawn))
+        return membership
 
-    def make(self, learned: NDArray[np.bool_], kept: NDArray[np.bool_], neighbours: int) -> PooledHead:
+    def make(self, learned: NDArray[np.bool_], membership: NDArray[np.int64], neighbours: int) -> PooledHead:
         """The head that is learned from some pictures.
 
         Args:
             learned: bool [n], of which pictures.
-            kept: bool [n], the templates, as `choose` gives them; those not learned from are left out.
+            membership: int64 [n], the templates, as `choose` gives them; what is not learned from is left out of them.
             neighbours: how many templates are looked at.
         """
         opset = self.opset
         mean, basis = self._coordinates(learned)
-        templates = self._points(self.vectors[kept & learned], mean, basis)
+        remembered = np.flatnonzero(learned & (membership >= 0))
+        numbers, parts = np.unique(membership[remembered], return_inverse=True)
+        templates = cluster_means(self._points(remembered, mean, basis), parts.reshape(-1), len(numbers))
         if self.kind == "mahalanobis":
             scorer = squared_length(templates.shape[1], opset=opset)
         elif self.kind == "knn":
@@ -159,8 +168,8 @@ class PooledHeads:
         return vectors.mean(axis=0), None
 
     def _points(
-        self, vectors: NDArray[np.float32], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
+        self, positions: NDArray[np.int64], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
-        """Vectors in the coordinates in which distances are taken."""
-        centred = vectors - mean
+        """Pictures' vectors in the coordinates in which distances are taken."""
+        centred = self.vectors[positions] - mean
         return np.asarray(centred if basis is None else centred @ basis, dtype=np.float32)
