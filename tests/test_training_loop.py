@@ -11,6 +11,7 @@ import torch
 
 from onlygood.architectures import ARCHITECTURES
 from onlygood.errors import CheckpointError, TrainingError
+from onlygood.training import loop
 from onlygood.training.checkpoint import Checkpoint
 from onlygood.training.deep_svdd import train_deep_svdd
 from onlygood.training.loop import batch_bounds
@@ -33,6 +34,27 @@ def test_batches_are_of_nearly_equal_size_and_none_of_one(count: int, size: int,
 def test_one_picture_is_no_batch() -> None:
     with pytest.raises(TrainingError, match="got 1 pictures in batches of 200"):
         batch_bounds(1, 200)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "gpus", "batch", "devices", "strategy"),
+    [
+        ("cpu", 4, 64, 1, "auto"),
+        ("auto", 0, 64, 1, "auto"),
+        ("auto", 1, 64, 1, "auto"),
+        ("gpu", 4, 64, 4, "dp"),
+        ("auto", 4, 7, 3, "dp"),
+        ("auto", 4, 3, 1, "auto"),
+    ],
+)
+def test_all_gpus_train_as_far_as_each_has_two_pictures_of_a_batch(
+    accelerator: str, gpus: int, batch: int, devices: int, strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(loop, "Fabric", lambda **arguments: asked.update(arguments))
+    loop._fabric(accelerator, fewest=batch)
+    assert asked == {"accelerator": accelerator, "devices": devices, "strategy": strategy}
 
 
 class Interrupting:

@@ -113,12 +113,7 @@ def train(
         KeyboardInterrupt: as pressed; the last finished epoch is in the checkpoint.
     """
     batches = batch_bounds(len(pictures), plan.batch_size)
-    try:
-        fabric = Fabric(accelerator=accelerator, devices=1)
-    except Exception as error:
-        raise TrainingError(
-            f"training needs hardware that torch can use, got accelerator {accelerator!r} and: {error}: use cpu"
-        ) from error
+    fabric = _fabric(accelerator, fewest=min(end - begin for begin, end in batches))
     optimizer = torch.optim.Adam(stage.module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
     losses: list[float] = []
     if checkpoint is not None:
@@ -152,6 +147,28 @@ def train(
         raise
     stage.module.cpu()
     return losses
+
+
+def _fabric(accelerator: str, *, fewest: int) -> Fabric:
+    """What trains: one device, or all GPUs that there are, each with a part of every batch.
+
+    Args:
+        accelerator: as Fabric calls it.
+        fewest: pictures in a batch; each GPU needs two of them, as `batch_bounds` says.
+
+    Raises:
+        TrainingError: hardware that is not there.
+    """
+    gpus = 0 if accelerator == "cpu" else torch.cuda.device_count()
+    devices = max(1, min(gpus, fewest // 2))
+    try:
+        # Data parallel within this process: losses are of whole batches, on one GPU, and all else stays as it is with
+        # one. Batch normalisation alone sees each GPU's part of a batch.
+        return Fabric(accelerator=accelerator, devices=devices, strategy="dp" if devices > 1 else "auto")
+    except Exception as error:
+        raise TrainingError(
+            f"training needs hardware that torch can use, got accelerator {accelerator!r} and: {error}: use cpu"
+        ) from error
 
 
 def _epoch(
