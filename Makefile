@@ -7,7 +7,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # Where `make bench` finds the folder magnetic_tile (see benches/README.md): in data/, here or beside this folder.
 DATA ?= $(firstword $(wildcard data ../data ../*/data) data)
 
-.PHONY: help demo demo-golden test test-slow check bench bench-peers bench-deep-svdd bench-pretrained backbone clean
+.PHONY: help demo demo-golden test test-slow check bench bench-peers bench-deep-svdd bench-pretrained bench-doc \
+    bench-templates backbone clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -87,6 +88,27 @@ bench-pretrained: $(VENV)/.bench ## fine-tuned beside frozen features on CIFAR-1
 	    --methods deep-svdd@network=pretrained+calibration_fraction=0.1,knn@metric=cosine \
 	    --data cifar10=$(DATA)/cifar10/cifar10_jpeg.zip
 	$(BIN)/onlygood bench table benches/runs-2000 --notes benches/notes-2000.md -o benches/RESULTS-2000.md
+
+# DOC beside frozen features with the same head, the rest as its issue has it. About an hour on two cores.
+DOC := doc@calibration_fraction=0.1
+DOC_RUN := $(BIN)/onlygood bench run -o benches/runs-doc
+CIFAR10 := $(DATA)/cifar10/cifar10_jpeg.zip
+bench-doc: $(VENV)/.bench ## DOC on Fashion-MNIST, CIFAR-10 and magnetic tiles; writes benches/RESULTS-DOC.md
+	$(DOC_RUN) --data fashion-mnist --classes sneaker \
+	    --reference t-shirt,trouser,pullover,dress,coat,sandal,shirt,bag --max-reference 6000 \
+	    --methods $(DOC)+input_size=96+metric=euclidean,$(DOC)+input_size=96+metric=euclidean+head=lof,knn@input_size=96+metric=euclidean,lof@input_size=96+metric=euclidean,$(DOC)+input_size=96,$(DOC)+input_size=96+head=lof,$(DOC)+input_size=96+metric=whitened,knn@input_size=96,lof@input_size=96,knn@input_size=96+metric=whitened
+	$(DOC_RUN) --data magnetic-tile=$(DATA)/magnetic_tile --reference cifar10=$(CIFAR10) --max-reference 2000 \
+	    --methods $(DOC),$(DOC)+head=lof,knn,lof,patch
+	$(DOC_RUN) --data cifar10=$(CIFAR10) --classes airplane,bird,deer,frog,ship --reference 4 --max-reference 2000 \
+	    --max-train 2000 --max-test 2000 \
+	    --methods $(DOC)+input_size=128,knn@input_size=128,$(DOC)+input_size=128+head=lof,lof@input_size=128
+	$(BIN)/onlygood bench table benches/runs-doc --notes benches/notes-doc.md -o benches/RESULTS-DOC.md
+	$(BIN)/python benches/pooled_map.py --data $(DATA)/magnetic_tile --output benches/results/pooled_map.json
+
+bench-templates: $(VENV)/.bench ## how AUROC and time depend on the number of templates; writes benches/RESULTS-TEMPLATES.md
+	$(BIN)/onlygood bench run -o benches/runs-templates --max-test 2000 --data cifar10=$(CIFAR10) --classes cat \
+	    --methods knn@bank_size=100,knn@bank_size=300,knn@bank_size=1000,knn@bank_size=3000,knn@bank_size=5000,lof@bank_size=100,lof@bank_size=300,lof@bank_size=1000,lof@bank_size=3000,lof@bank_size=5000
+	$(BIN)/onlygood bench table benches/runs-templates -o benches/RESULTS-TEMPLATES.md
 
 backbone: $(VENV)/.backbone ## rebuild the shipped backbone from its published weights
 	$(BIN)/python scripts/build_backbone.py lite0 src/onlygood/backbones
