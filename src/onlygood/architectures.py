@@ -121,6 +121,9 @@ class FineTuning:
     Attributes:
         name: what it is called.
         epochs: at most; training stops earlier, by what it has done.
+        least_epochs: as many, however many pictures there are.
+        most_shown: good pictures shown at most, but for least_epochs; None for no such bound. What changes a network
+            is steps, not epochs: of many pictures few epochs are enough, and more only forget.
         batch_size: pictures a step.
         learning_rate: of Adam.
         weight_decay: of Adam.
@@ -128,12 +131,36 @@ class FineTuning:
 
     name: str
     epochs: int
+    least_epochs: int
+    most_shown: int | None
     batch_size: int
     learning_rate: float
     weight_decay: float
 
+    def epochs_for(self, pictures: int) -> int:
+        """The most epochs for so many pictures."""
+        if self.most_shown is None:
+            return self.epochs
+        return max(self.least_epochs, min(self.epochs, self.most_shown // pictures))
+
 
 # As the network of deep-svdd.
-PRETRAINED = FineTuning(name="pretrained", epochs=100, batch_size=64, learning_rate=5e-5, weight_decay=5e-7)
+PRETRAINED = FineTuning(
+    name="pretrained",
+    epochs=100,
+    least_epochs=100,
+    most_shown=None,
+    batch_size=64,
+    learning_rate=5e-5,
+    weight_decay=5e-7,
+)
 # Learning rate and weight decay are Perera and Patel's.
-DOC = FineTuning(name="doc", epochs=12, batch_size=64, learning_rate=5e-5, weight_decay=5e-5)
+DOC = FineTuning(
+    name="doc",
+    epochs=50,
+    least_epochs=3,
+    most_shown=16_000,
+    batch_size=64,
+    learning_rate=5e-5,
+    weight_decay=5e-5,
+)

@@ -74,7 +74,7 @@ class DocMethod(FineTunedMethod):
             DocSettings(
                 compactness_weight=settings.compactness_weight,
                 at_unit_length=settings.metric != "euclidean",
-                epochs=settings.epochs or DOC.epochs,
+                epochs=settings.epochs or DOC.epochs_for(len(learned)),
                 batch_size=settings.batch_size or DOC.batch_size,
                 learning_rate=settings.learning_rate or DOC.learning_rate,
                 weight_decay=settings.weight_decay,
