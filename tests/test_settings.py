@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import onlygood
+from onlygood.architectures import DOC, PRETRAINED
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
 from onlygood.settings import FitSettings, make_settings
@@ -62,6 +63,12 @@ BAD: list[tuple[str, Any, str]] = [
     ("augmentation", AugmentationSettings(shift=0.2), "augmentation goes with augment or golden, got it without"),
     ("augmentation", {"shift": 0.2}, "augmentation must be AugmentationSettings, got {'shift': 0.2}"),
 ]
+
+
+@pytest.mark.parametrize(("pictures", "epochs"), [(10, 50), (500, 32), (1000, 16), (6000, 3), (100_000, 3)])
+def test_of_many_pictures_doc_needs_few_epochs(pictures: int, epochs: int) -> None:
+    assert DOC.epochs_for(pictures) == epochs
+    assert PRETRAINED.epochs_for(pictures) == 100
 
 
 @pytest.mark.parametrize(("name", "value", "message"), BAD)
