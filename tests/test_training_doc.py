@@ -24,6 +24,7 @@ from onlygood.training.doc import (  # noqa: E402
     compactness_loss,
     share_in_order,
     train_doc,
+    unit_variance,
 )
 from onlygood.training.loop import Beside  # noqa: E402
 
@@ -66,6 +67,11 @@ def test_the_share_in_order_is_counted_pair_by_pair() -> None:
     lower, higher = np.array([1.0, 2.0, 2.0], np.float32), np.array([2.0, 3.0], np.float32)
     # Of six pairs four are in order and two are ties.
     assert share_in_order(lower, higher) == pytest.approx((4 + 0.5 * 2) / 6)
+
+
+def test_the_variance_is_of_directions() -> None:
+    assert unit_variance(torch.tensor([[3.0, 0.0], [-0.5, 0.0]])) == pytest.approx(1.0)
+    assert unit_variance(torch.tensor([[3.0, 0.0], [0.5, 0.0]])) == pytest.approx(0.0)
 
 
 def test_watched_pictures_are_a_tenth_in_whole_groups() -> None:
@@ -154,6 +160,12 @@ def test_the_last_epoch_that_is_as_good_as_the_best_counts() -> None:
     assert len(found.losses["doc"]) == 5
     short = trained(epochs=3, judge=Scripted(2, 3, 4, 4))
     np.testing.assert_array_equal(found.vectors, short.vectors)
+
+
+def test_training_ends_when_unseen_targets_are_close_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlygood.training.doc.ENOUGH_VARIANCE", 1e9)
+    found = trained(epochs=5, judge=Scripted(2, 3))
+    assert (len(found.losses["doc"]), found.epoch, len(found.variances)) == (1, 1, 2)
 
 
 def test_training_ends_when_epochs_are_worse_and_may_count_for_nothing() -> None:

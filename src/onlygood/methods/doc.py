@@ -119,6 +119,7 @@ class DocMethod(FineTunedMethod):
                     "target": targets,
                     "reference": references,
                     "auroc": [float(f"{judged:.6g}") for judged in self.trained.judged],
+                    "variance": [float(f"{variance:.6g}") for variance in self.trained.variances],
                 },
             },
             "training": {"losses": rounded_losses(self.trained.losses)},

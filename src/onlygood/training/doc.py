@@ -3,9 +3,9 @@
 Source: Perera and Patel, "Learning Deep Features for One-Class Classification", IEEE TIP 2019 (arXiv 1801.05365). The
 reference network and the secondary network share all weights, so one pass through one network does for both. Three
 departures, each on purpose. The layers that stay frozen are not run, since what they give is there already. Vectors
-that are to be compared at unit length are drawn together at unit length. And the epoch that counts is not a fixed one:
-it is decided by how well the head tells target pictures that training did not see from reference pictures that it did
-not see, since to draw target pictures together for too long makes everything alike.
+that are to be compared at unit length are drawn together at unit length. And the epoch that counts is not a fixed one,
+since to draw target pictures together for too long makes everything alike: training ends when target pictures that it
+does not see have come close enough, or when the head tells them less well from reference pictures that it does not see.
 """
 
 from __future__ import annotations
@@ -35,8 +35,11 @@ LEAST_WATCHED = 2
 MOST_COMPARED = 1000
 # An epoch is as good as the best before it if it is worse by no more than this, in AUROC; of those the last counts.
 TOLERANCE = 0.005
-# Training ends when so many epochs on end were not as good.
+# Training ends when so many epochs on end were not as good,
 PATIENCE = 3
+# or when this share is left of the variance of the watched target pictures' unit vectors. Below, what sets other
+# pictures apart begins to go, too; where reference pictures are far from all others, judging by them does not show it.
+ENOUGH_VARIANCE = 1 / 6
 _BEST = "best"
 
 Judge: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
@@ -79,6 +82,7 @@ class TrainedFeatures:
         losses: of each epoch, by stage.
         watched: how many target and how many reference pictures chose the epoch.
         judged: AUROC of watched reference against watched target pictures: untrained, then after each epoch.
+        variances: of the watched target pictures' unit vectors, likewise.
         epoch: the one that counts; 0 for the untrained network.
         vectors: float32 [n, k], the pooled vectors of all target pictures.
     """
@@ -87,6 +91,7 @@ class TrainedFeatures:
     losses: dict[str, list[float]]
     watched: tuple[int, int]
     judged: list[float]
+    variances: list[float]
     epoch: int
     vectors: NDArray[np.float32]
 
@@ -177,7 +182,8 @@ def train_doc(
         learned=features.tail.learned(),
         losses={"doc": losses},
         watched=(len(watch.targets), len(watch.references)),
-        judged=list(watch.state["judged"]),
+        judged=watch.state["judged"],
+        variances=watch.state["variances"],
         epoch=watch.state[_BEST]["epoch"],
         vectors=latents(features, shown).numpy(),
     )
@@ -202,6 +208,12 @@ def compactness_loss(vectors: Tensor, *, at_unit_length: bool = False) -> Tensor
     return loss
 
 
+def unit_variance(vectors: Tensor) -> float:
+    """The variance of vectors [n, k] at unit length, summed over coordinates."""
+    units = nn.functional.normalize(vectors, eps=SHORTEST).double()
+    return float(units.var(dim=0, correction=0).sum())
+
+
 def share_in_order(lower: NDArray[np.float32], higher: NDArray[np.float32]) -> float:
     """The share of pairs in which the second is higher, ties half: the AUROC."""
     difference = higher[:, None] - lower
@@ -216,7 +228,7 @@ class _Watch:
         references: int64 [any], positions of the watched reference pictures.
         others: int64 [any], of all other target pictures.
         other_references: int64 [any], of all other reference pictures.
-        state: of the stage: how each epoch was judged, and number and weights of the best.
+        state: of the stage: AUROC and variance after each epoch, and number and weights of the best.
     """
 
     def __init__(
@@ -237,22 +249,26 @@ class _Watch:
         self.references, self.other_references = _drawn(np.arange(len(classes)), seed=seed)
         compared = np.random.default_rng(seed).permutation(self.others)[:MOST_COMPARED]
         self.looked_at = [shown[compared], shown[self.targets], beside[self.references]]
-        self.state: dict[str, Any] = {"judged": [self._auroc()]}
+        judged, variance = self._look()
+        self.state: dict[str, Any] = {"judged": [judged], "variances": [variance]}
         self._keep(0)
 
     def after_epoch(self, done: int, _loss: float) -> bool:
         """Judge the network as it is, keep it if it is as good as the best, and say whether to end."""
-        judged, now = self.state["judged"], self._auroc()
-        # Another list: the one before may be in a checkpoint that is yet to be written.
-        self.state["judged"] = [*judged, now]
+        judged, variances = self.state["judged"], self.state["variances"]
+        now, variance = self._look()
+        # Other lists: those before may be in a checkpoint that is yet to be written.
+        self.state |= {"judged": [*judged, now], "variances": [*variances, variance]}
         if now >= max(judged) - TOLERANCE:
             self._keep(done)
-        return bool(done - self.state[_BEST]["epoch"] >= PATIENCE)
+        is_close = variance <= ENOUGH_VARIANCE * variances[0]
+        return bool(is_close or done - self.state[_BEST]["epoch"] >= PATIENCE)
 
-    def _auroc(self) -> float:
-        compared, targets, references = (latents(self.features, part).cpu().numpy() for part in self.looked_at)
-        scores = self.judge(compared, np.concatenate([targets, references]))
-        return share_in_order(scores[: len(targets)], scores[len(targets) :])
+    def _look(self) -> tuple[float, float]:
+        """AUROC and variance of the watched pictures."""
+        compared, targets, references = (latents(self.features, part).cpu() for part in self.looked_at)
+        scores = self.judge(compared.numpy(), torch.cat([targets, references]).numpy())
+        return share_in_order(scores[: len(targets)], scores[len(targets) :]), unit_variance(targets)
 
     def _keep(self, epoch: int) -> None:
         weights = {name: value.detach().cpu().clone() for name, value in self.features.tail.state_dict().items()}
