@@ -78,6 +78,8 @@ def test_reference_pictures_are_bounded_by_class(digits: OneVersusRest) -> None:
     found = task(digits, "3", "4", max_reference=8)
     assert [len(pictures) for pictures in found.reference.values()] == [2, 2, 2, 2]
     assert task(digits, "3", "4", max_reference=8).reference == found.reference
+    more = task(digits, "3", "4", max_reference=10)
+    assert [len(pictures) for pictures in more.reference.values()] == [3, 3, 2, 2]
 
 
 def test_another_data_set_gives_all_its_classes_and_all_is_judged(digits: OneVersusRest, tmp_path: Path) -> None:
@@ -85,6 +87,13 @@ def test_another_data_set_gives_all_its_classes_and_all_is_judged(digits: OneVer
     found = task(open_dataset("parts", parts), "all", "mnist", reference_path=str(tmp_path / "mnist"))
     assert list(found.reference) == [str(number) for number in range(10)]
     assert len(found.test) == 4
+
+
+def test_reference_pictures_that_cannot_be_are_refused(digits: OneVersusRest, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="max_reference must be at least 4, one picture of each class, got 2"):
+        task(digits, "3", "4", max_reference=2)
+    with pytest.raises(SettingError, match="of all classes must come from another data set than mnist, got the same"):
+        task(digits, "3", "mnist", reference_path=str(tmp_path / "mnist"))
 
 
 def test_reference_pictures_need_classes(tmp_path: Path) -> None:

@@ -152,13 +152,31 @@ def test_resume_ends_at_the_same_file_and_knows_its_reference_pictures(
 STRIPES = reference_pictures()["along"]
 
 
+@pytest.mark.parametrize("head", ["knn", "lof"])
+@pytest.mark.parametrize("settings", [{}, {"augment": 30}])
+def test_five_good_pictures_are_enough(head: str, settings: dict[str, Any]) -> None:
+    model = onlygood.fit(textures(5), **{**QUICK, **settings}, head=head)
+    assert np.isfinite(onlygood.Inspector(model)(texture(50)).score)
+
+
+def test_pictures_that_are_there_twice_are_watched_together() -> None:
+    model = onlygood.fit([*textures(16), *textures(16)], **QUICK)
+    watched = model.metadata["doc"]["watched"]
+    assert watched["target"] == 2
+    assert len(model.metadata["training"]["losses"]["doc"]) == 4, "two copies have no variance, and stop nothing"
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
         ({"reference": None}, SettingError, "reference must be given for method doc, got none: pictures of other"),
         ({"method": "knn"}, SettingError, "reference goes with method doc, got it with knn"),
-        ({"reference": {"along": STRIPES}}, FolderError, "reference pictures must be of at least 2 classes, got 1 (al"),
-        ({"reference": {}}, FolderError, "reference pictures must be of at least 2 classes, got 0"),
+        (
+            {"reference": {"along": STRIPES}},
+            FolderError,
+            "reference pictures must be of at least 2 classes, got along in a mapping",
+        ),
+        ({"reference": {}}, FolderError, "reference pictures must be of at least 2 classes, got none in a mapping"),
         (
             {"reference": STRIPES},
             FolderError,

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
@@ -16,15 +18,17 @@ from onlygood.backbone import load_backbone  # noqa: E402
 from onlygood.errors import TrainingError  # noqa: E402
 from onlygood.graph.trunk import cut_trunk, split_trunk  # noqa: E402
 from onlygood.training.doc import (  # noqa: E402
+    MOST_WATCHED,
     PATIENCE,
     DocSettings,
     Maps,
     TrainedFeatures,
-    _drawn,
     compactness_loss,
     share_in_order,
     train_doc,
     unit_variance,
+    watched_groups,
+    watched_of_each_class,
 )
 from onlygood.training.loop import Beside  # noqa: E402
 
@@ -76,17 +80,34 @@ def test_the_variance_is_of_directions() -> None:
 
 def test_watched_pictures_are_a_tenth_in_whole_groups() -> None:
     groups = np.repeat(np.arange(10), 5)
-    watched, others = _drawn(groups, seed=0)
+    watched, _ = watched_groups(groups, seed=0)
     assert len(watched) == 5
     assert len(set(groups[watched])) == 1
-    assert sorted([*watched, *others]) == list(range(50))
+
+
+@given(st.lists(st.integers(1, 60), min_size=3, max_size=20), st.integers(0, 3))
+@settings(deadline=None, max_examples=80)
+def test_of_groups_of_any_size_some_are_watched_and_two_pictures_are_left(sizes: list[int], seed: int) -> None:
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    watched, others = watched_groups(groups, seed=seed)
+    assert sorted([*watched, *others]) == list(range(len(groups)))
     assert not set(groups[watched]) & set(groups[others])
+    assert len(watched) >= 1 and len(others) >= 2
+    assert len(watched) <= max(min(sizes), min(MOST_WATCHED, max(2, round(0.1 * len(groups)))))
+
+
+def test_every_class_of_reference_pictures_is_watched_and_trained_on() -> None:
+    classes = np.array([0] * 3 + [1] * 40 + [2] * 4)
+    watched, others = watched_of_each_class(classes, seed=1)
+    assert np.bincount(classes[watched]).tolist() == [1, 4, 1]
+    assert np.bincount(classes[others]).tolist() == [2, 36, 3]
 
 
 def test_reference_pictures_come_in_turn_before_any_comes_again() -> None:
-    beside = Beside(torch.zeros(5, 1, 1, 1), torch.zeros(5, dtype=torch.int64))
+    beside = Beside(torch.zeros(9, 1, 1, 1), torch.zeros(9, dtype=torch.int64), np.array([0, 2, 4, 6, 8]))
     order = beside.order(12, seed=1, epoch=0).tolist()
-    assert sorted(order[:5]) == sorted(order[5:10]) == [0, 1, 2, 3, 4]
+    assert len(order) == 12
+    assert sorted(order[:5]) == sorted(order[5:10]) == [0, 2, 4, 6, 8]
     assert order == beside.order(12, seed=1, epoch=0).tolist()
     assert order != beside.order(12, seed=1, epoch=1).tolist()
 
@@ -126,11 +147,11 @@ class Scripted:
         return np.array(scores[self.quarters.pop(0)], dtype=np.float32)
 
 
-def test_it_draws_targets_together_while_it_tells_reference_classes_apart() -> None:
-    found = trained(epochs=8, learning_rate=5e-4, judge=Scripted(*[4] * 9))
+def test_reference_classes_come_to_be_told_apart() -> None:
+    found = trained(epochs=8, learning_rate=5e-4, compactness_weight=0.0, judge=Scripted(*[4] * 9))
     losses = found.losses["doc"]
     assert len(losses) == 8
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.5 * losses[0] < np.log(2)
     assert found.vectors.shape == (24, 1280)
     assert found.watched == (2, 2)
     assert set(found.learned) == set(PARTS.trained)
@@ -164,6 +185,7 @@ def test_the_last_epoch_that_is_as_good_as_the_best_counts() -> None:
 
 def test_training_ends_when_unseen_targets_are_close_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onlygood.training.doc.ENOUGH_VARIANCE", 1e9)
+    monkeypatch.setattr("onlygood.training.doc.LEAST_GROUPS", 2)
     found = trained(epochs=5, judge=Scripted(2, 3))
     assert (len(found.losses["doc"]), found.epoch, len(found.variances)) == (1, 1, 2)
 

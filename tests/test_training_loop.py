@@ -43,7 +43,8 @@ def test_one_picture_is_no_batch() -> None:
         ("auto", 0, 64, 1, "auto"),
         ("auto", 1, 64, 1, "auto"),
         ("gpu", 4, 64, 4, "dp"),
-        ("auto", 4, 7, 3, "dp"),
+        ("auto", 4, 7, 2, "dp"),  # to three it would deal 3, 3 and 1
+        ("auto", 8, 57, 7, "dp"),  # to eight 7 times 8 and 1
         ("auto", 4, 3, 1, "auto"),
     ],
 )
@@ -53,7 +54,7 @@ def test_all_gpus_train_as_far_as_each_has_two_pictures_of_a_batch(
     asked: dict[str, Any] = {}
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(loop, "Fabric", lambda **arguments: asked.update(arguments))
-    loop._fabric(accelerator, fewest=batch)
+    loop._fabric(accelerator, sizes={batch})
     assert asked == {"accelerator": accelerator, "devices": devices, "strategy": strategy}
 
 

@@ -204,7 +204,7 @@ class FitSettings:
         if self.learning_rate is not None and not (_is_number(self.learning_rate) and self.learning_rate > 0):
             raise SettingError(f"learning_rate must be a number above 0, got {self.learning_rate!r}")
         if self.weight_decay is None:
-            object.__setattr__(self, "weight_decay", DOC.weight_decay if self.method == "doc" else 5e-7)
+            object.__setattr__(self, "weight_decay", (DOC if self.method == "doc" else PRETRAINED).weight_decay)
         for name in ("weight_decay", "compactness_weight"):
             if not (_is_number(getattr(self, name)) and getattr(self, name) >= 0):
                 raise SettingError(f"{name} must be a number of at least 0, got {getattr(self, name)!r}")

@@ -1,4 +1,4 @@
-"""The good pictures that a fit is given: from a folder, a list of files, or memory, all as things with a name."""
+"""The pictures that a fit is given, good ones and references: from folders, files or memory, all with a name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ReferencePictures = str | os.PathLike[str] | Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Source:
-    """One good picture: its name, its group label, and how to read it."""
+    """One picture: its name, the label of its group or class, and how to read it."""
 
     name: str
     label: str
@@ -113,11 +113,16 @@ def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> l
             )
     elif isinstance(reference, Mapping):
         shown = "a mapping"
-        found = [
-            Source(f"{label}: {_name(item, place)}", str(label), _reader(item, f"{label} {place}", limits, None))
-            for label, items in reference.items()
-            for place, item in enumerate(items)
-        ]
+        found = []
+        for label, items in reference.items():
+            if isinstance(items, str | os.PathLike | bytes | Image.Image) or not isinstance(items, Iterable):
+                raise FolderError(
+                    f"reference must have a sequence of pictures for each class, got {type(items).__name__} for "
+                    f"{label!r}: give a list, or one folder with a sub-folder for each class"
+                )
+            for place, item in enumerate(items):
+                name = f"{label}: {_name(item, place)}"
+                found.append(Source(name, str(label), _reader(item, name, limits, None)))
     else:
         raise FolderError(
             f"reference must be a folder, or sequences of pictures by class, got {type(reference).__name__}"
@@ -125,7 +130,7 @@ def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> l
     labels = {source.label for source in found}
     if len(labels) < 2:
         raise FolderError(
-            f"reference pictures must be of at least 2 classes, got {len(labels)} ({', '.join(sorted(labels))}) in "
+            f"reference pictures must be of at least 2 classes, got {', '.join(sorted(labels)) or 'none'} in "
             f"{shown}: {REFERENCE_WHY}"
         )
     return found

@@ -196,9 +196,9 @@ def survey(
             f"{_count(len(constant), 'picture')} of one level only, among the {what} ones: {_names(constant)}."
         )
     found.channels = max(channel_counts)
-    if min(channel_counts) != found.channels:
+    if what == "good" and min(channel_counts) != found.channels:
         found.notes.append(
-            f"{channel_counts.count(1)} of {len(channel_counts)} {what} pictures are grey, the others colour: the "
+            f"{channel_counts.count(1)} of {len(channel_counts)} good pictures are grey, the others colour: the "
             f"model takes both, a grey picture as one with three equal channels."
         )
     entries.finish()

@@ -78,12 +78,14 @@ def ours(run: Run, task: Task) -> Contestant:
     """One of our methods, fitted as `onlygood fit` does, saved and loaded."""
     method, settings = split_method(run.method)
     pictures = [_source(picture) for picture in task.good]
-    reference = {name: [_source(picture) for picture in group] for name, group in task.reference.items()}
+    reference = None
+    if method == "doc":
+        reference = {name: [_source(picture) for picture in group] for name, group in task.reference.items()}
     started = time.perf_counter()
     model = fit(
         pictures,
         method=method,
-        reference=reference if method == "doc" else None,
+        reference=reference,
         false_alarm_rate=run.false_alarm_rate,
         seed=run.seed,
         threads=run.threads,

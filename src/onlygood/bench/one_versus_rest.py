@@ -12,6 +12,7 @@ from onlygood.bench.tasks import Candidates, Dataset, TaskPicture
 from onlygood.errors import LabelledSetError
 
 PROTOCOL = "one class against the rest: good is one class of the training split, the whole test split is judged"
+LEAVING_OUT = "good is one class of the training split, the test split is judged, but for reference classes"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +50,8 @@ class OneVersusRest(Dataset):
         numbers = [self.classes.index(name) for name in classes]
         kept = np.flatnonzero(~np.isin(self.test.labels, numbers))
         test = replace(self.test, labels=self.test.labels[kept], load=lambda positions: self.test.load(kept[positions]))
-        return replace(self, test=test)
+        counts = {**self.counts, "test": len(kept)}
+        return replace(self, test=test, counts=counts, notes=(LEAVING_OUT, *self.notes[1:]))
 
     def _split(self, class_name: str, seed: int) -> tuple[Candidates, Candidates]:
         label = self.classes.index(class_name)

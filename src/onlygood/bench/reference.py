@@ -45,6 +45,11 @@ def task_with_reference(
     """
     if reference_path is not None:
         other = _of_many_classes(open_dataset(reference, reference_path))
+        if other.name == dataset.name:
+            raise SettingError(
+                f"reference pictures of all classes must come from another data set than {dataset.name}, got the same: "
+                "give a number of classes, or their names"
+            )
         classes, judged, kind = other.classes, dataset, f"all classes of {reference}"
     else:
         other = _of_many_classes(dataset)
@@ -94,11 +99,17 @@ def _of_many_classes(dataset: Dataset) -> OneVersusRest:
 def _draw(
     dataset: OneVersusRest, classes: tuple[str, ...], most: int | None, *, seed: int
 ) -> dict[str, tuple[TaskPicture, ...]]:
+    if most is not None and most < len(classes):
+        raise SettingError(
+            f"max_reference must be at least {len(classes)}, one picture of each class, got {most}: raise it"
+        )
     pictures = {}
-    for name in classes:
+    for place, name in enumerate(classes):
         number = dataset.classes.index(name)
         own = np.flatnonzero(dataset.train.labels == number)
         if most is not None:
-            own = np.sort(np.random.default_rng([seed, 3, number]).permutation(own)[: max(1, most // len(classes))])
+            # What cannot be shared equally goes to the first.
+            share = most // len(classes) + (place < most % len(classes))
+            own = np.sort(np.random.default_rng([seed, 3, number]).permutation(own)[:share])
         pictures[name] = tuple(dataset.train.load(own))
     return pictures

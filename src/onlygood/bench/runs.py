@@ -64,18 +64,13 @@ class Run:
     @property
     def title(self) -> str:
         """The run in a few words."""
-        return f"{self.title_of_data} / {self.class_name} / {self.method} / seed {self.seed}"
-
-    @property
-    def title_of_data(self) -> str:
-        """The data set, and its reference pictures if there are any: figures with and without compare nothing."""
-        return self.data if self.reference is None else f"{self.data} beside {self.reference}"
+        return f"{title_of_data(self.data, self.reference)} / {self.class_name} / {self.method} / seed {self.seed}"
 
     def result_path(self, folder: Path) -> Path:
         """Where the result of this run lies: one file for each data set, class, method and seed."""
         return (
             folder
-            / _plain(self.title_of_data)
+            / _plain(title_of_data(self.data, self.reference))
             / _plain(self.class_name)
             / f"{_plain(self.method)}-seed{self.seed}.json"
         )
@@ -88,6 +83,11 @@ class Run:
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
         return asdict(self)
+
+
+def title_of_data(data: str, reference: str | None) -> str:
+    """A data set, and its reference pictures if there are any: figures with and without compare nothing."""
+    return data if reference is None else f"{data} beside {reference}"
 
 
 def run_from_json(values: dict[str, Any]) -> Run:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from onlygood.bench.published import PublishedFigure
+from onlygood.bench.runs import title_of_data
 from onlygood.rates import show_rate
 
 Result: TypeAlias = dict[str, Any]
@@ -231,9 +232,8 @@ def _mean(column: _Column, results: Sequence[Result]) -> str:
 
 
 def _data_of(result: Result) -> str:
-    """The data set, and its reference pictures if there are any: figures with and without compare nothing."""
     run = result["run"]
-    return str(run["data"]) if run.get("reference") is None else f"{run['data']} beside {run['reference']}"
+    return title_of_data(str(run["data"]), run.get("reference"))
 
 
 def _of(result: Result, name: str) -> str:

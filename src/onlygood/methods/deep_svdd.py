@@ -148,7 +148,7 @@ class PretrainedSvddMethod(FineTunedMethod):
         self.tuned = fine_tune(
             self.parts.tail.graph,
             self.parts.trained,
-            _hypersphere_settings(settings, PRETRAINED, pretrain_epochs=0, epochs=PRETRAINED.epochs),
+            _hypersphere_settings(settings, PRETRAINED, pretrain_epochs=0, epochs=PRETRAINED.epochs_for(len(maps))),
             maps,
             checkpoint=checkpoint,
             show=show,

@@ -16,11 +16,14 @@ from onlygood.errors import FolderError, SettingError
 from onlygood.graph.fragments import join
 from onlygood.methods.fine_tuned import FineTunedMethod
 from onlygood.methods.method import TrainingFiles
-from onlygood.methods.pooled_heads import PooledHeads, neighbours_of, templates_left
+from onlygood.methods.pooled_heads import PooledHeads, neighbours_of
 from onlygood.methods.trained import rounded_losses, terminal_line
 from onlygood.settings import FitSettings
 from onlygood.sources import REFERENCE_WHY, Source
 from onlygood.survey import Embedder, Survey, input_kind, survey
+
+# Reference pictures of each class, so that training has two of each, and one can choose the epoch.
+LEAST_A_CLASS = 3
 
 
 class DocMethod(FineTunedMethod):
@@ -62,8 +65,15 @@ class DocMethod(FineTunedMethod):
                 f"readable reference pictures must be of at least 2 classes, got {len(self.counts)}: {REFERENCE_WHY}"
             )
         numbers = {name: number for number, name in enumerate(self.counts)}
-        labelled = sorted(f"{name} {digest}" for name, digest in zip(names, reference.digests, strict=True))
-        self.digest = hashlib.sha256("\n".join(labelled).encode()).hexdigest()
+        fewest = min(self.counts, key=lambda name: self.counts[name])
+        if self.counts[fewest] < LEAST_A_CLASS:
+            raise FolderError(
+                f"readable reference pictures must be at least {LEAST_A_CLASS} a class, two to train on and one to "
+                f"choose the epoch by, got {self.counts[fewest]} of {fewest}: add some, or take the class out"
+            )
+        labelled = [f"{name} {digest}" for name, digest in zip(names, reference.digests, strict=True)]
+        # In the file, whatever their order; in a checkpoint as they are, since batches go by their order.
+        self.digest = _digest(sorted(labelled))
         learned = np.flatnonzero(~held_out)
         assert settings.bank_size is not None  # settings fill it in
         neighbours_of(settings.head, settings, min(settings.bank_size, len(learned)))  # before minutes of training
@@ -87,15 +97,16 @@ class DocMethod(FineTunedMethod):
                 labels=np.array([numbers[name] for name in names], dtype=np.int64),
             ),
             self._judge,
-            checkpoint=self.checkpoint(seen, held_out, reference=self.digest),
+            checkpoint=self.checkpoint(
+                seen, held_out, reference=_digest(labelled), groups=_digest(list(map(str, groups)))
+            ),
             show=show,
         )
         if show is not None:
             show("")
         heads, everything = self._heads(self.trained.vectors)
-        membership = heads.choose(everything)
-        self.neighbours = neighbours_of(settings.head, settings, templates_left(membership, everything))
-        head = heads.make(everything, membership, self.neighbours)
+        self.neighbours = neighbours_of(settings.head, settings, heads.templates(everything))
+        head = heads.make(everything, self.neighbours)
         self.templates = head.templates
         self.use(seen, [*self.tuned_end(self.trained.learned), *head.pieces])
 
@@ -136,9 +147,10 @@ class DocMethod(FineTunedMethod):
         wanted = self.settings.num_neighbors
         if wanted is not None:
             # Without the pictures that are watched there may be fewer than are asked for.
-            wanted = min(wanted, len(vectors) - (self.settings.head == "lof"))
-        neighbours = neighbours_of(self.settings.head, replace(self.settings, num_neighbors=wanted), len(vectors))
-        return heads.make(everything, np.arange(len(vectors)), neighbours).scores(others)
+            wanted = min(wanted, heads.templates(everything) - (self.settings.head == "lof"))
+        settings = replace(self.settings, num_neighbors=wanted)
+        neighbours = neighbours_of(settings.head, settings, heads.templates(everything))
+        return heads.make(everything, neighbours).scores(others)
 
     def _survey_references(self, seen: Survey) -> Survey:
         """The reference pictures as the front sees them, in their own bit depth and window.
@@ -170,3 +182,7 @@ class DocMethod(FineTunedMethod):
             )
         self.notes = found.notes
         return found
+
+
+def _digest(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

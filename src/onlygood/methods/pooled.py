@@ -15,7 +15,7 @@ from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.methods.method import GoodScores, Method
 from onlygood.methods.on_backbone import sized_backbone
-from onlygood.methods.pooled_heads import PooledHead, PooledHeads, neighbours_of, templates_left
+from onlygood.methods.pooled_heads import PooledHead, PooledHeads, neighbours_of
 from onlygood.parallel import map_in_order
 from onlygood.progress import track
 from onlygood.settings import FitSettings
@@ -61,10 +61,7 @@ class PooledMethod(Method):
             for part in folds_of_groups(labels[learned], seed=self.settings.seed)
         ]
         self.heads = PooledHeads(self.settings.method, self.settings, seen.wholes, maps=MAPS, opset=self.opset)
-        # Chosen once: without some of the pictures, others would have been chosen in their places, so scores of those
-        # left out are, if anything, a little too high.
-        self.membership = self.heads.choose(learned)
-        fewest = min(templates_left(self.membership, self._learned_without(fold)) for fold in self.folds)
+        fewest = min(self.heads.templates(self._learned_without(fold)) for fold in self.folds)
         self.neighbours = neighbours_of(self.settings.method, self.settings, fewest, when=" left while calibrating")
         self.detector = self._without(np.empty(0, dtype=np.int64))
         # Distances of unit vectors may all be far below 1.
@@ -116,7 +113,7 @@ class PooledMethod(Method):
 
     def _without(self, members: NDArray[np.int64]) -> PooledHead:
         """The head learned from all pictures but these, and those held out."""
-        return self.heads.make(self._learned_without(members), self.membership, self.neighbours)
+        return self.heads.make(self._learned_without(members), self.neighbours)
 
     def _learned_without(self, members: NDArray[np.int64]) -> NDArray[np.bool_]:
         learned = ~self.held_out

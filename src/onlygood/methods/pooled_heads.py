@@ -86,11 +86,6 @@ def neighbours_of(kind: str, settings: FitSettings, fewest: int, *, when: str = 
     return wanted
 
 
-def templates_left(membership: NDArray[np.int64], learned: NDArray[np.bool_]) -> int:
-    """How many templates have a picture that is learned from, bool [n], in them."""
-    return len(np.unique(membership[learned & (membership >= 0)]))
-
-
 class PooledHeads:
     """Heads of one kind, each learned from some of the same good pictures.
 
@@ -112,39 +107,27 @@ class PooledHeads:
         self.vectors = pooled
         if self.is_unit:
             self.vectors = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), SHORTEST)
+        # Equal numbers for copies.
+        self.distinct = np.unique(self.vectors, axis=0, return_inverse=True)[1].reshape(-1)
 
-    def choose(self, learned: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Which template each picture is part of, int64 [n], from 0; -1 for those that are part of none.
+    def templates(self, learned: NDArray[np.bool_]) -> int:
+        """How many templates there can be of the pictures to learn from, bool [n]."""
+        assert self.settings.bank_size is not None  # settings fill it in
+        count = len(np.unique(self.distinct[learned])) if self.kind == "knn" else int(learned.sum())
+        return min(count, self.settings.bank_size)
 
-        A template of nearest neighbours is a mean of pictures that are close to one another; of the local outlier
-        factor, which asks how densely pictures lie, it is a picture drawn at random.
-        """
-        membership = np.full(len(learned), -1, dtype=np.int64)
-        if self.kind == "mahalanobis":
-            return membership
-        positions = np.flatnonzero(learned)
-        most, seed = self.settings.bank_size, self.settings.seed
-        assert most is not None  # settings fill it in
-        if self.kind == "knn":
-            membership[positions] = k_means(self._points(positions, *self._coordinates(learned)), most, seed=seed)
-        else:
-            drawn = positions[np.random.default_rng(seed).permutation(len(positions))[:most]]
-            membership[drawn] = np.arange(len(drawn))
-        return membership
-
-    def make(self, learned: NDArray[np.bool_], membership: NDArray[np.int64], neighbours: int) -> PooledHead:
-        """The head that is learned from some pictures.
+    def make(self, learned: NDArray[np.bool_], neighbours: int) -> PooledHead:
+        """The head that is learned from some pictures, and has seen nothing of the others.
 
         Args:
-            learned: bool [n], of which pictures.
-            membership: int64 [n], the templates, as `choose` gives them; what is not learned from is left out of them.
-            neighbours: how many templates are looked at.
+            learned: bool [n], from which pictures.
+            neighbours: how many templates are looked at, at most `templates(learned)`.
         """
         opset = self.opset
         mean, basis = self._coordinates(learned)
-        remembered = np.flatnonzero(learned & (membership >= 0))
-        numbers, parts = np.unique(membership[remembered], return_inverse=True)
-        templates = cluster_means(self._points(remembered, mean, basis), parts.reshape(-1), len(numbers))
+        templates = self._choose(self._points(np.flatnonzero(learned), mean, basis))
+        # Clusters may run empty, and then there are fewer.
+        neighbours = min(neighbours, len(templates))
         if self.kind == "mahalanobis":
             scorer = squared_length(templates.shape[1], opset=opset)
         elif self.kind == "knn":
@@ -159,6 +142,21 @@ class PooledHeads:
             mapping=gradient_map(self.maps, has_basis=self.is_whitened, of_unit_vector=self.is_unit, opset=opset),
             templates=len(templates),
         )
+
+    def _choose(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The templates, float32 [m, q], of points [n, q].
+
+        Of nearest neighbours they are means of points that are close to one another; of the local outlier factor, which
+        asks how densely points lie, some of the points, drawn at random.
+        """
+        most, seed = self.settings.bank_size, self.settings.seed
+        assert most is not None  # settings fill it in
+        if self.kind == "mahalanobis":
+            return points[:0]
+        if self.kind == "lof":
+            return points[np.sort(np.random.default_rng(seed).permutation(len(points))[:most])]
+        membership = k_means(points, most, seed=seed)
+        return cluster_means(points, membership, int(membership.max()) + 1)
 
     def _coordinates(self, learned: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Mean [c] and whitening [c, c], or None, of the pictures to learn from."""

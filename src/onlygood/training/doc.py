@@ -26,11 +26,11 @@ from onlygood.training.loop import Beside, Plan, Stage, train
 from onlygood.training.networks import latents
 from onlygood.training.tail import Tail
 
-# Share of the target and of the reference pictures that training does not see, and by which the epoch is chosen; and
-# most of either.
+# Share of the target and of each class of the reference pictures that training does not see, and by which the epoch is
+# chosen; and about the most of either.
 WATCHED_SHARE, MOST_WATCHED = 0.1, 500
-# Least of either: fewer tell nothing.
-LEAST_WATCHED = 2
+# Fewer groups of watched target pictures have no variance to speak of.
+LEAST_GROUPS = 3
 # Target pictures that the watched ones are compared with after each epoch.
 MOST_COMPARED = 1000
 # An epoch is as good as the best before it if it is worse by no more than this, in AUROC; of those the last counts.
@@ -174,9 +174,10 @@ def train_doc(
         loss,
         watch.after_epoch,
         watch.state,
-        beside=Beside(beside[watch.other_references], torch.from_numpy(reference.labels)[watch.other_references]),
+        positions=watch.others,
+        beside=Beside(beside, torch.from_numpy(reference.labels), watch.other_references),
     )
-    losses = train(plan, stage, shown[watch.others], accelerator=settings.accelerator, checkpoint=checkpoint, show=show)
+    losses = train(plan, stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show)
     features.tail.load_state_dict(watch.state[_BEST]["weights"])
     return TrainedFeatures(
         learned=features.tail.learned(),
@@ -199,7 +200,7 @@ def compactness_loss(vectors: Tensor, *, at_unit_length: bool = False) -> Tensor
 
     Source: equations 5 to 8 and the appendix: 1/(n k) sum_i z_i^T z_i, with z_i = x_i - the mean of the others, which
     is n^2 / (n - 1)^2 times the batch's variance. At unit length, which is not the paper's, it is not divided by k:
-    the sum over coordinates is at most about 1, however many there are.
+    the variance of unit vectors is at most 1, however many coordinates they have.
     """
     count, width = vectors.shape
     if at_unit_length:
@@ -244,9 +245,10 @@ class _Watch:
     ) -> None:
         self.features = features
         self.judge = judge
-        self.targets, self.others = _drawn(groups, seed=seed)
-        # Each reference picture is a group of its own.
-        self.references, self.other_references = _drawn(np.arange(len(classes)), seed=seed)
+        self.targets, self.others = watched_groups(groups, seed=seed)
+        self.references, self.other_references = watched_of_each_class(classes, seed=seed)
+        # One picture a group: how far augmentations of one are from each other says nothing.
+        self.one_a_group = np.unique(groups[self.targets], return_index=True)[1]
         compared = np.random.default_rng(seed).permutation(self.others)[:MOST_COMPARED]
         self.looked_at = [shown[compared], shown[self.targets], beside[self.references]]
         judged, variance = self._look()
@@ -261,26 +263,57 @@ class _Watch:
         self.state |= {"judged": [*judged, now], "variances": [*variances, variance]}
         if now >= max(judged) - TOLERANCE:
             self._keep(done)
-        is_close = variance <= ENOUGH_VARIANCE * variances[0]
+        is_close = len(self.one_a_group) >= LEAST_GROUPS and variance <= ENOUGH_VARIANCE * variances[0]
         return bool(is_close or done - self.state[_BEST]["epoch"] >= PATIENCE)
 
     def _look(self) -> tuple[float, float]:
         """AUROC and variance of the watched pictures."""
         compared, targets, references = (latents(self.features, part).cpu() for part in self.looked_at)
         scores = self.judge(compared.numpy(), torch.cat([targets, references]).numpy())
-        return share_in_order(scores[: len(targets)], scores[len(targets) :]), unit_variance(targets)
+        return share_in_order(scores[: len(targets)], scores[len(targets) :]), unit_variance(targets[self.one_a_group])
 
     def _keep(self, epoch: int) -> None:
         weights = {name: value.detach().cpu().clone() for name, value in self.features.tail.state_dict().items()}
         self.state[_BEST] = {"epoch": epoch, "weights": weights}
 
 
-def _drawn(groups: NDArray[np.int64], *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of a share of the pictures, whole groups of them, and of all others."""
-    wanted = min(max(LEAST_WATCHED, round(WATCHED_SHARE * len(groups))), MOST_WATCHED)
+def watched_groups(groups: NDArray[np.int64], *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of pictures to watch, whole groups of them drawn at random, and of all others.
+
+    About WATCHED_SHARE of the pictures, MOST_WATCHED at most, and never more than half, unless every group is larger:
+    at least one is watched, and at least two pictures are left.
+
+    Args:
+        groups: int64 [n], labels of at least three groups.
+        seed: of the draw.
+    """
+    wanted = min(max(2, round(WATCHED_SHARE * len(groups))), MOST_WATCHED, len(groups) // 2)
     labels, members = np.unique(groups, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(labels))
-    counts = np.cumsum(np.bincount(members)[order])
-    chosen = order[: int(np.searchsorted(counts, wanted)) + 1]
-    watched = np.isin(members, chosen)
+    sizes = np.bincount(members.reshape(-1))
+    chosen: list[int] = []
+    count = 0
+    for label in np.random.default_rng(seed).permutation(len(labels)).tolist():
+        if count + sizes[label] <= wanted:
+            chosen.append(label)
+            count += sizes[label]
+    # Where every group is larger than that.
+    chosen = chosen or [int(sizes.argmin())]
+    watched = np.isin(members.reshape(-1), chosen)
+    return np.flatnonzero(watched), np.flatnonzero(~watched)
+
+
+def watched_of_each_class(classes: NDArray[np.int64], *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of pictures to watch, a share of each class and at least one, and of all others.
+
+    Args:
+        classes: int64 [n], at least three pictures of each class.
+        seed: of the draw.
+    """
+    share = min(WATCHED_SHARE, MOST_WATCHED / len(classes))
+    order = np.random.default_rng(seed).permutation(len(classes))
+    chosen = [
+        order[classes[order] == number][: max(1, round(share * int((classes == number).sum())))]
+        for number in np.unique(classes)
+    ]
+    watched = np.isin(np.arange(len(classes)), np.concatenate(chosen))
     return np.flatnonzero(watched), np.flatnonzero(~watched)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onlygood.errors import TrainingError
@@ -56,16 +57,19 @@ class Beside:
     Attributes:
         pictures: float32 [m, c, H, W].
         labels: int64 [m].
+        positions: int64 [any], those of them that are seen.
     """
 
     pictures: Tensor
     labels: Tensor
+    positions: NDArray[np.int64]
 
     def order(self, count: int, *, seed: int, epoch: int) -> Tensor:
         """Which of them an epoch of `count` pictures sees, int64 [count]: all before any comes again."""
         generator = np.random.default_rng([seed, epoch, 1])
-        rounds = math.ceil(count / len(self.pictures))
-        return torch.from_numpy(np.concatenate([generator.permutation(len(self.pictures)) for _ in range(rounds)]))
+        rounds = math.ceil(count / len(self.positions))
+        order = np.concatenate([generator.permutation(self.positions) for _ in range(rounds)])
+        return torch.from_numpy(order[:count])
 
 
 @dataclass
@@ -78,6 +82,8 @@ class Stage:
         after_epoch: called with the number of epochs done and the mean loss; True if that is enough. May raise
             TrainingError.
         state: what else a checkpoint must keep, as JSON values or tensors, filled by `after_epoch`.
+        positions: int64 [any], of the pictures that are trained on; None for all. A copy of them could take the memory
+            that a mapped file saves.
         beside: other pictures, of which each step sees a batch, too; None if there are none.
     """
 
@@ -85,6 +91,7 @@ class Stage:
     loss: Callable[..., Tensor]
     after_epoch: Callable[[int, float], bool] = lambda _done, _loss: False
     state: dict[str, Any] = field(default_factory=dict)
+    positions: NDArray[np.int64] | None = None
     beside: Beside | None = None
 
 
@@ -112,21 +119,23 @@ def train(
         TrainingError: a batch of one picture, a loss that is not finite, hardware that is not there.
         KeyboardInterrupt: as pressed; the last finished epoch is in the checkpoint.
     """
-    batches = batch_bounds(len(pictures), plan.batch_size)
-    fabric = _fabric(accelerator, fewest=min(end - begin for begin, end in batches))
+    positions = np.arange(len(pictures)) if stage.positions is None else stage.positions
+    batches = batch_bounds(len(positions), plan.batch_size)
+    fabric = _fabric(accelerator, sizes={end - begin for begin, end in batches})
     optimizer = torch.optim.Adam(stage.module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    # Channels last in memory, not in shape: of these small convolutions the faster layout by a third.
+    module, wrapped = fabric.setup(stage.module.to(memory_format=torch.channels_last), optimizer)  # type: ignore[call-overload]
+    # After the setup: what the optimizer remembers has to lie where the parameters are.
     losses: list[float] = []
     if checkpoint is not None:
         losses = checkpoint.load(plan.stage, stage.module, optimizer, stage.state)
-    # Channels last in memory, not in shape: of these small convolutions the faster layout by a third.
-    module, wrapped = fabric.setup(stage.module.to(memory_format=torch.channels_last), optimizer)  # type: ignore[call-overload]
     module.train()
     started, saved = time.monotonic(), time.monotonic()
     first = len(losses)
     epochs = () if stage.state.get(_ENOUGH) else range(first, plan.epochs)
     try:
         for epoch in epochs:
-            losses.append(_epoch(fabric, plan, stage, module, wrapped, pictures, batches, epoch))
+            losses.append(_epoch(fabric, plan, stage, module, wrapped, pictures, positions, batches, epoch))
             enough = stage.after_epoch(epoch + 1, losses[-1])
             if enough:
                 stage.state[_ENOUGH] = True
@@ -149,18 +158,18 @@ def train(
     return losses
 
 
-def _fabric(accelerator: str, *, fewest: int) -> Fabric:
+def _fabric(accelerator: str, *, sizes: Collection[int]) -> Fabric:
     """What trains: one device, or all GPUs that there are, each with a part of every batch.
 
     Args:
         accelerator: as Fabric calls it.
-        fewest: pictures in a batch; each GPU needs two of them, as `batch_bounds` says.
+        sizes: of the batches; no GPU may get a part of one picture, as `batch_bounds` says.
 
     Raises:
         TrainingError: hardware that is not there.
     """
     gpus = 0 if accelerator == "cpu" else torch.cuda.device_count()
-    devices = max(1, min(gpus, fewest // 2))
+    devices = next((count for count in range(gpus, 1, -1) if min(_last_part(size, count) for size in sizes) >= 2), 1)
     try:
         # Data parallel within this process: losses are of whole batches, on one GPU, and all else stays as it is with
         # one. Batch normalisation alone sees each GPU's part of a batch.
@@ -171,6 +180,12 @@ def _fabric(accelerator: str, *, fewest: int) -> Fabric:
         ) from error
 
 
+def _last_part(size: int, count: int) -> int:
+    """The smallest part of a batch that is dealt to so many GPUs: torch makes all but the last of equal size."""
+    each = math.ceil(size / count)
+    return size - each * (math.ceil(size / each) - 1)
+
+
 def _epoch(
     fabric: Fabric,
     plan: Plan,
@@ -178,6 +193,7 @@ def _epoch(
     module: Any,
     optimizer: Any,
     pictures: Tensor,
+    positions: NDArray[np.int64],
     batches: list[tuple[int, int]],
     epoch: int,
 ) -> float:
@@ -186,9 +202,9 @@ def _epoch(
     for group in optimizer.param_groups:
         group["lr"] = rate
     # Drawn from seed and epoch alone: a run that was resumed sees the orders of one that was not.
-    order = torch.from_numpy(np.random.default_rng([plan.seed, epoch]).permutation(len(pictures)))
+    order = torch.from_numpy(np.random.default_rng([plan.seed, epoch]).permutation(positions))
     beside = stage.beside
-    beside_order = None if beside is None else beside.order(len(pictures), seed=plan.seed, epoch=epoch)
+    beside_order = None if beside is None else beside.order(len(positions), seed=plan.seed, epoch=epoch)
     total = torch.zeros((), device=fabric.device)
     for begin, end in batches:
         optimizer.zero_grad()
@@ -200,7 +216,7 @@ def _epoch(
         fabric.backward(loss)
         optimizer.step()
         total += loss.detach() * (end - begin)
-    mean = float(total) / len(pictures)
+    mean = float(total) / len(positions)
     if not math.isfinite(mean):
         raise TrainingError(
             f"the loss of the {plan.stage} must stay finite, got {mean} in epoch {epoch + 1} of {plan.epochs}: lower "
@@ -218,12 +234,12 @@ def batch_bounds(pictures: int, batch_size: int) -> list[tuple[int, int]]:
     """Where each batch begins and ends: as few as can be, of sizes that differ by one at most.
 
     Raises:
-        TrainingError: a batch would hold one picture, and batch normalisation has no variance in it.
+        TrainingError: a batch would hold one picture, and one has no variance.
     """
     count = math.ceil(pictures / batch_size)
     if pictures < 2 * count:
         raise TrainingError(
-            f"every mini-batch must hold at least 2 pictures, for batch normalisation, got {pictures} pictures in "
+            f"every mini-batch must hold at least 2 pictures, for the variance, got {pictures} pictures in "
             f"batches of {batch_size}: raise batch_size to at least 2, or add pictures"
         )
     edges = np.linspace(0, pictures, count + 1).astype(int).tolist()
