@@ -268,6 +268,9 @@ def test_pictures_that_cannot_be_read_are_skipped_and_not_augmented(tmp_path: Pa
     model = onlygood.fit(folder, augment=12, skip_unreadable=True, **FAST)
     assert (model.promise.fitted_pictures, model.promise.augmentations) == (5, 7)
     assert len([note for note in model.notes if "not readable" in note]) == 1
+    assert onlygood.fit(folder, augment=5, skip_unreadable=True, **FAST).promise.augmentations == 0
+    with pytest.raises(SettingError, match="augment must be at least 5, as many as there are good pictures, got 4"):
+        onlygood.fit(folder, augment=4, skip_unreadable=True, **FAST)
     sources = list_sources(folder, group_by=None, groups=None, limits=ReadingLimits())
     with pytest.raises(PictureError, match=r"03\.png"):
         augmentation_sheet(sources, make_settings(augment=12))

@@ -101,9 +101,9 @@ def augmentation_sheet(sources: Sequence[Source], settings: FitSettings) -> Imag
     if settings.golden:
         pictures: Sequence[Picture] = _read(sources)
     else:
-        check_target(len(sources), settings)
         if settings.skip_unreadable:
             sources = [source for source in sources if _is_readable(source)]
+        check_target(len(sources), settings)
         if not sources:
             raise FolderError("a sheet of augmentations needs a picture that can be read, got none")
         pictures = _Pictures(sources)

@@ -84,7 +84,7 @@ def fit(
     golden = 0
     if chosen.golden:
         golden, sources = len(sources), golden_sources(sources, chosen)
-    else:
+    elif not chosen.skip_unreadable:
         check_target(len(sources), chosen)
     if reference is not None and chosen.method != "doc":
         raise SettingError(f"reference goes with method doc, got it with {chosen.method}: leave one of them out")
@@ -206,6 +206,7 @@ class _Fit:
         """
         if self.golden or self.settings.augment is None:
             return groups, held_out
+        check_target(seen.given, self.settings)
         fitted = np.flatnonzero(~held_out).tolist()
         made = fill_up(
             [seen.sources[position] for position in fitted],
