@@ -11,9 +11,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from onlygood.detectors.neighbours import outlier_factors  # noqa: E402
+from onlygood.detectors.whitening import precision_of  # noqa: E402
 from onlygood.graph.fragments import join  # noqa: E402
 from onlygood.graph.neighbours_head import OutlierFactors, local_outlier_factor, nearest_neighbours  # noqa: E402
-from onlygood.graph.pooled_head import affine, gradient_map, pooled_vector, squared_length, unit_vector  # noqa: E402
+from onlygood.graph.pooled_head import affine, gradient_map, pooled_vector, squared_mahalanobis, unit_vector  # noqa: E402
 from onlygood.graph.runtime import open_session, run  # noqa: E402
 
 RNG = np.random.default_rng(8)
@@ -26,15 +27,21 @@ def grad_cam(maps: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
     return (weights * maps).sum(dim=1).clamp(min=0)
 
 
-def session_of(*scorer: onnx.ModelProto, metric: str, d: int, basis: np.ndarray | None) -> Any:
+def session_of(scorer: onnx.ModelProto | None, *, metric: str, d: int, basis: np.ndarray | None) -> Any:
+    """The mean, and a head: a scorer of points, or the Mahalanobis distance."""
     mean = RNG.standard_normal(d).astype(np.float32) / d
     is_unit = metric != "euclidean"
+    source = "unit_vector" if is_unit else "pooled_vector"
+    if scorer is None:
+        whitening = np.eye(d, dtype=np.float32) if basis is None else basis
+        scoring = [squared_mahalanobis(source, mean, precision_of(whitening))]
+    else:
+        scoring = [affine(source, mean, basis), scorer]
     pieces = [
         pooled_vector("maps"),
         *([unit_vector()] if is_unit else []),
-        affine("unit_vector" if is_unit else "pooled_vector", mean, basis),
-        *scorer,
-        gradient_map("maps", has_basis=basis is not None, of_unit_vector=is_unit),
+        *scoring,
+        gradient_map("maps", has_basis=scorer is not None and basis is not None, of_unit_vector=is_unit),
     ]
     return mean, open_session(join(*pieces, outputs=["raw_score", "patch_scores"]).SerializeToString())
 
@@ -66,7 +73,7 @@ def test_scores_and_grad_cam_are_those_of_autograd(metric: str, head: str, d: in
         "knn": nearest_neighbours(templates, 1),
         "knn of 3": nearest_neighbours(templates, 3),
         "lof": local_outlier_factor(templates, factors, 5),
-        "mahalanobis": squared_length(d),
+        "mahalanobis": None,
     }
     mean, session = session_of(scorers[head], metric=metric, d=d, basis=basis)
     raw, patches = run(session, ["raw_score", "patch_scores"], {"maps": maps})
@@ -87,7 +94,7 @@ def test_scores_and_grad_cam_are_those_of_autograd(metric: str, head: str, d: in
 
 
 def test_maps_of_silence_have_a_finite_score_and_an_empty_map() -> None:
-    mean, session = session_of(squared_length(3), metric="cosine", d=3, basis=np.eye(3, dtype=np.float32))
+    mean, session = session_of(None, metric="cosine", d=3, basis=np.eye(3, dtype=np.float32))
     raw, patches = run(session, ["raw_score", "patch_scores"], {"maps": np.zeros((1, 3, 2, 2), np.float32)})
     assert raw[0] == pytest.approx(np.square(mean).sum(), rel=1e-5)
     assert (patches == 0).all()

@@ -32,3 +32,9 @@ def learn_whitening(rows: NDArray[np.float32], *, shrinkage: float) -> tuple[NDA
     spread = float(eigenvalues.mean()) or 1.0
     whitening = (eigenvectors / np.sqrt(np.maximum(eigenvalues, 0.0) + shrinkage * spread)).astype(np.float32)
     return mean, whitening
+
+
+def precision_of(whitening: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The inverse covariance, [d, d], that a whitening [d, q] stands for."""
+    whitening_64 = whitening.astype(np.float64)
+    return (whitening_64 @ whitening_64.T).astype(np.float32)

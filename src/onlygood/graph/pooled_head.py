@@ -101,23 +101,37 @@ def affine(
     return fragment(text, arrays, names={"vector": source}, opset=opset)
 
 
-def squared_length(dimensions: int, *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from `point`, float32 [N, q], to `raw_score` [N], its squared length, and `point_gradient`.
+def squared_mahalanobis(
+    source: str, mean: NDArray[np.float32], precision: NDArray[np.float32], *, opset: int = OPSET
+) -> onnx.ModelProto:
+    """The piece of graph from a vector, float32 [N, d], to `raw_score` [N] and `point_gradient` [N, d].
 
-    Of whitened vectors that is the squared Mahalanobis distance from their mean; in whitened coordinates, the squared
-    distance from a hypersphere's centre.
+    The score is the squared Mahalanobis distance from the mean, or in other words the squared distance from a
+    hypersphere's centre in whitened coordinates; the gradient is with respect to the vector.
 
     Args:
-        dimensions: q.
+        source: name of the vector.
+        mean: float32 [d].
+        precision: float32 [d, d], the inverse of the covariance. One product with it gives both, where a whitening
+            would take two.
         opset: of the standard operators.
     """
+    d = len(mean)
     text = f"""
-    squared_length (float[N, {dimensions}] point) => (float[N] raw_score, float[N, {dimensions}] point_gradient) {{
-        raw_score = ReduceSumSquare <keepdims = 0> (point, coordinates)
-        point_gradient = Add (point, point)
+    squared_mahalanobis (float[N, {d}] vector) => (float[N] raw_score, float[N, {d}] point_gradient) {{
+        from_mean = Sub (vector, vector_mean)
+        half_gradient = MatMul (from_mean, precision)
+        terms = Mul (from_mean, half_gradient)
+        raw_score = ReduceSum <keepdims = 0> (terms, coordinates)
+        point_gradient = Add (half_gradient, half_gradient)
     }}
     """
-    return fragment(text, {"coordinates": np.array([1], dtype=np.int64)}, opset=opset)
+    arrays: dict[str, NDArray[np.generic]] = {
+        "vector_mean": mean,
+        "precision": precision,
+        "coordinates": np.array([1], dtype=np.int64),
+    }
+    return fragment(text, arrays, names={"vector": source}, opset=opset)
 
 
 def gradient_map(features: str, *, has_basis: bool, of_unit_vector: bool, opset: int = OPSET) -> onnx.ModelProto:
@@ -129,7 +143,7 @@ def gradient_map(features: str, *, has_basis: bool, of_unit_vector: bool, opset:
 
     Args:
         features: name of the feature maps, float32 [N, c, h, w].
-        has_basis: whether `affine` has one.
+        has_basis: whether the gradient is of a point that `affine` made with a basis, not of the vector itself.
         of_unit_vector: whether the vector has unit length.
         opset: of the standard operators.
     """

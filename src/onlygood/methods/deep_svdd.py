@@ -10,14 +10,13 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood.architectures import ARCHITECTURES, PRETRAINED, Architecture, FineTuning
-from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening
+from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening, precision_of
 from onlygood.errors import SettingError
 from onlygood.graph.fragments import OPSET
 from onlygood.graph.pooled_head import (
-    affine,
     gradient_map,
     pooled_vector,
-    squared_length,
+    squared_mahalanobis,
     unit_vector,
 )
 from onlygood.graph.svdd_head import hypersphere, network_input, picture_embedding
@@ -165,9 +164,8 @@ class PretrainedSvddMethod(FineTunedMethod):
                 *self.tuned_end(self.tuned.learned),
                 pooled_vector(self.parts.end, opset=self.opset),
                 unit_vector(opset=self.opset),
-                affine("unit_vector", mean, whitening, opset=self.opset),
-                squared_length(whitening.shape[1], opset=self.opset),
-                gradient_map(self.parts.end, has_basis=True, of_unit_vector=True, opset=self.opset),
+                squared_mahalanobis("unit_vector", mean, precision_of(whitening), opset=self.opset),
+                gradient_map(self.parts.end, has_basis=False, of_unit_vector=True, opset=self.opset),
             ],
         )
 

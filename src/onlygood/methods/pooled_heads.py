@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from onlygood.coreset import cluster_means, k_means
 from onlygood.detectors.neighbours import outlier_factors
-from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening
+from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening, precision_of
 from onlygood.errors import SettingError
 from onlygood.graph.fragments import join
 from onlygood.graph.neighbours_head import local_outlier_factor, nearest_neighbours
 from onlygood.graph.patch_head import SHORTEST
-from onlygood.graph.pooled_head import affine, gradient_map, pooled_vector, squared_length, unit_vector
+from onlygood.graph.pooled_head import affine, gradient_map, pooled_vector, squared_mahalanobis, unit_vector
 from onlygood.graph.runtime import open_session, run
 from onlygood.settings import FitSettings
 
@@ -128,18 +128,22 @@ class PooledHeads:
         templates = self._choose(self._points(np.flatnonzero(learned), mean, basis))
         # Clusters may run empty, and then there are fewer.
         neighbours = min(neighbours, len(templates))
+        source = "unit_vector" if self.is_unit else "pooled_vector"
         if self.kind == "mahalanobis":
-            scorer = squared_length(templates.shape[1], opset=opset)
+            assert basis is not None  # this kind is whitened
+            scoring = [squared_mahalanobis(source, mean, precision_of(basis), opset=opset)]
         elif self.kind == "knn":
-            scorer = nearest_neighbours(templates, neighbours, opset=opset)
+            nearest = nearest_neighbours(templates, neighbours, opset=opset)
+            scoring = [affine(source, mean, basis, opset=opset), nearest]
         else:
             factors = outlier_factors(templates, neighbours)
-            scorer = local_outlier_factor(templates, factors, neighbours, opset=opset)
-        scoring = [affine("unit_vector" if self.is_unit else "pooled_vector", mean, basis, opset=opset), scorer]
+            factor = local_outlier_factor(templates, factors, neighbours, opset=opset)
+            scoring = [affine(source, mean, basis, opset=opset), factor]
+        has_basis = self.is_whitened and self.kind != "mahalanobis"
         return PooledHead(
             pooling=pooled_vector(self.maps, opset=opset),
             scoring=[unit_vector(opset=opset), *scoring] if self.is_unit else scoring,
-            mapping=gradient_map(self.maps, has_basis=self.is_whitened, of_unit_vector=self.is_unit, opset=opset),
+            mapping=gradient_map(self.maps, has_basis=has_basis, of_unit_vector=self.is_unit, opset=opset),
             templates=len(templates),
         )
 
