@@ -167,7 +167,7 @@ def test_resume_of_a_method_that_does_not_train_is_refused(
     good_folder: Path, tmp_path: Path, run: Callable[..., Ran]
 ) -> None:
     ran = run("fit", good_folder, "-o", tmp_path / "part.onnx", "--resume")
-    assert (ran.code, "resume needs a method of deep-svdd, got none: leave resume out" in ran.err) == (2, True)
+    assert (ran.code, "resume needs a method of doc, deep-svdd, got none: leave resume out" in ran.err) == (2, True)
 
 
 def test_info_and_the_report_say_how_it_was_trained(good_folder: Path, tmp_path: Path, run: Callable[..., Ran]) -> None:
