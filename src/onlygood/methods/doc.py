@@ -76,7 +76,8 @@ class DocMethod(FineTunedMethod):
         self.digest = _digest(sorted(labelled))
         learned = np.flatnonzero(~held_out)
         assert settings.bank_size is not None  # settings fill it in
-        neighbours_of(settings.head, settings, min(settings.bank_size, len(learned)))  # before minutes of training
+        # Before minutes of training; copies among the pictures may leave fewer templates afterwards.
+        self.neighbours = neighbours_of(settings.head, settings, min(settings.bank_size, len(learned)))
         show = terminal_line(wanted=self.show_progress)
         self.trained = train_doc(
             self.parts.tail.graph,
@@ -144,13 +145,9 @@ class DocMethod(FineTunedMethod):
     def _judge(self, vectors: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
         """Raw scores [m] of pooled vectors [m, k] by a head that remembers the vectors [n, k] given first."""
         heads, everything = self._heads(vectors)
-        wanted = self.settings.num_neighbors
-        if wanted is not None:
-            # Without the pictures that are watched there may be fewer than are asked for.
-            wanted = min(wanted, heads.templates(everything) - (self.settings.head == "lof"))
-        settings = replace(self.settings, num_neighbors=wanted)
-        neighbours = neighbours_of(settings.head, settings, heads.templates(everything))
-        return heads.make(everything, neighbours).scores(others)
+        # Without the pictures that are watched there may be fewer than the finished head looks at.
+        most = heads.templates(everything) - (self.settings.head == "lof")
+        return heads.make(everything, min(self.neighbours, most)).scores(others)
 
     def _survey_references(self, seen: Survey) -> Survey:
         """The reference pictures as the front sees them, in their own bit depth and window.

@@ -107,8 +107,11 @@ class PooledHeads:
         self.vectors = pooled
         if self.is_unit:
             self.vectors = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), SHORTEST)
-        # Equal numbers for copies.
-        self.distinct = np.unique(self.vectors, axis=0, return_inverse=True)[1].reshape(-1)
+
+    @cached_property
+    def distinct(self) -> NDArray[np.int64]:
+        """A number for each picture, int64 [n], equal for copies."""
+        return np.unique(self.vectors, axis=0, return_inverse=True)[1].reshape(-1)
 
     def templates(self, learned: NDArray[np.bool_]) -> int:
         """How many templates there can be of the pictures to learn from, bool [n]."""
@@ -125,20 +128,21 @@ class PooledHeads:
         """
         opset = self.opset
         mean, basis = self._coordinates(learned)
-        templates = self._choose(self._points(np.flatnonzero(learned), mean, basis))
-        # Clusters may run empty, and then there are fewer.
-        neighbours = min(neighbours, len(templates))
         source = "unit_vector" if self.is_unit else "pooled_vector"
+        templates = np.empty((0, len(mean)), dtype=np.float32)
         if self.kind == "mahalanobis":
             assert basis is not None  # this kind is whitened
             scoring = [squared_mahalanobis(source, mean, precision_of(basis), opset=opset)]
-        elif self.kind == "knn":
-            nearest = nearest_neighbours(templates, neighbours, opset=opset)
-            scoring = [affine(source, mean, basis, opset=opset), nearest]
         else:
-            factors = outlier_factors(templates, neighbours)
-            factor = local_outlier_factor(templates, factors, neighbours, opset=opset)
-            scoring = [affine(source, mean, basis, opset=opset), factor]
+            templates = self._templates(np.flatnonzero(learned), mean, basis)
+            # Clusters may run empty, and then there are fewer.
+            neighbours = min(neighbours, len(templates))
+            if self.kind == "knn":
+                scorer = nearest_neighbours(templates, neighbours, opset=opset)
+            else:
+                factors = outlier_factors(templates, neighbours)
+                scorer = local_outlier_factor(templates, factors, neighbours, opset=opset)
+            scoring = [affine(source, mean, basis, opset=opset), scorer]
         has_basis = self.is_whitened and self.kind != "mahalanobis"
         return PooledHead(
             pooling=pooled_vector(self.maps, opset=opset),
@@ -147,18 +151,20 @@ class PooledHeads:
             templates=len(templates),
         )
 
-    def _choose(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The templates, float32 [m, q], of points [n, q].
+    def _templates(
+        self, positions: NDArray[np.int64], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        """The templates, float32 [m, q], of the pictures at these positions.
 
-        Of nearest neighbours they are means of points that are close to one another; of the local outlier factor, which
-        asks how densely points lie, some of the points, drawn at random.
+        Of nearest neighbours they are means of pictures that are close to one another; of the local outlier factor,
+        which asks how densely pictures lie, some of the pictures, drawn at random.
         """
         most, seed = self.settings.bank_size, self.settings.seed
         assert most is not None  # settings fill it in
-        if self.kind == "mahalanobis":
-            return points[:0]
         if self.kind == "lof":
-            return points[np.sort(np.random.default_rng(seed).permutation(len(points))[:most])]
+            drawn = np.sort(np.random.default_rng(seed).permutation(len(positions))[:most])
+            return self._points(positions[drawn], mean, basis)
+        points = self._points(positions, mean, basis)
         membership = k_means(points, most, seed=seed)
         return cluster_means(points, membership, int(membership.max()) + 1)
 
