@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from onlygood.architectures import Architecture
 from onlygood.errors import TrainingError
 from onlygood.training.checkpoint import Checkpoint
-from onlygood.training.loop import Plan, Stage, batch_bounds, train
+from onlygood.training.loop import Plan, Stage, TrainingSettings, batch_bounds, train
 from onlygood.training.networks import build_autoencoder, latents, settle
 
 # A coordinate of the centre that is nearer to zero is pushed out to this: a unit can match zero with zero weights.
@@ -55,19 +55,13 @@ class Trained:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HypersphereSettings:
-    """The numbers of both stages; as `FitSettings` has them, with the architecture's own filled in."""
+class HypersphereSettings(TrainingSettings):
+    """The numbers of both stages; those of every training are the second stage's."""
 
     objective: str
     nu: float
     warmup_epochs: int
     pretrain_epochs: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    seed: int
-    accelerator: str
 
 
 def train_deep_svdd(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from onlygood.graph.patch_head import SHORTEST
 from onlygood.training.checkpoint import Checkpoint
-from onlygood.training.loop import Beside, Plan, Stage, train
+from onlygood.training.loop import Beside, Stage, TrainingSettings, train
 from onlygood.training.networks import latents
 from onlygood.training.tail import Tail
 
@@ -47,17 +47,11 @@ Judge: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[
 
 
 @dataclass(frozen=True, kw_only=True)
-class DocSettings:
-    """The numbers of the training; as `FitSettings` has them, with the defaults filled in."""
+class DocSettings(TrainingSettings):
+    """The numbers of the training, and how target pictures are drawn together."""
 
     compactness_weight: float
     at_unit_length: bool
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    seed: int
-    accelerator: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,15 +154,6 @@ def train_doc(
         drawn = compactness_loss(vectors[: len(batch)], at_unit_length=settings.at_unit_length)
         return descriptiveness_loss(logits[len(batch) :], classes) + settings.compactness_weight * drawn
 
-    plan = Plan(
-        stage="doc",
-        epochs=settings.epochs,
-        milestone=1.0,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        seed=settings.seed,
-    )
     stage = Stage(
         network,
         loss,
@@ -177,7 +162,9 @@ def train_doc(
         positions=watch.others,
         beside=Beside(beside, torch.from_numpy(reference.labels), watch.other_references),
     )
-    losses = train(plan, stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show)
+    losses = train(
+        settings.plan("doc"), stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show
+    )
     features.tail.load_state_dict(watch.state[_BEST]["weights"])
     return TrainedFeatures(
         learned=features.tail.learned(),

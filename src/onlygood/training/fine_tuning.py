@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from onlygood.graph.patch_head import SHORTEST
 from onlygood.training.checkpoint import Checkpoint
 from onlygood.training.deep_svdd import Hypersphere, HypersphereSettings, Trained, measure, solve_radius, watched_of
-from onlygood.training.loop import Plan, Stage, train
+from onlygood.training.loop import Stage, train
 from onlygood.training.networks import latents
 from onlygood.training.tail import Tail
 
@@ -89,17 +89,10 @@ def fine_tune(
         center_eps=0.0,
         enough_variance=ENOUGH_VARIANCE,
     )
-    plan = Plan(
-        stage="hypersphere",
-        epochs=settings.epochs,
-        milestone=1.0,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        seed=settings.seed,
-    )
     stage = Stage(encoder, sphere.loss, sphere.after_epoch, sphere.state)
-    losses = train(plan, stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show)
+    losses = train(
+        settings.plan("hypersphere"), stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show
+    )
     encoder.eval()
     radius = solve_radius(sphere.finished_squared_distances().numpy(), settings.nu)
     trained = Trained(encoder=encoder, center=sphere.center.cpu(), radius=radius, losses={"hypersphere": losses})

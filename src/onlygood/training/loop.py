@@ -50,6 +50,30 @@ class Plan:
     seed: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """The numbers of every training; as `FitSettings` has them, with the defaults filled in."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    seed: int
+    accelerator: str
+
+    def plan(self, stage: str) -> Plan:
+        """The plan of a training that has this one stage, at one learning rate."""
+        return Plan(
+            stage=stage,
+            epochs=self.epochs,
+            milestone=1.0,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            seed=self.seed,
+        )
+
+
 @dataclass(frozen=True)
 class Beside:
     """Labelled pictures that each step sees beside its batch, as many as are in that.
