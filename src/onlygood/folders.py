@@ -36,6 +36,12 @@ class PictureFile:
         """The relative path, and in a file of several pictures `#` and the page counted from 1: `lot7/stack.tif#3`."""
         return self.relative if self.pages == 1 or self.page is None else f"{self.relative}#{self.page + 1}"
 
+    @property
+    def first_folder(self) -> str:
+        """The first sub-folder that it is in, such as its class; empty if it is in none."""
+        head, slash, _ = self.relative.partition("/")
+        return head if slash else ""
+
 
 def find_pictures(
     folder: str | os.PathLike[str], *, allow_file: bool = False, limits: ReadingLimits = DEFAULT_LIMITS

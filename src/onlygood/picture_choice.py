@@ -112,7 +112,7 @@ class _Set:
 def _one_folder(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[_Set]:
     classes: dict[str, list[PictureFile]] = {}
     for file in find_pictures(folder, limits=limits):
-        classes.setdefault(_top(file), []).append(file)
+        classes.setdefault(file.first_folder, []).append(file)
     own = folder_labels([folder])[0]
     if own in classes:
         own = f"{own}/."  # no sub-folder can be called that
@@ -133,12 +133,12 @@ def _references(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[_
     shown = os.fsdecode(folder)
     classes: dict[str, list[PictureFile]] = {}
     for file in find_pictures(folder, limits=limits):
-        if not _top(file):
+        if not file.first_folder:
             raise FolderError(
                 f"the reference {shown} must hold its pictures in a sub-folder for each class, got {file.name} in "
                 "none: make sub-folders, or give the folder above"
             )
-        classes.setdefault(_top(file), []).append(file)
+        classes.setdefault(file.first_folder, []).append(file)
     prefix = f"{folder_labels([folder])[0]}/"
     return [
         _Set(name=f"reference: {name}", files=classes[name], prefix=prefix, is_reference=True)
@@ -176,12 +176,6 @@ def _refuse_twins(folders: Sequence[str | os.PathLike[str]]) -> None:
         if place in seen:
             raise SettingError(f"each folder must be given once, got {os.fsdecode(folder)} twice: leave one out")
         seen.add(place)
-
-
-def _top(file: PictureFile) -> str:
-    """The first sub-folder that a picture is in; nothing if it is in none."""
-    head, slash, _ = file.relative.partition("/")
-    return head if slash else ""
 
 
 def _shares(found: Sequence[int], most: int) -> Iterator[int]:

@@ -102,10 +102,9 @@ def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> l
         shown = os.fsdecode(reference)
         files = find_pictures(Path(reference), limits=limits)
         found = [
-            Source(file.name, file.relative.partition("/")[0], _reader(file.path, file.name, limits, file.page))
-            for file in files
+            Source(file.name, file.first_folder, _reader(file.path, file.name, limits, file.page)) for file in files
         ]
-        loose = [file.name for file in files if "/" not in file.relative]
+        loose = [file.name for file in files if not file.first_folder]
         if loose:
             raise FolderError(
                 f"reference pictures must lie in one sub-folder a class, got {len(loose)} of {len(files)} in {shown} "
