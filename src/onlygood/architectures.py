@@ -49,9 +49,7 @@ class Architecture:
 
     def epochs_for(self, epochs: int, pictures: int) -> int:
         """So many epochs, or fewer where there are many pictures."""
-        if self.most_shown is None:
-            return epochs
-        return max(min(epochs, LEAST_EPOCHS), min(epochs, self.most_shown // pictures))
+        return _bounded(epochs, pictures, least=LEAST_EPOCHS, most_shown=self.most_shown)
 
 
 _PAPER = "Ruff et al., Deep One-Class Classification, ICML 2018"
@@ -131,25 +129,26 @@ class FineTuning:
 
     name: str
     epochs: int
-    least_epochs: int
-    most_shown: int | None
+    least_epochs: int = 1
+    most_shown: int | None = None
     batch_size: int
     learning_rate: float
     weight_decay: float
 
     def epochs_for(self, pictures: int) -> int:
         """The most epochs for so many pictures."""
-        if self.most_shown is None:
-            return self.epochs
-        return max(self.least_epochs, min(self.epochs, self.most_shown // pictures))
+        return _bounded(self.epochs, pictures, least=self.least_epochs, most_shown=self.most_shown)
+
+
+def _bounded(epochs: int, pictures: int, *, least: int, most_shown: int | None) -> int:
+    """So many epochs, or fewer, down to the least, where they would show more pictures than are to be shown."""
+    return epochs if most_shown is None else max(min(epochs, least), min(epochs, most_shown // pictures))
 
 
 # As the network of deep-svdd.
 PRETRAINED = FineTuning(
     name="pretrained",
     epochs=100,
-    least_epochs=100,
-    most_shown=None,
     batch_size=64,
     learning_rate=5e-5,
     weight_decay=5e-7,

@@ -25,7 +25,7 @@ from onlygood.methods import GoodScores, Method, TrainingFiles, make_method
 from onlygood.model import GoodPicture, Model, StrangePicture
 from onlygood.near_duplicates import near_duplicate_groups
 from onlygood.reading import ReadingLimits
-from onlygood.results import Promise
+from onlygood.results import Promise, counted
 from onlygood.settings import TRAINED_METHODS, FitSettings, make_settings
 from onlygood.sources import GoodPictures, ReferencePictures, Source, list_references, list_sources
 from onlygood.splits import hold_out, merge_groups
@@ -167,7 +167,7 @@ class _Fit:
         if count < LEAST_GROUPS:
             raise FolderError(
                 f"calibration needs good pictures of at least {LEAST_GROUPS} independent things, got {len(groups)} "
-                f"pictures in {_number(count, 'group')} of one session or (nearly) the same: add other parts"
+                f"pictures in {counted(count, 'group')} of one session or (nearly) the same: add other parts"
             )
         notes = []
         doubled = len(alike) - len(set(alike))
@@ -176,7 +176,7 @@ class _Fit:
             sets = int((sizes > 1).sum())
             notes.append(
                 f"{int(sizes[sizes > 1].sum())} of {len(alike)} good pictures are near-duplicates of one another, in "
-                f"{_number(sets, 'set')}: each set is kept on one side of every split and counts as one."
+                f"{counted(sets, 'set')}: each set is kept on one side of every split and counts as one."
             )
         return groups, notes
 
@@ -351,7 +351,3 @@ class _Fit:
                     f"the finished model must give {source.name} the raw score {expected:.6g} that it was calibrated "
                     f"with, got {found:.6g}: nothing was written; try another version of onnxruntime and report this"
                 )
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

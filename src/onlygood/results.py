@@ -71,18 +71,18 @@ class Promise:
     def learned_from(self) -> str:
         """What the detector learned from, in words: "10 good pictures and 190 augmentations of them"."""
         if self.golden_pictures:
-            return f"{self.fitted_pictures} augmentations of {_count(self.golden_pictures, 'golden picture')}"
-        pictures = _count(self.fitted_pictures, "good picture")
+            return f"{self.fitted_pictures} augmentations of {counted(self.golden_pictures, 'golden picture')}"
+        pictures = counted(self.fitted_pictures, "good picture")
         if not self.augmentations:
             return pictures
         them = "it" if self.fitted_pictures == 1 else "them"
-        return f"{pictures} and {_count(self.augmentations, 'augmentation')} of {them}"
+        return f"{pictures} and {counted(self.augmentations, 'augmentation')} of {them}"
 
     @property
     def sentences(self) -> list[str]:
         """The promise in words, for people."""
         noun = "augmented" if self.golden_pictures else "good"
-        pictures = _count(self.calibration_pictures, f"{noun} picture")
+        pictures = counted(self.calibration_pictures, f"{noun} picture")
         if self.groups < self.calibration_pictures:
             pictures += f" in {self.groups} independent groups"
         if self.is_exact:
@@ -134,5 +134,6 @@ class Promise:
         }
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: "1 group", "3 groups"."""
     return f"{number} {noun}{'s' * (number != 1)}"
