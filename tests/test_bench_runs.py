@@ -138,6 +138,11 @@ def test_a_method_has_settings_after_an_at() -> None:
         "patch",
         {"bank_size": 500, "calibration": "split", "top_fraction": 0.1},
     )
+    assert split_method("patch@taps=stage2/stage4+window=0/255") == (
+        "patch",
+        {"taps": ["stage2", "stage4"], "window": [0, 255]},
+    )
+    check_method("patch@taps=stage4")
 
 
 @pytest.mark.parametrize(

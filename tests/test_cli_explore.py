@@ -65,8 +65,8 @@ def test_the_python_function_is_the_same(model_path: Path, folders: Path) -> Non
         ),
         (
             ("{root}/shoes", "--reference", "{root}/others/cat"),
-            "the reference {root}/others/cat must hold its pictures in a sub-folder for each class, got 00.png in "
-            "none: make sub-folders, or give the folder above",
+            "reference pictures must lie in one sub-folder a class, got 2 of 2 in {root}/others/cat itself, such as "
+            "00.png: make a sub-folder for each class, or give the folder above",
         ),
         (("{root}/shoes", "--max-pictures", "4"), "max_pictures must be a whole number of at least 5, got 4"),
         (

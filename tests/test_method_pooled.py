@@ -91,8 +91,9 @@ def test_a_bank_of_a_few_templates_is_used_or_refused(method: str, size: int) ->
         assert np.isfinite(model.calibration.scores).all()
 
 
-def test_copies_make_fewer_templates() -> None:
-    model = onlygood.fit([*textures(6), *textures(6)], method="knn", **FAST_POOLED)
+@pytest.mark.parametrize("method", ["knn", "lof"])
+def test_copies_make_fewer_templates(method: str) -> None:
+    model = onlygood.fit([*textures(6), *textures(6)], method=method, **FAST_POOLED)
     assert model.metadata["pooled"]["templates"] == 6
 
 
@@ -120,20 +121,21 @@ def test_settings_that_they_cannot_use_are_refused(settings: dict[str, Any], mes
     assert message in str(caught.value)
 
 
-def test_the_promise_holds_where_templates_are_means_of_many() -> None:
+@pytest.mark.parametrize(("method", "neighbours"), [("knn", 1), ("lof", 5)])
+def test_the_promise_holds_where_templates_are_means_of_many(method: str, neighbours: int) -> None:
     """With templates chosen beside the pictures that are left out, half as many again were called anomalous."""
     rates = []
     for seed in range(8):
         random = np.random.default_rng(seed)
         vectors, new = (random.normal(1, 0.3, (count, 40)).astype(np.float32) for count in (1000, 4000))
-        settings = FitSettings(method="knn", metric="euclidean", bank_size=100)
-        heads = PooledHeads("knn", settings, vectors, maps="maps", opset=OPSET)
+        settings = FitSettings(method=method, metric="euclidean", bank_size=100)
+        heads = PooledHeads(method, settings, vectors, maps="maps", opset=OPSET)
         raw = np.empty(1000, dtype=np.float32)
         everything = np.ones(1000, dtype=bool)
         for part in folds_of_groups(np.arange(1000), seed=seed):
             learned = everything.copy()
             learned[part] = False
-            raw[part] = heads.make(learned, 1).scores(vectors[part])
+            raw[part] = heads.make(learned, neighbours).scores(vectors[part])
         threshold = calibrate(raw, range(1000), 0.05).threshold
-        rates.append((heads.make(everything, 1).scores(new) > threshold).mean())
+        rates.append((heads.make(everything, neighbours).scores(new) > threshold).mean())
     assert np.mean(rates) <= 0.05 + 3 * np.std(rates) / np.sqrt(len(rates))

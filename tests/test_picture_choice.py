@@ -97,6 +97,16 @@ def test_what_is_drawn_depends_on_the_seed_alone_and_stays_in_order(tmp_path: Pa
     assert names == sorted(set(names))
 
 
+def test_masks_are_no_pictures(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "bottle/test/good/1.png", "bottle/Ground_Truth/crack/1_mask.png", "masked/1.png", "ground_truth/1.png"
+    )
+    choice = choose(tmp_path / "bottle")
+    assert [label.name for label in choice.labels] == ["test"]
+    # What was given by its name is meant, and so is a file of that name.
+    assert len(choose(tmp_path / "ground_truth", tmp_path / "masked").pictures) == 2
+
+
 @pytest.mark.parametrize(
     ("folders", "reference", "error", "message"),
     [
@@ -105,19 +115,20 @@ def test_what_is_drawn_depends_on_the_seed_alone_and_stays_in_order(tmp_path: Pa
         (("empty",), None, FolderError, "empty is empty: put pictures into it"),
         (("a", "a/../a"), None, SettingError, "each folder must be given once, got .* twice: leave one out"),
         (("a",), "a", SettingError, "each folder must be given once"),
+        (("masks",), None, FolderError, "masks must hold pictures, got 1 in ground_truth alone, where masks lie: give"),
         (("a/1.png",), None, FolderError, "is a file where a folder of pictures is meant"),
         (
             ("a",),
             "b",
             FolderError,
-            "the reference .*b must hold its pictures in a sub-folder for each class, got 1.png in none: make",
+            "reference pictures must lie in one sub-folder a class, got 1 of 2 in .*b itself, such as 1.png: make",
         ),
     ],
 )
 def test_folders_that_cannot_be_used_are_refused(
     tmp_path: Path, folders: tuple[str, ...], reference: str | None, error: type[OnlygoodError], message: str
 ) -> None:
-    touch(tmp_path, "a/1.png", "b/1.png", "b/cat/1.png")
+    touch(tmp_path, "a/1.png", "b/1.png", "b/cat/1.png", "masks/ground_truth/crack/1.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(error) as caught:
         choose(*(tmp_path / folder for folder in folders), reference=reference and tmp_path / reference)  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import FolderError, SettingError
 from onlygood.picture_changes import Change, change_picture, check_picture
 from onlygood.reading import Picture
+from onlygood.whole_numbers import is_whole
 from onlygood.window import LevelHistogram, Window
 
 _DRAWS = 12
@@ -154,7 +155,7 @@ def plan_augmentations(pictures: int, count: int) -> list[tuple[int, int]]:
     """
     if pictures < 1:
         raise FolderError("augmentation needs at least one good picture, got none: add one")
-    if not isinstance(count, int) or isinstance(count, bool) or count < pictures:
+    if not is_whole(count, pictures):
         raise SettingError(
             f"the number of pictures after augmentation must be a whole number of at least {pictures}, as many as "
             f"there are, got {count!r}"

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from onlygood.errors import SettingError
+from onlygood.whole_numbers import is_whole
 
 BORDERS = ("mirror", "edge", "constant")
 MOST_BLUR = 20.0
@@ -87,7 +88,7 @@ class AugmentationSettings:
                 end = f"{most:g}" if included else f"below {most:g}"
                 unit = {"blur": " of pixels", "rotation": " of degrees"}.get(name, "")
                 raise SettingError(f"{name} must be a number{unit} from 0 to {end}, got {value!r}")
-        if not isinstance(self.jpeg, int) or isinstance(self.jpeg, bool) or not 0 <= self.jpeg <= 100:
+        if not is_whole(self.jpeg, 0, 100):
             raise SettingError(f"jpeg must be a whole number from 1 to 100, or 0 for no compression, got {self.jpeg!r}")
         for name in ("flip_horizontal", "flip_vertical"):
             if not isinstance(getattr(self, name), bool):

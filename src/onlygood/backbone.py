@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto
 
 from onlygood.errors import BackboneError, SettingError
+from onlygood.whole_numbers import is_whole
 
 CARD_FORMAT = 1
 
@@ -267,7 +268,7 @@ def _objects(values: Any) -> list[Mapping[str, Any]]:
 
 
 def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not is_whole(value, 1):
         raise ValueError
     return value
 

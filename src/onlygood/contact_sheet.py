@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from onlygood.augmentation import augmentation_window, augmentations
 from onlygood.augmentation_kinds import Kind, kinds_of_change, strongest_changes
 from onlygood.augmentation_settings import AugmentationSettings
-from onlygood.errors import SettingError
 from onlygood.heatmap import to_screen
 from onlygood.picture_changes import change_picture
 from onlygood.reading import Picture
+from onlygood.whole_numbers import check_whole
 from onlygood.window import Window
 
 WIDTH = 1240
@@ -66,8 +66,7 @@ def contact_sheet(
         FolderError: no pictures.
         PictureError: something that is no picture.
     """
-    if not isinstance(shown, int) or isinstance(shown, bool) or not 0 <= shown <= MOST_SHOWN:
-        raise SettingError(f"the augmentations shown must be a whole number from 0 to {MOST_SHOWN}, got {shown!r}")
+    check_whole("the augmentations shown", shown, 0, MOST_SHOWN)
     made = augmentations(pictures, count, settings, seed=seed, window=window, start=len(pictures))
     used = augmentation_window(pictures, window)
     levels = (used.black, used.white)

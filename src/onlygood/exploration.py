@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from onlygood.embeddings import embeddings
-from onlygood.errors import SettingError
 from onlygood.extras import need_extra
 from onlygood.model import Model
 from onlygood.picture_choice import ChosenPicture, Label, choose_pictures
 from onlygood.reading import ReadingLimits
 from onlygood.results import Inspection
 from onlygood.tsne import LEAST_PICTURES, Layout, check_perplexity, lay_out, turned_onto
+from onlygood.whole_numbers import check_whole
 
 MAX_PICTURES = 2000
 _HIGHEST_SEED = 2**32 - 1
@@ -93,8 +93,8 @@ def explore(
         MissingExtraError: scikit-learn is not installed.
     """
     need_extra("scikit-learn", module="sklearn", extra="report", purpose="explore")
-    _check("max_pictures", max_pictures, LEAST_PICTURES, None)
-    _check("seed", seed, 0, _HIGHEST_SEED)
+    check_whole("max_pictures", max_pictures, LEAST_PICTURES)
+    check_whole("seed", seed, 0, _HIGHEST_SEED)
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
     given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
     choice = choose_pictures(given, reference=reference, most=max_pictures, seed=seed, limits=limits)
@@ -127,10 +127,3 @@ def explore(
         seed=seed,
         unreadable=found.unreadable,
     )
-
-
-def _check(name: str, value: Any, least: int, most: int | None) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        required = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise SettingError(f"{name} must be a whole number {required}, got {value!r}")

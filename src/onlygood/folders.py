@@ -12,6 +12,8 @@ from onlygood.reading import DEFAULT_LIMITS, ReadingLimits, picture_pages
 
 EXTENSIONS = (".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _TIFF_EXTENSIONS = (".tif", ".tiff")
+# Where data sets laid out as MVTec AD keep the masks of their defects.
+MASKS_FOLDER = "ground_truth"
 _SKIPPED_FOLDERS = ("__MACOSX",)  # archives of macOS keep resource forks there, under the pictures' own names
 
 
@@ -41,6 +43,35 @@ class PictureFile:
         """The first sub-folder that it is in, such as its class; empty if it is in none."""
         head, slash, _ = self.relative.partition("/")
         return head if slash else ""
+
+
+def find_by_class(
+    folder: str | os.PathLike[str], *, limits: ReadingLimits = DEFAULT_LIMITS
+) -> dict[str, list[PictureFile]]:
+    """The pictures below a folder of reference pictures, by class: by its first sub-folders.
+
+    Args:
+        folder: to search, as `find_pictures` does.
+        limits: likewise.
+
+    Returns:
+        At least one class, in the order of their names, each with at least one picture.
+
+    Raises:
+        FolderError: as `find_pictures`, or pictures beside the sub-folders.
+    """
+    files = find_pictures(folder, limits=limits)
+    loose = [file.name for file in files if not file.first_folder]
+    if loose:
+        raise FolderError(
+            f"reference pictures must lie in one sub-folder a class, got {len(loose)} of {len(files)} in "
+            f"{os.fsdecode(folder)} itself, such as {loose[0]}: make a sub-folder for each class, or give the folder "
+            "above"
+        )
+    classes: dict[str, list[PictureFile]] = {}
+    for file in files:
+        classes.setdefault(file.first_folder, []).append(file)
+    return {name: classes[name] for name in sorted(classes)}
 
 
 def find_pictures(

@@ -23,14 +23,13 @@ from pathlib import Path
 
 from onlygood.csv_rows import Row, read_rows
 from onlygood.errors import FolderError, LabelledSetError, SettingError
-from onlygood.folders import EXTENSIONS, PictureFile, find_pictures, group_labels, other_files
+from onlygood.folders import EXTENSIONS, MASKS_FOLDER, PictureFile, find_pictures, group_labels, other_files
 from onlygood.limits_and_damage import reason
 from onlygood.masks import pair_masks
 from onlygood.reading import DEFAULT_LIMITS, ReadingLimits
 
 GOOD = "good"
 _TEST = "test"
-_GROUND_TRUTH = "ground_truth"
 
 # Names of folders that are no type of defect, without what is neither a letter nor a digit.
 _OTHER_WORDS_FOR_GOOD = frozenset(
@@ -148,13 +147,13 @@ def _from_folder(root: Path, shown: str, group_by: str | None, limits: ReadingLi
     if inner is not None:
         root, shown = inner, os.fsdecode(inner)
     folders, loose = _top_level(root, shown)
-    truth = next((folder for folder in folders if folder.name.casefold() == _GROUND_TRUTH), None)
+    truth = next((folder for folder in folders if folder.name.casefold() == MASKS_FOLDER), None)
     folders = [folder for folder in folders if folder != truth]
     _check_top_level(folders, loose, shown)
     # As it was named, and where links and .. lead.
     for place in (root.absolute(), root.resolve()):
         if truth is None and place.name.casefold() == _TEST:
-            truth = _child(place.parent, _GROUND_TRUTH)
+            truth = _child(place.parent, MASKS_FOLDER)
 
     found: list[PictureFile] = []
     notes: list[str] = []
@@ -197,7 +196,7 @@ def _from_folder(root: Path, shown: str, group_by: str | None, limits: ReadingLi
     if left_over:
         verb = "belongs" if len(left_over) == 1 else "belong"
         notes.append(
-            f"{_count(left_over, 'mask')} in {_GROUND_TRUTH} {verb} to no anomalous picture, the first: {left_over[0]}."
+            f"{_count(left_over, 'mask')} in {MASKS_FOLDER} {verb} to no anomalous picture, the first: {left_over[0]}."
         )
     return _checked_set(labelled, "mvtec" if masks else "folders", notes, shown)
 
@@ -249,8 +248,8 @@ def _check_top_level(folders: Sequence[Path], loose: Sequence[str], shown: str) 
             )
         if plain in _WORDS_FOR_MASKS:
             raise LabelledSetError(
-                f"masks must lie in a folder called {_GROUND_TRUTH}, and {shown} holds {name}, which would count as a "
-                f"type of defect: rename it to {_GROUND_TRUTH}, with a folder for each type of defect in it"
+                f"masks must lie in a folder called {MASKS_FOLDER}, and {shown} holds {name}, which would count as a "
+                f"type of defect: rename it to {MASKS_FOLDER}, with a folder for each type of defect in it"
             )
         if plain in _OTHER_SETS:
             raise LabelledSetError(
@@ -295,7 +294,7 @@ def _masks(
         stem = single[0].rpartition(".")[0]
         raise LabelledSetError(
             f"masks must have the names of their pictures, and none in {truth} has, the first: {files[0].relative}: "
-            f"name the mask of {single[0]}, for example, {_GROUND_TRUTH}/{stem}_mask.png, and so with all"
+            f"name the mask of {single[0]}, for example, {MASKS_FOLDER}/{stem}_mask.png, and so with all"
         )
     return masks, [mask.relative for mask in left_over]
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from onlygood.errors import OnlygoodError, PictureError, PictureTooLargeError, SettingError
+from onlygood.errors import OnlygoodError, PictureError, PictureTooLargeError
+from onlygood.whole_numbers import check_whole
 
 RESCALE = "save it with 8 or 16 bits a channel, by one scale chosen for all pictures"
 
@@ -28,9 +29,7 @@ class ReadingLimits:
 
     def __post_init__(self) -> None:
         for setting in ("max_pixels", "max_bytes", "max_pages"):
-            value = getattr(self, setting)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise SettingError(f"{setting} must be a whole number of at least 1, got {value!r}")
+            check_whole(setting, getattr(self, setting), 1)
 
 
 DEFAULT_LIMITS = ReadingLimits()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from onlygood.errors import FolderError, SettingError
-from onlygood.folders import PictureFile, find_pictures
+from onlygood.folders import MASKS_FOLDER, PictureFile, find_by_class, find_pictures
 from onlygood.reading import DEFAULT_LIMITS, ReadingLimits
 
 GOOD = "good"
@@ -70,7 +70,7 @@ def choose_pictures(
     """The pictures of one folder, labelled by its first sub-folders, or of several, each labelled by its name.
 
     Where there are more than wanted they are drawn at random, as many of each label as of any other, or all of those
-    that have fewer.
+    that have fewer. Masks, which are what lies in a sub-folder called `ground_truth`, are no pictures.
 
     Args:
         folders: at least one.
@@ -80,7 +80,8 @@ def choose_pictures(
         limits: bounds on bytes and pages while pages are counted.
 
     Raises:
-        FolderError: a folder is missing, empty, or holds no pictures, or the reference holds pictures of no class.
+        FolderError: a folder is missing, empty, or holds no pictures or masks alone, or the reference holds pictures of
+            no class.
         SettingError: no folder, or one given twice.
     """
     if isinstance(folders, str | os.PathLike):
@@ -111,7 +112,7 @@ class _Set:
 
 def _one_folder(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[_Set]:
     classes: dict[str, list[PictureFile]] = {}
-    for file in find_pictures(folder, limits=limits):
+    for file in _without_masks(folder, limits):
         classes.setdefault(file.first_folder, []).append(file)
     own = folder_labels([folder])[0]
     if own in classes:
@@ -124,25 +125,32 @@ def _one_folder(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[_
 def _several_folders(folders: Sequence[str | os.PathLike[str]], limits: ReadingLimits) -> list[_Set]:
     names = folder_labels(folders)
     return [
-        _Set(name=name, files=find_pictures(folder, limits=limits), prefix=f"{name}/")
+        _Set(name=name, files=_without_masks(folder, limits), prefix=f"{name}/")
         for name, folder in zip(names, folders, strict=True)
     ]
 
 
+def _without_masks(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[PictureFile]:
+    """The pictures of a folder, without the masks of a data set laid out as MVTec AD.
+
+    Raises:
+        FolderError: there are none.
+    """
+    found = find_pictures(folder, limits=limits)
+    pictures = [file for file in found if MASKS_FOLDER not in file.relative.casefold().split("/")[:-1]]
+    if not pictures:
+        raise FolderError(
+            f"{os.fsdecode(folder)} must hold pictures, got {len(found)} in {MASKS_FOLDER} alone, where masks lie: "
+            "give the folder with the pictures"
+        )
+    return pictures
+
+
 def _references(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[_Set]:
-    shown = os.fsdecode(folder)
-    classes: dict[str, list[PictureFile]] = {}
-    for file in find_pictures(folder, limits=limits):
-        if not file.first_folder:
-            raise FolderError(
-                f"the reference {shown} must hold its pictures in a sub-folder for each class, got {file.name} in "
-                "none: make sub-folders, or give the folder above"
-            )
-        classes.setdefault(file.first_folder, []).append(file)
     prefix = f"{folder_labels([folder])[0]}/"
     return [
-        _Set(name=f"reference: {name}", files=classes[name], prefix=prefix, is_reference=True)
-        for name in sorted(classes)
+        _Set(name=f"reference: {name}", files=files, prefix=prefix, is_reference=True)
+        for name, files in find_by_class(folder, limits=limits).items()
     ]
 
 

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from onlygood.errors import SettingError, WriteError
 from onlygood.extras import need_extra
 from onlygood.pixel_codes import Chunk, Codes, chunk_of
+from onlygood.whole_numbers import check_whole
 
 _CHUNK = 1 << 20  # pixels that are grouped at once: few chunks to visit a bucket, yet small beside the bound
 _LOWS = 1 << 16  # lower halves of keys that there are
@@ -92,11 +93,7 @@ class PixelTally:
         self, *, max_pixels_in_memory: int = 128_000_000, folder: str | os.PathLike[str] | None = None
     ) -> None:
         need_extra("SciPy", module="scipy", extra="report", purpose="measuring anomaly maps")
-        if type(max_pixels_in_memory) is not int or max_pixels_in_memory < 1:
-            raise SettingError(
-                f"max_pixels_in_memory must be a whole number of at least 1, got {max_pixels_in_memory!r}"
-            )
-        self._most = max_pixels_in_memory
+        self._most = check_whole("max_pixels_in_memory", max_pixels_in_memory, 1)
         self._folder = folder
         self._lock = Lock()
         self._is_closed = False

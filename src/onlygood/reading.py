@@ -41,6 +41,7 @@ from onlygood.pictures_in_memory import from_array, from_pil
 from onlygood.pixels import Picture
 from onlygood.single_picture_formats import PNG_SIGNATURE, read_bmp, read_jpeg, read_png, read_webp
 from onlygood.tiff import read_tiff, tiff_pages
+from onlygood.whole_numbers import check_whole
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -78,8 +79,8 @@ def read_picture(
         PictureError: if there is no such file, it cannot be decoded in full, or its values are not of a kind above.
         SettingError: if `page` is not a whole number of at least 0.
     """
-    if page is not None and (not isinstance(page, int) or isinstance(page, bool) or page < 0):
-        raise SettingError(f"a page must be a whole number of at least 0, got {page!r}")
+    if page is not None:
+        check_whole("a page", page, 0)
     shown = name if name is not None else _name_of(source) + (f"#{page + 1}" if page else "")
     if isinstance(source, np.ndarray):
         _require_single(page, shown)

@@ -11,6 +11,7 @@ from onlygood.architectures import ARCHITECTURES, DOC, PRETRAINED
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
 from onlygood.rates import check_false_alarm_rate
+from onlygood.whole_numbers import check_whole, is_whole
 
 METHODS = ("patch", "knn", "lof", "mahalanobis", "doc", "deep-svdd")
 # Methods on one vector a picture, without training.
@@ -168,11 +169,10 @@ class FitSettings:
             value = getattr(self, name)
             if value is None and name == "num_neighbors":  # the method's own
                 continue
-            if not _is_whole(value) or value < least:
-                raise SettingError(f"{name} must be a whole number of at least {least}, got {value!r}")
+            check_whole(name, value, least)
         if not (_is_number(self.overall_weight) and self.overall_weight >= 0):
             raise SettingError(f"overall_weight must be a number of at least 0, got {self.overall_weight!r}")
-        if self.input_size is not None and not (_is_whole(self.input_size) and 16 <= self.input_size <= 4096):
+        if self.input_size is not None and not is_whole(self.input_size, 16, 4096):
             raise SettingError(f"input_size must be a whole number of pixels from 16 to 4096, got {self.input_size!r}")
         if self.window is not None and not (
             isinstance(self.window, Sequence) and len(self.window) == 2 and all(map(_is_number, self.window))
@@ -197,8 +197,7 @@ class FitSettings:
             value, least = getattr(self, name), {"pretrain_epochs": 0, "batch_size": 2}.get(name, 1)
             if value is None and name != "warmup_epochs":  # the network's own
                 continue
-            if not (_is_whole(value) and value >= least):
-                raise SettingError(f"{name} must be a whole number of at least {least}, got {value!r}")
+            check_whole(name, value, least)
         if not (_is_number(self.nu) and 0.0 < self.nu <= 1.0):
             raise SettingError(f"nu must be above 0 and at most 1, got {self.nu!r}")
         if self.learning_rate is not None and not (_is_number(self.learning_rate) and self.learning_rate > 0):
@@ -226,8 +225,7 @@ class FitSettings:
         if self.augment is not None:
             if self.augmentation is None:
                 object.__setattr__(self, "augmentation", AugmentationSettings())
-            if not _is_whole(self.augment) or self.augment < 3:
-                raise SettingError(f"augment must be a whole number of at least 3, got {self.augment!r}")
+            check_whole("augment", self.augment, 3)
             if self.golden and self.group_by is not None:
                 raise SettingError(
                     "group_by goes with pictures of many parts, got it with golden: leave one of them out"
@@ -272,7 +270,3 @@ def make_settings(**settings: Any) -> FitSettings:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from onlygood.errors import FolderError, SettingError
-from onlygood.folders import find_pictures, group_labels
+from onlygood.folders import find_by_class, find_pictures, group_labels
 from onlygood.reading import Picture, ReadingLimits, read_picture
 
 ONE = "give a folder, or add --golden to learn from augmentations of this one"
@@ -100,16 +100,11 @@ def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> l
     """
     if isinstance(reference, str | os.PathLike):
         shown = os.fsdecode(reference)
-        files = find_pictures(Path(reference), limits=limits)
         found = [
-            Source(file.name, file.first_folder, _reader(file.path, file.name, limits, file.page)) for file in files
+            Source(file.name, label, _reader(file.path, file.name, limits, file.page))
+            for label, files in find_by_class(reference, limits=limits).items()
+            for file in files
         ]
-        loose = [file.name for file in files if not file.first_folder]
-        if loose:
-            raise FolderError(
-                f"reference pictures must lie in one sub-folder a class, got {len(loose)} of {len(files)} in {shown} "
-                f"itself, such as {loose[0]}: {REFERENCE_WHY}"
-            )
     elif isinstance(reference, Mapping):
         shown = "a mapping"
         found = []

@@ -17,7 +17,7 @@ from typing import Any
 from onlygood.errors import SettingError, WriteError
 from onlygood.files import make_folder, write_atomically
 from onlygood.machine import machine_facts
-from onlygood.settings import make_settings
+from onlygood.settings import make_settings, setting_fields
 
 FORMAT = 1
 # How much of what a failed run said is kept: its end says what went wrong.
@@ -235,24 +235,32 @@ def check_results_folder(folder: Path) -> None:
 
 
 def split_method(method: str) -> tuple[str, dict[str, Any]]:
-    """A method's name and its settings: `patch@bank_size=500+input_size=96`.
+    """A method's name and its settings: `patch@bank_size=500+taps=stage2/stage4`.
 
     Raises:
         SettingError: a setting without a value.
     """
     name, _, rest = method.partition("@")
     settings: dict[str, Any] = {}
+    known = setting_fields()
     for part in rest.split("+") if rest else ():
         key, equals, text = part.partition("=")
         if not (equals and key and text):
             raise SettingError(
                 f"a method's settings must be like patch@bank_size=500+input_size=96, got {method!r}: give each a value"
             )
-        try:
-            settings[key] = json.loads(text)
-        except ValueError:
-            settings[key] = text
+        # Commas already separate methods.
+        has_several = key in known and str(known[key].type).startswith("tuple")
+        settings[key] = [_value(piece) for piece in text.split("/")] if has_several else _value(text)
     return name, settings
+
+
+def _value(text: str) -> Any:
+    """The value that a text stands for: a number, a truth value, or the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def check_method(method: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.errors import SettingError
+from onlygood.whole_numbers import check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +120,11 @@ class Dataset(ABC):
             SettingError: no such class, a seed below 0, or a bound that leaves nothing to learn from or to tell apart.
             LabelledSetError: a picture in an archive is damaged.
         """
-        _check_whole("seed", seed, least=0)
+        check_whole("seed", seed, 0)
         if max_train is not None:
-            _check_whole("max_train", max_train, least=1)
+            check_whole("max_train", max_train, 1)
         if max_test is not None:
-            _check_whole("max_test", max_test, least=2)
+            check_whole("max_test", max_test, 2)
         class_name = self.find_class(class_name)
         good, test = self._split(class_name, seed)
         learned = _draw(good.is_anomalous, max_train, np.random.default_rng([seed, 1]))
@@ -171,8 +172,3 @@ def _draw(is_anomalous: NDArray[np.bool_], most: int | None, rng: np.random.Gene
     if len(good) and len(anomalous):
         of_good = min(max(of_good, 1), most - 1)
     return np.sort(np.concatenate([good[:of_good], anomalous[: most - of_good]]))
-
-
-def _check_whole(setting: str, value: object, *, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise SettingError(f"{setting} must be a whole number of at least {least}, got {value!r}")

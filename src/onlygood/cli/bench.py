@@ -55,7 +55,7 @@ def _add_run(actions: Commands) -> None:
         "--methods",
         default="",
         metavar="A,B",
-        help="ours, with settings if need be: patch, patch@bank_size=500+input_size=96",
+        help="ours, with settings if need be: patch, patch@bank_size=500+taps=stage2/stage4",
     )
     run.add_argument(
         "--peers", default="", metavar="A,B", help="others: sklearn:lof (ocsvm, iforest), pyod:NAME, anomalib:patchcore"

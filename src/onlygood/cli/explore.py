@@ -29,7 +29,8 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
         "folders",
         metavar="FOLDER",
         nargs="+",
-        help="folders of pictures, each labelled by its name; of one folder, pictures are labelled by its sub-folders",
+        help="folders of pictures, each labelled by its name; of one folder, pictures are labelled by its sub-folders "
+        "(masks in ground_truth are left out)",
     )
     explore.add_argument("-o", "--output", required=True, metavar="HTML", help="the page to write (.html)")
     explore.add_argument(

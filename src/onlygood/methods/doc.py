@@ -16,7 +16,7 @@ from onlygood.errors import FolderError, SettingError
 from onlygood.graph.fragments import join
 from onlygood.methods.fine_tuned import FineTunedMethod
 from onlygood.methods.method import TrainingFiles
-from onlygood.methods.pooled_heads import PooledHeads, neighbours_of
+from onlygood.methods.pooled_heads import PooledHeads, most_neighbours, neighbours_of
 from onlygood.methods.trained import rounded_losses, terminal_line
 from onlygood.settings import FitSettings
 from onlygood.sources import REFERENCE_WHY, Source
@@ -146,7 +146,7 @@ class DocMethod(FineTunedMethod):
         """Raw scores [m] of pooled vectors [m, k] by a head that remembers the vectors [n, k] given first."""
         heads, everything = self._heads(vectors)
         # Without the pictures that are watched there may be fewer than the finished head looks at.
-        most = heads.templates(everything) - (self.settings.head == "lof")
+        most = most_neighbours(self.settings.head, heads.templates(everything))
         return heads.make(everything, min(self.neighbours, most)).scores(others)
 
     def _survey_references(self, seen: Survey) -> Survey:

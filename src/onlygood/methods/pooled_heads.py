@@ -74,8 +74,7 @@ def neighbours_of(kind: str, settings: FitSettings, fewest: int, *, when: str = 
     if kind == "mahalanobis":
         return 0
     wanted = settings.num_neighbors
-    # A template of the outlier factor is no neighbour of itself.
-    most = fewest - (kind == "lof")
+    most = most_neighbours(kind, fewest)
     if wanted is None and most >= 1:
         return min(NEIGHBOURS[kind], most)
     if wanted is None or wanted > most:
@@ -84,6 +83,11 @@ def neighbours_of(kind: str, settings: FitSettings, fewest: int, *, when: str = 
             f"{wanted or 'none'}: add good pictures, raise bank_size, or lower num_neighbors"
         )
     return wanted
+
+
+def most_neighbours(kind: str, templates: int) -> int:
+    """How many of so many templates can be looked at: one of the outlier factor is no neighbour of itself."""
+    return templates - (kind == "lof")
 
 
 class PooledHeads:
@@ -116,8 +120,7 @@ class PooledHeads:
     def templates(self, learned: NDArray[np.bool_]) -> int:
         """How many templates there can be of the pictures to learn from, bool [n]."""
         assert self.settings.bank_size is not None  # settings fill it in
-        count = len(np.unique(self.distinct[learned])) if self.kind == "knn" else int(learned.sum())
-        return min(count, self.settings.bank_size)
+        return min(len(np.unique(self.distinct[learned])), self.settings.bank_size)
 
     def make(self, learned: NDArray[np.bool_], neighbours: int) -> PooledHead:
         """The head that is learned from some pictures, and has seen nothing of the others.
@@ -136,7 +139,7 @@ class PooledHeads:
         else:
             templates = self._templates(np.flatnonzero(learned), mean, basis)
             # Clusters may run empty, and then there are fewer.
-            neighbours = min(neighbours, len(templates))
+            neighbours = min(neighbours, most_neighbours(self.kind, len(templates)))
             if self.kind == "knn":
                 scorer = nearest_neighbours(templates, neighbours, opset=opset)
             else:
@@ -154,18 +157,10 @@ class PooledHeads:
     def _templates(
         self, positions: NDArray[np.int64], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
-        """The templates, float32 [m, q], of the pictures at these positions.
-
-        Of nearest neighbours they are means of pictures that are close to one another; of the local outlier factor,
-        which asks how densely pictures lie, some of the pictures, drawn at random.
-        """
-        most, seed = self.settings.bank_size, self.settings.seed
-        assert most is not None  # settings fill it in
-        if self.kind == "lof":
-            drawn = np.sort(np.random.default_rng(seed).permutation(len(positions))[:most])
-            return self._points(positions[drawn], mean, basis)
+        """The templates, float32 [m, q], of the pictures at these positions: means of those close to one another."""
+        assert self.settings.bank_size is not None  # settings fill it in
         points = self._points(positions, mean, basis)
-        membership = k_means(points, most, seed=seed)
+        membership = k_means(points, self.settings.bank_size, seed=self.settings.seed)
         return cluster_means(points, membership, int(membership.max()) + 1)
 
     def _coordinates(self, learned: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
