@@ -76,7 +76,7 @@ class FitSettings:
     bank_size: int | None = _setting(
         None,
         "most rows of the memory bank, or most templates: more is slower and finer; 2000 for patch and 1000 for others "
-        "unless given, and for the outlier factor about one for 20 pictures",
+        "unless given",
     )
     num_neighbors: int | None = _setting(
         None, "templates looked at by knn (1 unless given) and lof (5, or as many as there are), also as doc's head"
@@ -151,8 +151,8 @@ class FitSettings:
             object.__setattr__(self, "calibration_fraction", 0.5 if self.golden else 0.3)
         if self.compactness_weight is None:
             object.__setattr__(self, "compactness_weight", 0.1 if self.metric == "euclidean" else 1.0)
-        if self.bank_size is None and self.method == "patch":
-            object.__setattr__(self, "bank_size", 2000)
+        if self.bank_size is None:
+            object.__setattr__(self, "bank_size", 2000 if self.method == "patch" else 1000)
         for name in ("calibration_fraction", "top_fraction"):
             value = getattr(self, name)
             if not (_is_number(value) and 0.0 < value < 1.0):
@@ -167,7 +167,7 @@ class FitSettings:
             ("seed", 0),
         ):
             value = getattr(self, name)
-            if value is None and name in ("bank_size", "num_neighbors"):  # the method's own
+            if value is None and name == "num_neighbors":  # the method's own
                 continue
             check_whole(name, value, least)
         if not (_is_number(self.overall_weight) and self.overall_weight >= 0):

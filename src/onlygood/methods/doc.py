@@ -16,7 +16,7 @@ from onlygood.errors import FolderError, SettingError
 from onlygood.graph.fragments import join
 from onlygood.methods.fine_tuned import FineTunedMethod
 from onlygood.methods.method import TrainingFiles
-from onlygood.methods.pooled_heads import PooledHeads, most_neighbours, most_templates, neighbours_of
+from onlygood.methods.pooled_heads import PooledHeads, most_neighbours, neighbours_of
 from onlygood.methods.trained import rounded_losses, terminal_line
 from onlygood.settings import FitSettings
 from onlygood.sources import REFERENCE_WHY, Source
@@ -75,8 +75,9 @@ class DocMethod(FineTunedMethod):
         # In the file, whatever their order; in a checkpoint as they are, since batches go by their order.
         self.digest = _digest(sorted(labelled))
         learned = np.flatnonzero(~held_out)
+        assert settings.bank_size is not None  # settings fill it in
         # Before minutes of training; copies among the pictures may leave fewer templates afterwards.
-        self.neighbours = neighbours_of(settings.head, settings, most_templates(settings.head, settings, len(learned)))
+        self.neighbours = neighbours_of(settings.head, settings, min(settings.bank_size, len(learned)))
         show = terminal_line(wanted=self.show_progress)
         self.trained = train_doc(
             self.parts.tail.graph,

@@ -24,11 +24,6 @@ from onlygood.settings import FitSettings
 
 # How many templates are looked at unless a number is given; fewer where there are no more.
 NEIGHBOURS = {"knn": 1, "lof": 5}
-# Unless a number is given, a template of the outlier factor is the mean of about so many pictures, and there are
-# LEAST_TEMPLATES at least: how densely single pictures lie is noise.
-PICTURES_A_TEMPLATE, LEAST_TEMPLATES = 20, 20
-# And no more than so many, of any kind: with more of them the time grows, and the accuracy does not.
-MOST_TEMPLATES = 1000
 # Vectors that are scored in one run.
 _AT_ONCE = 64
 
@@ -95,15 +90,6 @@ def most_neighbours(kind: str, templates: int) -> int:
     return templates - (kind == "lof")
 
 
-def most_templates(kind: str, settings: FitSettings, pictures: int) -> int:
-    """How many templates there can be of so many different pictures."""
-    most = settings.bank_size
-    if most is None:
-        wanted = max(pictures // PICTURES_A_TEMPLATE, LEAST_TEMPLATES) if kind == "lof" else MOST_TEMPLATES
-        most = min(wanted, MOST_TEMPLATES)
-    return min(most, pictures)
-
-
 class PooledHeads:
     """Heads of one kind, each learned from some of the same good pictures.
 
@@ -133,7 +119,8 @@ class PooledHeads:
 
     def templates(self, learned: NDArray[np.bool_]) -> int:
         """How many templates there can be of the pictures to learn from, bool [n]."""
-        return most_templates(self.kind, self.settings, len(np.unique(self.distinct[learned])))
+        assert self.settings.bank_size is not None  # settings fill it in
+        return min(len(np.unique(self.distinct[learned])), self.settings.bank_size)
 
     def make(self, learned: NDArray[np.bool_], neighbours: int) -> PooledHead:
         """The head that is learned from some pictures, and has seen nothing of the others.
@@ -150,7 +137,7 @@ class PooledHeads:
             assert basis is not None  # this kind is whitened
             scoring = [squared_mahalanobis(source, mean, precision_of(basis), opset=opset)]
         else:
-            templates = self._templates(learned, mean, basis)
+            templates = self._templates(np.flatnonzero(learned), mean, basis)
             # Clusters may run empty, and then there are fewer.
             neighbours = min(neighbours, most_neighbours(self.kind, len(templates)))
             if self.kind == "knn":
@@ -168,11 +155,12 @@ class PooledHeads:
         )
 
     def _templates(
-        self, learned: NDArray[np.bool_], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
+        self, positions: NDArray[np.int64], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
-        """The templates, float32 [m, q]: means of pictures that are close to one another."""
-        points = self._points(learned, mean, basis)
-        membership = k_means(points, self.templates(learned), seed=self.settings.seed)
+        """The templates, float32 [m, q], of the pictures at these positions: means of those close to one another."""
+        assert self.settings.bank_size is not None  # settings fill it in
+        points = self._points(positions, mean, basis)
+        membership = k_means(points, self.settings.bank_size, seed=self.settings.seed)
         return cluster_means(points, membership, int(membership.max()) + 1)
 
     def _coordinates(self, learned: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
@@ -183,8 +171,8 @@ class PooledHeads:
         return vectors.mean(axis=0), None
 
     def _points(
-        self, learned: NDArray[np.bool_], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
+        self, positions: NDArray[np.int64], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
         """Pictures' vectors in the coordinates in which distances are taken."""
-        centred = self.vectors[learned] - mean
+        centred = self.vectors[positions] - mean
         return np.asarray(centred if basis is None else centred @ basis, dtype=np.float32)
