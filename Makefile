@@ -107,8 +107,8 @@ bench-doc: $(VENV)/.bench ## DOC on Fashion-MNIST, CIFAR-10 and magnetic tiles; 
 
 bench-templates: $(VENV)/.bench ## how AUROC and time depend on the number of templates; writes benches/RESULTS-TEMPLATES.md
 	$(BIN)/onlygood bench run -o benches/runs-templates --max-test 2000 --data cifar10=$(CIFAR10) --classes cat \
-	    --methods knn@bank_size=100,knn@bank_size=300,knn@bank_size=1000,knn@bank_size=3000,knn@bank_size=5000,lof@bank_size=100,lof@bank_size=300,lof@bank_size=1000,lof@bank_size=3000,lof@bank_size=5000
-	$(BIN)/onlygood bench table benches/runs-templates -o benches/RESULTS-TEMPLATES.md
+	    --methods knn@input_size=128+bank_size=100,knn@input_size=128+bank_size=300,knn@input_size=128+bank_size=1000,knn@input_size=128+bank_size=3000,knn@input_size=128+bank_size=5000,lof@input_size=128+bank_size=100,lof@input_size=128+bank_size=300,lof@input_size=128+bank_size=1000,lof@input_size=128+bank_size=3000,lof@input_size=128+bank_size=5000
+	$(BIN)/onlygood bench table benches/runs-templates --notes benches/notes-templates.md -o benches/RESULTS-TEMPLATES.md
 
 backbone: $(VENV)/.backbone ## rebuild the shipped backbone from its published weights
 	$(BIN)/python scripts/build_backbone.py lite0 src/onlygood/backbones
