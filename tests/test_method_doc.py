@@ -209,6 +209,26 @@ def test_what_it_cannot_use_is_one_sentence(settings: dict[str, Any], error: typ
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_copies_beside_others_leave_something_to_compare_with(seed: int) -> None:
+    pictures = [*[texture(0)] * 4, *textures(5)[1:]]
+    model = onlygood.fit(pictures, **{**QUICK, "head": "lof", "seed": seed})
+    assert np.isfinite(model.calibration.scores).all()
+
+
+def test_one_array_is_no_class_of_reference_pictures() -> None:
+    reference = {"along": texture(0), "across": [texture(1)]}
+    with pytest.raises(FolderError, match="must have a sequence of pictures for each class, got ndarray for 'along'"):
+        onlygood.fit(textures(8), **{**QUICK, "reference": reference})
+
+
+def test_masks_are_no_reference_pictures(reference_folder: Path) -> None:
+    before = onlygood.fit(textures(12), **{**QUICK, "reference": reference_folder}).metadata["doc"]["reference"]
+    save(reference_folder / "along" / "ground_truth", {"mask.png": texture(3)})
+    after = onlygood.fit(textures(12), **{**QUICK, "reference": reference_folder}).metadata["doc"]["reference"]
+    assert after == before
+
+
 def test_a_reference_folder_needs_sub_folders(reference_folder: Path) -> None:
     with pytest.raises(FolderError) as caught:
         onlygood.fit(textures(8), **{**QUICK, "reference": reference_folder / "along"})

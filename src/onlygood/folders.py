@@ -60,7 +60,7 @@ def find_by_class(
     Raises:
         FolderError: as `find_pictures`, or pictures beside the sub-folders.
     """
-    files = find_pictures(folder, limits=limits)
+    files = find_without_masks(folder, limits=limits)
     loose = [file.name for file in files if not file.first_folder]
     if loose:
         raise FolderError(
@@ -72,6 +72,22 @@ def find_by_class(
     for file in files:
         classes.setdefault(file.first_folder, []).append(file)
     return {name: classes[name] for name in sorted(classes)}
+
+
+def find_without_masks(folder: str | os.PathLike[str], *, limits: ReadingLimits = DEFAULT_LIMITS) -> list[PictureFile]:
+    """The pictures of a folder, as `find_pictures` finds them, without the masks of data sets laid out as MVTec AD.
+
+    Raises:
+        FolderError: as `find_pictures`, or there are masks alone.
+    """
+    found = find_pictures(folder, limits=limits)
+    pictures = [file for file in found if MASKS_FOLDER not in file.relative.casefold().split("/")[:-1]]
+    if not pictures:
+        raise FolderError(
+            f"{os.fsdecode(folder)} must hold pictures, got {len(found)} in {MASKS_FOLDER} alone, where masks lie: "
+            "give the folder with the pictures"
+        )
+    return pictures
 
 
 def find_pictures(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from onlygood.errors import FolderError, SettingError
-from onlygood.folders import MASKS_FOLDER, PictureFile, find_by_class, find_pictures
+from onlygood.errors import SettingError
+from onlygood.folders import PictureFile, find_by_class, find_without_masks
 from onlygood.reading import DEFAULT_LIMITS, ReadingLimits
 
 GOOD = "good"
@@ -112,7 +112,7 @@ class _Set:
 
 def _one_folder(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[_Set]:
     classes: dict[str, list[PictureFile]] = {}
-    for file in _without_masks(folder, limits):
+    for file in find_without_masks(folder, limits=limits):
         classes.setdefault(file.first_folder, []).append(file)
     own = folder_labels([folder])[0]
     if own in classes:
@@ -125,25 +125,9 @@ def _one_folder(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[_
 def _several_folders(folders: Sequence[str | os.PathLike[str]], limits: ReadingLimits) -> list[_Set]:
     names = folder_labels(folders)
     return [
-        _Set(name=name, files=_without_masks(folder, limits), prefix=f"{name}/")
+        _Set(name=name, files=find_without_masks(folder, limits=limits), prefix=f"{name}/")
         for name, folder in zip(names, folders, strict=True)
     ]
-
-
-def _without_masks(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[PictureFile]:
-    """The pictures of a folder, without the masks of a data set laid out as MVTec AD.
-
-    Raises:
-        FolderError: there are none.
-    """
-    found = find_pictures(folder, limits=limits)
-    pictures = [file for file in found if MASKS_FOLDER not in file.relative.casefold().split("/")[:-1]]
-    if not pictures:
-        raise FolderError(
-            f"{os.fsdecode(folder)} must hold pictures, got {len(found)} in {MASKS_FOLDER} alone, where masks lie: "
-            "give the folder with the pictures"
-        )
-    return pictures
 
 
 def _references(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[_Set]:

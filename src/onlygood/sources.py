@@ -109,7 +109,10 @@ def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> l
         shown = "a mapping"
         found = []
         for label, items in reference.items():
-            if isinstance(items, str | os.PathLike | bytes | Image.Image) or not isinstance(items, Iterable):
+            is_one = isinstance(items, str | os.PathLike | bytes | Image.Image)
+            # An array of four dimensions is pictures; of fewer, one picture and not a pile of its rows.
+            is_one |= isinstance(items, np.ndarray) and items.ndim != 4
+            if is_one or not isinstance(items, Iterable):
                 raise FolderError(
                     f"reference must have a sequence of pictures for each class, got {type(items).__name__} for "
                     f"{label!r}: give a list, or one folder with a sub-folder for each class"

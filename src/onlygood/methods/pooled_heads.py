@@ -140,6 +140,10 @@ class PooledHeads:
             templates = self._templates(np.flatnonzero(learned), mean, basis)
             # Clusters may run empty, and then there are fewer.
             neighbours = min(neighbours, most_neighbours(self.kind, len(templates)))
+            if neighbours < 1:
+                raise SettingError(
+                    f"{self.kind} needs at least 2 good pictures that differ, got copies of one: add other pictures"
+                )
             if self.kind == "knn":
                 scorer = nearest_neighbours(templates, neighbours, opset=opset)
             else:

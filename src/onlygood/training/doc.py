@@ -268,7 +268,7 @@ def watched_groups(groups: NDArray[np.int64], *, seed: int) -> tuple[NDArray[np.
     """Positions of pictures to watch, whole groups of them drawn at random, and of all others.
 
     About WATCHED_SHARE of the pictures, MOST_WATCHED at most, and never more than half, unless every group is larger:
-    at least one is watched, and at least two pictures are left.
+    at least one is watched, and at least two groups are left.
 
     Args:
         groups: int64 [n], labels of at least three groups.
@@ -280,7 +280,8 @@ def watched_groups(groups: NDArray[np.int64], *, seed: int) -> tuple[NDArray[np.
     chosen: list[int] = []
     count = 0
     for label in np.random.default_rng(seed).permutation(len(labels)).tolist():
-        if count + sizes[label] <= wanted:
+        # Copies, which are one group, would leave a head nothing to compare with.
+        if len(chosen) < len(labels) - 2 and count + sizes[label] <= wanted:
             chosen.append(label)
             count += sizes[label]
     # Where every group is larger than that.
