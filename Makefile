@@ -93,10 +93,13 @@ bench-pretrained: $(VENV)/.bench ## fine-tuned beside frozen features on CIFAR-1
 DOC := doc@calibration_fraction=0.1
 DOC_RUN := $(BIN)/onlygood bench run -o benches/runs-doc
 CIFAR10 := $(DATA)/cifar10/cifar10_jpeg.zip
+SNEAKERS := --data fashion-mnist --classes sneaker \
+    --reference t-shirt,trouser,pullover,dress,coat,sandal,shirt,bag --max-reference 6000
 bench-doc: $(VENV)/.bench ## DOC on Fashion-MNIST, CIFAR-10 and magnetic tiles; writes benches/RESULTS-DOC.md
-	$(DOC_RUN) --data fashion-mnist --classes sneaker \
-	    --reference t-shirt,trouser,pullover,dress,coat,sandal,shirt,bag --max-reference 6000 \
-	    --methods $(DOC)+input_size=96+metric=euclidean,$(DOC)+input_size=96+metric=euclidean+head=lof,knn@input_size=96+metric=euclidean,lof@input_size=96+metric=euclidean,$(DOC)+input_size=96,$(DOC)+input_size=96+head=lof,$(DOC)+input_size=96+metric=whitened,knn@input_size=96,lof@input_size=96,knn@input_size=96+metric=whitened
+	$(DOC_RUN) $(SNEAKERS) --seeds 3 \
+	    --methods $(DOC)+input_size=96+metric=euclidean,$(DOC)+input_size=96+metric=euclidean+head=lof,knn@input_size=96+metric=euclidean,lof@input_size=96+metric=euclidean,$(DOC)+input_size=96+metric=whitened+taps=stage5,knn@input_size=96+metric=whitened+taps=stage5
+	$(DOC_RUN) $(SNEAKERS) \
+	    --methods $(DOC)+input_size=96,$(DOC)+input_size=96+head=lof,$(DOC)+input_size=96+metric=whitened,knn@input_size=96,lof@input_size=96,knn@input_size=96+metric=whitened
 	$(DOC_RUN) --data magnetic-tile=$(DATA)/magnetic_tile --reference cifar10=$(CIFAR10) --max-reference 2000 \
 	    --methods $(DOC),$(DOC)+head=lof,knn,lof,patch
 	$(DOC_RUN) --data cifar10=$(CIFAR10) --classes airplane,bird,deer,frog,ship --reference 4 --max-reference 2000 \
