@@ -133,12 +133,12 @@ def main() -> None:
         ("hypersphere", distance, 5e-7),
     ):
         anew: list[float] = []
-        plain_times: list[float] = []
+        memory: list[float] = []
         ours: list[float] = []
         for _ in range(options.rounds):
             for times, work, given in (
                 (anew, plain_epochs, lambda: read_anew(data)),
-                (plain_times, plain_epochs, lambda: in_memory(shown)),
+                (memory, plain_epochs, lambda: in_memory(shown)),
                 (ours, our_epochs, shown),
             ):
                 networks = build_autoencoder(architecture, channels=1)
@@ -150,11 +150,11 @@ def main() -> None:
                 )
         result[stage] = {
             "reading_anew_s": anew,
-            "in_memory_s": plain_times,
+            "in_memory_s": memory,
             "ours_s": ours,
             "times_faster": statistics.median(one / other for one, other in zip(anew, ours, strict=True)),
             "times_faster_than_in_memory": statistics.median(
-                one / other for one, other in zip(plain_times, ours, strict=True)
+                one / other for one, other in zip(memory, ours, strict=True)
             ),
         }
         print(stage, json.dumps(result[stage]), flush=True)

@@ -121,6 +121,12 @@ def test_settings_that_they_cannot_use_are_refused(settings: dict[str, Any], mes
     assert message in str(caught.value)
 
 
+def test_vectors_that_are_all_alike_have_no_outlier_factor() -> None:
+    heads = PooledHeads("lof", FitSettings(method="lof"), np.ones((6, 4), np.float32), maps="maps", opset=OPSET)
+    with pytest.raises(SettingError, match="lof needs at least 2 good pictures that differ, got copies of one"):
+        heads.make(np.ones(6, dtype=bool), 5)
+
+
 @pytest.mark.parametrize(("method", "neighbours"), [("knn", 1), ("lof", 5)])
 def test_the_promise_holds_where_templates_are_means_of_many(method: str, neighbours: int) -> None:
     """With templates chosen beside the pictures that are left out, half as many again were called anomalous."""

@@ -68,10 +68,15 @@ def find_by_class(
             f"{os.fsdecode(folder)} itself, such as {loose[0]}: make a sub-folder for each class, or give the folder "
             "above"
         )
-    classes: dict[str, list[PictureFile]] = {}
+    return by_first_folder(files)
+
+
+def by_first_folder(files: Sequence[PictureFile]) -> dict[str, list[PictureFile]]:
+    """Pictures by the first sub-folder that they are in, in the order of its name; those in none are under ""."""
+    folders: dict[str, list[PictureFile]] = {}
     for file in files:
-        classes.setdefault(file.first_folder, []).append(file)
-    return {name: classes[name] for name in sorted(classes)}
+        folders.setdefault(file.first_folder, []).append(file)
+    return {name: folders[name] for name in sorted(folders)}
 
 
 def find_without_masks(folder: str | os.PathLike[str], *, limits: ReadingLimits = DEFAULT_LIMITS) -> list[PictureFile]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from onlygood.errors import SettingError
-from onlygood.folders import PictureFile, find_by_class, find_without_masks
+from onlygood.folders import PictureFile, by_first_folder, find_by_class, find_without_masks
 from onlygood.reading import DEFAULT_LIMITS, ReadingLimits
 
 GOOD = "good"
@@ -111,14 +111,12 @@ class _Set:
 
 
 def _one_folder(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[_Set]:
-    classes: dict[str, list[PictureFile]] = {}
-    for file in find_without_masks(folder, limits=limits):
-        classes.setdefault(file.first_folder, []).append(file)
+    classes = by_first_folder(find_without_masks(folder, limits=limits))
     own = folder_labels([folder])[0]
     if own in classes:
         own = f"{own}/."  # no sub-folder can be called that
     # What is good comes first, whatever its neighbours are called.
-    ordered = sorted(classes, key=lambda name: (name.casefold() != GOOD, name))
+    ordered = sorted(classes, key=lambda name: name.casefold() != GOOD)
     return [_Set(name=name or own, files=classes[name]) for name in ordered]
 
 

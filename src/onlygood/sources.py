@@ -68,7 +68,7 @@ def list_sources(
         raise SettingError(
             f"group_by needs a folder of pictures, got a sequence with group_by={group_by!r}: use groups"
         )
-    if isinstance(pictures, bytes | Image.Image) or (isinstance(pictures, np.ndarray) and pictures.ndim != 4):
+    if _is_one_in_memory(pictures):
         if not allow_one:
             raise FolderError(f"fit needs a folder or a sequence of good pictures, got one picture: {ONE}")
         pictures = [pictures]
@@ -109,9 +109,7 @@ def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> l
         shown = "a mapping"
         found = []
         for label, items in reference.items():
-            is_one = isinstance(items, str | os.PathLike | bytes | Image.Image)
-            # An array of four dimensions is pictures; of fewer, one picture and not a pile of its rows.
-            is_one |= isinstance(items, np.ndarray) and items.ndim != 4
+            is_one = isinstance(items, str | os.PathLike) or _is_one_in_memory(items)
             if is_one or not isinstance(items, Iterable):
                 raise FolderError(
                     f"reference must have a sequence of pictures for each class, got {type(items).__name__} for "
@@ -131,6 +129,11 @@ def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> l
             f"{shown}: {REFERENCE_WHY}"
         )
     return found
+
+
+def _is_one_in_memory(item: Any) -> bool:
+    """Whether it is one picture rather than several: an array [N, H, W, C] is several, any other one, not its rows."""
+    return isinstance(item, bytes | Image.Image) or (isinstance(item, np.ndarray) and item.ndim != 4)
 
 
 def _reader(item: Any, name: str, limits: ReadingLimits, page: int | None) -> Callable[[], Picture]:

@@ -137,7 +137,7 @@ class PooledHeads:
             assert basis is not None  # this kind is whitened
             scoring = [squared_mahalanobis(source, mean, precision_of(basis), opset=opset)]
         else:
-            templates = self._templates(np.flatnonzero(learned), mean, basis)
+            templates = self._templates(learned, mean, basis)
             # Clusters may run empty, and then there are fewer.
             neighbours = min(neighbours, most_neighbours(self.kind, len(templates)))
             if neighbours < 1:
@@ -159,11 +159,12 @@ class PooledHeads:
         )
 
     def _templates(
-        self, positions: NDArray[np.int64], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
+        self, learned: NDArray[np.bool_], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
-        """The templates, float32 [m, q], of the pictures at these positions: means of those close to one another."""
+        """The templates, float32 [m, q]: means of pictures to learn from that are close to one another."""
         assert self.settings.bank_size is not None  # settings fill it in
-        points = self._points(positions, mean, basis)
+        centred = self.vectors[learned] - mean
+        points = np.asarray(centred if basis is None else centred @ basis, dtype=np.float32)
         membership = k_means(points, self.settings.bank_size, seed=self.settings.seed)
         return cluster_means(points, membership, int(membership.max()) + 1)
 
@@ -173,10 +174,3 @@ class PooledHeads:
         if self.is_whitened:
             return learn_whitening(vectors, shrinkage=WHOLE_SHRINKAGE)
         return vectors.mean(axis=0), None
-
-    def _points(
-        self, positions: NDArray[np.int64], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
-    ) -> NDArray[np.float32]:
-        """Pictures' vectors in the coordinates in which distances are taken."""
-        centred = self.vectors[positions] - mean
-        return np.asarray(centred if basis is None else centred @ basis, dtype=np.float32)
