@@ -135,6 +135,13 @@ def test_every_option_gives_its_setting() -> None:
         assert getattr(options, name) == value
         assert type(getattr(options, name)) is type(value)
         beside: dict[str, Any] = {"golden": True} if name.startswith("augment") else {}
+        # What it goes with, the last one first: `network` is read by one method alone.
+        for other, values in setting_fields()[name].metadata.get("goes_with", {}).items():
+            if other in beside or value in values:
+                continue
+            beside[other] = values[-1]
+        if "network" in beside or "objective" in beside:
+            beside["method"] = "deep-svdd"
         if name == "augment_border_level":
             beside["augment_border"] = "constant"
         make_settings(**beside, **{name: getattr(options, name)})

@@ -61,6 +61,36 @@ def test_the_file_remembers_objective_nu_and_radius(tmp_path: Path) -> None:
     assert described["calibration"]["method"] == "split"
 
 
+def test_a_soft_boundary_begins_within_the_epochs_that_there_are() -> None:
+    """Eight epochs are fewer than the network's warm-up of ten: with that, none would have a radius."""
+    settings = {**QUICK, "epochs": 8}
+    hard = onlygood.fit(textures(16), **settings).metadata
+    soft = onlygood.fit(textures(16), objective="soft-boundary", **settings).metadata
+    assert soft["deep_svdd"]["warmup_epochs"] == 4 and "warmup_epochs" not in hard["deep_svdd"]
+    losses, others = (found["training"]["losses"]["hypersphere"] for found in (soft, hard))
+    assert losses[:4] == others[:4] and losses[4] != pytest.approx(others[4], rel=0.02)
+
+
+def test_a_warm_up_longer_than_the_networks_own_epochs_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"warmup_epochs must be below epochs.*got 70 of 60: lower it"):
+        onlygood.fit(textures(16), method="deep-svdd", objective="soft-boundary", warmup_epochs=70)
+
+
+def test_the_file_says_with_which_numbers_it_was_trained() -> None:
+    given = onlygood.fit(textures(16), **QUICK).metadata["training"]
+    assert (given["batch_size"], given["learning_rate"], given["weight_decay"]) == (QUICK["batch_size"], 1e-3, 5e-7)
+
+
+def test_pictures_smaller_than_the_network_are_noted() -> None:
+    pictures = [*textures(8), *(texture(seed, (128, 128)) for seed in range(100, 106)), texture(106, (40, 200))]
+    model = onlygood.fit(pictures, **QUICK)
+    assert model.notes[-1] == (
+        "9 of 15 pictures learned from are smaller than the 128 x 128 pixels that the network takes (down to "
+        "200 x 40): they are enlarged, which adds time and no detail."
+    )
+    assert not onlygood.fit([texture(seed, (128, 128)) for seed in range(14)], **QUICK).notes
+
+
 def test_one_golden_picture_is_enough_and_a_defect_is_outside() -> None:
     golden = texture(0, (128, 128)).copy()
     golden[40:80, 40:80] = 230
@@ -106,8 +136,13 @@ def test_settings_that_no_training_can_use_are_refused(settings: dict[str, objec
 
 
 def test_few_pictures_are_refused_with_what_to_do() -> None:
-    with pytest.raises(FolderError, match="fit needs good pictures of at least 3 independent things beside those held"):
+    message = "fit needs good pictures of at least 3 independent things beside those held out, got 2 of 3: "
+    with pytest.raises(FolderError, match=f"{message}.*lower calibration_fraction, or take a method that does not tra"):
         onlygood.fit(textures(3), **QUICK)
+    with pytest.raises(FolderError, match=f"{message}raise augment, or lower calibration_fraction"):
+        onlygood.fit(texture(0), golden=True, augment=3, **{**QUICK, "calibration_fraction": 0.3})
+    with pytest.raises(FolderError, match=f"{message}.*or calibrate with leave-one-out"):
+        onlygood.fit(textures(3), calibration="split")
 
 
 def test_one_picture_without_golden_is_refused_with_an_offer() -> None:
@@ -157,6 +192,14 @@ def test_ctrl_c_keeps_what_was_trained_and_resume_ends_at_the_same_file(
     assert ran.code == 130
     assert f"{part}.training holds what was trained so far: the same line with --resume goes on from it" in ran.err
     assert not part.exists()
+
+    def stop(*_arguments: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("onlygood.fitting.survey", stop)
+        ran = run("fit", good_folder, "-o", part, *LINE)
+    assert (ran.code, "holds what was trained" in ran.err) == (130, False), "it is of a line before"
     other = run("fit", good_folder, "-o", part, *LINE, "--nu", "0.5", "--resume")
     assert (other.code, "must be of a fit with nu 0.5, got 0.1" in other.err) == (2, True)
     assert run("fit", good_folder, "-o", part, *LINE, "--resume").code == 0
@@ -167,7 +210,10 @@ def test_resume_of_a_method_that_does_not_train_is_refused(
     good_folder: Path, tmp_path: Path, run: Callable[..., Ran]
 ) -> None:
     ran = run("fit", good_folder, "-o", tmp_path / "part.onnx", "--resume")
-    assert (ran.code, "resume needs a method of doc, deep-svdd, got none: leave resume out" in ran.err) == (2, True)
+    assert (ran.code, "resume goes with a method that trains (doc, deep-svdd), got it with patch" in ran.err) == (
+        2,
+        True,
+    )
 
 
 def test_info_and_the_report_say_how_it_was_trained(good_folder: Path, tmp_path: Path, run: Callable[..., Ran]) -> None:

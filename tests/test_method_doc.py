@@ -170,7 +170,6 @@ def test_pictures_that_are_there_twice_are_watched_together() -> None:
     ("settings", "error", "message"),
     [
         ({"reference": None}, SettingError, "reference must be given for method doc, got none: pictures of other"),
-        ({"method": "knn"}, SettingError, "reference goes with method doc, got it with knn"),
         (
             {"reference": {"along": STRIPES}},
             FolderError,
@@ -207,6 +206,11 @@ def test_what_it_cannot_use_is_one_sentence(settings: dict[str, Any], error: typ
     with pytest.raises(error) as caught:
         onlygood.fit(textures(30), **{**QUICK, **settings})
     assert message in str(caught.value)
+
+
+def test_reference_pictures_for_another_method_are_refused() -> None:
+    with pytest.raises(SettingError, match="reference goes with method doc, got it with knn"):
+        onlygood.fit(textures(5), method="knn", reference={"one": STRIPES, "two": [texture(77)]})
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import onlygood
 from command_line import Ran
@@ -54,6 +55,15 @@ def test_training_ends_when_it_is_enough(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(patient.metadata["training"]["losses"]["hypersphere"]) == len(losses) + 1
 
 
+def test_a_soft_boundary_does_not_end_in_its_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlygood.training.fine_tuning.ENOUGH_VARIANCE", 1e9)
+    described = onlygood.fit(textures(30), **{**QUICK, "objective": "soft-boundary"}).metadata
+    assert described["deep_svdd"]["warmup_epochs"] == 1
+    assert len(described["training"]["losses"]["hypersphere"]) == 2
+    described = onlygood.fit(textures(30), **QUICK).metadata
+    assert len(described["training"]["losses"]["hypersphere"]) == 1
+
+
 def test_the_same_seed_gives_the_same_file(tuned: onlygood.Model) -> None:
     assert onlygood.fit(textures(30), **QUICK).file.content == tuned.file.content
 
@@ -78,10 +88,30 @@ def test_resume_ends_at_the_same_file_also_after_enough(
     assert part.read_bytes() == whole.read_bytes()
 
 
+def test_a_checkpoint_of_another_backbone_is_refused(
+    good_folder: Path, tmp_path: Path, run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same path may hold another file tomorrow."""
+    model = tmp_path / "part.onnx"
+
+    def stop(*_arguments: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("onlygood.methods.deep_svdd.learn_whitening", stop)
+        assert run("fit", good_folder, "-o", model, *LINE).code == 130
+    kept = torch.load(f"{model}.training", weights_only=True)
+    assert kept["fingerprint"]["learning_rate"] == 5e-5, "the network's own, which another version may change"
+    kept["fingerprint"]["backbone"] = "0" * 64
+    torch.save(kept, f"{model}.training")
+    ran = run("fit", good_folder, "-o", model, *LINE, "--resume")
+    assert (ran.code, "must be of a fit with backbone '" in ran.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"pretrain_epochs": 3}, SettingError, "pretrain_epochs must be left out for network pretrained"),
+        ({"pretrain_epochs": 3}, SettingError, "pretrain_epochs goes with network conv-128, lenet-mnist or lenet-cif"),
         ({"taps": ("stage2", "stage4")}, SettingError, "taps must be one name for methods on the pooled output"),
         ({"trained_layers": 50}, BackboneError, "trained_layers must be from 1 to 49"),
         ({"trained_layers": 0}, SettingError, "trained_layers must be a whole number of at least 1, got 0"),

@@ -9,7 +9,7 @@ import onlygood
 from onlygood.architectures import DOC, PRETRAINED
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
-from onlygood.settings import FitSettings, make_settings
+from onlygood.settings import METHODS, FitSettings, make_settings
 
 BAD: list[tuple[str, Any, str]] = [
     ("method", "magic", "method must be one of patch, knn, lof, mahalanobis, doc, deep-svdd, got 'magic'"),
@@ -26,10 +26,11 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     *(
         (name, number, f"{name} must be a whole number of at least")
-        for name in ("bank_size", "num_neighbors", "trained_layers", "max_pixels", "max_bytes", "threads", "seed")
+        for name in ("bank_size", "num_neighbors", "trained_layers", "max_pixels", "max_bytes", "threads")
         for number in (-1, 1.5, "3", None, True)
         if not (number is None and name in ("bank_size", "num_neighbors"))
     ),
+    *(("seed", seed, "seed must be a whole number from 0 to 4294967295") for seed in (-1, 1.5, "3", None, True, 2**32)),
     ("metric", "manhattan", "metric must be one of euclidean, cosine, whitened, got 'manhattan'"),
     *((name, 0, f"{name} must be a whole number of at least 1") for name in ("bank_size", "max_pixels", "max_bytes")),
     *((("overall_weight", weight, "overall_weight must be a number of at least 0")) for weight in (-1, math.nan, "1")),
@@ -45,7 +46,6 @@ BAD: list[tuple[str, Any, str]] = [
     ("nu", 0, "nu must be above 0 and at most 1, got 0"),
     ("pretrain_epochs", -1, "pretrain_epochs must be a whole number of at least 0, got -1"),
     ("epochs", 0, "epochs must be a whole number of at least 1, got 0"),
-    ("warmup_epochs", None, "warmup_epochs must be a whole number of at least 1, got None"),
     ("warmup_epochs", 0.5, "warmup_epochs must be a whole number of at least 1, got 0.5"),
     ("batch_size", 1, "batch_size must be a whole number of at least 2, got 1"),
     ("learning_rate", 0.0, "learning_rate must be a number above 0, got 0.0"),
@@ -95,6 +95,71 @@ def test_a_setting_that_does_not_exist_is_refused_with_those_that_do() -> None:
 def test_the_defaults_are_fine_and_every_setting_says_what_it_is() -> None:
     for entry in dataclasses.fields(FitSettings()):
         assert entry.metadata["help"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"num_neighbors": 3}, "num_neighbors goes with method knn, lof or doc, got it with patch"),
+        ({"method": "knn", "head": "lof"}, "head goes with method doc, got it with knn"),
+        (
+            {"method": "mahalanobis", "bank_size": 5},
+            "bank_size goes with method patch, knn, lof or doc, got it with ma",
+        ),
+        ({"method": "doc", "nu": 0.2}, "nu goes with method deep-svdd, got it with doc"),
+        ({"method": "deep-svdd", "taps": ("stage4",)}, "taps goes with network pretrained, got it with conv-128"),
+        ({"method": "deep-svdd", "backbone": "x.onnx"}, "backbone goes with network pretrained, got it with conv-128"),
+        ({"method": "deep-svdd", "trained_layers": 2}, "trained_layers goes with network pretrained, got it with conv"),
+        (
+            {"method": "deep-svdd", "network": "pretrained", "pretrain_epochs": 3},
+            "pretrain_epochs goes with network conv-128, lenet-mnist or lenet-cifar10, got it with pretrained",
+        ),
+        (
+            {"method": "deep-svdd", "warmup_epochs": 2},
+            "warmup_epochs goes with objective soft-boundary, got it with on",
+        ),
+        ({"calibration_fraction": 0.2}, "calibration_fraction goes with calibration split, got it with leave-one-out"),
+        ({"epochs": 3}, "epochs goes with method doc or deep-svdd, got it with patch"),
+    ],
+)
+def test_a_setting_that_is_not_read_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        FitSettings(**given)
+    assert str(caught.value).startswith(message) and str(caught.value).endswith(": leave one of them out")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "doc", "trained_layers": 2, "taps": ("stage4",), "metric": "euclidean", "calibration_fraction": 0.2},
+        {"method": "deep-svdd", "network": "pretrained", "trained_layers": 2, "backbone": "x.onnx"},
+        {"method": "deep-svdd", "objective": "soft-boundary", "warmup_epochs": 2, "nu": 0.2},
+        {"calibration": "split", "calibration_fraction": 0.2},
+    ],
+)
+def test_a_setting_that_is_read_is_taken_and_survives_a_copy(given: dict[str, Any]) -> None:
+    settings = FitSettings(**given)
+    assert all(getattr(settings, name) == value for name, value in given.items())
+    assert dataclasses.replace(settings, threads=2).to_json() == {**settings.to_json(), "threads": 2}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_method_does_not_read_is_not_in_its_settings(method: str) -> None:
+    settings = FitSettings(method=method)
+    for entry in dataclasses.fields(settings):
+        methods = entry.metadata.get("goes_with", {}).get("method", METHODS)
+        if method not in methods:
+            assert getattr(settings, entry.name) == entry.default, entry.name
+
+
+@pytest.mark.parametrize(("warmup", "epochs"), [(10, 10), (12, 10), (None, 1)])
+def test_a_warm_up_after_which_nothing_comes_is_refused(warmup: int | None, epochs: int) -> None:
+    soft: dict[str, Any] = {"method": "deep-svdd", "objective": "soft-boundary"}
+    with pytest.raises(
+        SettingError, match=rf"warmup_epochs must be below epochs.*got {warmup or 1} of {epochs}: lower"
+    ):
+        FitSettings(**soft, warmup_epochs=warmup, epochs=epochs)
+    FitSettings(**soft, warmup_epochs=warmup, epochs=epochs + 10)
 
 
 def test_settings_are_plain_json() -> None:

@@ -23,8 +23,10 @@ MNIST = ARCHITECTURES["lenet-mnist"]
 @pytest.mark.parametrize(("count", "size", "sizes"), [(10, 5, [5, 5]), (11, 5, [3, 4, 4]), (4, 100, [4]), (5, 2, [])])
 def test_batches_are_of_nearly_equal_size_and_none_of_one(count: int, size: int, sizes: list[int]) -> None:
     if not sizes:
-        with pytest.raises(TrainingError, match="every mini-batch must hold at least 2 pictures"):
+        message = r"every mini-batch must hold at least 2 pictures.*got 5 to train on.*: raise batch_size to at least 3"
+        with pytest.raises(TrainingError, match=message):
             batch_bounds(count, size)
+        assert len(batch_bounds(count, 3)) == 2, "as advised"
         return
     bounds = batch_bounds(count, size)
     assert [end - begin for begin, end in bounds] == sizes
@@ -32,7 +34,7 @@ def test_batches_are_of_nearly_equal_size_and_none_of_one(count: int, size: int,
 
 
 def test_one_picture_is_no_batch() -> None:
-    with pytest.raises(TrainingError, match="got 1 pictures in batches of 200"):
+    with pytest.raises(TrainingError, match="got 1 to train on in batches of 200: add pictures"):
         batch_bounds(1, 200)
 
 

@@ -20,10 +20,11 @@ class Architecture:
         contrast_normalised: whether global contrast normalisation (L1) belongs to it.
         has_places: whether its latent is [c, h, w], so that each place's share of the distance is a map.
         pretrain_epochs: of the autoencoder.
-        pretrain_milestone: epoch of the autoencoder from which the learning rate is a tenth.
+        pretrain_milestone: share of the autoencoder's epochs after which the learning rate is a tenth.
         pretrain_weight_decay: of the autoencoder; that of the hypersphere stage, lambda in the paper, is a setting.
         epochs: of the hypersphere stage.
         milestone: likewise, of the hypersphere stage.
+        warmup_epochs: of the soft boundary, and half of the epochs at most.
         batch_size: pictures a step.
         learning_rate: of Adam, in both stages.
         most_shown: pictures shown in a stage at most: of many there are fewer epochs, down to LEAST_EPOCHS. None for
@@ -42,6 +43,7 @@ class Architecture:
     pretrain_weight_decay: float
     epochs: int
     milestone: float
+    warmup_epochs: int = 10
     batch_size: int
     learning_rate: float
     most_shown: int | None
@@ -125,11 +127,14 @@ class FineTuning:
         batch_size: pictures a step.
         learning_rate: of Adam.
         weight_decay: of Adam.
+        warmup_epochs: of deep-svdd's soft boundary, and half of the epochs at most. One: some have nearly done their
+            work after that.
     """
 
     name: str
     epochs: int
     least_epochs: int = 1
+    warmup_epochs: int = 1
     most_shown: int | None = None
     batch_size: int
     learning_rate: float

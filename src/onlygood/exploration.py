@@ -14,10 +14,9 @@ from onlygood.picture_choice import ChosenPicture, Label, choose_pictures
 from onlygood.reading import ReadingLimits
 from onlygood.results import Inspection
 from onlygood.tsne import LEAST_PICTURES, Layout, check_perplexity, lay_out, turned_onto
-from onlygood.whole_numbers import check_whole
+from onlygood.whole_numbers import HIGHEST_SEED, check_whole
 
 MAX_PICTURES = 2000
-_HIGHEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +93,7 @@ def explore(
     """
     need_extra("scikit-learn", module="sklearn", extra="report", purpose="explore")
     check_whole("max_pictures", max_pictures, LEAST_PICTURES)
-    check_whole("seed", seed, 0, _HIGHEST_SEED)
+    check_whole("seed", seed, 0, HIGHEST_SEED)
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
     given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
     choice = choose_pictures(given, reference=reference, most=max_pictures, seed=seed, limits=limits)

@@ -75,9 +75,13 @@ def fit(
         VerificationError: the finished file gives other scores than those it was calibrated with.
     """
     chosen = make_settings(**settings)
-    if resume and (checkpoint is None or chosen.method not in TRAINED_METHODS):
-        needed = "a checkpoint" if chosen.method in TRAINED_METHODS else f"a method of {', '.join(TRAINED_METHODS)}"
-        raise SettingError(f"resume needs {needed}, got none: leave resume out")
+    if resume and chosen.method not in TRAINED_METHODS:
+        raise SettingError(
+            f"resume goes with a method that trains ({', '.join(TRAINED_METHODS)}), got it with {chosen.method}: leave "
+            "resume out"
+        )
+    if resume and checkpoint is None:
+        raise SettingError("resume needs a checkpoint, got none: give one, or leave resume out")
     files = None if checkpoint is None else TrainingFiles(Path(checkpoint), resume)
     limits = ReadingLimits(max_pixels=chosen.max_pixels, max_bytes=chosen.max_bytes)
     sources = list_sources(pictures, group_by=chosen.group_by, groups=groups, limits=limits, allow_one=chosen.golden)
@@ -188,9 +192,15 @@ class _Fit:
             held_out = hold_out(groups, self.settings.calibration_fraction, seed=self.settings.seed)
         left = len(set(np.array(groups)[~held_out]))
         if left < LEAST_GROUPS:
+            if self.golden:
+                advice = "raise augment, or lower calibration_fraction"
+            elif self.settings.method in TRAINED_METHODS:
+                advice = "add pictures of other parts, lower calibration_fraction, or take a method that does not train"
+            else:
+                advice = "add pictures of other parts, lower calibration_fraction, or calibrate with leave-one-out"
             raise FolderError(
                 f"fit needs good pictures of at least {LEAST_GROUPS} independent things beside those held out, got "
-                f"{left}: add pictures of other parts, hold out fewer, or calibrate with leave-one-out"
+                f"{left} of {len(set(groups))}: {advice}"
             )
         return held_out
 

@@ -11,7 +11,7 @@ from onlygood.architectures import ARCHITECTURES, DOC, PRETRAINED
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
 from onlygood.rates import check_false_alarm_rate
-from onlygood.whole_numbers import check_whole, is_whole
+from onlygood.whole_numbers import HIGHEST_SEED, check_whole, is_whole
 
 METHODS = ("patch", "knn", "lof", "mahalanobis", "doc", "deep-svdd")
 # Methods on one vector a picture, without training.
@@ -26,6 +26,14 @@ GOLDEN_COUNT = 200
 
 
 def _setting(default: Any, help_text: str, **details: Any) -> Any:
+    """A field.
+
+    Args:
+        default: its value unless given.
+        help_text: what it means.
+        **details: `choices`, all values that it may have; `goes_with`, by the name of another setting those values of
+            that one beside which this one is read. A condition counts where the method reads the setting that it names.
+    """
     return field(default=default, metadata={"help": help_text, **details})
 
 
@@ -50,6 +58,7 @@ class FitSettings:
         None,
         "share of the pictures (or of their groups) held out by --calibration split; 0.3 unless given, and 0.5 of a "
         "golden sample's augmentations, of which there are as many as wanted",
+        goes_with={"calibration": ("split",)},
     )
     group_by: str | None = _setting(
         None,
@@ -61,9 +70,15 @@ class FitSettings:
         "pictures of (nearly) the same thing: 'group' keeps them on one side of every split, 'ignore' does not look",
         choices=("group", "ignore"),
     )
-    backbone: str = _setting("lite0", "a shipped backbone, or the path of an ONNX file with its card (.json) beside it")
+    backbone: str = _setting(
+        "lite0",
+        "a shipped backbone, or the path of an ONNX file with its card (.json) beside it",
+        goes_with={"network": (PRETRAINED.name,)},
+    )
     taps: tuple[str, ...] | None = _setting(
-        None, "the backbone's outputs that make an embedding, separated by commas; as its card says unless given"
+        None,
+        "the backbone's outputs that make an embedding, separated by commas; as its card says unless given",
+        goes_with={"network": (PRETRAINED.name,)},
     )
     input_size: int | None = _setting(
         None, "pixels a side that pictures are resized to; as the backbone's card says unless given"
@@ -77,49 +92,95 @@ class FitSettings:
         None,
         "most rows of the memory bank, or most templates: more is slower and finer; 2000 for patch and 1000 for others "
         "unless given",
+        goes_with={"method": ("patch", "knn", "lof", "doc")},
     )
     num_neighbors: int | None = _setting(
-        None, "templates looked at by knn (1 unless given) and lof (5, or as many as there are), also as doc's head"
+        None,
+        "templates looked at by knn (1 unless given) and lof (5, or as many as there are), also as doc's head",
+        goes_with={"method": ("knn", "lof", "doc")},
     )
     metric: str = _setting(
         "cosine",
         "how knn, lof, mahalanobis and doc compare vectors: as they are, at unit length, or at unit length in "
         "coordinates in which good pictures vary equally (mahalanobis always does the last part)",
         choices=("euclidean", "cosine", "whitened"),
+        goes_with={"method": (*POOLED_METHODS, "doc")},
     )
     head: str = _setting(
-        "knn", "what doc scores with: nearest neighbours, or the local outlier factor", choices=("knn", "lof")
+        "knn",
+        "what doc scores with: nearest neighbours, or the local outlier factor",
+        choices=("knn", "lof"),
+        goes_with={"method": ("doc",)},
     )
     compactness_weight: float | None = _setting(
         None,
         "of doc: weight of how close good pictures are to one another, beside telling reference classes apart; 1 at "
         "unit length and 0.1 as they are unless given",
+        goes_with={"method": ("doc",)},
     )
-    top_fraction: float = _setting(0.02, "share of a picture's patches, the strangest, whose mean is its local score")
+    top_fraction: float = _setting(
+        0.02,
+        "share of a picture's patches, the strangest, whose mean is its local score",
+        goes_with={"method": ("patch",)},
+    )
     overall_weight: float = _setting(
-        0.5, "weight of how unusual the picture is as a whole, beside its strangest patches; 0 for these alone"
+        0.5,
+        "weight of how unusual the picture is as a whole, beside its strangest patches; 0 for these alone",
+        goes_with={"method": ("patch",)},
     )
     network: str = _setting(
         "conv-128",
         "what deep-svdd trains: a network of its own, or the end of the pretrained backbone",
         choices=(*ARCHITECTURES, PRETRAINED.name),
+        goes_with={"method": ("deep-svdd",)},
     )
-    trained_layers: int = _setting(4, "of a backbone that doc or deep-svdd trains: how many of its last layers")
+    trained_layers: int = _setting(
+        4,
+        "of a backbone that doc or deep-svdd trains: how many of its last layers",
+        goes_with={"method": TRAINED_METHODS, "network": (PRETRAINED.name,)},
+    )
     objective: str = _setting(
         "one-class",
         "of deep-svdd: the mean squared distance to the centre, or a radius outside of which a share nu may lie",
         choices=("one-class", "soft-boundary"),
+        goes_with={"method": ("deep-svdd",)},
     )
-    nu: float = _setting(0.1, "of deep-svdd: share of good pictures that may lie outside while training, in (0, 1]")
-    pretrain_epochs: int | None = _setting(None, "of deep-svdd's autoencoder; as the network's own unless given")
-    epochs: int | None = _setting(None, "of training; as the network's own unless given")
-    warmup_epochs: int = _setting(10, "of soft-boundary: epochs before the radius is first solved")
-    batch_size: int | None = _setting(None, "pictures a training step; as the network's own unless given")
-    learning_rate: float | None = _setting(None, "of training; as the network's own unless given")
+    nu: float = _setting(
+        0.1,
+        "of deep-svdd: share of good pictures that may lie outside while training, in (0, 1]",
+        goes_with={"method": ("deep-svdd",)},
+    )
+    pretrain_epochs: int | None = _setting(
+        None,
+        "of deep-svdd's autoencoder; as the network's own unless given",
+        goes_with={"method": ("deep-svdd",), "network": tuple(ARCHITECTURES)},
+    )
+    epochs: int | None = _setting(
+        None, "of training; as the network's own unless given", goes_with={"method": TRAINED_METHODS}
+    )
+    warmup_epochs: int | None = _setting(
+        None,
+        "of soft-boundary: epochs before the radius is first solved, fewer than there are; as the network's own (10, "
+        "or half of the epochs where they are fewer than 20; 1 for pretrained) unless given",
+        goes_with={"method": ("deep-svdd",), "objective": ("soft-boundary",)},
+    )
+    batch_size: int | None = _setting(
+        None, "pictures a training step; as the network's own unless given", goes_with={"method": TRAINED_METHODS}
+    )
+    learning_rate: float | None = _setting(
+        None, "of training; as the network's own unless given", goes_with={"method": TRAINED_METHODS}
+    )
     weight_decay: float | None = _setting(
-        None, "of doc (5e-5 unless given), and of deep-svdd's second stage (5e-7 unless given)"
+        None,
+        "of doc (5e-5 unless given), and of deep-svdd's second stage (5e-7 unless given)",
+        goes_with={"method": TRAINED_METHODS},
     )
-    accelerator: str = _setting("auto", "what trains: cpu, gpu, or whichever is there", choices=("auto", "cpu", "gpu"))
+    accelerator: str = _setting(
+        "auto",
+        "what trains: cpu, gpu, or whichever is there",
+        choices=("auto", "cpu", "gpu"),
+        goes_with={"method": TRAINED_METHODS},
+    )
     golden: bool = _setting(
         False,
         "the pictures (one will do, also as a file) are golden samples: learn from augmentations of them, and promise "
@@ -141,21 +202,17 @@ class FitSettings:
     seed: int = _setting(0, "of everything random")
 
     def __post_init__(self) -> None:
+        given = [entry for entry in fields(self) if "goes_with" in entry.metadata and self._differs(entry)]
         check_false_alarm_rate(self.false_alarm_rate)
         for entry in fields(self):
             choices = entry.metadata.get("choices")
             value = getattr(self, entry.name)
             if choices and value not in choices and not (value is None and entry.default is None):
                 raise SettingError(f"{entry.name} must be one of {', '.join(choices)}, got {value!r}")
-        if self.calibration_fraction is None:
-            object.__setattr__(self, "calibration_fraction", 0.5 if self.golden else 0.3)
-        if self.compactness_weight is None:
-            object.__setattr__(self, "compactness_weight", 0.1 if self.metric == "euclidean" else 1.0)
-        if self.bank_size is None:
-            object.__setattr__(self, "bank_size", 2000 if self.method == "patch" else 1000)
+        self._fill_in()
         for name in ("calibration_fraction", "top_fraction"):
             value = getattr(self, name)
-            if not (_is_number(value) and 0.0 < value < 1.0):
+            if value is not None and not (_is_number(value) and 0.0 < value < 1.0):
                 raise SettingError(f"{name} must be between 0 and 1, both excluded, got {value!r}")
         for name, least in (
             ("bank_size", 1),
@@ -164,12 +221,11 @@ class FitSettings:
             ("max_pixels", 1),
             ("max_bytes", 1),
             ("threads", 0),
-            ("seed", 0),
         ):
             value = getattr(self, name)
-            if value is None and name == "num_neighbors":  # the method's own
-                continue
-            check_whole(name, value, least)
+            if value is not None or name not in ("bank_size", "num_neighbors"):  # the method's own, or none
+                check_whole(name, value, least)
+        check_whole("seed", self.seed, 0, HIGHEST_SEED)
         if not (_is_number(self.overall_weight) and self.overall_weight >= 0):
             raise SettingError(f"overall_weight must be a number of at least 0, got {self.overall_weight!r}")
         if self.input_size is not None and not is_whole(self.input_size, 16, 4096):
@@ -190,27 +246,57 @@ class FitSettings:
 
         self._check_training()
         self._check_augmentation()
+        for entry in given:
+            if (unread := self._unread(entry)) is not None:
+                raise SettingError(
+                    f"{entry.name} goes with {unread} {_one_of(entry.metadata['goes_with'][unread])}, got it with "
+                    f"{getattr(self, unread)}: leave one of them out"
+                )
+
+    def _differs(self, entry: Field[Any]) -> bool:
+        """Whether a setting is not its default, so that somebody has given it."""
+        value = getattr(self, entry.name)
+        return value is not None if entry.default is None else bool(value != entry.default)
+
+    def _unread(self, entry: Field[Any]) -> str | None:
+        """The setting for whose value another is not read; None if it is read."""
+        own = {other.name: other for other in fields(self)}
+        for name, values in entry.metadata.get("goes_with", {}).items():
+            if getattr(self, name) not in values and self._unread(own[name]) is None:
+                return str(name)
+        return None
+
+    def _fill_in(self) -> None:
+        """Put what depends on other settings where nothing was given, and where it is read."""
+        defaults = {
+            "calibration": "split" if self.method in TRAINED_METHODS else "leave-one-out",
+            "calibration_fraction": 0.5 if self.golden else 0.3,
+            "compactness_weight": 0.1 if self.metric == "euclidean" else 1.0,
+            "bank_size": 2000 if self.method == "patch" else 1000,
+            "weight_decay": (DOC if self.method == "doc" else PRETRAINED).weight_decay,
+        }
+        own = {entry.name: entry for entry in fields(self)}
+        for name, value in defaults.items():
+            if getattr(self, name) is None and self._unread(own[name]) is None:
+                object.__setattr__(self, name, value)
 
     def _check_training(self) -> None:
-        """Refuse what no training can use, and fill in how the method is calibrated."""
+        """Refuse what no training can use."""
         for name in ("pretrain_epochs", "epochs", "warmup_epochs", "batch_size"):
             value, least = getattr(self, name), {"pretrain_epochs": 0, "batch_size": 2}.get(name, 1)
-            if value is None and name != "warmup_epochs":  # the network's own
-                continue
-            check_whole(name, value, least)
+            if value is not None:  # the network's own
+                check_whole(name, value, least)
+        if self.objective == "soft-boundary" and self.epochs is not None:
+            check_warmup(self.warmup_epochs or 1, self.epochs)
         if not (_is_number(self.nu) and 0.0 < self.nu <= 1.0):
             raise SettingError(f"nu must be above 0 and at most 1, got {self.nu!r}")
         if self.learning_rate is not None and not (_is_number(self.learning_rate) and self.learning_rate > 0):
             raise SettingError(f"learning_rate must be a number above 0, got {self.learning_rate!r}")
-        if self.weight_decay is None:
-            object.__setattr__(self, "weight_decay", (DOC if self.method == "doc" else PRETRAINED).weight_decay)
         for name in ("weight_decay", "compactness_weight"):
-            if not (_is_number(getattr(self, name)) and getattr(self, name) >= 0):
-                raise SettingError(f"{name} must be a number of at least 0, got {getattr(self, name)!r}")
-        is_trained = self.method in TRAINED_METHODS
-        if self.calibration is None:
-            object.__setattr__(self, "calibration", "split" if is_trained else "leave-one-out")
-        if is_trained and self.calibration != "split":
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and value >= 0):
+                raise SettingError(f"{name} must be a number of at least 0, got {value!r}")
+        if self.method in TRAINED_METHODS and self.calibration != "split":
             raise SettingError(
                 f"calibration must be split for method {self.method}, got {self.calibration}: a network that was "
                 "trained on a picture cannot score it as if it had not seen it"
@@ -266,6 +352,23 @@ def make_settings(**settings: Any) -> FitSettings:
         except SettingError as error:  # its sentence begins with the name of the field
             raise SettingError(f"{AUGMENT}{error}") from error
     return FitSettings(**own)
+
+
+def check_warmup(warmup_epochs: int, epochs: int) -> None:
+    """Refuse a warm-up after which nothing comes: a soft boundary would be trained as one-class, and called soft.
+
+    Raises:
+        SettingError: it is not shorter than the training.
+    """
+    if warmup_epochs >= epochs:
+        raise SettingError(
+            f"warmup_epochs must be below epochs, so that soft-boundary has a radius to train with, got "
+            f"{warmup_epochs} of {epochs}: lower it, or raise epochs"
+        )
+
+
+def _one_of(values: Sequence[str]) -> str:
+    return values[0] if len(values) == 1 else f"{', '.join(values[:-1])} or {values[-1]}"
 
 
 def _is_number(value: object) -> bool:

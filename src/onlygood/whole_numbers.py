@@ -6,6 +6,9 @@ from typing import TypeGuard
 
 from onlygood.errors import SettingError
 
+# A seed goes to several libraries, and scikit-learn takes the fewest.
+HIGHEST_SEED = 2**32 - 1
+
 
 def is_whole(value: object, least: int, most: int | None = None) -> TypeGuard[int]:
     """Whether it is a whole number within bounds, both included; True and False are none."""

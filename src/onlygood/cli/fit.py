@@ -76,6 +76,7 @@ def _fit(options: argparse.Namespace) -> Model:
 
     checkpoint = Path(f"{options.output}.training")
     is_trained = options.method in TRAINED_METHODS
+    before = _written_at(checkpoint)
     try:
         return fit(
             options.pictures,
@@ -86,9 +87,15 @@ def _fit(options: argparse.Namespace) -> Model:
             **chosen_settings(options),
         )
     except KeyboardInterrupt:
-        if is_trained and checkpoint.exists():
+        # One of before counts only if this line was to go on from it.
+        if is_trained and _written_at(checkpoint) and (options.resume or _written_at(checkpoint) != before):
             say(f"{checkpoint} holds what was trained so far: the same line with --resume goes on from it")
         raise
+
+
+def _written_at(path: Path) -> int | None:
+    """When a file was last written, in nanoseconds; None if there is none."""
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def _show_augmentations(options: argparse.Namespace) -> None:

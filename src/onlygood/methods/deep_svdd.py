@@ -22,8 +22,8 @@ from onlygood.graph.pooled_head import (
 from onlygood.graph.svdd_head import hypersphere, network_input, picture_embedding
 from onlygood.methods.fine_tuned import FineTunedMethod
 from onlygood.methods.method import TrainingFiles
-from onlygood.methods.trained import TrainedMethod, rounded_losses, terminal_line
-from onlygood.settings import FitSettings
+from onlygood.methods.trained import TrainedMethod, described_training, terminal_line
+from onlygood.settings import FitSettings, check_warmup
 from onlygood.survey import InputKind, Survey
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class DeepSvddMethod(TrainedMethod):
         from onlygood.training.deep_svdd import train_deep_svdd
         from onlygood.training.export import encoder_piece
 
+        self.notes = _enlarged(seen.sizes, self.input_size)
         # Grey pictures have three equal channels: one of them will do.
         self.channels = self.architecture.channels or seen.channels
         pictures = self.training_values(seen, np.flatnonzero(~held_out), channels=self.channels)
@@ -72,24 +73,19 @@ class DeepSvddMethod(TrainedMethod):
             pictures -= low
             pictures /= high - low
         settings, architecture = self.settings, self.architecture
-        checkpoint = self.checkpoint(seen, held_out)
-        show = terminal_line(wanted=self.show_progress)
-        self.trained = train_deep_svdd(
+        self.numbers = _hypersphere_settings(
+            settings,
             architecture,
-            _hypersphere_settings(
-                settings,
-                architecture,
-                pretrain_epochs=(
-                    architecture.epochs_for(architecture.pretrain_epochs, len(pictures))
-                    if settings.pretrain_epochs is None
-                    else settings.pretrain_epochs
-                ),
-                epochs=architecture.epochs_for(architecture.epochs, len(pictures)),
+            pretrain_epochs=(
+                architecture.epochs_for(architecture.pretrain_epochs, len(pictures))
+                if settings.pretrain_epochs is None
+                else settings.pretrain_epochs
             ),
-            pictures,
-            checkpoint=checkpoint,
-            show=show,
+            epochs=architecture.epochs_for(architecture.epochs, len(pictures)),
         )
+        checkpoint = self.checkpoint(seen, held_out, self.numbers)
+        show = terminal_line(wanted=self.show_progress)
+        self.trained = train_deep_svdd(architecture, self.numbers, pictures, checkpoint=checkpoint, show=show)
         if show is not None:
             show("")
         center = self.trained.center.numpy()
@@ -117,9 +113,9 @@ class DeepSvddMethod(TrainedMethod):
                 "network": self.architecture.name,
                 "source": self.architecture.source,
                 "channels": self.channels,
-                **_described(self.settings, self.trained),
+                **_described(self.numbers, self.trained),
             },
-            "training": {"losses": rounded_losses(self.trained.losses)},
+            "training": described_training(self.numbers, self.trained.losses),
         }
 
 
@@ -128,29 +124,19 @@ class PretrainedSvddMethod(FineTunedMethod):
     in `onlygood.graph.pooled_head`.
     """
 
-    def __init__(self, settings: FitSettings, *, files: TrainingFiles | None, show_progress: bool) -> None:
-        super().__init__(settings, files=files, show_progress=show_progress)
-        if settings.pretrain_epochs:
-            raise SettingError(
-                f"pretrain_epochs must be left out for network pretrained, which needs no autoencoder, got "
-                f"{settings.pretrain_epochs}"
-            )
-
     def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
         from onlygood.training.deep_svdd import solve_radius
         from onlygood.training.fine_tuning import fine_tune
 
         settings = self.settings
         maps = self.training_values(seen, np.flatnonzero(~held_out))
-        checkpoint = self.checkpoint(seen, held_out)
+        self.numbers = _hypersphere_settings(
+            settings, PRETRAINED, pretrain_epochs=0, epochs=PRETRAINED.epochs_for(len(maps))
+        )
+        checkpoint = self.checkpoint(seen, held_out, self.numbers)
         show = terminal_line(wanted=self.show_progress)
         self.tuned = fine_tune(
-            self.parts.tail.graph,
-            self.parts.trained,
-            _hypersphere_settings(settings, PRETRAINED, pretrain_epochs=0, epochs=PRETRAINED.epochs_for(len(maps))),
-            maps,
-            checkpoint=checkpoint,
-            show=show,
+            self.parts.tail.graph, self.parts.trained, self.numbers, maps, checkpoint=checkpoint, show=show
         )
         if show is not None:
             show("")
@@ -176,10 +162,10 @@ class PretrainedSvddMethod(FineTunedMethod):
                 "network": self.settings.network,
                 "source": f"{self.backbone.card.name}, {self.tap.name}, the last {self.settings.trained_layers} layers "
                 "trained; whitened unit vectors",
-                **_described(self.settings, self.tuned.trained),
+                **_described(self.numbers, self.tuned.trained),
                 "trained_radius": self.radius,
             },
-            "training": {"losses": rounded_losses(self.tuned.trained.losses)},
+            "training": described_training(self.numbers, self.tuned.trained.losses),
         }
 
 
@@ -190,12 +176,16 @@ def _hypersphere_settings(
     from onlygood.training.deep_svdd import HypersphereSettings
 
     assert settings.weight_decay is not None  # settings fill it in
+    epochs = settings.epochs or epochs
+    warmup_epochs = settings.warmup_epochs or max(1, min(defaults.warmup_epochs, epochs // 2))
+    if settings.objective == "soft-boundary":
+        check_warmup(warmup_epochs, epochs)
     return HypersphereSettings(
         objective=settings.objective,
         nu=settings.nu,
-        warmup_epochs=settings.warmup_epochs,
+        warmup_epochs=warmup_epochs,
         pretrain_epochs=pretrain_epochs,
-        epochs=settings.epochs or epochs,
+        epochs=epochs,
         batch_size=settings.batch_size or defaults.batch_size,
         learning_rate=settings.learning_rate or defaults.learning_rate,
         weight_decay=settings.weight_decay,
@@ -204,10 +194,23 @@ def _hypersphere_settings(
     )
 
 
-def _described(settings: FitSettings, trained: Trained) -> dict[str, Any]:
+def _enlarged(sizes: Sequence[tuple[int, int]], input_size: int) -> list[str]:
+    """A note if pictures, (height, width) each, are smaller than the network takes them."""
+    smaller = [size for size in sizes if min(size) < input_size]
+    if not smaller:
+        return []
+    height, width = min(smaller, key=min)
+    return [
+        f"{len(smaller)} of {len(sizes)} pictures learned from are smaller than the {input_size} x {input_size} "
+        f"pixels that the network takes (down to {width} x {height}): they are enlarged, which adds time and no detail."
+    ]
+
+
+def _described(numbers: HypersphereSettings, trained: Trained) -> dict[str, Any]:
     return {
         "latent": len(trained.center),
-        "objective": settings.objective,
-        "nu": settings.nu,
+        "objective": numbers.objective,
+        "nu": numbers.nu,
+        **({"warmup_epochs": numbers.warmup_epochs} if numbers.objective == "soft-boundary" else {}),
         "trained_radius": trained.radius,
     }

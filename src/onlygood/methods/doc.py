@@ -17,7 +17,7 @@ from onlygood.graph.fragments import join
 from onlygood.methods.fine_tuned import FineTunedMethod
 from onlygood.methods.method import TrainingFiles
 from onlygood.methods.pooled_heads import PooledHeads, most_neighbours, neighbours_of
-from onlygood.methods.trained import rounded_losses, terminal_line
+from onlygood.methods.trained import described_training, terminal_line
 from onlygood.settings import FitSettings
 from onlygood.sources import REFERENCE_WHY, Source
 from onlygood.survey import Embedder, Survey, input_kind, survey
@@ -79,19 +79,20 @@ class DocMethod(FineTunedMethod):
         # Before minutes of training; copies among the pictures may leave fewer templates afterwards.
         self.neighbours = neighbours_of(settings.head, settings, min(settings.bank_size, len(learned)))
         show = terminal_line(wanted=self.show_progress)
+        self.numbers = DocSettings(
+            compactness_weight=settings.compactness_weight,
+            at_unit_length=settings.metric != "euclidean",
+            epochs=settings.epochs or DOC.epochs_for(len(learned)),
+            batch_size=settings.batch_size or DOC.batch_size,
+            learning_rate=settings.learning_rate or DOC.learning_rate,
+            weight_decay=settings.weight_decay,
+            seed=settings.seed,
+            accelerator=settings.accelerator,
+        )
         self.trained = train_doc(
             self.parts.tail.graph,
             self.parts.trained,
-            DocSettings(
-                compactness_weight=settings.compactness_weight,
-                at_unit_length=settings.metric != "euclidean",
-                epochs=settings.epochs or DOC.epochs_for(len(learned)),
-                batch_size=settings.batch_size or DOC.batch_size,
-                learning_rate=settings.learning_rate or DOC.learning_rate,
-                weight_decay=settings.weight_decay,
-                seed=settings.seed,
-                accelerator=settings.accelerator,
-            ),
+            self.numbers,
             Maps(values=self.training_values(seen, learned), labels=np.array(groups)[learned]),
             Maps(
                 values=self.training_values(reference, np.arange(len(names))),
@@ -99,7 +100,7 @@ class DocMethod(FineTunedMethod):
             ),
             self._judge,
             checkpoint=self.checkpoint(
-                seen, held_out, reference=_digest(labelled), groups=_digest(list(map(str, groups)))
+                seen, held_out, self.numbers, reference=_digest(labelled), groups=_digest(list(map(str, groups)))
             ),
             show=show,
         )
@@ -134,7 +135,7 @@ class DocMethod(FineTunedMethod):
                     "variance": [float(f"{variance:.6g}") for variance in self.trained.variances],
                 },
             },
-            "training": {"losses": rounded_losses(self.trained.losses)},
+            "training": described_training(self.numbers, self.trained.losses),
         }
 
     def _heads(self, vectors: NDArray[np.float32]) -> tuple[PooledHeads, NDArray[np.bool_]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -14,7 +15,11 @@ from onlygood.methods.method import TrainingFiles
 from onlygood.methods.on_backbone import sized_backbone
 from onlygood.methods.trained import TrainedMethod
 from onlygood.settings import FitSettings
-from onlygood.survey import InputKind
+from onlygood.survey import InputKind, Survey
+
+if TYPE_CHECKING:
+    from onlygood.training.checkpoint import Checkpoint
+    from onlygood.training.loop import TrainingSettings
 
 
 class FineTunedMethod(TrainedMethod):
@@ -35,6 +40,12 @@ class FineTunedMethod(TrainedMethod):
             self.parts.front,
             places_last(self.parts.start, opset=self.opset),
         ]
+
+    def checkpoint(  # noqa: D102
+        self, seen: Survey, held_out: NDArray[np.bool_], training: TrainingSettings, **others: str
+    ) -> Checkpoint | None:
+        # Its file, wherever it lies: with another one the same numbers mean nothing.
+        return super().checkpoint(seen, held_out, training, backbone=self.backbone.card.sha256, **others)
 
     def tuned_end(self, learned: Mapping[str, NDArray[np.float32]]) -> list[onnx.ModelProto]:
         """The pieces of graph from `embedding` to the value `parts.end`, float32 [N, c, h, w].

@@ -118,7 +118,9 @@ class PooledHeads:
         return np.unique(self.vectors, axis=0, return_inverse=True)[1].reshape(-1)
 
     def templates(self, learned: NDArray[np.bool_]) -> int:
-        """How many templates there can be of the pictures to learn from, bool [n]."""
+        """How many templates there can be of the pictures to learn from, bool [n]; a Mahalanobis distance has none."""
+        if self.kind == "mahalanobis":
+            return 0
         assert self.settings.bank_size is not None  # settings fill it in
         return min(len(np.unique(self.distinct[learned])), self.settings.bank_size)
 

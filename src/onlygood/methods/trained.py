@@ -6,7 +6,8 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -22,6 +23,7 @@ from onlygood.survey import Survey
 
 if TYPE_CHECKING:
     from onlygood.training.checkpoint import Checkpoint
+    from onlygood.training.loop import TrainingSettings
 
 # What is trained on is kept in memory, as the network takes it, up to so many bytes; beyond, in a temporary file.
 MOST_TRAINING_BYTES = 6_000_000_000
@@ -87,12 +89,15 @@ class TrainedMethod(Method):
         if self.files is not None:
             self.files.checkpoint.unlink(missing_ok=True)
 
-    def checkpoint(self, seen: Survey, held_out: NDArray[np.bool_], **others: str) -> Checkpoint | None:
+    def checkpoint(
+        self, seen: Survey, held_out: NDArray[np.bool_], training: TrainingSettings, **others: str
+    ) -> Checkpoint | None:
         """The checkpoint of this fit and no other; None where none is wanted.
 
         Args:
             seen: the good pictures.
             held_out: which of them only calibrate.
+            training: its numbers, with those that the settings leave to the network.
             **others: what else must be the same, by what it is called.
         """
         from onlygood.training.checkpoint import Checkpoint
@@ -100,7 +105,8 @@ class TrainedMethod(Method):
         if self.files is None:
             return None
         pictures = hashlib.sha256("\n".join(seen.digests).encode() + held_out.tobytes()).hexdigest()
-        decisive = {key: value for key, value in self.settings.to_json().items() if key not in _NOT_DECISIVE}
+        numbers = {**self.settings.to_json(), **asdict(training)}
+        decisive = {key: value for key, value in numbers.items() if key not in _NOT_DECISIVE}
         fingerprint = {"method": self.settings.method, **decisive, "pictures": pictures, **others}
         return Checkpoint(self.files.checkpoint, fingerprint, resume=self.files.resume)
 
@@ -123,6 +129,9 @@ def terminal_line(*, wanted: bool) -> Callable[[str], None] | None:
     return show
 
 
-def rounded_losses(losses: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Losses of each epoch by stage, as the metadata have them."""
-    return {stage: [float(f"{loss:.6g}") for loss in values] for stage, values in losses.items()}
+def described_training(numbers: TrainingSettings, losses: dict[str, list[float]]) -> dict[str, Any]:
+    """What the metadata say of any training: its numbers, and the loss of each epoch by stage."""
+    return {
+        **{name: getattr(numbers, name) for name in ("batch_size", "learning_rate", "weight_decay")},
+        "losses": {stage: [float(f"{loss:.6g}") for loss in values] for stage, values in losses.items()},
+    }

@@ -219,12 +219,15 @@ class Hypersphere:
 
     def after_epoch(self, done: int, _loss: float) -> bool:
         """Solve the radius, see whether the hypersphere has collapsed, and say whether it is enough."""
-        if self.settings.objective == "soft-boundary" and done >= self.settings.warmup_epochs:
+        is_soft = self.settings.objective == "soft-boundary"
+        if is_soft and done >= self.settings.warmup_epochs:
             self.state["radius"] = solve_radius(
                 self._squared_distances(self._embeddings(self.pictures)).cpu().numpy(), self.settings.nu
             )
         now = self._check_collapse(done, patience=PATIENCE)
-        return now.variance <= self.enough_variance * self.untrained.variance
+        # A soft boundary that ended in its warm-up would be none.
+        is_begun = not is_soft or done > self.settings.warmup_epochs
+        return is_begun and now.variance <= self.enough_variance * self.untrained.variance
 
     def finished_squared_distances(self) -> Tensor:
         """Of all good pictures to the centre, [n], by the network as it is to stay.

@@ -3,8 +3,8 @@
 Source: Reiss et al., "PANDA: Adapting Pretrained Features for Anomaly Detection and Segmentation", CVPR 2021: the
 compactness loss (equation 2), with early stopping against forgetting. Two departures. Vectors have unit length, before
 and while they are trained: on the network used here that is worth more than the training. And training stops by what
-it has done, instead of after a number of steps that suits one data set: as soon as the good pictures' variance is a
-given share of what it was. That share takes three steps or three hundred, depending on how many pictures there are.
+it has done, instead of after a number of steps that suits one data set: after the epoch in which the good pictures'
+variance has fallen to a given share of what it was.
 """
 
 from __future__ import annotations

@@ -263,8 +263,14 @@ def batch_bounds(pictures: int, batch_size: int) -> list[tuple[int, int]]:
     count = math.ceil(pictures / batch_size)
     if pictures < 2 * count:
         raise TrainingError(
-            f"every mini-batch must hold at least 2 pictures, for the variance, got {pictures} pictures in "
-            f"batches of {batch_size}: raise batch_size to at least 2, or add pictures"
+            f"every mini-batch must hold at least 2 pictures, for the variance, got {pictures} to train on in "
+            f"batches of {batch_size}: "
+            + (f"raise batch_size to at least {least}" if (least := _least_batch(pictures)) else "add pictures")
         )
     edges = np.linspace(0, pictures, count + 1).astype(int).tolist()
     return list(pairwise(edges))
+
+
+def _least_batch(pictures: int) -> int:
+    """The smallest batch size of which no batch holds one picture; 0 if there is none, since there is one picture."""
+    return math.ceil(pictures / (pictures // 2)) if pictures > 1 else 0
