@@ -140,6 +140,13 @@ def test_one_picture_without_golden_is_refused_with_an_offer(tmp_path: Path) -> 
             onlygood.fit(pictures)
 
 
+def test_ranges_within_which_nothing_changes_are_refused() -> None:
+    ranges = ("brightness", "contrast", "gamma", "noise", "blur", "shift", "rotation", "scale")
+    narrow: dict[str, Any] = {f"augment_{name}": 0.0 for name in ranges}
+    with pytest.raises(SettingError, match=r"must differ from one another, got 2 different pictures among 20: widen"):
+        onlygood.fit(label(), augment=20, augment_jpeg=100, **narrow, **SMALL)
+
+
 def test_too_many_golden_pictures_and_fewer_than_there_are_are_refused() -> None:
     with pytest.raises(SettingError, match="a golden sample must be at most 50 pictures, got 51"):
         onlygood.fit([texture(number) for number in range(51)], **SMALL)

@@ -162,6 +162,12 @@ class _Fit:
     def independent_groups(self, seen: Survey) -> tuple[list[int], list[str]]:
         """A label a picture; pictures with different labels may be treated as independent. And notes about it."""
         if self.golden:
+            different = len(set(seen.digests))
+            if 2 * different < seen.given:
+                raise SettingError(
+                    f"most augmentations of a golden sample must differ from one another, got {different} different "
+                    f"pictures among {seen.given}: widen a range, such as augment_brightness or augment_noise"
+                )
             # Augmentations of one picture are near-duplicates by design, and independent given the picture.
             return list(range(seen.given)), []
         descriptors = seen.descriptors if self.settings.near_duplicates == "group" else None
@@ -359,5 +365,6 @@ class _Fit:
             if not abs(found - expected) <= VERIFICATION_TOLERANCE * scale:
                 raise VerificationError(
                     f"the finished model must give {source.name} the raw score {expected:.6g} that it was calibrated "
-                    f"with, got {found:.6g}: nothing was written; try another version of onnxruntime and report this"
+                    f"with, got {found:.6g}: nothing was written; if good pictures are all but equal, add some that "
+                    "differ, else try another version of onnxruntime and report this"
                 )
