@@ -115,11 +115,13 @@ def test_a_file_bytes_an_image_or_an_array_may_be_golden(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"augment_shift": 0.2}, "augmentation goes with augment or golden, got it without: add one of them"),
+        ({"augment_shift": 0.2}, "settings that begin with augment_ go with augment or golden, got them without"),
         ({"golden": True, "augment": 2}, "augment must be a whole number of at least 3, got 2"),
         ({"golden": True, "augment_shift": 0.9}, "augment_shift must be a number from 0 to 0.5, got 0.9"),
         ({"golden": True, "augment_blurr": 1}, "a setting must be one of .*augment_blur.*, got augment_blurr"),
         ({"golden": True, "group_by": "folder"}, "group_by goes with pictures of many parts"),
+        ({"golden": True, "near_duplicates": "ignore"}, "near_duplicates goes with pictures of many parts"),
+        ({"golden": True, "skip_unreadable": True}, "skip_unreadable goes with pictures of many parts"),
         ({"golden": 1}, "golden must be True or False, got 1"),
     ],
 )
@@ -145,6 +147,8 @@ def test_ranges_within_which_nothing_changes_are_refused() -> None:
     narrow: dict[str, Any] = {f"augment_{name}": 0.0 for name in ranges}
     with pytest.raises(SettingError, match=r"must differ from one another, got 2 different pictures among 20: widen"):
         onlygood.fit(label(), augment=20, augment_jpeg=100, **narrow, **SMALL)
+    with pytest.raises(SettingError, match=r"got 6 different pictures among 25: leave out copies"):
+        onlygood.fit([label()] * 20, augment=25, **SMALL)
 
 
 def test_too_many_golden_pictures_and_fewer_than_there_are_are_refused() -> None:

@@ -253,6 +253,6 @@ def test_reference_pictures_that_cannot_be_read_are_left_out_if_asked(reference_
 def test_a_checkpoint_of_another_method_is_refused(good_folder: Path, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     path = tmp_path / "part.onnx.training"
-    torch.save({"format": 1, "fingerprint": {"method": "deep-svdd"}, "stages": {}}, path)
+    torch.save({"format": 2, "fingerprint": {"method": "deep-svdd"}, "stages": {}}, path)
     with pytest.raises(CheckpointError, match="must be of a fit with method 'doc', got 'deep-svdd'"):
         onlygood.fit(good_folder, **QUICK, checkpoint=path, resume=True)

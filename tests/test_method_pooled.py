@@ -123,7 +123,9 @@ def test_settings_that_they_cannot_use_are_refused(settings: dict[str, Any], mes
 
 
 def test_vectors_that_are_all_alike_have_no_outlier_factor() -> None:
-    heads = PooledHeads("lof", FitSettings(method="lof"), np.ones((6, 4), np.float32), maps="maps", opset=OPSET)
+    heads = PooledHeads(
+        "lof", FitSettings(method="lof").filled_in(), np.ones((6, 4), np.float32), maps="maps", opset=OPSET
+    )
     with pytest.raises(SettingError, match="lof needs at least 2 good pictures that differ, got copies of one"):
         heads.make(np.ones(6, dtype=bool), 5)
 

@@ -60,7 +60,7 @@ BAD: list[tuple[str, Any, str]] = [
         ("augment", number, f"augment must be a whole number of at least 3, got {number!r}")
         for number in (2, 0, -5, 9.5, "9", True)
     ),
-    ("augmentation", AugmentationSettings(shift=0.2), "augmentation goes with augment or golden, got it without"),
+    ("augmentation", AugmentationSettings(shift=0.2), "settings that begin with augment_ go with augment or g"),
     ("augmentation", {"shift": 0.2}, "augmentation must be AugmentationSettings, got {'shift': 0.2}"),
 ]
 
@@ -125,7 +125,9 @@ def test_the_defaults_are_fine_and_every_setting_says_what_it_is() -> None:
 def test_a_setting_that_is_not_read_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError) as caught:
         FitSettings(**given)
-    assert str(caught.value).startswith(message) and str(caught.value).endswith(": leave one of them out")
+    name, other = message.split(" goes with ")[0], message.split(" goes with ")[1].split()[0]
+    assert str(caught.value).startswith(message)
+    assert str(caught.value).endswith(f": leave {name} out, or choose such a {other}")
 
 
 @pytest.mark.parametrize(
@@ -144,19 +146,34 @@ def test_a_setting_that_is_read_is_taken_and_survives_a_copy(given: dict[str, An
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_a_method_does_not_read_is_not_in_its_settings(method: str) -> None:
-    settings = FitSettings(method=method)
+def test_what_a_method_does_not_read_is_not_filled_in(method: str) -> None:
+    settings = FitSettings(method=method).filled_in()
     for entry in dataclasses.fields(settings):
         methods = entry.metadata.get("goes_with", {}).get("method", METHODS)
         if method not in methods:
             assert getattr(settings, entry.name) == entry.default, entry.name
 
 
+def test_what_other_settings_decide_is_filled_in() -> None:
+    patch, knn = FitSettings().filled_in(), FitSettings(method="knn", calibration="split").filled_in()
+    assert (patch.bank_size, patch.calibration, patch.calibration_fraction) == (2000, "leave-one-out", None)
+    assert (knn.bank_size, knn.calibration, knn.calibration_fraction) == (1000, "split", 0.3)
+    golden = FitSettings(method="doc", golden=True, metric="euclidean", weight_decay=0.1).filled_in()
+    assert (golden.calibration, golden.calibration_fraction) == ("split", 0.5)
+    assert (golden.compactness_weight, golden.weight_decay) == (0.1, 0.1)
+    assert patch.filled_in() == patch
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_settings_can_be_copied_for_another_method(method: str) -> None:
+    assert dataclasses.replace(FitSettings(), method=method) == FitSettings(method=method)
+
+
 @pytest.mark.parametrize(("warmup", "epochs"), [(10, 10), (12, 10), (None, 1)])
 def test_a_warm_up_after_which_nothing_comes_is_refused(warmup: int | None, epochs: int) -> None:
     soft: dict[str, Any] = {"method": "deep-svdd", "objective": "soft-boundary"}
     with pytest.raises(
-        SettingError, match=rf"warmup_epochs must be below epochs.*got {warmup or 1} of {epochs}: lower"
+        SettingError, match=rf"warmup_epochs must be below epochs.*got {warmup or 1} of {epochs}: .*raise"
     ):
         FitSettings(**soft, warmup_epochs=warmup, epochs=epochs)
     FitSettings(**soft, warmup_epochs=warmup, epochs=epochs + 10)

@@ -104,7 +104,7 @@ def _newer(place: Path) -> None:
 
 
 def _code(place: Path) -> None:
-    torch.save({"format": 1, "fingerprint": Interrupting(1), "stages": {}}, place)
+    torch.save({"format": 2, "fingerprint": Interrupting(1), "stages": {}}, place)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def _code(place: Path) -> None:
     [
         (_missing, "does not exist: leave --resume out to begin"),
         (_cut, "cannot be read"),
-        (_newer, "must have format 1, got 99"),
+        (_newer, "must have format 2, got 99"),
         (_code, "cannot be read"),
     ],
 )

@@ -62,7 +62,8 @@ def fit(
         reference: for method doc, pictures of other things: a folder with one sub-folder a class, or sequences of
             pictures by class.
         progress: draw progress bars if stderr is a terminal.
-        checkpoint: where a method that trains keeps what it has reached, until the model is whole; None for nowhere.
+        checkpoint: where a method that trains keeps what it has reached; None for nowhere. It stays there, since the
+            model is in memory alone: take it away when the model is saved.
         resume: go on from that checkpoint.
         **settings: fields of `onlygood.FitSettings`, the same as the options of `onlygood fit`.
 
@@ -74,7 +75,7 @@ def fit(
         MissingExtraError: a method that trains, and no torch.
         VerificationError: the finished file gives other scores than those it was calibrated with.
     """
-    chosen = make_settings(**settings)
+    chosen = make_settings(**settings).filled_in()
     if resume and chosen.method not in TRAINED_METHODS:
         raise SettingError(
             f"resume goes with a method that trains ({', '.join(TRAINED_METHODS)}), got it with {chosen.method}: leave "
@@ -148,7 +149,6 @@ class _Fit:
         )
         file = pack(model, self.describe(kind, seen, calibration, promise, map_levels, notes))
         self.verify(file, seen, calibration)
-        self.method.finished()
         pictures = self.good_pictures(seen, scores, groups, held_out, calibration)
         return Model(
             file=file,
@@ -164,9 +164,11 @@ class _Fit:
         if self.golden:
             different = len(set(seen.digests))
             if 2 * different < seen.given:
+                has_copies = len(set(seen.digests[: self.golden])) < self.golden
                 raise SettingError(
                     f"most augmentations of a golden sample must differ from one another, got {different} different "
-                    f"pictures among {seen.given}: widen a range, such as augment_brightness or augment_noise"
+                    f"pictures among {seen.given}: "
+                    + ("leave out copies" if has_copies else "widen a range, such as augment_brightness")
                 )
             # Augmentations of one picture are near-duplicates by design, and independent given the picture.
             return list(range(seen.given)), []
@@ -198,15 +200,14 @@ class _Fit:
             held_out = hold_out(groups, self.settings.calibration_fraction, seed=self.settings.seed)
         left = len(set(np.array(groups)[~held_out]))
         if left < LEAST_GROUPS:
-            if self.golden:
-                advice = "raise augment, or lower calibration_fraction"
-            elif self.settings.method in TRAINED_METHODS:
-                advice = "add pictures of other parts, lower calibration_fraction, or take a method that does not train"
-            else:
-                advice = "add pictures of other parts, lower calibration_fraction, or calibrate with leave-one-out"
+            advice = ["raise augment" if self.golden else "add pictures of other parts"]
+            if len(set(groups)) > LEAST_GROUPS:
+                advice.append("lower calibration_fraction")
+            if not self.golden and self.settings.method not in TRAINED_METHODS:
+                advice.append("calibrate with leave-one-out")
             raise FolderError(
                 f"fit needs good pictures of at least {LEAST_GROUPS} independent things beside those held out, got "
-                f"{left} of {len(set(groups))}: {advice}"
+                f"{left} of {len(set(groups))}: {', or '.join(advice)}"
             )
         return held_out
 

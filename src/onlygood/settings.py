@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import Field, asdict, dataclass, field, fields
+from collections.abc import Callable, Sequence
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
 from onlygood.architectures import ARCHITECTURES, DOC, PRETRAINED
@@ -81,7 +81,7 @@ class FitSettings:
         goes_with={"network": (PRETRAINED.name,)},
     )
     input_size: int | None = _setting(
-        None, "pixels a side that pictures are resized to; as the backbone's card says unless given"
+        None, "pixels a side that pictures are resized to; as the backbone's card or the network says unless given"
     )
     window: tuple[float, float] | None = _setting(
         None,
@@ -202,14 +202,12 @@ class FitSettings:
     seed: int = _setting(0, "of everything random")
 
     def __post_init__(self) -> None:
-        given = [entry for entry in fields(self) if "goes_with" in entry.metadata and self._differs(entry)]
         check_false_alarm_rate(self.false_alarm_rate)
         for entry in fields(self):
             choices = entry.metadata.get("choices")
             value = getattr(self, entry.name)
             if choices and value not in choices and not (value is None and entry.default is None):
                 raise SettingError(f"{entry.name} must be one of {', '.join(choices)}, got {value!r}")
-        self._fill_in()
         for name in ("calibration_fraction", "top_fraction"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and 0.0 < value < 1.0):
@@ -246,12 +244,26 @@ class FitSettings:
 
         self._check_training()
         self._check_augmentation()
-        for entry in given:
-            if (unread := self._unread(entry)) is not None:
+        for entry in fields(self):
+            if self._differs(entry) and (unread := self._unread(entry)) is not None:
+                values = _one_of(entry.metadata["goes_with"][unread])
                 raise SettingError(
-                    f"{entry.name} goes with {unread} {_one_of(entry.metadata['goes_with'][unread])}, got it with "
-                    f"{getattr(self, unread)}: leave one of them out"
+                    f"{entry.name} goes with {unread} {values}, got it with {self._resolved(unread)}: leave "
+                    f"{entry.name} out, or choose such a {unread}"
                 )
+
+    def filled_in(self) -> FitSettings:
+        """A copy with values where nothing was given and other settings decide, as far as they are read."""
+        defaults = {name: self._resolved(name) for name in _DEPENDENT if self._unread(self._field(name)) is None}
+        return replace(self, **defaults)
+
+    def _resolved(self, name: str) -> Any:
+        """The value of a setting; where nothing was given, what other settings make of it."""
+        value = getattr(self, name)
+        return _DEPENDENT[name](self) if value is None and name in _DEPENDENT else value
+
+    def _field(self, name: str) -> Field[Any]:
+        return next(entry for entry in fields(self) if entry.name == name)
 
     def _differs(self, entry: Field[Any]) -> bool:
         """Whether a setting is not its default, so that somebody has given it."""
@@ -260,25 +272,10 @@ class FitSettings:
 
     def _unread(self, entry: Field[Any]) -> str | None:
         """The setting for whose value another is not read; None if it is read."""
-        own = {other.name: other for other in fields(self)}
         for name, values in entry.metadata.get("goes_with", {}).items():
-            if getattr(self, name) not in values and self._unread(own[name]) is None:
+            if self._resolved(name) not in values and self._unread(self._field(name)) is None:
                 return str(name)
         return None
-
-    def _fill_in(self) -> None:
-        """Put what depends on other settings where nothing was given, and where it is read."""
-        defaults = {
-            "calibration": "split" if self.method in TRAINED_METHODS else "leave-one-out",
-            "calibration_fraction": 0.5 if self.golden else 0.3,
-            "compactness_weight": 0.1 if self.metric == "euclidean" else 1.0,
-            "bank_size": 2000 if self.method == "patch" else 1000,
-            "weight_decay": (DOC if self.method == "doc" else PRETRAINED).weight_decay,
-        }
-        own = {entry.name: entry for entry in fields(self)}
-        for name, value in defaults.items():
-            if getattr(self, name) is None and self._unread(own[name]) is None:
-                object.__setattr__(self, name, value)
 
     def _check_training(self) -> None:
         """Refuse what no training can use."""
@@ -286,7 +283,7 @@ class FitSettings:
             value, least = getattr(self, name), {"pretrain_epochs": 0, "batch_size": 2}.get(name, 1)
             if value is not None:  # the network's own
                 check_whole(name, value, least)
-        if self.objective == "soft-boundary" and self.epochs is not None:
+        if self.method == "deep-svdd" and self.objective == "soft-boundary" and self.epochs is not None:
             check_warmup(self.warmup_epochs or 1, self.epochs)
         if not (_is_number(self.nu) and 0.0 < self.nu <= 1.0):
             raise SettingError(f"nu must be above 0 and at most 1, got {self.nu!r}")
@@ -296,7 +293,7 @@ class FitSettings:
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and value >= 0):
                 raise SettingError(f"{name} must be a number of at least 0, got {value!r}")
-        if self.method in TRAINED_METHODS and self.calibration != "split":
+        if self.method in TRAINED_METHODS and self.calibration == "leave-one-out":
             raise SettingError(
                 f"calibration must be split for method {self.method}, got {self.calibration}: a network that was "
                 "trained on a picture cannot score it as if it had not seen it"
@@ -312,13 +309,16 @@ class FitSettings:
             if self.augmentation is None:
                 object.__setattr__(self, "augmentation", AugmentationSettings())
             check_whole("augment", self.augment, 3)
-            if self.golden and self.group_by is not None:
-                raise SettingError(
-                    "group_by goes with pictures of many parts, got it with golden: leave one of them out"
-                )
+            # A golden sample is a picture or a handful that somebody chose: one that cannot be read is a mistake.
+            for name in ("group_by", "near_duplicates", "skip_unreadable"):
+                if self.golden and self._differs(self._field(name)):
+                    raise SettingError(
+                        f"{name} goes with pictures of many parts, got it with golden: leave one of them out"
+                    )
         elif self.augmentation not in (None, AugmentationSettings()):
             raise SettingError(
-                "augmentation goes with augment or golden, got it without: add one of them, or leave augmentation out"
+                "settings that begin with augment_ go with augment or golden, got them without: add one of these, or "
+                "leave those out"
             )
         else:
             object.__setattr__(self, "augmentation", None)
@@ -326,6 +326,16 @@ class FitSettings:
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
         return asdict(self)
+
+
+# What a setting is where nothing was given, by the other settings.
+_DEPENDENT: dict[str, Callable[[FitSettings], Any]] = {
+    "calibration": lambda given: "split" if given.method in TRAINED_METHODS else "leave-one-out",
+    "calibration_fraction": lambda given: 0.5 if given.golden else 0.3,
+    "compactness_weight": lambda given: 0.1 if given.metric == "euclidean" else 1.0,
+    "bank_size": lambda given: 2000 if given.method == "patch" else 1000,
+    "weight_decay": lambda given: (DOC if given.method == "doc" else PRETRAINED).weight_decay,
+}
 
 
 def setting_fields() -> dict[str, Field[Any]]:
@@ -361,9 +371,10 @@ def check_warmup(warmup_epochs: int, epochs: int) -> None:
         SettingError: it is not shorter than the training.
     """
     if warmup_epochs >= epochs:
+        advice = "lower it, or raise epochs" if epochs > 1 else "raise epochs to at least 2"
         raise SettingError(
             f"warmup_epochs must be below epochs, so that soft-boundary has a radius to train with, got "
-            f"{warmup_epochs} of {epochs}: lower it, or raise epochs"
+            f"{warmup_epochs} of {epochs}: {advice}"
         )
 
 

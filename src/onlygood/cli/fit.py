@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD, note_other_files, say
 from onlygood.cli.options import add_settings, check_report, chosen_limits, chosen_settings
-from onlygood.errors import SettingError
+from onlygood.errors import SettingError, WriteError
 from onlygood.settings import TRAINED_METHODS
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def run_fit(options: argparse.Namespace) -> int:
         check_report(options.report)
     if options.show_augmentations:
         _show_augmentations(options)
-    model = _fit(options)
-    model.save(options.output)
+    model = _fit_and_save(options)
     if options.report:
         from onlygood.report import write_fit_report
 
@@ -70,15 +69,15 @@ def run_fit(options: argparse.Namespace) -> int:
     return EXIT_GOOD
 
 
-def _fit(options: argparse.Namespace) -> Model:
-    """The model; where a training is interrupted, what it has reached is kept beside the model file to be."""
+def _fit_and_save(options: argparse.Namespace) -> Model:
+    """The model; until it is saved, what a training has reached is kept beside the model file to be."""
     from onlygood.fitting import fit
 
     checkpoint = Path(f"{options.output}.training")
     is_trained = options.method in TRAINED_METHODS
     before = _written_at(checkpoint)
     try:
-        return fit(
+        model = fit(
             options.pictures,
             reference=options.reference,
             progress=True,
@@ -86,11 +85,15 @@ def _fit(options: argparse.Namespace) -> Model:
             resume=options.resume,
             **chosen_settings(options),
         )
-    except KeyboardInterrupt:
+        model.save(options.output)
+    except (KeyboardInterrupt, WriteError):
         # One of before counts only if this line was to go on from it.
         if is_trained and _written_at(checkpoint) and (options.resume or _written_at(checkpoint) != before):
             say(f"{checkpoint} holds what was trained so far: the same line with --resume goes on from it")
         raise
+    if is_trained:
+        checkpoint.unlink(missing_ok=True)
+    return model
 
 
 def _written_at(path: Path) -> int | None:

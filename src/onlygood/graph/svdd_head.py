@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from onlygood.graph.fragments import OPSET, fragment
 from onlygood.window import Window
 
-# Beside this mean absolute deviation a picture is of one level, and there is no contrast to normalise.
-_LEAST_CONTRAST = 1e-6
+# Below this mean absolute deviation, a quarter of one of 255 levels, a picture is of one level: what would be enlarged
+# is the rounding of numbers.
+_LEAST_CONTRAST = 1e-3
 
 
 def picture_embedding(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onlygood.architectures import ARCHITECTURES, PRETRAINED, Architecture, FineTuning
 from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening, precision_of
-from onlygood.errors import SettingError
+from onlygood.errors import FolderError, SettingError
 from onlygood.graph.fragments import OPSET
 from onlygood.graph.pooled_head import (
     gradient_map,
@@ -28,6 +28,9 @@ from onlygood.survey import InputKind, Survey
 
 if TYPE_CHECKING:
     from onlygood.training.deep_svdd import HypersphereSettings, Trained
+
+# Of contrast-normalised pictures: flat ones have a thousandth, by rounding, and others more than one.
+LEAST_RANGE = 0.01
 
 
 class DeepSvddMethod(TrainedMethod):
@@ -70,6 +73,11 @@ class DeepSvddMethod(TrainedMethod):
         low, high = 0.0, 1.0
         if self.architecture.contrast_normalised:
             low, high = float(pictures.min()), float(pictures.max())
+            if high - low < LEAST_RANGE:
+                raise FolderError(
+                    f"good pictures must show something, got {len(pictures)} to train on in which every pixel has the "
+                    "same level: check light and exposure, or try another seed if others show something"
+                )
             pictures -= low
             pictures /= high - low
         settings, architecture = self.settings, self.architecture
@@ -201,7 +209,7 @@ def _enlarged(sizes: Sequence[tuple[int, int]], input_size: int) -> list[str]:
         return []
     height, width = min(smaller, key=min)
     return [
-        f"{len(smaller)} of {len(sizes)} pictures learned from are smaller than the {input_size} x {input_size} "
+        f"{len(smaller)} of {len(sizes)} good pictures are smaller than the {input_size} x {input_size} "
         f"pixels that the network takes (down to {width} x {height}): they are enlarged, which adds time and no detail."
     ]
 

@@ -98,7 +98,3 @@ class Method(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What the metadata say of it: plain JSON values, under names of its own."""
-
-    def finished(self) -> None:
-        """Called when the model is whole: what was kept in case of an interruption can go."""
-        return

@@ -85,10 +85,6 @@ class TrainedMethod(Method):
     def head(self) -> Sequence[onnx.ModelProto]:  # noqa: D102
         return self.pieces
 
-    def finished(self) -> None:  # noqa: D102
-        if self.files is not None:
-            self.files.checkpoint.unlink(missing_ok=True)
-
     def checkpoint(
         self, seen: Survey, held_out: NDArray[np.bool_], training: TrainingSettings, **others: str
     ) -> Checkpoint | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import nn
 from onlygood.errors import CheckpointError
 from onlygood.files import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Checkpoint:
@@ -22,7 +23,8 @@ class Checkpoint:
 
     Args:
         path: of the file.
-        fingerprint: says which fit it is of: method, settings, pictures. Another fit's checkpoint is refused.
+        fingerprint: says which fit it is of: method, settings, pictures, as JSON values. Another fit's checkpoint is
+            refused.
         resume: go on from it; otherwise it is overwritten.
 
     Raises:
@@ -31,7 +33,8 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], fingerprint: dict[str, Any], *, resume: bool) -> None:
         self.path = Path(path)
-        self.fingerprint = fingerprint
+        # As JSON has it: a number of NumPy's would be written, and not be read again.
+        self.fingerprint = json.loads(json.dumps(fingerprint))
         self.stages: dict[str, dict[str, Any]] = self._read() if resume else {}
 
     def load(

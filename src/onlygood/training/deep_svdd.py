@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -192,9 +193,8 @@ class Hypersphere:
         self.enough_variance = enough_variance
         # The radius is 0 until the end of the warm-up: all pictures are drawn to the centre alike.
         center = center_of(latents(encoder, pictures).flatten(1), eps=center_eps)
-        self.state: dict[str, object] = {"center": center.tolist(), "radius": 0.0}
+        self.state: dict[str, Any] = {"center": center.tolist(), "radius": 0.0, "epochs": 0, "collapsed_epochs": 0}
         self._placed: Tensor | None = None
-        self._collapsed_epochs = 0
 
     @property
     def center(self) -> Tensor:
@@ -204,8 +204,7 @@ class Hypersphere:
     @property
     def radius(self) -> float:
         """The radius of the soft boundary; 0 before it is first solved."""
-        radius = self.state["radius"]
-        assert isinstance(radius, float)
+        radius: float = self.state["radius"]
         return radius
 
     def loss(self, encoder: nn.Module, batch: Tensor) -> Tensor:
@@ -224,7 +223,8 @@ class Hypersphere:
             self.state["radius"] = solve_radius(
                 self._squared_distances(self._embeddings(self.pictures)).cpu().numpy(), self.settings.nu
             )
-        now = self._check_collapse(done, patience=PATIENCE)
+        self.state["epochs"] = done
+        now = self._check_collapse(patience=PATIENCE)
         # A soft boundary that ended in its warm-up would be none.
         is_begun = not is_soft or done > self.settings.warmup_epochs
         return is_begun and now.variance <= self.enough_variance * self.untrained.variance
@@ -235,7 +235,7 @@ class Hypersphere:
         Raises:
             TrainingError: it has collapsed.
         """
-        self._check_collapse(self.settings.epochs, patience=1)
+        self._check_collapse(patience=1)
         return self._squared_distances(self._embeddings(self.pictures))
 
     def _embeddings(self, pictures: Tensor) -> Tensor:
@@ -251,7 +251,7 @@ class Hypersphere:
             self._placed = self.center.to(embeddings.device)
         return self._placed
 
-    def _check_collapse(self, done: int, *, patience: int) -> Measures:
+    def _check_collapse(self, *, patience: int) -> Measures:
         embeddings = self._embeddings(self.watched)
         now = measure(embeddings, self._center_beside(embeddings))
         before = self.untrained
@@ -267,12 +267,12 @@ class Hypersphere:
             ),
         }
         found = [problem for problem, is_so in problems.items() if is_so]
-        self._collapsed_epochs = self._collapsed_epochs + 1 if found else 0
-        if self._collapsed_epochs >= patience:
+        self.state["collapsed_epochs"] = self.state["collapsed_epochs"] + 1 if found else 0
+        if self.state["collapsed_epochs"] >= patience:
             raise TrainingError(
                 f"the hypersphere must not collapse to a point, where all pictures look alike, and after epoch "
-                f"{done} {found[0]}: lower epochs or learning_rate (now {self.settings.learning_rate:g}), or add "
-                "good pictures that differ"
+                f"{self.state['epochs']} {found[0]}: lower epochs or learning_rate (now "
+                f"{self.settings.learning_rate:g}), or add good pictures that differ"
             )
         return now
 
@@ -288,7 +288,9 @@ class Measures:
 
 def measure(embeddings: Tensor, center: Tensor | None = None) -> Measures:
     """What collapse is seen by, of embeddings [n, d] and their centre [d], or else their mean."""
-    center = embeddings.mean(dim=0) if center is None else center
+    # On the CPU: some GPUs have no float64.
+    embeddings = embeddings.cpu()
+    center = embeddings.mean(dim=0) if center is None else center.cpu()
     distances = (embeddings - center).square().sum(dim=1).sqrt().double()
     mean = float(distances.mean())
     scaled = distances / mean if mean > 0 else distances

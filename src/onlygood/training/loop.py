@@ -175,7 +175,8 @@ def train(
             if enough:
                 break
     except KeyboardInterrupt:
-        if checkpoint is not None:
+        # With no epoch done, nothing is there that could not be had anew, and a file of before may hold more.
+        if checkpoint is not None and checkpoint.stages:
             checkpoint.write()
         raise
     stage.module.cpu()
