@@ -76,6 +76,7 @@ bench-peers: $(VENV)/.bench ## run methods and peers on the data sets in $(DATA)
 # Ten digits, two objectives: about two and a half hours on two cores.
 DEEP_SVDD := deep-svdd@network=lenet-mnist+calibration_fraction=0.02
 bench-deep-svdd: $(VENV)/.bench ## train Deep SVDD on MNIST as its paper does; joins benches/RESULTS.md
+	$(BIN)/python benches/golden_fit.py --output benches/results/golden_fit.json
 	$(BIN)/python benches/deep_svdd_epoch.py --data $(DATA)/mnist --output benches/results/deep_svdd_epoch.json
 	$(BIN)/onlygood bench run -o benches/runs --methods $(DEEP_SVDD),$(DEEP_SVDD)+objective=soft-boundary \
 	    --data mnist=$(DATA)/mnist
