@@ -369,7 +369,7 @@ def test_models_interpreters_and_weights_that_are_none_are_refused(tmp_path: Pat
         run(task, tmp_path / "nowhere")
     with pytest.raises(SettingError, match=r"^the weights for anomalib:padim must be a file .*, got .*lite0\.pth$"):
         run(task, python, weights=tmp_path / "lite0.pth")
-    with pytest.raises(SettingError, match=r"^seed must be a whole number of at least 0, got -1$"):
+    with pytest.raises(SettingError, match=r"^seed must be a whole number from 0 to 4294967295, got -1$"):
         run(task, python, seed=-1)
 
 
