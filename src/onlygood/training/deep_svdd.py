@@ -253,7 +253,7 @@ class Hypersphere:
 
     def _check_collapse(self, *, patience: int) -> Measures:
         embeddings = self._embeddings(self.watched)
-        now = measure(embeddings, self._center_beside(embeddings))
+        now = measure(embeddings, self.center)
         before = self.untrained
         problems = {
             f"the variance of embeddings is {now.variance:.3g}, and was {before.variance:.3g} untrained": (
@@ -287,10 +287,10 @@ class Measures:
 
 
 def measure(embeddings: Tensor, center: Tensor | None = None) -> Measures:
-    """What collapse is seen by, of embeddings [n, d] and their centre [d], or else their mean."""
+    """What collapse is seen by, of embeddings [n, d] and their centre [d] on the CPU, or else their mean."""
     # On the CPU: some GPUs have no float64.
     embeddings = embeddings.cpu()
-    center = embeddings.mean(dim=0) if center is None else center.cpu()
+    center = embeddings.mean(dim=0) if center is None else center
     distances = (embeddings - center).square().sum(dim=1).sqrt().double()
     mean = float(distances.mean())
     scaled = distances / mean if mean > 0 else distances
