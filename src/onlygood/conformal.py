@@ -68,19 +68,36 @@ def calibrate(scores: NDArray[np.float32], groups: Sequence[Hashable], false_ala
     _, membership, sizes = np.unique(_codes(groups), return_inverse=True, return_counts=True)
     count = len(sizes)
     order = np.argsort(scores, kind="stable")
-    ordered = scores[order]
     weights = 1.0 / ((count + 1) * sizes[membership][order].astype(np.float64))
+    return calibrate_weighted(scores[order], weights, count, false_alarm_rate)
+
+
+def calibrate_weighted(
+    scores: NDArray[np.float32], weights: NDArray[np.float64], groups: int, false_alarm_rate: float
+) -> Calibration:
+    """The threshold of calibration scores that are sorted and weighted already, as a model file holds them.
+
+    Args:
+        scores: float32 [n], ascending, at least one.
+        weights: float64 [n], of each score: 1 / ((groups + 1) * size of its group).
+        groups: the number of independent groups.
+        false_alarm_rate: alpha, in (0, 1).
+
+    Raises:
+        SettingError: the rate is outside (0, 1).
+    """
+    check_false_alarm_rate(false_alarm_rate)
     # The share of calibration weight at or below each score; the missing 1 / (groups + 1) is the new picture's own.
     cumulative = np.cumsum(weights)
     enough = np.flatnonzero(cumulative >= 1.0 - false_alarm_rate - TOLERANCE)
     if len(enough):
-        threshold, promised = float(ordered[enough[0]]), false_alarm_rate
+        threshold, promised = float(scores[enough[0]]), false_alarm_rate
     else:
-        threshold, promised = float(ordered[-1]), 1.0 / (count + 1)
+        threshold, promised = float(scores[-1]), 1.0 / (groups + 1)
     return Calibration(
-        scores=ordered,
+        scores=scores,
         weights=weights,
-        groups=count,
+        groups=groups,
         asked_rate=false_alarm_rate,
         promised_rate=promised,
         threshold=threshold,
