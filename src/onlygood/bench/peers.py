@@ -237,9 +237,9 @@ class _Embedding:
         opset = opset_of(trunk)
         grid = math.ceil(input_size / max(tap.reduction for tap in taps))
         model = join(
-            preprocess(card, input_size=input_size, dtype=kind.dtype, window=kind.window, opset=opset),
+            preprocess(card, input_shape=(input_size, input_size), dtype=kind.dtype, window=kind.window, opset=opset),
             trunk,
-            patch_embedding(taps, input_size=input_size, grid=grid, opset=opset),
+            patch_embedding(taps, input_shape=(input_size, input_size), grid=(grid, grid), opset=opset),
             outputs=["embedding"],
         )
         described: dict[str, Any] = {

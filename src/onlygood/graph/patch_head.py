@@ -1,4 +1,4 @@
-"""The patch-memory head: from taps to an embedding, from an embedding to patch scores and a raw score."""
+"""The patch-memory head: from taps to the embeddings of several levels, from these to patch scores and a raw score."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Memory:
         mean: float32 [d], of what is remembered.
         whitening: float32 [d, q]: (x - mean) @ whitening has uncorrelated coordinates of about unit variance.
         memory_bank: float32 [m, q], whitened.
-        owners: int64 [m]: which group of pictures each row comes from.
+        owners: int64 [m]: which group of images each row comes from.
     """
 
     mean: NDArray[np.float32]
@@ -41,124 +41,193 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class PatchMemory:
-    """What a patch-memory detector has learned.
+class Bank:
+    """One memory of a patch-memory detector, and what it is asked.
 
     Attributes:
-        local: memory of single patches.
-        overall: memory of whole pictures, each the mean of its patches.
-        top_patches: how many of a picture's highest patch scores are averaged into its local score.
+        name: a prefix of its values in the graph, an identifier.
+        embedding: name of the value, float32 [N, h, w, d], whose vectors are compared with the memory.
+        memory: the arrays.
+        top_patches: how many of an image's highest patch scores are averaged into its score.
     """
 
-    local: Memory
-    overall: Memory
+    name: str
+    embedding: str
+    memory: Memory
     top_patches: int
 
+    @property
+    def norms(self) -> str:
+        """Name of the row norms in the graph."""
+        return f"{self.name}_norms"
 
-@dataclass(frozen=True)
-class Balance:
-    """What a picture's local and overall scores are multiplied by before they are added."""
+    @property
+    def score(self) -> str:
+        """Name of the image's score by this bank, float32 [N]."""
+        return f"{self.name}_score"
 
-    local: float
-    overall: float
+    @property
+    def patch_scores(self) -> str:
+        """Name of the patch scores by this bank, float32 [N, h, w]."""
+        return f"{self.name}_patch_scores"
 
 
-def patch_embedding(taps: Sequence[Tap], *, input_size: int, grid: int, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from taps to `embedding`, float32 [N, grid, grid, d], d = sum of the taps' channels.
+def patch_embedding(
+    taps: Sequence[Tap],
+    *,
+    input_shape: tuple[int, int],
+    grid: tuple[int, int],
+    name: str = "embedding",
+    opset: int = OPSET,
+) -> onnx.ModelProto:
+    """The piece of graph from taps to an embedding, float32 [N, h, w, d], d = sum of the taps' channels.
 
-    Each tap is pooled locally (mean of 3 x 3), brought to the grid (a triangle filter as wide as the reduction) and
-    scaled to unit length at each place; then the taps are put side by side.
+    Each tap is pooled locally (mean of 3 x 3), brought to the grid (linearly, with a filter as wide as the reduction)
+    and scaled to unit length at each place; then the taps are put side by side.
+
+    Args:
+        taps: of the trunk.
+        input_shape: height and width of the trunk's input, in pixels.
+        grid: h and w.
+        name: of the value, an identifier.
+        opset: of the standard operators.
 
     Source: Roth et al., PatchCore, CVPR 2022, section 3.1 (local means, levels side by side). Two departures: the
-    grid is the coarsest tap's instead of the finest's, a quarter of the patches at no worse a ranking on our
-    development pictures; and the unit length, which takes out contrast and lets no level drown the others.
+    grid need not be the finest tap's; and the unit length, which takes out contrast and lets no tap drown the others.
     """
     lines = []
-    names = {}
+    names = {name: name}
+    (height, width), (rows, columns) = input_shape, grid
     for number, tap in enumerate(taps):
-        at = f"tap{number}"
+        at = f"{name}_tap{number}"
         names[at] = in_trunk(tap.name)
         lines.append(f"{at}_pooled = AveragePool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> ({at})")
         pooled = f"{at}_pooled"
-        if -(-input_size // tap.reduction) != grid:
+        if (-(-height // tap.reduction), -(-width // tap.reduction)) != grid:
             lines.append(
                 f'{at}_on_grid = Resize <antialias = 1, axes = [2, 3], mode = "linear", '
-                f'coordinate_transformation_mode = "half_pixel"> ({pooled}, , , grid)'
+                f'coordinate_transformation_mode = "half_pixel"> ({pooled}, , , {name}_grid)'
             )
             pooled = f"{at}_on_grid"
-        lines.append(f"{at}_length = ReduceL2 ({pooled}, channel_axis)")
-        lines.append(f"{at}_divisor = Max ({at}_length, shortest)")
+        lines.append(f"{at}_length = ReduceL2 ({pooled}, {name}_channel_axis)")
+        lines.append(f"{at}_divisor = Max ({at}_length, {name}_shortest)")
         lines.append(f"{at}_unit = Div ({pooled}, {at}_divisor)")
     inputs = ", ".join(
-        f"float[N, {tap.channels}, tap{number}_h, tap{number}_w] tap{number}" for number, tap in enumerate(taps)
+        f"float[N, {tap.channels}, {name}_h{number}, {name}_w{number}] {name}_tap{number}"
+        for number, tap in enumerate(taps)
     )
-    width = sum(tap.channels for tap in taps)
+    channels = sum(tap.channels for tap in taps)
     newline = "\n        "
     text = f"""
-    patch_embedding ({inputs}) => (float[N, {grid}, {grid}, {width}] embedding) {{
+    patch_embedding ({inputs}) => (float[N, {rows}, {columns}, {channels}] {name}) {{
         {newline.join(lines)}
-        joined = Concat <axis = 1> ({", ".join(f"{at}_unit" for at in names)})
-        embedding = Transpose <perm = [0, 2, 3, 1]> (joined)
+        {name}_joined = Concat <axis = 1> ({", ".join(f"{name}_tap{number}_unit" for number in range(len(taps)))})
+        {name} = Transpose <perm = [0, 2, 3, 1]> ({name}_joined)
     }}
     """
     arrays: dict[str, NDArray[np.generic]] = {
-        "channel_axis": np.array([1], dtype=np.int64),
-        "shortest": np.array(SHORTEST, dtype=np.float32),
+        f"{name}_channel_axis": np.array([1], dtype=np.int64),
+        f"{name}_shortest": np.array(SHORTEST, dtype=np.float32),
     }
     if "on_grid" in text:
-        arrays["grid"] = np.array([grid, grid], dtype=np.int64)
+        arrays[f"{name}_grid"] = np.array(grid, dtype=np.int64)
     return fragment(text, arrays, names=names, opset=opset)
 
 
-def patch_head(memory: PatchMemory, *, excludable: bool = False, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from `embedding` to `patch_scores` [N, h, w], `local_score` [N] and `overall_score` [N].
+@dataclass(frozen=True)
+class Windows:
+    """Evenly spaced windows along one axis of a patch grid, which together cover it.
 
-    A patch's score is its distance to the nearest row of the local memory; the local score is the mean of the
-    `top_patches` highest. The overall score is the distance of the mean embedding to the nearest row of the overall
-    memory. Both after whitening, so they are Mahalanobis distances.
+    Attributes:
+        count: how many.
+        size: patches of each.
+        stride: patches from the begin of one to the begin of the next.
+    """
+
+    count: int
+    size: int
+    stride: int
+
+    @classmethod
+    def along(cls, patches: int, size: float) -> Windows:
+        """Windows of about this size, each overlapping the next by a third or more, along so many patches."""
+        if size >= patches:
+            return cls(count=1, size=patches, stride=1)
+        count = 1 + int(np.ceil(1.5 * (patches - size) / size - 1e-9))
+        count = min(count, patches)
+        stride = max(1, (patches - int(size)) // (count - 1))
+        return cls(count=count, size=patches - (count - 1) * stride, stride=stride)
+
+
+def region_embedding(
+    source: str, rows: Windows, columns: Windows, *, name: str = "regions", opset: int = OPSET
+) -> onnx.ModelProto:
+    """The piece of graph from an embedding [N, h, w, d] to its means over windows, float32 [N, r, s, d].
+
+    What changes a whole region of an image a little is lost among the variation of single patches; the mean over a
+    window varies less, so it shows.
 
     Args:
-        memory: the arrays.
-        excludable: take `local_norms`, float32 [m], and `overall_norms`, float32 [n], as inputs instead of constants.
-            Infinity in them takes rows out of the memory: leave-one-out is this graph with other norms.
+        source: name of the embedding.
+        rows: the windows along h.
+        columns: the windows along w.
+        name: of the value, an identifier.
+        opset: of the standard operators.
+    """
+    text = f"""
+    region_embedding (float[N, {name}_h, {name}_w, d] source) => (float[N, {rows.count}, {columns.count}, d] {name}) {{
+        {name}_planes = Transpose <perm = [0, 3, 1, 2]> (source)
+        {name}_means = AveragePool <kernel_shape = [{rows.size}, {columns.size}],
+            strides = [{rows.stride}, {columns.stride}]> ({name}_planes)
+        {name} = Transpose <perm = [0, 2, 3, 1]> ({name}_means)
+    }}
+    """
+    return fragment(text, {}, names={"source": source, name: name}, opset=opset)
+
+
+def patch_head(bank: Bank, *, excludable: bool = False, opset: int = OPSET) -> onnx.ModelProto:
+    """The piece of graph from a bank's embedding to its patch scores [N, h, w] and its score [N].
+
+    A patch's score is its distance to the nearest row of the memory after whitening, a Mahalanobis distance; the
+    image's score is the mean of the `top_patches` highest.
+
+    Args:
+        bank: the arrays.
+        excludable: take the row norms, float32 [m], as an input instead of a constant. Infinity in them takes rows out
+            of the memory: leave-one-out is this graph with other norms.
         opset: of the standard operators.
 
     Source: Roth et al., PatchCore, CVPR 2022, equations 5 and 6 (distance to the nearest row); whitening as in Defard
-    et al., PaDiM, 2021, with one covariance for all places. We depart from PatchCore in the score: the mean of a few
-    highest patch scores instead of one, re-weighted, and the overall score beside it, which sees what changes a
-    picture everywhere a little.
+    et al., PaDiM, 2021, with one covariance for all places. We depart from PatchCore in the image's score: the mean of
+    a few highest patch scores instead of one, re-weighted.
     """
-    width = len(memory.local.mean)
-    rows, wholes = len(memory.local.memory_bank), len(memory.overall.memory_bank)
-    norms = f", float[{rows}] local_norms, float[{wholes}] overall_norms" if excludable else ""
+    name, memory = bank.name, bank.memory
+    width, rows = len(memory.mean), len(memory.memory_bank)
+    norms = f", float[{rows}] {bank.norms}" if excludable else ""
     text = f"""
-    patch_head (float[N, h, w, {width}] embedding{norms})
-        => (float[N, h, w] patch_scores, float[N] local_score, float[N] overall_score) {{
-        patches = Reshape (embedding, one_row_a_patch)
-        {_nearest_distance("local", "patches", "distances")}
-        places = Shape <end = 3> (embedding)
-        patch_scores = Reshape (distances, places)
-        flat_scores = Reshape (patch_scores, one_row_a_picture)
-        highest, _ = TopK (flat_scores, top_patches)
-        local_score = ReduceMean <keepdims = 0> (highest, last_axis)
-        mean_embedding = ReduceMean <keepdims = 0> (embedding, place_axes)
-        {_nearest_distance("overall", "mean_embedding", "overall_score")}
+    patch_head (float[N, {name}_h, {name}_w, {width}] source{norms})
+        => (float[N, {name}_h, {name}_w] {bank.patch_scores}, float[N] {bank.score}) {{
+        {name}_patches = Reshape (source, {name}_one_row_a_patch)
+        {_nearest_distance(name, f"{name}_patches", f"{name}_distances")}
+        {name}_places = Shape <end = 3> (source)
+        {bank.patch_scores} = Reshape ({name}_distances, {name}_places)
+        {name}_flat = Reshape ({bank.patch_scores}, {name}_one_row_an_image)
+        {name}_highest, {name}_where = TopK ({name}_flat, {name}_top_patches)
+        {bank.score} = ReduceMean <keepdims = 0> ({name}_highest, {name}_last_axis)
     }}
     """
     arrays: dict[str, NDArray[np.generic]] = {
-        "last_axis": np.array([-1], dtype=np.int64),
-        "place_axes": np.array([1, 2], dtype=np.int64),
-        "one_row_a_patch": np.array([-1, width], dtype=np.int64),
-        "one_row_a_picture": np.array([0, -1], dtype=np.int64),
-        "top_patches": np.array([memory.top_patches], dtype=np.int64),
+        f"{name}_last_axis": np.array([-1], dtype=np.int64),
+        f"{name}_one_row_a_patch": np.array([-1, width], dtype=np.int64),
+        f"{name}_one_row_an_image": np.array([0, -1], dtype=np.int64),
+        f"{name}_top_patches": np.array([bank.top_patches], dtype=np.int64),
+        f"{name}_mean": memory.mean,
+        f"{name}_whitening": memory.whitening,
+        f"{name}_memory_bank": memory.memory_bank,
     }
-    for prefix, part in (("local", memory.local), ("overall", memory.overall)):
-        arrays[f"{prefix}_mean"] = part.mean
-        arrays[f"{prefix}_whitening"] = part.whitening
-        arrays[f"{prefix}_memory_bank"] = part.memory_bank
-        if not excludable:
-            arrays[f"{prefix}_norms"] = part.row_norms()
-    return fragment(text, arrays, opset=opset)
+    if not excludable:
+        arrays[bank.norms] = memory.row_norms()
+    return fragment(text, arrays, names={"source": bank.embedding}, opset=opset)
 
 
 def _nearest_distance(prefix: str, source: str, result: str) -> str:
@@ -174,21 +243,70 @@ def _nearest_distance(prefix: str, source: str, result: str) -> str:
         {prefix}_nearest = ArgMin <axis = 1, keepdims = 0> ({prefix}_relative)
         {prefix}_row = Gather ({prefix}_memory_bank, {prefix}_nearest)
         {prefix}_difference = Sub ({prefix}_whitened, {prefix}_row)
-        {result} = ReduceL2 <keepdims = 0> ({prefix}_difference, last_axis)
+        {result} = ReduceL2 <keepdims = 0> ({prefix}_difference, {prefix}_last_axis)
     """
 
 
-def combine(balance: Balance, *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from `local_score` and `overall_score` to `raw_score`, each float32 [N]: a weighted sum."""
-    text = """
-    combine (float[N] local_score, float[N] overall_score) => (float[N] raw_score) {
-        local_part = Mul (local_score, local_weight)
-        overall_part = Mul (overall_score, overall_weight)
-        raw_score = Add (local_part, overall_part)
-    }
+def combine_scores(banks: Sequence[Bank], scales: Sequence[float], *, opset: int = OPSET) -> onnx.ModelProto:
+    """The piece of graph from the banks' scores to `raw_score`, float32 [N]: the highest, each in units of its scale.
+
+    The scale of a bank is what its score typically is for good images that it has not seen, so the raw score says how
+    many times as far from all good ones an image is as a good one, at the level where it is farthest.
+
+    Args:
+        banks: at least one.
+        scales: of each, above 0.
+        opset: of the standard operators.
     """
-    arrays: dict[str, NDArray[np.generic]] = {
-        "local_weight": np.array(balance.local, dtype=np.float32),
-        "overall_weight": np.array(balance.overall, dtype=np.float32),
-    }
+    inputs = ", ".join(f"float[N] {bank.score}" for bank in banks)
+    relative = [f"{bank.name}_relative_score" for bank in banks]
+    lines = [f"{bank.name}_relative_score = Div ({bank.score}, {bank.name}_scale)" for bank in banks]
+    newline = "\n        "
+    text = f"""
+    combine_scores ({inputs}) => (float[N] raw_score) {{
+        {newline.join(lines)}
+        raw_score = Max ({", ".join(relative)})
+    }}
+    """
+    return fragment(text, _scale_arrays(banks, scales, "scale"), opset=opset)
+
+
+def combine_maps(
+    banks: Sequence[Bank], scales: Sequence[float], grid: tuple[int, int], *, opset: int = OPSET
+) -> onnx.ModelProto:
+    """The piece of graph from the banks' patch scores to `patch_scores`, float32 [N, h, w], as `combine_scores`: at
+    each place the highest, each in units of its bank's scale.
+
+    Args:
+        banks: at least one.
+        scales: of each, above 0.
+        grid: h and w; maps of other sizes are resized linearly.
+        opset: of the standard operators.
+    """
+    inputs = ", ".join(f"float[N, {bank.name}_h, {bank.name}_w] {bank.patch_scores}" for bank in banks)
+    lines, relative = [], []
+    for bank in banks:
+        at = bank.name
+        lines += [
+            f"{at}_plane = Unsqueeze ({bank.patch_scores}, map_axis)",
+            f'{at}_on_map = Resize <axes = [2, 3], mode = "linear", coordinate_transformation_mode = "half_pixel"> '
+            f"({at}_plane, , , map_grid)",
+            f"{at}_relative_map = Div ({at}_on_map, {at}_map_scale)",
+        ]
+        relative.append(f"{at}_relative_map")
+    newline = "\n        "
+    text = f"""
+    combine_maps ({inputs}) => (float[N, {grid[0]}, {grid[1]}] patch_scores) {{
+        {newline.join(lines)}
+        highest_map = Max ({", ".join(relative)})
+        patch_scores = Squeeze (highest_map, map_axis)
+    }}
+    """
+    arrays = _scale_arrays(banks, scales, "map_scale")
+    arrays["map_axis"] = np.array([1], dtype=np.int64)
+    arrays["map_grid"] = np.array(grid, dtype=np.int64)
     return fragment(text, arrays, opset=opset)
+
+
+def _scale_arrays(banks: Sequence[Bank], scales: Sequence[float], what: str) -> dict[str, NDArray[np.generic]]:
+    return {f"{bank.name}_{what}": np.array(scale, dtype=np.float32) for bank, scale in zip(banks, scales, strict=True)}

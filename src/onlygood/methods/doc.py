@@ -163,7 +163,7 @@ class DocMethod(FineTunedMethod):
             Embedder(join(*self.embedding_pieces(kind), outputs=["embedding"])),
             kind,
             settings,
-            rows_each=1,
+            rows_each=(1,),
             show_progress=self.show_progress,
             what="reference",
         )

@@ -50,21 +50,28 @@ class Method(ABC):
 
     Attributes:
         opset: of the standard operators in its pieces of graph.
-        input_size: pixels a side that pictures are resized to.
-        rows_each: how many patches of each picture the survey samples for it.
+        input_size: pixels a side that pictures are resized to, where that is a square.
+        embeddings: names of the embeddings in the graph; the first describes the whole picture.
+        rows_each: how many patches of each picture the survey samples for it, of each embedding.
         least_scale: raw scores are compared relative to their size, or to this where they are smaller.
         notes: sentences that a person should read, after `learn`.
     """
 
     opset: int
     input_size: int
-    rows_each: int
+    embeddings: tuple[str, ...] = ("embedding",)
+    rows_each: tuple[int, ...] = (1,)
     least_scale: float = 1.0
     notes: Sequence[str] = ()
 
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Height and width that pictures are resized to, after `embedding_pieces`."""
+        return self.input_size, self.input_size
+
     @abstractmethod
     def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:
-        """The pieces of graph from `image` to `embedding`, float32 [N, h, w, d]."""
+        """The pieces of graph from `image` to the embeddings, float32 [N, h, w, d] each."""
 
     @abstractmethod
     def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:

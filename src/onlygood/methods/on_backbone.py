@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import onnx
@@ -22,8 +23,54 @@ class SizedBackbone:
     def preprocess(self, kind: InputKind, *, opset: int) -> onnx.ModelProto:
         """The piece of graph from `image` to the backbone's input."""
         return preprocess(
-            self.backbone.card, input_size=self.input_size, dtype=kind.dtype, window=kind.window, opset=opset
+            self.backbone.card, input_shape=(self.input_size, self.input_size), dtype=kind.dtype, window=kind.window, opset=opset
         )
+
+
+# The most elongated input; images that are more so are squeezed along their longer side.
+MOST_ELONGATED = 4.0
+
+
+def elongated_shape(size: tuple[int, int], side: int, multiple: int) -> tuple[int, int]:
+    """Height and width of an input with about the area of a square of this side and about the shape of the images.
+
+    Args:
+        size: height and width of the images.
+        side: of the square, in pixels.
+        multiple: both are multiples of it.
+    """
+    ratio = min(max(size[1] / size[0], 1 / MOST_ELONGATED), MOST_ELONGATED)
+    height, width = side / math.sqrt(ratio), side * math.sqrt(ratio)
+    return max(1, round(height / multiple)) * multiple, max(1, round(width / multiple)) * multiple
+
+
+def patch_input_shape(
+    backbone: Backbone, size: tuple[int, int], side: int | None, *, multiple: int
+) -> tuple[int, int]:
+    """Height and width of the patch detector's input for images of this size.
+
+    It has the shape of the images, and the area of a square whose side is theirs, within the bounds of the card.
+
+    Args:
+        backbone: whose input it is; one that was exported for one shape gets that.
+        size: height and width of the images.
+        side: of that square, instead of what the images' size gives.
+        multiple: of which height and width are multiples.
+
+    Raises:
+        SettingError: a side that the backbone cannot take.
+    """
+    card = backbone.card
+    if 0 not in backbone.fixed_shape:
+        if side is not None:
+            backbone.check_input_size(side)
+        return backbone.fixed_shape
+    if side is None:
+        smallest, largest = card.patch_input_sizes or (card.input_size, card.input_size)
+        side = round(min(max(math.sqrt(size[0] * size[1]), smallest), largest))
+    else:
+        backbone.check_input_size(side)
+    return elongated_shape(size, side, multiple)
 
 
 def sized_backbone(settings: FitSettings) -> SizedBackbone:

@@ -12,18 +12,60 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood.backbone import Tap
-from onlygood.detectors.patch import balance, fit_patch_memory, memories_without, patches_per_picture
+from onlygood.detectors.patch import (
+    LOCAL_SHRINKAGE,
+    REGION_SHRINKAGE,
+    Rows,
+    fit_memory,
+    memories_without,
+    patches_per_image,
+    typical_score,
+)
 from onlygood.errors import SettingError
 from onlygood.graph.fragments import join
-from onlygood.graph.patch_head import PatchMemory, combine, patch_embedding, patch_head
+from onlygood.graph.patch_head import (
+    Bank,
+    Windows,
+    combine_maps,
+    combine_scores,
+    patch_embedding,
+    patch_head,
+    region_embedding,
+)
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.methods.method import GoodScores, Method
-from onlygood.methods.on_backbone import sized_backbone
+from onlygood.methods.on_backbone import patch_input_shape
+from onlygood.backbone import load_backbone
+from onlygood.graph.preprocess import preprocess
 from onlygood.parallel import map_in_order
 from onlygood.progress import track
 from onlygood.settings import FitSettings
-from onlygood.survey import Embedder, InputKind, Survey
+from onlygood.survey import InputKind, Survey
+
+# A window of the regions, as a share of a square with the area of the coarsest level's grid.
+REGION_SIZE = 0.6
+# Good images whose maps are looked at to learn which levels are ordinary.
+MAPPED = 200
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One memory: the value that it remembers, on which grid, and how.
+
+    Attributes:
+        name: of the embedding in the graph.
+        taps: of the backbone.
+        grid: height and width in patches, or in windows.
+        top_patches: how many of the highest patch scores count.
+        shrinkage: of the whitening.
+    """
+
+    name: str
+    taps: tuple[Tap, ...]
+    grid: tuple[int, int]
+    top_patches: int
+    shrinkage: float
 
 
 class PatchMethod(Method):
@@ -31,160 +73,212 @@ class PatchMethod(Method):
 
     def __init__(self, settings: FitSettings, pictures: int, *, show_progress: bool) -> None:
         self.settings = settings
+        self.pictures = pictures
         self.show_progress = show_progress
-        self.sized = sized_backbone(settings)
-        self.backbone, self.input_size = self.sized.backbone, self.sized.input_size
-        card = self.backbone.card
-        self.taps: tuple[Tap, ...] = card.choose_taps(settings.taps)
-        # The grid is that of the coarsest tap: finer ones are pooled to it.
-        self.grid = math.ceil(self.input_size / max(tap.reduction for tap in self.taps))
-        self.trunk = cut_trunk(self.backbone, self.taps)
+        self.backbone = load_backbone(settings.backbone)
+        self.tap_levels = self.backbone.card.choose_levels(settings.taps)
+        self.trunk = cut_trunk(self.backbone, list(dict.fromkeys(tap for taps, _ in self.tap_levels for tap in taps)))
         self.opset = opset_of(self.trunk)
-        self.top_patches = max(1, round(settings.top_fraction * self.grid**2))
-        self.rows_each = patches_per_picture(pictures, self.grid**2)
+
+    @property
+    def input_shape(self) -> tuple[int, int]:  # noqa: D102
+        return self.shape
 
     def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:  # noqa: D102
+        reductions = {tap.reduction for taps, _ in self.tap_levels for tap in taps}
+        multiple = math.lcm(self.backbone.card.multiple, *reductions, *(reduction for _, reduction in self.tap_levels))
+        self.shape = patch_input_shape(self.backbone, kind.size, self.settings.input_size, multiple=multiple)
+        levels, pieces = [], []
+        for number, (taps, reduction) in enumerate(self.tap_levels):
+            # The coarsest, the last, is what describes an image as a whole.
+            name = "embedding" if number == len(self.tap_levels) - 1 else f"embedding_{number}"
+            grid = (math.ceil(self.shape[0] / reduction), math.ceil(self.shape[1] / reduction))
+            top_patches = max(1, round(self.settings.top_fraction * grid[0] * grid[1]))
+            levels.append(_Level(name, taps, grid, top_patches, LOCAL_SHRINKAGE))
+            pieces.append(patch_embedding(taps, input_shape=self.shape, grid=grid, name=name, opset=self.opset))
+        self.map_grid = max((level.grid for level in levels), key=math.prod)
+        last = levels[-1]
+        rows, columns = (Windows.along(side, REGION_SIZE * math.sqrt(math.prod(last.grid))) for side in last.grid)
+        self.region_windows = rows, columns
+        levels.append(_Level("regions", last.taps, (rows.count, columns.count), 1, REGION_SHRINKAGE))
+        pieces.append(region_embedding(last.name, rows, columns, name="regions", opset=self.opset))
+        # The first describes the whole image: see `Method`.
+        self.levels = [last, *levels[: len(levels) - 2], levels[-1]]
+        self.embeddings = tuple(level.name for level in self.levels)
+        self.rows_each = tuple(patches_per_image(self.pictures, math.prod(level.grid)) for level in self.levels)
         return [
-            self.sized.preprocess(kind, opset=self.opset),
+            preprocess(
+                self.backbone.card,
+                input_shape=self.shape,
+                dtype=kind.dtype,
+                window=kind.window,
+                opset=self.opset,
+            ),
             self.trunk,
-            patch_embedding(self.taps, input_size=self.input_size, grid=self.grid, opset=self.opset),
+            *pieces,
         ]
 
     def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
-        owners, fitted = np.array(groups), ~held_out[seen.sample_pictures]
+        owners = np.array(groups)
         self.seen, self.groups, self.held_out = seen, groups, held_out
-        # Patches and whole pictures that are not held out, each with the groups that they belong to.
-        self.rows = (
-            seen.sample[fitted],
-            owners[seen.sample_pictures[fitted]],
-            seen.wholes[~held_out],
-            owners[~held_out],
-        )
+        self.rows = []
+        for level, sample, pictures in zip(self.levels, seen.samples, seen.sample_pictures, strict=True):
+            fitted = ~held_out[pictures]
+            self.rows.append(Rows(sample[fitted], owners[pictures[fitted]], level.shrinkage))
         assert self.settings.bank_size is not None  # settings fill it in
-        memory = fit_patch_memory(
-            *self.rows, bank_size=self.settings.bank_size, top_patches=self.top_patches, seed=self.settings.seed
-        )
-        self.scorer = _Scorer(memory, seen.embedder, opset=self.opset)
+        self.banks = [
+            Bank(
+                name=f"{level.name}_bank",
+                embedding=level.name,
+                memory=fit_memory(rows, bank_size=self.settings.bank_size, seed=self.settings.seed),
+                top_patches=level.top_patches,
+            )
+            for level, rows in zip(self.levels, self.rows, strict=True)
+        ]
 
     def good_scores(self) -> GoodScores:  # noqa: D102
         score = self._unseeing()
-        found = map_in_order(
-            lambda position: replace(score(position), patch_scores=None),
-            range(self.seen.given),
-            threads=self.settings.threads,
-        )
-        parts = list(
-            track(found, total=self.seen.given, description="calibrating", show=self.show_progress),
-        )
-        # How local and overall scores are added: by pictures that were fitted, so that those held out stay unseen.
-        fitted = [part for part, held in zip(parts, self.held_out[: len(parts)], strict=True) if not held]
-        self.combined = combine(
-            balance(
-                np.array([part.local for part in fitted]),
-                np.array([part.overall for part in fitted]),
-                self.settings.overall_weight,
-            ),
-            opset=self.opset,
-        )
+        count = self.seen.given
+        calibrating = np.flatnonzero(self.held_out) if self.held_out.any() else np.arange(count)
+        mapped = set(calibrating[np.unique(np.linspace(0, len(calibrating) - 1, MAPPED).astype(int))].tolist())
+
+        def of_picture(position: int) -> _Parts:
+            parts = score(position)
+            return parts if position in mapped else replace(parts, patch_scores=())
+
+        found = map_in_order(of_picture, range(count), threads=self.settings.threads)
+        parts = list(track(found, total=count, description="calibrating", show=self.show_progress))
+        scores = np.array([part.scores for part in parts], dtype=np.float32)
+        # In which units the banks' scores are compared: by images that were fitted, so that those held out stay unseen.
+        self.scales = [typical_score(column) for column in scores[~self.held_out[:count]].T]
+        self.finished = _Scorer(self.banks, opset=self.opset)
+        self.combining = [
+            combine_scores(self.banks, self.scales, opset=self.opset),
+            combine_maps(self.banks[:-1], self.scales[:-1], self.map_grid, opset=self.opset),
+        ]
+        combine = _Combiner(self.banks, self.combining)
+        typical, highest = np.full(count, np.nan), np.full(count, np.nan, dtype=np.float32)
+        for position in sorted(mapped):
+            patches = combine.map(parts[position])
+            typical[position], highest[position] = np.median(patches), patches.max()
         return GoodScores(
-            raw=self._combine(parts),
-            typical=np.array([part.typical for part in parts], dtype=np.float64),
-            highest=np.array([part.highest for part in parts], dtype=np.float32),
-            patch_scores=lambda position: _whole(score(position)),
+            raw=combine.scores(parts),
+            typical=typical,
+            highest=highest,
+            patch_scores=lambda position: combine.map(score(position)),
         )
 
     def finished_score(self, position: int) -> float:  # noqa: D102
-        return float(self._combine([self.scorer(self.seen, position, without=None)])[0])
+        parts = self.finished(self.seen, position, without=None)
+        return float(_Combiner(self.banks, self.combining).scores([parts])[0])
 
     def head(self) -> Sequence[onnx.ModelProto]:  # noqa: D102
-        return [patch_head(self.scorer.memory, opset=self.opset), self.combined]
+        return [*(patch_head(bank, opset=self.opset) for bank in self.banks), *self.combining]
 
     def describe(self) -> dict[str, Any]:  # noqa: D102
-        memory = self.scorer.memory
         return {
             "backbone": self.backbone.card.to_json(),
             "patch": {
-                "taps": [tap.name for tap in self.taps],
-                "grid": self.grid,
-                "top_patches": self.top_patches,
-                "memory_bank": list(memory.local.memory_bank.shape),
-                "overall_memory_bank": list(memory.overall.memory_bank.shape),
+                "levels": [
+                    {
+                        "embedding": level.name,
+                        "taps": [tap.name for tap in level.taps],
+                        "grid": list(level.grid),
+                        "top_patches": level.top_patches,
+                        "memory_bank": list(bank.memory.memory_bank.shape),
+                        "scale": float(f"{scale:.6g}"),
+                    }
+                    for level, bank, scale in zip(self.levels, self.banks, self.scales, strict=True)
+                ],
+                "region_size": [windows.size for windows in self.region_windows],
             },
         }
 
     def _unseeing(self) -> Callable[[int], _Parts]:
-        """What scores the good picture of a position: one held out as it is, another by a memory without its group.
+        """What scores the good picture of a position: one held out as it is, another by memories without its group.
 
-        Leave-one-out takes the rows of the picture's own group out of the finished memory, and whitens by the others.
+        Leave-one-out takes the rows of the picture's own group out of the finished memories, and whitens by the others.
         A memory made without that group might have kept a row or two more nearby, and its whitening would have seen
         more pictures, so the scores are, if anything, a little too high.
         """
+        finished = _Scorer(self.banks, opset=self.opset)
         scorers: dict[int, _Scorer] = {}
-        for part, memory in memories_without(self.scorer.memory, *self.rows, seed=self.settings.seed):
-            unseeing = _Scorer(memory, self.scorer.embedder, opset=self.opset)
-            scorers.update(dict.fromkeys(part, unseeing))
+        groups = np.array(self.groups)[~self.held_out]
+        memories = [bank.memory for bank in self.banks]
+        for part, unseen in memories_without(memories, self.rows, groups, seed=self.settings.seed):
+            banks = [replace(bank, memory=memory) for bank, memory in zip(self.banks, unseen, strict=True)]
+            scorers.update(dict.fromkeys(part, _Scorer(banks, opset=self.opset)))
 
         def score(position: int) -> _Parts:
             if self.held_out[position]:
-                return self.scorer(self.seen, position, without=None)
+                return finished(self.seen, position, without=None)
             return scorers[self.groups[position]](self.seen, position, without=self.groups[position])
 
         return score
 
-    def _combine(self, parts: Sequence[_Parts]) -> NDArray[np.float32]:
-        """Raw scores, float32 [n], by the piece of graph that goes into the file."""
-        session = open_session(join(self.combined, outputs=["raw_score"]).SerializeToString(), threads=1)
-        feeds = {
-            "local_score": np.array([part.local for part in parts], dtype=np.float32),
-            "overall_score": np.array([part.overall for part in parts], dtype=np.float32),
-        }
-        raw: NDArray[np.float32] = run(session, ["raw_score"], feeds)[0]
-        return raw
-
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a picture's score is made of, the median and the highest of its patch scores, and these themselves.
+    """What each bank says of a picture.
 
     Attributes:
-        patch_scores: float32 [h, w]; None where they were let go.
+        scores: by each bank.
+        patch_scores: float32 [h, w], by each bank; empty where they were let go.
     """
 
-    local: float
-    overall: float
-    typical: float
-    highest: float
-    patch_scores: NDArray[np.float32] | None = field(repr=False)
+    scores: tuple[float, ...]
+    patch_scores: tuple[NDArray[np.float32], ...] = field(repr=False)
 
 
 class _Scorer:
-    """Scores of good pictures by the head that goes into the file, with rows left out. Thread-safe."""
+    """Scores of good pictures by the heads that go into the file, with rows left out. Thread-safe."""
 
-    OUTPUTS = ("local_score", "overall_score", "patch_scores")
-
-    def __init__(self, memory: PatchMemory, embedder: Embedder, *, opset: int) -> None:
-        self.memory = memory
-        self.embedder = embedder
-        head = join(patch_head(memory, excludable=True, opset=opset), outputs=list(self.OUTPUTS))
-        self.session = open_session(head.SerializeToString(), threads=1)
+    def __init__(self, banks: Sequence[Bank], *, opset: int) -> None:
+        self.banks = banks
+        self.outputs = [bank.score for bank in banks] + [bank.patch_scores for bank in banks]
+        heads = join(*(patch_head(bank, excludable=True, opset=opset) for bank in banks), outputs=self.outputs)
+        self.session = open_session(heads.SerializeToString(), threads=1)
 
     def __call__(self, seen: Survey, position: int, *, without: int | None) -> _Parts:
-        local_norms = self.memory.local.row_norms(without=without)
-        overall_norms = self.memory.overall.row_norms(without=without)
-        if np.isinf(local_norms).all() or np.isinf(overall_norms).all():
-            raise SettingError(
-                f"leave-one-out needs a memory with rows of at least 2 groups of pictures, got {len(local_norms)} "
-                f"rows, all from the group of {seen.sources[position].name}: raise bank_size or add other pictures"
-            )
+        feeds: dict[str, NDArray[np.float32]] = {}
+        for bank, embedding in zip(self.banks, seen.embeddings(position), strict=True):
+            feeds[bank.embedding] = embedding[None]
+            feeds[bank.norms] = bank.memory.row_norms(without=without)
+            if np.isinf(feeds[bank.norms]).all():
+                raise SettingError(
+                    f"leave-one-out needs a memory with rows of at least 2 groups of pictures, got "
+                    f"{len(feeds[bank.norms])} rows, all from the group of {seen.sources[position].name}: raise "
+                    "bank_size or add other pictures"
+                )
+        values = run(self.session, self.outputs, feeds)
+        count = len(self.banks)
+        return _Parts(
+            scores=tuple(float(value[0]) for value in values[:count]),
+            patch_scores=tuple(value[0] for value in values[count:]),
+        )
+
+
+class _Combiner:
+    """Raw scores and maps from what the banks say, by the pieces of graph that go into the file. Thread-safe."""
+
+    def __init__(self, banks: Sequence[Bank], pieces: Sequence[onnx.ModelProto]) -> None:
+        self.banks = banks
+        scores, maps = pieces
+        self.score_session = open_session(join(scores, outputs=["raw_score"]).SerializeToString(), threads=1)
+        self.map_session = open_session(join(maps, outputs=["patch_scores"]).SerializeToString(), threads=1)
+
+    def scores(self, parts: Sequence[_Parts]) -> NDArray[np.float32]:
+        """Raw scores, float32 [n]."""
+        columns = np.array([part.scores for part in parts], dtype=np.float32).T
+        feeds = {bank.score: column for bank, column in zip(self.banks, columns, strict=True)}
+        raw: NDArray[np.float32] = run(self.score_session, ["raw_score"], feeds)[0]
+        return raw
+
+    def map(self, parts: _Parts) -> NDArray[np.float32]:
+        """Patch scores, float32 [h, w]."""
+        # Regions are too coarse to say where: the last bank has no part in the map.
         feeds = {
-            "embedding": seen.embedding(position)[None],
-            "local_norms": local_norms,
-            "overall_norms": overall_norms,
+            bank.patch_scores: each[None] for bank, each in zip(self.banks[:-1], parts.patch_scores[:-1], strict=True)
         }
-        local, overall, patches = run(self.session, self.OUTPUTS, feeds)
-        return _Parts(float(local[0]), float(overall[0]), float(np.median(patches)), float(patches.max()), patches[0])
-
-
-def _whole(parts: _Parts) -> NDArray[np.float32]:
-    assert parts.patch_scores is not None  # a scorer gives them
-    return parts.patch_scores
+        patches: NDArray[np.float32] = run(self.map_session, ["patch_scores"], feeds)[0][0]
+        return patches

@@ -34,8 +34,6 @@ class PooledMethod(Method):
     `onlygood.graph.neighbours_head`.
     """
 
-    rows_each = 1
-
     def __init__(self, settings: FitSettings, *, show_progress: bool) -> None:
         self.settings = settings
         self.show_progress = show_progress

@@ -34,8 +34,6 @@ _NOT_DECISIVE = ("method", "threads", "accelerator", "max_pixels", "max_bytes", 
 class TrainedMethod(Method):
     """A method that trains; a subclass's `learn` calls `training_values`, then trains, then `use`."""
 
-    rows_each = 1
-
     def __init__(self, settings: FitSettings, *, files: TrainingFiles | None, show_progress: bool) -> None:
         for library, module in (("torch", "torch"), ("Lightning Fabric", "lightning_fabric")):
             need_extra(library, module=module, extra="train", purpose=f"--method {settings.method}")
