@@ -98,12 +98,12 @@ def test_what_another_rate_would_give_follows_the_promise(
 ) -> None:
     """A threshold above all defects, as too few images and a low rate would give it."""
     highest = max(each.score for each in onlygood.evaluate(model, test_folder).pictures) + model.calibration.threshold
-    scores = [*np.repeat(model.calibration.scores, 2), np.float32(highest + 1)]
+    scores = [*np.repeat(model.calibration.scores, 3), np.float32(highest + 1)]
     calibration = calibrate(np.array(scores, np.float32), range(len(scores)), 0.01)
     graph = onnx.load_model_from_string(model.file.content)
     replace_calibration(graph, calibration)
     metadata = {key: value for key, value in model.metadata.items() if key != "content_sha256"}
-    metadata["promise"] = {**metadata["promise"], "asked_rate": 0.01, "promised_rate": 1 / 34}
+    metadata["promise"] = {**metadata["promise"], "asked_rate": 0.01, "promised_rate": 1 / 50}
     (tmp_path / "blind.onnx").write_bytes(pack(graph, metadata).content)
     lines = run("evaluate", tmp_path / "blind.onnx", test_folder).out.splitlines()
     assert lines[1].startswith("Found 0 of 4 anomalous pictures")
