@@ -17,7 +17,7 @@ from onnx import numpy_helper
 
 import onlygood
 from onlygood.errors import FolderError, ModelFormatError, SettingError, VerificationError
-from onlygood.graph.model_file import pack, read_model_file
+from onlygood.graph.model_file import pack, read_model_file, unpack
 from onlygood.results import Promise
 from textures import FAST, GOOD, Array, numbered, save, texture, textures, twelve_bit, with_defect
 
@@ -415,9 +415,24 @@ def filled(name: str, array: Array) -> Callable[[onnx.ModelProto], None]:
     return edit
 
 
+def torn(model: onnx.ModelProto) -> None:
+    """Fewer bytes than the shape of the calibration scores asks for."""
+    for tensor in model.graph.initializer:
+        if tensor.name == "calibration_scores":
+            tensor.raw_data = tensor.raw_data[:7]
+
+
+def of_text(model: onnx.ModelProto) -> None:
+    for tensor in model.graph.initializer:
+        if tensor.name == "calibration_scores":
+            tensor.CopyFrom(onnx.helper.make_tensor(tensor.name, onnx.TensorProto.STRING, [16], [b"7"] * 16))
+
+
 @pytest.mark.parametrize(
     "edit",
     [
+        torn,
+        of_text,
         *map(renamed, ("threshold", "calibration_scores", "calibration_weights", "own_weight")),
         filled("calibration_scores", np.zeros(3, np.float32)),
         filled("calibration_scores", np.full(16, np.nan, np.float32)),
@@ -433,6 +448,7 @@ def test_a_model_without_usable_calibration_scores_is_refused_in_one_sentence(
 ) -> None:
     bare = without(model, edit)
     assert bare.file.calibration_scores is None
+    assert unpack(bare.file.content, "x").calibration_scores is None
     for attempt in (
         lambda: onlygood.calibrate(bare, false_alarm_rate=0.2),
         lambda: onlygood.calibrate(bare, NEW[:3]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -31,7 +32,6 @@ from onlygood.graph.model_file import ModelFile, pack, with_raw_score
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.verdict import CALIBRATION_INITIALIZERS, RAW_SCORE, CalibrationScores, replace_calibration
 from onlygood.model import CalibratedModel, file_and_name
-from onlygood.near_duplicates import near_duplicate_groups
 from onlygood.parallel import map_in_order
 from onlygood.progress import track
 from onlygood.rates import check_false_alarm_rate, show_rate
@@ -234,8 +234,7 @@ class _ByImages:
                 f"calibration needs good images that the model has not seen, got the {len(digests)} that it was fitted "
                 "with: give others, or leave the images out to use the scores in the file"
             )
-        alike = near_duplicate_groups(None, digests)
-        groups = merge_groups([source.label for source in self.sources], alike)
+        groups = merge_groups([source.label for source in self.sources], digests)
         raw = np.array([each.raw for each in scored], dtype=np.float32)
         highest = np.array([each.highest for each in scored], dtype=np.float32)
         calibration = conformal_threshold(raw, groups, false_alarm_rate)
@@ -265,7 +264,7 @@ class _ByImages:
             "groups": calibration.groups,
             "images_sha256": images_sha256,
         }
-        notes = self.notes(raw, alike)
+        notes = self.notes(raw, digests)
         model = _calibrated(self.file, calibration, promise, changes, record, notes=notes)
         self.verify(model, raw)
         return model
@@ -310,14 +309,13 @@ class _ByImages:
         require_depth(pixels, np.dtype(kind["dtype"]), name)
         return fit_channels(pixels, int(kind["channels"]), name)
 
-    def notes(self, raw: NDArray[np.float32], alike: Sequence[int]) -> tuple[str, ...]:
+    def notes(self, raw: NDArray[np.float32], digests: Sequence[str]) -> tuple[str, ...]:
         notes = []
-        sizes = np.bincount(alike)
-        copies = int(sizes[sizes > 1].sum())
-        if copies:
+        sets = [count for count in Counter(digests).values() if count > 1]
+        if sets:
             notes.append(
-                f"{copies} of {len(alike)} calibration images have the pixels of another one, in "
-                f"{counted(int((sizes > 1).sum()), 'set')}: each set counts as one."
+                f"{sum(sets)} of {len(digests)} calibration images have the pixels of another one, in "
+                f"{counted(len(sets), 'set')}: each set counts as one."
             )
         before = self.file.metadata["promise"]["promised_rate"]
         above = int((raw > np.float32(self.file.metadata["calibration"]["threshold"])).sum())
