@@ -356,6 +356,42 @@ def test_inspect_with_json_prints_one_object_a_line_and_nothing_else(
     ]
 
 
+def test_inspect_at_another_rate_says_which_and_what_is_guaranteed_and_leaves_the_file(
+    run: Any, model_path: Path, new_folder: Path, tmp_path: Path
+) -> None:
+    content = model_path.read_bytes()
+    ran = run("inspect", model_path, new_folder, "--false-alarm-rate", 0.01, "--report", tmp_path / "a.html")
+    said, promise, needed, header, *rows, _ = ran.out.splitlines()
+    assert said == (
+        "This run uses the threshold for a false-alarm rate of 0.01; the model file, which asks for 0.1, stays as it "
+        "is."
+    )
+    assert promise.startswith("At most 0.0589 of good pictures will be called anomalous (approximate, by leave-one-out")
+    assert needed.startswith("The rate asked for, 0.01, needs at least 99 pictures to calibrate with, got 16")
+    assert header.split() == ["picture", "verdict", "score", "p-value"]
+    inspect = onlygood.Inspector(model_path, false_alarm_rate=0.01)
+    for row in rows:
+        name, _, score, _ = row.split()
+        assert float(score) == pytest.approx(inspect(new_folder / name).score, abs=1e-3)
+    assert "promised false-alarm rate of 0.0589" in (tmp_path / "a.html").read_text()
+    assert model_path.read_bytes() == content
+
+
+def test_inspect_at_another_rate_keeps_stdout_for_json(run: Any, model_path: Path, new_folder: Path) -> None:
+    ran = run("inspect", model_path, new_folder, "--json", "--false-alarm-rate", 0.5)
+    assert [json.loads(line)["name"] for line in ran.out.splitlines()] == ["a.png", "b.png", "lot/c.png"]
+    assert ran.err.startswith("note: This run uses the threshold for a false-alarm rate of 0.5;")
+    assert len(ran.err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("rate", ["0", "1", "nan", "-0.1"])
+def test_inspect_at_a_rate_that_is_none_is_one_sentence(
+    run: Any, model_path: Path, new_folder: Path, rate: str
+) -> None:
+    ran = run("inspect", model_path, new_folder, f"--false-alarm-rate={rate}")
+    assert one_sentence(ran).startswith("the false-alarm rate must be between 0 and 1, both excluded")
+
+
 def test_pictures_alone_get_the_verdicts_that_they_get_together(run: Any, model_path: Path, new_folder: Path) -> None:
     def lines(*arguments: object) -> dict[str, tuple[float, float]]:
         found = map(json.loads, run("inspect", model_path, *arguments, "--json").out.splitlines())

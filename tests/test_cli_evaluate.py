@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
 import onlygood
 from command_line import left, one_sentence
+from onlygood.conformal import calibrate
+from onlygood.graph.model_file import pack
+from onlygood.graph.verdict import replace_calibration
 from textures import DEFECT, SIZE, save, texture, with_defect
 
 
@@ -70,6 +74,70 @@ def test_sessions_and_costs_are_shown(run: Any, model_path: Path, test_folder: P
         f"session {number}" for number in range(6)
     ]
     assert "per thousand parts" in ran.out and "0.02 of them anomalous (as given)" in ran.out
+
+
+def test_misses_and_false_alarms_are_tabulated_by_rate(run: Any, model_path: Path, test_folder: Path) -> None:
+    lines = run("evaluate", model_path, test_folder).out.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("Misses and false alarms by false-al"))
+    assert "from the calibration scores in the model" in lines[start]
+    assert "measured on these test images" in lines[start]
+    assert lines[start + 1].split() == ["rate", "guaranteed", "threshold", "missed", "false", "alarms"]
+    rows = [line.split() for line in lines[start + 2 : start + 5]]
+    expected = onlygood.evaluate(model_path, test_folder).at_rates
+    assert [row[:2] for row in rows] == [["0.01", "0.0589"], ["0.05", "0.0589"], ["0.1", "0.1"]]
+    for row, outcome in zip(rows, expected, strict=True):
+        assert outcome.misses is not None and outcome.false_alarms is not None
+        assert (float(row[3]), float(row[5])) == pytest.approx(
+            (outcome.misses.value, outcome.false_alarms.value), abs=5e-4
+        )
+    assert lines[start + 4].endswith("(the model's own)")
+
+
+def test_what_another_rate_would_give_follows_the_promise(
+    run: Any, model: onlygood.Model, test_folder: Path, tmp_path: Path
+) -> None:
+    """A threshold above all defects, as too few images and a low rate would give it."""
+    highest = max(each.score for each in onlygood.evaluate(model, test_folder).pictures) + model.calibration.threshold
+    scores = [*np.repeat(model.calibration.scores, 3), np.float32(highest + 1)]
+    calibration = calibrate(np.array(scores, np.float32), range(len(scores)), 0.01)
+    graph = onnx.load_model_from_string(model.file.content)
+    replace_calibration(graph, calibration)
+    metadata = {key: value for key, value in model.metadata.items() if key != "content_sha256"}
+    metadata["promise"] = {**metadata["promise"], "asked_rate": 0.01, "promised_rate": 1 / 50}
+    (tmp_path / "blind.onnx").write_bytes(pack(graph, metadata).content)
+    lines = run("evaluate", tmp_path / "blind.onnx", test_folder).out.splitlines()
+    assert lines[1].startswith("Found 0 of 4 anomalous pictures")
+    assert lines[2].startswith("The promise is not contradicted")
+    assert re.fullmatch(
+        r"At the model's threshold 4 of 4 anomalous images are missed\. At a rate of 0\.05 \(guaranteed approximately "
+        r"from these calibration scores\) 0 of 4 would be missed instead of 4, with \d of 6 good images called "
+        r"anomalous\.",
+        lines[3],
+    )
+
+
+def test_another_rate_holds_for_this_run_and_is_said(
+    run: Any, model_path: Path, test_folder: Path, tmp_path: Path
+) -> None:
+    content = model_path.read_bytes()
+    ran = run("evaluate", model_path, test_folder, "--false-alarm-rate", 0.4, "--report", tmp_path / "out.html")
+    lines = ran.out.splitlines()
+    assert (ran.code, ran.err) == (0, "")
+    assert lines[0] == (
+        "This run uses the threshold for a false-alarm rate of 0.4; the model file, which asks for 0.1, stays as it is."
+    )
+    assert lines[1].startswith("At most 0.4 of good pictures will be called anomalous (approximate")
+    assert lines[2].startswith(f"{model_path} on {test_folder}: 10 pictures")
+    assert "and at most 0.4 was promised" in ran.out
+    assert "a false-alarm rate of 0.4" in (tmp_path / "out.html").read_text()
+    as_json = run("evaluate", model_path, test_folder, "--false-alarm-rate", 0.4, "--json")
+    assert as_json.err.startswith("note: This run uses the threshold for a false-alarm rate of 0.4")
+    values = json.loads(as_json.out)
+    assert [each["requested_rate"] for each in values["at_rates"] if each["is_own"]] == [0.4]
+    assert values["promise"]["promised_rate"] == 0.4
+    assert model_path.read_bytes() == content
+    refused = run("evaluate", model_path, test_folder, "--false-alarm-rate", 1)
+    assert "the false-alarm rate must be between 0 and 1" in one_sentence(refused)
 
 
 def test_a_csv_file_stands_for_a_folder(run: Any, model_path: Path, test_folder: Path) -> None:

@@ -313,3 +313,21 @@ def test_an_inspector_may_be_shared_between_threads(inspect: onlygood.Inspector)
     with ThreadPoolExecutor(4) as pool:
         found: list[Any] = list(pool.map(lambda picture: inspect(picture).score, NEW * 4))
     assert found == expected
+
+
+def test_a_model_is_calibrated_with_new_images_by_its_own_raw_scores(fitted: onlygood.Model) -> None:
+    images = [texture(seed) for seed in range(700, 709)]
+    found = onlygood.calibrate(fitted, images, false_alarm_rate=0.2)
+    before = np.array(scores(fitted, images), dtype=np.float64) + fitted.calibration.threshold
+    scale = max(1.0, float(np.abs(before).max()))
+    # Nine scores and a rate of 0.2: the eighth smallest, k = ceil(10 * 0.8).
+    assert found.calibration.threshold == pytest.approx(np.sort(before)[7], abs=1e-5 * scale)
+    np.testing.assert_allclose(scores(found, images), before - np.sort(before)[7], atol=1e-5 * scale)
+    assert sum(onlygood.Inspector(found)(image).is_anomaly for image in images) == 1
+
+
+def test_calibrated_at_its_own_rate_a_model_keeps_its_threshold(fitted: onlygood.Model) -> None:
+    found = onlygood.calibrate(fitted, false_alarm_rate=fitted.promise.asked_rate)
+    assert found.calibration.threshold == fitted.calibration.threshold
+    assert found.promise == fitted.promise
+    assert scores(found, NEW) == scores(fitted, NEW)

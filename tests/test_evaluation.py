@@ -1,6 +1,7 @@
 """Evaluate: the figures agree with the verdicts, what cannot be had is said, and the model stays as it is."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import onlygood
 from onlygood.errors import LabelledSetError, SettingError
-from onlygood.evaluation import check_promise
+from onlygood.evaluation import RateOutcome, check_promise
 from onlygood.image_metrics import exact_share
 from onlygood.labelled import find_labelled
 from textures import DEFECT, SIZE, Array, save, texture, with_defect
@@ -272,3 +273,125 @@ def test_where_masks_mark_every_pixel_there_are_no_pixel_figures(model: onlygood
     evaluation = onlygood.evaluate(model, tmp_path / "test")
     assert evaluation.pixel is None and evaluation.image.misses is not None
     assert any(note.startswith("There are no pixel metrics: ") for note in evaluation.notes)
+
+
+# Other false-alarm rates
+
+
+def test_each_rate_has_the_outcome_of_an_inspector_at_it(
+    model: onlygood.Model, test_folder: Path, evaluation: onlygood.Evaluation
+) -> None:
+    assert [outcome.requested_rate for outcome in evaluation.at_rates] == [0.01, 0.05, 0.1]
+    for outcome in evaluation.at_rates:
+        inspector = onlygood.Inspector(model, threads=1, false_alarm_rate=outcome.requested_rate)
+        at_rate = onlygood.evaluate(inspector, test_folder)
+        assert (outcome.false_alarms, outcome.misses) == (at_rate.image.false_alarms, at_rate.image.misses)
+        assert outcome.guaranteed_rate == inspector.metadata["promise"]["promised_rate"]
+        moved = inspector.metadata["calibration"]["threshold"] - model.calibration.threshold
+        assert outcome.threshold == pytest.approx(moved, abs=1e-5)
+
+
+def test_the_models_own_rate_is_among_them_once_at_threshold_0(
+    model: onlygood.Model, test_folder: Path, evaluation: onlygood.Evaluation
+) -> None:
+    (own,) = [outcome for outcome in evaluation.at_rates if outcome.is_own]
+    assert (own.requested_rate, own.guaranteed_rate, own.threshold) == (0.1, 0.1, 0.0)
+    assert (own.false_alarms, own.misses) == (evaluation.image.false_alarms, evaluation.image.misses)
+    at_another = onlygood.evaluate(onlygood.Inspector(model, threads=1, false_alarm_rate=0.4), test_folder)
+    assert [(each.requested_rate, each.is_own) for each in at_another.at_rates] == [
+        (0.01, False),
+        (0.05, False),
+        (0.1, False),
+        (0.4, True),
+    ]
+    # The same thresholds, seen from another one.
+    for one, other in zip(evaluation.at_rates, at_another.at_rates, strict=False):
+        assert (one.misses, one.false_alarms) == (other.misses, other.false_alarms)
+        assert other.threshold > one.threshold
+
+
+def test_a_rate_that_the_calibration_scores_cannot_guarantee_says_which_they_can(
+    evaluation: onlygood.Evaluation,
+) -> None:
+    guaranteed = {outcome.requested_rate: outcome.guaranteed_rate for outcome in evaluation.at_rates}
+    assert guaranteed == {0.01: 1 / 17, 0.05: 1 / 17, 0.1: 0.1}
+    assert [outcome.is_guaranteed for outcome in evaluation.at_rates] == [False, False, True]
+
+
+def test_outcomes_are_plain_json(evaluation: onlygood.Evaluation) -> None:
+    values = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
+    own = values["at_rates"][-1]
+    assert (own["requested_rate"], own["guaranteed_rate"], own["threshold"], own["is_own"]) == (0.1, 0.1, 0.0, True)
+    assert own["misses"] == values["image"]["misses"]
+    assert values["miss_sentence"] == evaluation.miss_sentence
+
+
+def test_without_calibration_scores_there_is_the_models_own_rate_alone(
+    model: onlygood.Model, test_folder: Path
+) -> None:
+    bare = replace(model, file=replace(model.file, calibration_scores=None))
+    (own,) = onlygood.evaluate(bare, test_folder).at_rates
+    assert own.is_own and own.misses is not None
+
+
+def test_with_images_of_one_kind_the_other_share_is_none(model: onlygood.Model, tmp_path: Path) -> None:
+    good = onlygood.evaluate(model, save(tmp_path / "a", GOOD_NAMES))
+    bad = onlygood.evaluate(model, save(tmp_path / "b", BLACK))
+    assert all(each.misses is None and each.false_alarms is not None for each in good.at_rates)
+    assert all(each.misses is not None and each.false_alarms is None for each in bad.at_rates)
+    assert good.miss_sentence is None and bad.miss_sentence is None
+
+
+def outcome(
+    rate: float, misses: int, alarms: int, *, guaranteed: float | None = None, own: bool = False
+) -> RateOutcome:
+    return RateOutcome(
+        requested_rate=rate,
+        guaranteed_rate=rate if guaranteed is None else guaranteed,
+        threshold=0.0,
+        is_own=own,
+        false_alarms=exact_share(alarms, 150),
+        misses=exact_share(misses, 150),
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "is_exact", "said"),
+    [
+        (
+            [outcome(0.01, 120, 0, own=True), outcome(0.05, 12, 3), outcome(0.1, 12, 9)],
+            True,
+            "At the model's threshold 120 of 150 anomalous images are missed. At a rate of 0.05 (guaranteed from these "
+            "calibration scores) 12 of 150 would be missed instead of 120, with 3 of 150 good images called anomalous.",
+        ),
+        (
+            [outcome(0.01, 120, 0, own=True), outcome(0.05, 12, 3), outcome(0.1, 4, 9)],
+            False,
+            "At the model's threshold 120 of 150 anomalous images are missed. At a rate of 0.05 (guaranteed "
+            "approximately from these calibration scores) 12 of 150 would be missed instead of 120, with 3 of 150 good "
+            "images called anomalous; at 0.1 it would be 4, with 9.",
+        ),
+        (
+            [outcome(0.001, 120, 0, own=True), outcome(0.01, 99, 1, guaranteed=0.0244), outcome(0.05, 12, 3)],
+            True,
+            "At the model's threshold 120 of 150 anomalous images are missed. At a rate of 0.01 (0.0244 is guaranteed "
+            "from these calibration scores) 99 of 150 would be missed instead of 120, with 1 of 150 good images called "
+            "anomalous; at 0.05 (guaranteed from these calibration scores) it would be 12, with 3.",
+        ),
+        ([outcome(0.01, 120, 0), outcome(0.05, 12, 3), outcome(0.1, 4, 9, own=True)], True, None),
+        ([outcome(0.01, 0, 0, own=True), outcome(0.05, 0, 3), outcome(0.1, 0, 9)], True, None),
+        ([outcome(0.01, 7, 0, own=True), outcome(0.05, 7, 3), outcome(0.1, 7, 9)], True, None),
+    ],
+)
+def test_a_sentence_says_what_another_rate_would_give_where_fewer_are_missed(
+    evaluation: onlygood.Evaluation, outcomes: list[RateOutcome], is_exact: bool, said: str | None
+) -> None:
+    metadata = {**evaluation.metadata, "promise": {**evaluation.metadata["promise"], "is_exact": is_exact}}
+    assert replace(evaluation, at_rates=tuple(outcomes), metadata=metadata).miss_sentence == said
+
+
+def test_the_file_stays_as_it_is_at_another_rate(model_path: Path, test_folder: Path) -> None:
+    content = model_path.read_bytes()
+    evaluation = onlygood.evaluate(onlygood.Inspector(model_path, threads=1, false_alarm_rate=0.5), test_folder)
+    assert evaluation.promise is not None and evaluation.promise.promised_rate == 0.5
+    assert model_path.read_bytes() == content

@@ -75,7 +75,13 @@ def test_the_version_is_the_installed_one() -> None:
 
 
 def test_fit_and_inspector_say_their_types() -> None:
-    for function in (onlygood.fit, onlygood.Inspector.__init__, onlygood.Inspector.__call__, onlygood.Model.save):
+    for function in (
+        onlygood.fit,
+        onlygood.calibrate,
+        onlygood.Inspector.__init__,
+        onlygood.Inspector.__call__,
+        onlygood.Model.save,
+    ):
         hints = typing.get_type_hints(function)
         assert set(inspect.signature(function).parameters) - {"self"} <= set(hints)
         assert "return" in hints

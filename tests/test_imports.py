@@ -53,6 +53,7 @@ def test_no_command_imports_torch(
         (0, ("fit", good_folder, "-o", model, *fast)),
         (1, ("inspect", model, new_folder, "--heatmaps", tmp_path / "maps")),
         (0, ("info", model)),
+        (0, ("calibrate", model, "-o", tmp_path / "new.onnx", "--false-alarm-rate", "0.1")),
     ):
         found, imported, err = run(COMMAND, *arguments, env=fake_torch)
         assert (found, err) == (code, ""), arguments
@@ -67,7 +68,15 @@ def test_the_package_imports_no_runtime_until_it_is_used() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("fit", "--help"), ("inspect", "--help"), ("explore", "--help"), ("info", "-h"), ("--version",)],
+    [
+        ("--help",),
+        ("fit", "--help"),
+        ("inspect", "--help"),
+        ("calibrate", "--help"),
+        ("explore", "--help"),
+        ("info", "-h"),
+        ("--version",),
+    ],
 )
 def test_help_imports_no_runtime(arguments: tuple[str, ...]) -> None:
     code, imported, err = run(COMMAND, *arguments)

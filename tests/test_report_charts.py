@@ -1,14 +1,14 @@
 import re
 import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import matplotlib
 import numpy as np
 import pytest
 
 from onlygood.report import charts, palette
-from onlygood.report.charts import Scores
+from onlygood.report.charts import MarkedPoint, Scores
 from page_reader import Element, read_page
 from textures import Array
 
@@ -42,7 +42,17 @@ def draw_curve() -> str:
     return charts.curve("c", [3.0, 2.0, float("nan"), 1.0], title="loss", description="d")
 
 
-ALL: list[Callable[[], str]] = [draw_histogram, draw_roc, draw_precision, draw_shares, draw_curve]
+OWN = MarkedPoint(0.0, 0.8, "0.01", is_own=True)
+OTHERS = (MarkedPoint(0.02, 0.1, "0.05", is_own=False), MarkedPoint(0.02, 0.1, "0.1", is_own=False))
+
+
+def draw_misses(points: Sequence[MarkedPoint] = (OWN, *OTHERS)) -> str:
+    return charts.misses_against_false_alarms(
+        "m", [0, 0, 0.02, 1], [1, 0.8, 0.1, 0], points=points, title="t", description="d"
+    )
+
+
+ALL: list[Callable[[], str]] = [draw_histogram, draw_roc, draw_precision, draw_shares, draw_curve, draw_misses]
 
 
 @pytest.mark.parametrize("draw", ALL)
@@ -101,7 +111,7 @@ def test_charts_can_be_drawn_on_several_threads() -> None:
 
 
 def test_histograms_and_shares_have_a_form_for_wide_screens_and_one_for_phones() -> None:
-    for draw in (draw_histogram, draw_shares):
+    for draw in (draw_histogram, draw_shares, draw_misses):
         page = page_of(draw())
         for name, width in (("wide", charts.WIDE), ("narrow", charts.NARROW)):
             box = page.one("div", class_=name).one("svg").attributes["viewbox"]
@@ -175,6 +185,34 @@ def test_the_models_own_threshold_is_marked_and_named() -> None:
         assert "the model's threshold" in {text.text for text in page_of(draw()).all("text")}
     nothing_refused = charts.precision_recall("pr", [1, 0], [0.5, 1], at=None, description="d")
     assert "the model's threshold" not in {text.text for text in page_of(nothing_refused).all("text")}
+
+
+def test_points_of_rates_are_marked_and_named_and_those_in_one_place_share_a_label() -> None:
+    page = page_of(draw_misses())
+    wide, narrow = ({text.text for text in page.one("div", class_=form).all("text")} for form in ("wide", "narrow"))
+    assert {"the model's threshold, 0.01", "0.05, 0.1"} <= wide
+    assert {"0.01", "0.05, 0.1"} <= narrow and "the model's threshold, 0.01" not in narrow
+    assert {"share of good images called anomalous", "share of anomalous images missed"} <= wide & narrow
+
+
+def test_points_close_to_each_other_share_a_label_and_others_do_not() -> None:
+    points = [
+        MarkedPoint(x, y, str(number), is_own=False) for number, (x, y) in enumerate([(0, 1), (0.001, 1), (1, 0)])
+    ]
+    groups = charts._close_points(points)
+    assert [[point.label for point in group] for group in groups] == [["0", "1"], ["2"]]
+
+
+def test_stretched_axes_put_a_share_at_its_root_on_both_sides_of_0() -> None:
+    values = np.array([-0.25, 0.0, 0.01, 0.25, 1.0])
+    np.testing.assert_allclose(charts._signed_root(values), [-0.5, 0, 0.1, 0.5, 1])
+    np.testing.assert_allclose(charts._signed_square(charts._signed_root(values)), values)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)])
+def test_a_point_anywhere_can_be_marked(place: tuple[float, float]) -> None:
+    drawn = draw_misses([MarkedPoint(*place, "0.1", is_own=True)])
+    assert "the model's threshold, 0.1" in drawn
 
 
 def test_the_promised_rate_is_marked_and_named() -> None:

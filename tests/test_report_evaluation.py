@@ -193,6 +193,66 @@ def test_each_session_has_a_row_with_a_dash_for_what_cannot_be_had(page: Element
     assert rows[1][4] == "1 of 4"
 
 
+def test_each_rate_has_a_row_with_misses_and_false_alarms(page: Element, evaluation: Evaluation) -> None:
+    show = score_format([each.score for each in evaluation.pictures])
+    expected = []
+    for outcome in evaluation.at_rates:
+        misses, alarms = outcome.misses, outcome.false_alarms
+        assert misses is not None and alarms is not None
+        row = [
+            f"{outcome.requested_rate:g}{' (own)' if outcome.is_own else ''}",
+            show_rate(outcome.guaranteed_rate),
+            show(outcome.threshold),
+        ]
+        for share in (misses, alarms):
+            row.append(f"{share.events} of {share.trials} ({show_share(share.value)})")
+            row.append(f"{show_share(share.low)} to {show_share(share.high)}")
+        expected.append(row)
+    rates = section(page, "rates")
+    assert cells(rates.one("table")) == expected
+    assert [row[0] for row in expected] == ["0.01", "0.05", "0.1 (own)"]
+    assert "measured on the test images" in rates.text
+    assert "guaranteed approximately, since the calibration scores are by leave-one-out" in rates.text
+
+
+def test_the_curve_of_misses_says_in_words_what_is_marked_on_it(page: Element, evaluation: Evaluation) -> None:
+    charts = section(page, "rates").all("svg")
+    assert {svg.one("title").text for svg in charts} == {"Misses against false alarms"}
+    own = next(outcome for outcome in evaluation.at_rates if outcome.is_own)
+    assert own.misses is not None and own.false_alarms is not None
+    for svg in charts:
+        said = svg.one("desc").text
+        assert said.startswith("Measured on the test images, over all thresholds. At a false-alarm rate of 0.01 ")
+        assert (
+            f"At the model's threshold, for a false-alarm rate of 0.1 {own.misses.events} of 4 anomalous images are "
+            f"missed and {own.false_alarms.events} of 6 good images are called anomalous."
+        ) in said
+
+
+def test_the_sentence_on_misses_stands_with_the_verdict_where_there_is_one(
+    write: Write, evaluation: Evaluation
+) -> None:
+    own = replace(evaluation.at_rates[0], is_own=True, misses=exact_share(3, 4), false_alarms=exact_share(0, 6))
+    more = replace(evaluation.at_rates[1], misses=exact_share(1, 4), false_alarms=exact_share(2, 6), is_own=False)
+    changed = replace(evaluation, at_rates=(own, more))
+    assert changed.miss_sentence is not None
+    assert changed.miss_sentence in section(write(changed), "verdict").text
+    nothing = replace(evaluation, at_rates=(own,))
+    assert nothing.miss_sentence is None
+    assert "are missed." not in section(write(nothing), "verdict").text
+
+
+def test_a_model_that_was_calibrated_again_says_so(write: Write, model: onlygood.Model, folder: Path) -> None:
+    inspector = onlygood.Inspector(model, threads=1, false_alarm_rate=0.3)
+    page = write(evaluate(inspector, folder, threads=1), inspector)
+    facts = dict(cells(section(page, "model").one("table")))
+    assert facts["Threshold"] == (
+        "Calibrated again for a false-alarm rate of 0.3 (before: 0.1) from 16 calibration scores in the model; the "
+        f"model before has the digest {model.metadata['content_sha256'][:12]}."
+    )
+    assert facts["Asked for"] == "a false-alarm rate of 0.3"
+
+
 def test_more_sessions_than_a_page_holds_are_counted(write: Write, evaluation: Evaluation) -> None:
     many = {f"lot{number:04}": evaluation.per_session["lot1"] for number in range(250)}
     sessions = section(write(replace(evaluation, per_session=many, per_defect={})), "sessions")
@@ -257,6 +317,9 @@ def test_with_pictures_of_one_kind_a_sentence_takes_the_place_of_what_cannot_be_
     scores = section(page, "scores")
     assert f"ROC and precision-recall need good and anomalous pictures; here there are only {kind} ones." in scores.text
     assert {svg.one("title").text for svg in scores.all("svg")} == {"Scores of the pictures"}
+    rates = section(page, "rates")
+    assert f"needs good and anomalous images; here there are only {kind} ones." in rates.text
+    assert [row.count(DASH) for row in cells(rates.one("table"))] == [1, 1, 1] and not rates.all("svg")
     figures = section(page, "figures")
     assert [row[0] for row in cells(figures.one("table"))] == ["False alarms" if kind == "good" else "Misses"]
     assert "that needs masks" in figures.text

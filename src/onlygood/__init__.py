@@ -35,18 +35,21 @@ if TYPE_CHECKING:
     from onlygood.exploration import Exploration, explore
     from onlygood.fitting import fit
     from onlygood.inspector import Inspector
-    from onlygood.model import Model
+    from onlygood.model import CalibratedModel, Model
+    from onlygood.recalibration import calibrate
     from onlygood.results import Inspection, Promise
     from onlygood.settings import FitSettings
 
 # Public names and where they live. They are imported when first used, so that `onlygood --help` needs no runtime.
 _HOMES = {
     "fit": "fitting",
+    "calibrate": "recalibration",
     "evaluate": "evaluation",
     "Evaluation": "evaluation",
     "explore": "exploration",
     "Exploration": "exploration",
     "Inspector": "inspector",
+    "CalibratedModel": "model",
     "Model": "model",
     "Inspection": "results",
     "Promise": "results",
@@ -71,6 +74,7 @@ _HOMES = {
 
 __all__ = [
     "BackboneError",
+    "CalibratedModel",
     "CheckpointError",
     "Evaluation",
     "Exploration",
@@ -94,6 +98,7 @@ __all__ = [
     "VerificationError",
     "WriteError",
     "__version__",
+    "calibrate",
     "evaluate",
     "explore",
     "fit",

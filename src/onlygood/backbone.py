@@ -293,7 +293,6 @@ class _Fields:
                 f"the card {self.card} must have {requirement} as its field {field!r}, got {self.values[field]!r}"
             ) from error
 
-
     def optional(self, field: str, requirement: str, convert: Callable[[Any], T], default: T) -> T:
         """The field's value, or the default where the card does not have it."""
         return default if self.values.get(field) is None else self(field, requirement, convert)

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from onlygood.backbone import Backbone, available_backbones, load_backbone
 from onlygood.errors import BackboneError, FolderError, ModelFileError, OnlygoodError, PictureError, SettingError
-from onlygood.graph.model_file import ModelFile, read_model_file
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import TrunkParts, cut_trunk, split_trunk
 from onlygood.graph.vectors import VECTOR, VECTOR_BEFORE, trains_a_tail, vector_source, with_vectors
 from onlygood.inspector import VERDICT_OUTPUTS, read_for, to_inspection
-from onlygood.model import Model
+from onlygood.model import CalibratedModel, file_and_name
 from onlygood.parallel import map_in_order
 from onlygood.picture_choice import ChosenPicture
 from onlygood.progress import track
@@ -59,7 +58,7 @@ class Embeddings:
 
 
 def embeddings(
-    model: str | os.PathLike[str] | Model,
+    model: str | os.PathLike[str] | CalibratedModel,
     pictures: Sequence[ChosenPicture],
     *,
     backbone: str | os.PathLike[str] | None = None,
@@ -71,7 +70,7 @@ def embeddings(
     """The vectors in which a model compares pictures, and its verdicts on them.
 
     Args:
-        model: path of a model file, or what `onlygood.fit` returned.
+        model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
         pictures: which.
         backbone: path of the backbone whose end the fit trained, where it is not one of those shipped.
         provider: the hardware that ONNX Runtime uses.
@@ -85,8 +84,7 @@ def embeddings(
         SettingError: a backbone for a model that trained none, a provider that is not installed.
         FolderError: none of the pictures can be read.
     """
-    shown = "in memory" if isinstance(model, Model) else os.fspath(model)
-    file: ModelFile = model.file if isinstance(model, Model) else read_model_file(model)
+    file, shown = file_and_name(model)
     graph = onnx.load_model_from_string(file.content)
     source = vector_source(graph, shown)
     untrained, note = _before_training(graph, file.metadata, backbone)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onlygood.errors import LabelledSetError, PictureError, SettingError
 from onlygood.extras import need_extra
+from onlygood.graph.verdict import CalibrationScores
 from onlygood.image_metrics import (
     Area,
     F1Max,
@@ -28,12 +29,15 @@ from onlygood.image_metrics import (
 from onlygood.inspector import Inspector
 from onlygood.labelled import LabelledPicture, LabelledSet, find_labelled
 from onlygood.masks import read_mask
-from onlygood.model import Model
+from onlygood.model import CalibratedModel
 from onlygood.parallel import map_in_order
 from onlygood.pixel_metrics import PixelMetrics, PixelTally
 from onlygood.progress import track
 from onlygood.rates import show_rate
 from onlygood.reading import read_picture
+
+# Misses and false alarms are tabulated at these false-alarm rates beside the model's own.
+TABULATED_RATES = (0.01, 0.05, 0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +140,44 @@ class PromiseCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RateOutcome:
+    """What the threshold for a false-alarm rate does to the test images; the threshold itself comes from none of them.
+
+    Attributes:
+        requested_rate: the false-alarm rate that the threshold is for.
+        guaranteed_rate: what the calibration scores can guarantee: requested_rate, or more where they are too few; by
+            leave-one-out the guarantee is approximate.
+        threshold: relative to the model's own, like scores: an image with a higher score is called anomalous.
+        is_own: whether this is the rate and the threshold that the model has.
+        false_alarms: good images called anomalous; None without good images.
+        misses: anomalous images called good; None without anomalous images.
+    """
+
+    requested_rate: float
+    guaranteed_rate: float
+    threshold: float
+    is_own: bool
+    false_alarms: Share | None
+    misses: Share | None
+
+    @property
+    def is_guaranteed(self) -> bool:
+        """Whether the calibration scores suffice for the rate that is requested."""
+        return self.guaranteed_rate <= self.requested_rate
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "requested_rate": self.requested_rate,
+            "guaranteed_rate": self.guaranteed_rate,
+            "threshold": self.threshold,
+            "is_own": self.is_own,
+            "false_alarms": None if self.false_alarms is None else self.false_alarms.to_json(),
+            "misses": None if self.misses is None else self.misses.to_json(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class CostAdvice:
     """What the model's threshold costs, and which threshold would have been the cheapest on these pictures.
 
@@ -218,6 +260,8 @@ class Evaluation:
         pixel: None without masks.
         promise: None without good pictures.
         advice: None unless costs were given and there are both good and anomalous pictures.
+        at_rates: misses and false alarms at the model's own rate and at TABULATED_RATES, by rising rate; the model's
+            own alone where its file holds no calibration scores.
         unreadable: names of pictures that could not be read or used, each with the reason.
         notes: sentences about what could not be measured, and why.
     """
@@ -231,8 +275,49 @@ class Evaluation:
     pixel: PixelFigures | None
     promise: PromiseCheck | None
     advice: CostAdvice | None
+    at_rates: tuple[RateOutcome, ...]
     unreadable: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+
+    @property
+    def miss_sentence(self) -> str | None:
+        """How many anomalous images are missed, and how many would be at higher rates; None where none would be fewer.
+
+        None without images of both kinds, too.
+        """
+        own = next(outcome for outcome in self.at_rates if outcome.is_own)
+        if own.misses is None or own.false_alarms is None:
+            return None
+        parts: list[str] = []
+        fewest, is_guaranteed = own.misses.events, False
+        for outcome in self.at_rates:
+            misses, alarms = outcome.misses, outcome.false_alarms
+            assert misses is not None and alarms is not None  # there are images of both kinds
+            if outcome.requested_rate <= own.requested_rate or misses.events >= fewest:
+                continue
+            # Where one rate is guaranteed, all higher ones are.
+            said = f"{outcome.requested_rate:g}" + ("" if is_guaranteed else f" ({self._guarantee(outcome)})")
+            if parts:
+                parts.append(f"at {said} it would be {misses.events}, with {alarms.events}")
+            else:
+                parts.append(
+                    f"At a rate of {said} {misses.events} of {misses.trials} would be missed instead of "
+                    f"{own.misses.events}, with {alarms.events} of {alarms.trials} good images called anomalous"
+                )
+            fewest, is_guaranteed = misses.events, outcome.is_guaranteed
+        if not parts:
+            return None
+        return (
+            f"At the model's threshold {own.misses.events} of {own.misses.trials} anomalous images are missed. "
+            f"{'; '.join(parts)}."
+        )
+
+    def _guarantee(self, outcome: RateOutcome) -> str:
+        """What the calibration scores guarantee at a rate, in words."""
+        kind = "guaranteed" if self.metadata["promise"]["is_exact"] else "guaranteed approximately"
+        if outcome.is_guaranteed:
+            return f"{kind} from these calibration scores"
+        return f"{show_rate(outcome.guaranteed_rate)} is {kind} from these calibration scores"
 
     @property
     def latency_ms(self) -> tuple[float, float]:
@@ -251,6 +336,8 @@ class Evaluation:
             "pixel": None if self.pixel is None else self.pixel.to_json(),
             "promise": None if self.promise is None else self.promise.to_json(),
             "advice": None if self.advice is None else self.advice.to_json(),
+            "at_rates": [outcome.to_json() for outcome in self.at_rates],
+            "miss_sentence": self.miss_sentence,
             "latency_ms": {"median": round(median, 3), "p95": round(high, 3)},
             "unreadable": [{"name": name, "error": reason} for name, reason in self.unreadable],
             "notes": list(self.notes),
@@ -259,7 +346,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: str | os.PathLike[str] | Model | Inspector,
+    model: str | os.PathLike[str] | CalibratedModel | Inspector,
     pictures: str | os.PathLike[str] | LabelledSet,
     *,
     group_by: str | None = None,
@@ -272,8 +359,8 @@ def evaluate(
     """How good a model is on labelled pictures; the model stays as it is.
 
     Args:
-        model: path of a model file, what `onlygood.fit` returned, or an Inspector of either (for other hardware or
-            limits; with maps, or there are no pixel metrics).
+        model: path of a model file, what `onlygood.fit` or `onlygood.calibrate` returned, or an Inspector of either
+            (for another false-alarm rate, other hardware or limits; with maps, or there are no pixel metrics).
         pictures: a folder in MVTec layout, a folder with `good` and other sub-folders, a CSV file of
             path,label[,mask][,defect][,session], or what `find_labelled` returned.
         group_by: what says which session a picture is of: "folder" or a regular expression, as in `FitSettings`.
@@ -321,6 +408,7 @@ def evaluate(
         pixel=pixel,
         promise=None if image.false_alarms is None else check_promise(inspector.metadata, image.false_alarms),
         advice=None if costs is None or image.auroc is None else _advice(judged, image, *costs),
+        at_rates=outcomes_at_rates(judged, inspector.metadata, inspector.calibration_scores),
         unreadable=tuple(unreadable),
         notes=tuple(notes),
     )
@@ -353,6 +441,45 @@ def check_promise(metadata: dict[str, Any], observed: Share) -> PromiseCheck:
         verdict = "consistent"
         sentence = f"The promise is not contradicted: {seen}. More good pictures would be needed to confirm it."
     return PromiseCheck(promised_rate=promised, observed=observed, verdict=verdict, sentence=sentence)
+
+
+def outcomes_at_rates(
+    judged: Sequence[JudgedPicture], metadata: dict[str, Any], calibration_scores: CalibrationScores | None
+) -> tuple[RateOutcome, ...]:
+    """Misses and false alarms at the model's own false-alarm rate and at TABULATED_RATES, by rising rate.
+
+    Args:
+        judged: the test images.
+        metadata: of the model.
+        calibration_scores: in the model's file, from which the other thresholds come; None for its own rate alone.
+    """
+    promise = metadata["promise"]
+    own = float(promise["asked_rate"])
+    found = [_outcome(judged, own, float(promise["promised_rate"]), np.float32(0.0), is_own=True)]
+    if calibration_scores is not None:
+        for rate in TABULATED_RATES:
+            if rate != own:
+                calibration = calibration_scores.at(rate)
+                # The difference that the graph would make of a raw score at that threshold.
+                relative = np.float32(calibration.threshold) - np.float32(calibration_scores.threshold)
+                found.append(_outcome(judged, rate, calibration.promised_rate, relative, is_own=False))
+    return tuple(sorted(found, key=lambda outcome: outcome.requested_rate))
+
+
+def _outcome(
+    judged: Sequence[JudgedPicture], requested: float, guaranteed: float, threshold: np.float32, *, is_own: bool
+) -> RateOutcome:
+    scores, labels = _arrays(judged)
+    above = scores.astype(np.float32) > threshold
+    good, anomalous = int((~labels).sum()), int(labels.sum())
+    return RateOutcome(
+        requested_rate=requested,
+        guaranteed_rate=guaranteed,
+        threshold=float(str(threshold)),
+        is_own=is_own,
+        false_alarms=exact_share(int(above[~labels].sum()), good) if good else None,
+        misses=exact_share(int((~above[labels]).sum()), anomalous) if anomalous else None,
+    )
 
 
 class _Judge:

@@ -9,7 +9,7 @@ from typing import Any
 
 from onlygood.embeddings import embeddings
 from onlygood.extras import need_extra
-from onlygood.model import Model
+from onlygood.model import CalibratedModel
 from onlygood.picture_choice import ChosenPicture, Label, choose_pictures
 from onlygood.reading import ReadingLimits
 from onlygood.results import Inspection
@@ -51,7 +51,7 @@ class Exploration:
 
 
 def explore(
-    model: str | os.PathLike[str] | Model,
+    model: str | os.PathLike[str] | CalibratedModel,
     folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     reference: str | os.PathLike[str] | None = None,
@@ -70,7 +70,7 @@ def explore(
     `onlygood.report.write_exploration` makes a page of it.
 
     Args:
-        model: path of a model file, or what `onlygood.fit` returned.
+        model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
         folders: one folder, whose pictures are labelled by its first sub-folders, or several, each labelled by its
             name.
         reference: a folder of other things to compare with, with a sub-folder for each class.

@@ -12,11 +12,13 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from onlygood.errors import ModelFileError, OnlygoodError, PictureError
-from onlygood.graph.model_file import ModelFile, keep_outputs, read_model_file
+from onlygood.graph.model_file import keep_outputs
 from onlygood.graph.runtime import open_session, run
-from onlygood.model import Model
+from onlygood.graph.verdict import CalibrationScores
+from onlygood.model import CalibratedModel, file_and_name
 from onlygood.occlusion import occlusion_map
 from onlygood.reading import Picture, PictureSource, ReadingLimits, fit_channels, read_picture, require_depth
+from onlygood.recalibration import at_rate
 from onlygood.results import Inspection
 
 VERDICT_OUTPUTS = ("score", "p_value", "is_anomaly")
@@ -26,7 +28,9 @@ class Inspector:
     """A model, loaded and ready: call it with a picture. Safe to share between threads.
 
     Args:
-        model: path of a model file, or what `onlygood.fit` returned.
+        model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
+        false_alarm_rate: use the threshold that the calibration scores in the file give at this rate, in (0, 1),
+            instead of the one in the file. The file stays as it is; `metadata` are those that it would have.
         provider: the hardware that ONNX Runtime uses, "cpu" or one that its installation has ("cuda", ...).
         threads: that share one picture's work; 0 for one a core.
         with_map: give anomaly maps; without them large pictures are inspected faster.
@@ -38,13 +42,14 @@ class Inspector:
 
     Raises:
         ModelFileError: the file is missing, damaged, of another kind or newer than this onlygood.
-        SettingError: a provider that is not installed, or a limit or number of threads that cannot be used.
+        SettingError: a provider that is not installed, or a rate, a limit or a number of threads that cannot be used.
     """
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Model,
+        model: str | os.PathLike[str] | CalibratedModel,
         *,
+        false_alarm_rate: float | None = None,
         provider: str = "cpu",
         threads: int = 0,
         with_map: bool = True,
@@ -52,8 +57,11 @@ class Inspector:
         max_pixels: int = ReadingLimits.max_pixels,
         max_bytes: int = ReadingLimits.max_bytes,
     ) -> None:
-        file: ModelFile = model.file if isinstance(model, Model) else read_model_file(model)
+        file, shown = file_and_name(model)
+        if false_alarm_rate is not None:
+            file = at_rate(file, false_alarm_rate, name=shown).file
         self.metadata: dict[str, Any] = file.metadata
+        self.calibration_scores: CalibrationScores | None = file.calibration_scores
         self.limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
         from_graph = with_map and not by_occlusion
         self._by_occlusion = with_map and by_occlusion
@@ -64,7 +72,6 @@ class Inspector:
         except OnlygoodError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no root of their own
-            shown = "in memory" if isinstance(model, Model) else os.fspath(model)
             raise ModelFileError(
                 f"the model {shown} must be one that ONNX Runtime {onnxruntime.__version__} can run, got: "
                 f"{' '.join(str(error).split())}: install a newer onnxruntime, or fit anew"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onlygood.conformal import Calibration
 from onlygood.files import write_atomically
-from onlygood.graph.model_file import ModelFile
+from onlygood.graph.model_file import ModelFile, read_model_file
 from onlygood.results import Promise
 from onlygood.sources import Source
 
@@ -49,24 +49,20 @@ class StrangePicture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
-    """What `onlygood.fit` returns.
+class CalibratedModel:
+    """A model in memory with its calibration: what `onlygood.calibrate` returns.
 
     Attributes:
         file: content and metadata of the model file.
-        promise: how often good pictures will be called anomalous, and why.
+        promise: how often good images will be called anomalous, and why.
         calibration: the scores that the threshold comes from.
-        notes: sentences about the good pictures that a person should read.
-        good_pictures: each good picture that was read, in the order in which they were given.
-        strangest: a few, the strangest first.
+        notes: sentences about the good images that a person should read.
     """
 
     file: ModelFile
     promise: Promise
     calibration: Calibration
     notes: tuple[str, ...]
-    good_pictures: tuple[GoodPicture, ...] = field(repr=False)
-    strangest: tuple[StrangePicture, ...] = field(repr=False)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -74,9 +70,33 @@ class Model:
         return self.file.metadata
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model file, whole or not at all. `fit` has already run these very bytes against its own scores.
+        """Write the model file, whole or not at all.
 
         Raises:
             WriteError: the path cannot be written, or the disk gives back other bytes.
         """
         write_atomically(path, self.file.content)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(CalibratedModel):
+    """What `onlygood.fit` returns. `fit` has already run the very bytes of its file against its own scores.
+
+    Attributes:
+        good_pictures: each good picture that was read, in the order in which they were given.
+        strangest: a few, the strangest first.
+    """
+
+    good_pictures: tuple[GoodPicture, ...] = field(repr=False)
+    strangest: tuple[StrangePicture, ...] = field(repr=False)
+
+
+def file_and_name(model: str | os.PathLike[str] | CalibratedModel) -> tuple[ModelFile, str]:
+    """The file of a model that is given by its path or in memory, and what messages call it.
+
+    Raises:
+        ModelFileError: as `read_model_file`.
+    """
+    if isinstance(model, CalibratedModel):
+        return model.file, "in memory"
+    return read_model_file(model), os.fspath(model)

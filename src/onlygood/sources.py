@@ -39,8 +39,9 @@ def list_sources(
     groups: Sequence[str] | None,
     limits: ReadingLimits,
     allow_one: bool = False,
+    command: str = "fit",
 ) -> list[Source]:
-    """The good pictures of a fit, in a fixed order.
+    """The good pictures of a fit or a calibration, in a fixed order.
 
     Args:
         pictures: a folder, or a sequence of paths, bytes, PIL images or arrays; an array [N, H, W, C] counts as one.
@@ -48,6 +49,7 @@ def list_sources(
         groups: a label a picture instead.
         limits: on pixels and bytes.
         allow_one: take one picture, too: a file, bytes, a PIL image or an array.
+        command: what needs them, as the subject of a sentence.
 
     Raises:
         FolderError: nothing there, or one picture where several are meant.
@@ -70,13 +72,13 @@ def list_sources(
         )
     if _is_one_in_memory(pictures):
         if not allow_one:
-            raise FolderError(f"fit needs a folder or a sequence of good pictures, got one picture: {ONE}")
+            raise FolderError(f"{command} needs a folder or a sequence of good pictures, got one picture: {ONE}")
         pictures = [pictures]
     if not isinstance(pictures, Iterable):
-        raise FolderError(f"fit needs a folder or a sequence of good pictures, got {type(pictures).__name__}")
+        raise FolderError(f"{command} needs a folder or a sequence of good pictures, got {type(pictures).__name__}")
     items = list(pictures)
     if not items:
-        raise FolderError("fit needs good pictures, got an empty sequence")
+        raise FolderError(f"{command} needs good pictures, got an empty sequence")
     names = [_name(item, position) for position, item in enumerate(items)]
     if groups is None:
         groups = [str(position) for position in range(len(items))]

@@ -246,7 +246,12 @@ def survey(
 
 
 def survey_augmentations(
-    found: Survey, augmentations: Sequence[Source], settings: FitSettings, *, rows_each: Sequence[int], show_progress: bool
+    found: Survey,
+    augmentations: Sequence[Source],
+    settings: FitSettings,
+    *,
+    rows_each: Sequence[int],
+    show_progress: bool,
 ) -> None:
     """Embed augmentations of the surveyed pictures as well, and put what was found of them behind the pictures.
 
@@ -283,10 +288,15 @@ def _look(picture: Picture, embedder: Embedder, *, seed: int, number: int, rows_
     return _Seen(
         embeddings=embeddings,
         rows=tuple(rows),
-        digest=hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest(),
+        digest=pixel_digest(picture),
         shape=(picture.shape[0], picture.shape[1], picture.shape[2]),
         is_constant=bool(picture.min() == picture.max()),
     )
+
+
+def pixel_digest(picture: Picture) -> str:
+    """The sha256 of an image's shape and pixels: equal for equal pixels, whatever the files are."""
+    return hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest()
 
 
 class _Entries:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD, say
-from onlygood.cli.options import add_running_options, check_report
+from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, rate_sentences
+from onlygood.rates import show_rate
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
@@ -49,6 +50,7 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
         metavar="SHARE",
         help="share of anomalous parts among all, for the costs (default: as among the test pictures)",
     )
+    add_false_alarm_rate(evaluate)
     add_running_options(evaluate)
     evaluate.set_defaults(command=run_evaluate)
     return evaluate
@@ -63,6 +65,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         check_report(options.report)
     inspector = Inspector(
         options.model,
+        false_alarm_rate=options.false_alarm_rate,
         provider=options.provider,
         threads=1,  # several pictures at once, each on one thread
         max_pixels=options.max_pixels,
@@ -82,6 +85,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         say(f"onlygood: {reason}")
     for note in evaluation.notes:
         say(f"note: {note}")
+    sentences = [] if options.false_alarm_rate is None else rate_sentences(inspector)
     if options.report:
         from onlygood.report import write_evaluation_report
 
@@ -89,8 +93,12 @@ def run_evaluate(options: argparse.Namespace) -> int:
             options.report, evaluation, inspector, model_name=Path(options.model).name, threads=options.threads
         )
     if options.json:
+        for sentence in sentences:
+            say(f"note: {sentence}")
         print(json.dumps({"model": options.model, "test": options.pictures, **evaluation.to_json()}, indent=2))
     else:
+        for sentence in sentences:
+            print(sentence)
         _print(evaluation, f"{options.model} on {options.pictures}")
     return EXIT_GOOD
 
@@ -104,6 +112,8 @@ def _print(evaluation: Evaluation, title: str) -> None:
         print(f"Found {found} of {image.misses.trials} anomalous pictures; missed {_share(image.misses)}.")
     if evaluation.promise is not None:
         print(evaluation.promise.sentence)
+    if evaluation.miss_sentence is not None:
+        print(evaluation.miss_sentence)
     rows = {"all": image}
     rows |= {f"defect {name}": figures for name, figures in evaluation.per_defect.items()}
     rows |= {f"session {name}": figures for name, figures in evaluation.per_session.items()}
@@ -114,6 +124,7 @@ def _print(evaluation: Evaluation, title: str) -> None:
     )
     for name, figures in rows.items():
         print(f"{name:<{width}}  {_row(figures)}".rstrip())
+    _print_rates(evaluation)
     if evaluation.pixel is not None:
         metrics = evaluation.pixel.metrics
         print(
@@ -125,6 +136,24 @@ def _print(evaluation: Evaluation, title: str) -> None:
         print(f"\n{evaluation.advice.sentence}")
     median, high = evaluation.latency_ms
     print(f"\nA picture takes {median:.1f} ms on one thread (median; 95 % take at most {high:.1f} ms).")
+
+
+def _print_rates(evaluation: Evaluation) -> None:
+    """Misses and false alarms at several rates."""
+    approximate = "" if evaluation.metadata["promise"]["is_exact"] else ", by leave-one-out, hence approximate"
+    print(
+        f"\nMisses and false alarms by false-alarm rate: thresholds from the calibration scores in the model"
+        f"{approximate}; measured on these test images"
+    )
+    print(f"{'rate':<6}  {'guaranteed':<10}  {'threshold':>10}  {'missed':<21}  false alarms")
+    for outcome in evaluation.at_rates:
+        missed = "-" if outcome.misses is None else _share(outcome.misses)
+        alarms = "-" if outcome.false_alarms is None else _share(outcome.false_alarms)
+        own = "  (the model's own)" if outcome.is_own else ""
+        print(
+            f"{outcome.requested_rate:<6g}  {show_rate(outcome.guaranteed_rate):<10}  {outcome.threshold:>+10.4g}  "
+            f"{missed:<21}  {alarms}{own}"
+        )
 
 
 def _row(figures: ImageFigures) -> str:

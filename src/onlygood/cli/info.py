@@ -34,7 +34,7 @@ def run_info(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(metadata, indent=2, sort_keys=True))
         return EXIT_GOOD
-    from onlygood.report.facts import augmentations_beside, method_sentence
+    from onlygood.report.facts import augmentations_beside, method_sentence, recalibration_sentences
 
     pictures, kind = metadata["good_pictures"], metadata["input"]
     black, white = kind["window"]
@@ -55,6 +55,8 @@ def run_info(options: argparse.Namespace) -> int:
     }
     for name, value in lines.items():
         print(f"{name + ':':<11}{value}")
+    for sentence in recalibration_sentences(metadata):
+        print(f"{'threshold:':<11}{sentence}")
     for note in metadata["notes"]:
         print(f"{'note:':<11}{note}")
     return EXIT_GOOD

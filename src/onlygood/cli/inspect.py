@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, note_other_files, say
-from onlygood.cli.options import add_running_options, check_report, chosen_limits
+from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, chosen_limits, rate_sentences
 from onlygood.errors import PictureError, SettingError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     )
     inspect.add_argument("--json", action="store_true", help="one JSON object a line on stdout, nothing else there")
     inspect.add_argument("--report", metavar="HTML", help="write a page to look at, and a CSV file beside it")
+    add_false_alarm_rate(inspect)
     add_running_options(inspect)
     inspect.set_defaults(command=run_inspect)
     return inspect
@@ -61,6 +62,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     files = _pictures_to_inspect(options.pictures, limits, heatmaps=options.heatmaps)
     inspector = Inspector(
         options.model,
+        false_alarm_rate=options.false_alarm_rate,
         provider=options.provider,
         # Several pictures at once, each on one thread, are faster than one picture on all threads.
         threads=1 if len(files) > 1 else options.threads,
@@ -78,6 +80,10 @@ def run_inspect(options: argparse.Namespace) -> int:
         except PictureError as error:
             return error
 
+    if options.false_alarm_rate is not None:
+        for sentence in rate_sentences(inspector):
+            # On stdout there is nothing but JSON, if that is what was asked for.
+            say(f"note: {sentence}") if options.json else print(sentence)
     width = max(len(name) for name, _ in files)
     if not options.json:
         print(f"{'picture':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
@@ -155,6 +161,7 @@ def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedPict
     # Another one than the inspector of all pictures: that one may do without maps.
     inspector = Inspector(
         options.model,
+        false_alarm_rate=options.false_alarm_rate,
         provider=options.provider,
         threads=1,
         by_occlusion=options.occlusion,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from onlygood.settings import AUGMENT, setting_fields
 
 if TYPE_CHECKING:
+    from onlygood.inspector import Inspector
     from onlygood.reading import ReadingLimits
 
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -33,6 +34,30 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--provider", default="cpu", help="hardware: cpu, or another that ONNX Runtime has")
     parser.add_argument("--threads", type=int, default=0, help="pictures worked on at once; 0 for one a core")
     add_settings(parser, "max_pixels", "max_bytes")
+
+
+def add_false_alarm_rate(parser: argparse.ArgumentParser) -> None:
+    """The option of commands that run a model at another rate than its own."""
+    parser.add_argument(
+        "--false-alarm-rate",
+        type=float,
+        metavar="RATE",
+        help="use the threshold that the calibration scores in the model give at this rate, between 0 and 1, for this "
+        "run; the model file stays as it is (default: the threshold in the file)",
+    )
+
+
+def rate_sentences(inspector: Inspector) -> list[str]:
+    """What is to be said of a run at another rate than the model's own: the rate, and what is guaranteed."""
+    from onlygood.recalibration import promise_of
+
+    promise = promise_of(inspector.metadata)
+    former = inspector.metadata["recalibrations"][-1]["asked_rate_before"]
+    return [
+        f"This run uses the threshold for a false-alarm rate of {promise.asked_rate:g}; the model file, which asks for "
+        f"{former:g}, stays as it is.",
+        *promise.sentences[:-1],
+    ]
 
 
 def chosen_limits(options: argparse.Namespace) -> ReadingLimits:

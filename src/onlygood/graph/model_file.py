@@ -18,9 +18,10 @@ from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError, Message
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from onlygood.errors import ModelFileError, ModelFormatError, ModelVersionError
+from onlygood.graph.verdict import RAW_SCORE, CalibrationScores, find_calibration_scores
 
 FORMAT = 1
 METADATA_KEY = "onlygood"
@@ -35,10 +36,12 @@ class ModelFile:
     Attributes:
         content: the file's bytes, ready for a runtime.
         metadata: what `onlygood info --json` prints.
+        calibration_scores: those in the graph; None where it has none that can be used.
     """
 
     content: bytes = field(repr=False)
     metadata: dict[str, Any] = field(repr=False)
+    calibration_scores: CalibrationScores | None = field(repr=False, compare=False)
 
 
 def pack(model: onnx.ModelProto, metadata: dict[str, Any]) -> ModelFile:
@@ -53,7 +56,11 @@ def pack(model: onnx.ModelProto, metadata: dict[str, Any]) -> ModelFile:
     del model.metadata_props[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, text
-    return ModelFile(content=model.SerializeToString(deterministic=True), metadata=json.loads(text))
+    return ModelFile(
+        content=model.SerializeToString(deterministic=True),
+        metadata=json.loads(text),
+        calibration_scores=find_calibration_scores(model),
+    )
 
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
@@ -99,7 +106,7 @@ def unpack(content: bytes, name: str) -> ModelFile:
             f"the model {name} is damaged or was edited: its content is not what `onlygood fit` wrote: copy it again "
             f"or fit anew"
         )
-    return ModelFile(content=content, metadata=metadata)
+    return ModelFile(content=content, metadata=metadata, calibration_scores=find_calibration_scores(model))
 
 
 def keep_outputs(content: bytes, outputs: Sequence[str]) -> bytes:
@@ -110,6 +117,29 @@ def keep_outputs(content: bytes, outputs: Sequence[str]) -> bytes:
     model.graph.output.extend(kept)
     kept_content: bytes = model.SerializeToString()
     return kept_content
+
+
+def with_raw_score(content: bytes, name: str) -> bytes:
+    """A model file's content with two outputs: `raw_score`, float32 [N], and `patch_scores`.
+
+    Args:
+        content: the file's bytes.
+        name: what messages call it.
+
+    Raises:
+        ModelFormatError: there is no raw score in its graph.
+    """
+    model = onnx.load_model_from_string(content)
+    if not any(RAW_SCORE in node.output for node in model.graph.node):
+        raise ModelFormatError(
+            f"the model {name} must have the value {RAW_SCORE} in its graph to be calibrated with images, got none of "
+            "that name: fit it again"
+        )
+    kept = [value for value in model.graph.output if value.name == "patch_scores"]
+    del model.graph.output[:]
+    model.graph.output.extend([helper.make_tensor_value_info(RAW_SCORE, TensorProto.FLOAT, ["N"]), *kept])
+    changed: bytes = model.SerializeToString()
+    return changed
 
 
 def content_digest(model: onnx.ModelProto, metadata: dict[str, Any]) -> str:

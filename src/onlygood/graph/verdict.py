@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
-from onlygood.conformal import Calibration
+from onlygood.conformal import Calibration, calibrate_weighted
 from onlygood.graph.fragments import OPSET, fragment
+
+RAW_SCORE = "raw_score"
+# The initializers of `verdict` that a calibration decides.
+CALIBRATION_INITIALIZERS = ("threshold", "calibration_scores", "calibration_weights", "own_weight")
 
 
 def verdict(calibration: Calibration, *, opset: int = OPSET) -> onnx.ModelProto:
@@ -30,10 +37,7 @@ def verdict(calibration: Calibration, *, opset: int = OPSET) -> onnx.ModelProto:
     }}
     """
     arrays: dict[str, NDArray[np.generic]] = {
-        "threshold": np.array(calibration.threshold, dtype=np.float32),
-        "calibration_scores": calibration.scores,
-        "calibration_weights": calibration.weights,
-        "own_weight": np.array(1.0 / (calibration.groups + 1), dtype=np.float64),
+        **_initializers(calibration),
         "no_weight": np.array(0.0, dtype=np.float64),
         "column_axis": np.array([1], dtype=np.int64),
     }
@@ -53,3 +57,67 @@ def full_size_map(dtype: np.dtype[np.generic], *, opset: int = OPSET) -> onnx.Mo
     }}
     """
     return fragment(text, {"plane_axis": np.array([1], dtype=np.int64)}, opset=opset)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationScores:
+    """The calibration scores that a model file holds, from which the threshold at any false-alarm rate follows.
+
+    Attributes:
+        scores: float32 [n], ascending.
+        weights: float64 [n], of each score: 1 / ((groups + 1) * size of its group).
+        groups: the number of independent groups.
+        threshold: the one in the file.
+    """
+
+    scores: NDArray[np.float32] = field(repr=False)
+    weights: NDArray[np.float64] = field(repr=False)
+    groups: int
+    threshold: float
+
+    def at(self, false_alarm_rate: float) -> Calibration:
+        """The calibration with these scores at a false-alarm rate, in (0, 1).
+
+        Raises:
+            SettingError: the rate is outside (0, 1).
+        """
+        return calibrate_weighted(self.scores, self.weights, self.groups, false_alarm_rate)
+
+
+def find_calibration_scores(model: onnx.ModelProto) -> CalibrationScores | None:
+    """The calibration scores in a whole graph, or None where its initializers, found by name, do not give them."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer if tensor.name in CALIBRATION_INITIALIZERS}
+    if len(tensors) < len(CALIBRATION_INITIALIZERS):
+        return None
+    try:
+        arrays = {name: numpy_helper.to_array(tensor).reshape(-1) for name, tensor in tensors.items()}
+    except (ValueError, TypeError, KeyError):  # a tensor whose content does not fit its type or shape
+        return None
+    scores, weights = arrays["calibration_scores"], arrays["calibration_weights"]
+    threshold, own_weight = arrays["threshold"], arrays["own_weight"]
+    are_floats = scores.dtype == threshold.dtype == np.float32 and weights.dtype == own_weight.dtype == np.float64
+    if not (are_floats and len(threshold) == len(own_weight) == 1 and 1 <= len(scores) == len(weights)):
+        return None
+    finite = all(np.isfinite(array).all() for array in arrays.values())
+    if not (finite and (np.diff(scores) >= 0).all() and (weights > 0).all() and 0.0 < own_weight[0] <= 0.5):
+        return None
+    return CalibrationScores(
+        scores=scores, weights=weights, groups=round(1.0 / float(own_weight[0])) - 1, threshold=float(threshold[0])
+    )
+
+
+def replace_calibration(model: onnx.ModelProto, calibration: Calibration) -> None:
+    """Put another calibration into a whole graph, in place; everything else stays as it is."""
+    arrays = _initializers(calibration)
+    for tensor in model.graph.initializer:
+        if tensor.name in arrays:
+            tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(arrays[tensor.name]), tensor.name))
+
+
+def _initializers(calibration: Calibration) -> dict[str, NDArray[np.generic]]:
+    return {
+        "threshold": np.array(calibration.threshold, dtype=np.float32),
+        "calibration_scores": calibration.scores,
+        "calibration_weights": calibration.weights,
+        "own_weight": np.array(1.0 / (calibration.groups + 1), dtype=np.float64),
+    }

@@ -23,7 +23,11 @@ class SizedBackbone:
     def preprocess(self, kind: InputKind, *, opset: int) -> onnx.ModelProto:
         """The piece of graph from `image` to the backbone's input."""
         return preprocess(
-            self.backbone.card, input_shape=(self.input_size, self.input_size), dtype=kind.dtype, window=kind.window, opset=opset
+            self.backbone.card,
+            input_shape=(self.input_size, self.input_size),
+            dtype=kind.dtype,
+            window=kind.window,
+            opset=opset,
         )
 
 
@@ -44,9 +48,7 @@ def elongated_shape(size: tuple[int, int], side: int, multiple: int) -> tuple[in
     return max(1, round(height / multiple)) * multiple, max(1, round(width / multiple)) * multiple
 
 
-def patch_input_shape(
-    backbone: Backbone, size: tuple[int, int], side: int | None, *, multiple: int
-) -> tuple[int, int]:
+def patch_input_shape(backbone: Backbone, size: tuple[int, int], side: int | None, *, multiple: int) -> tuple[int, int]:
     """Height and width of the patch detector's input for images of this size.
 
     It has the shape of the images, and the area of a square whose side is theirs, within the bounds of the card.

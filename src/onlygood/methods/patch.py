@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.backbone import Tap
+from onlygood.backbone import Tap, load_backbone
 from onlygood.detectors.patch import (
     LOCAL_SHRINKAGE,
     REGION_SHRINKAGE,
@@ -32,12 +32,11 @@ from onlygood.graph.patch_head import (
     patch_head,
     region_embedding,
 )
+from onlygood.graph.preprocess import preprocess
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.methods.method import GoodScores, Method
 from onlygood.methods.on_backbone import patch_input_shape
-from onlygood.backbone import load_backbone
-from onlygood.graph.preprocess import preprocess
 from onlygood.parallel import map_in_order
 from onlygood.progress import track
 from onlygood.settings import FitSettings

@@ -26,6 +26,9 @@ BINS = 48
 NARROW_BINS = 24
 # Scores beyond the shares FAR and 1 - FAR by more than the span between them are counted in the bar at the edge.
 FAR = 0.02
+# Of axes that are stretched near 0; points nearer to each other than this, as a share of the axis, have one label.
+_STRETCHED_TICKS = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 1)
+_CLOSE = 0.05
 _POINTS = 600
 
 _STYLE: dict[str, Any] = {
@@ -64,6 +67,23 @@ class Scores:
     label: str
     values: NDArray[np.float64]
     is_anomalous: bool | None
+
+
+@dataclass(frozen=True)
+class MarkedPoint:
+    """A point of a curve with a label.
+
+    Attributes:
+        x: in [0, 1].
+        y: in [0, 1].
+        label: what it is called, such as its false-alarm rate.
+        is_own: whether it is the model's own threshold.
+    """
+
+    x: float
+    y: float
+    label: str
+    is_own: bool
 
 
 def histogram(identifier: str, groups: Sequence[Scores], *, title: str, description: str) -> str:
@@ -125,6 +145,52 @@ def precision_recall(
             _mark_point(axes, *at)
 
     return _figure(identifier, "Precision and recall", description, draw, HALF, 400)
+
+
+def misses_against_false_alarms(
+    identifier: str,
+    false_alarms: ArrayLike,
+    misses: ArrayLike,
+    *,
+    points: Sequence[MarkedPoint],
+    title: str,
+    description: str,
+) -> str:
+    """Share of anomalous images missed over share of good images called anomalous, over all thresholds.
+
+    Both axes are stretched near 0, where thresholds for use lie (square roots; a curve of detection error trade-off
+    takes normal deviates, which have no place for 0).
+
+    Args:
+        identifier: as of all charts.
+        false_alarms: ascending, from 0 to 1.
+        misses: at each; the share holds until the next.
+        points: to mark.
+        title: of the chart.
+        description: the same in words.
+    """
+
+    def drawn(width: int) -> Callable[[Figure], None]:
+        def draw(figure: Figure) -> None:
+            axes = _unit_square(figure, "share of good images called anomalous", "share of anomalous images missed")
+            for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+                scale("function", functions=(_signed_root, _signed_square))
+                # On a phone there is no room for two labels between 0.01 and 0.25.
+                ticks = [tick for tick in _STRETCHED_TICKS if tick != 0.05 or width == WIDE]
+                axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.minorticks_off()
+            # Limits on both sides of 0 and 1, so that marks there are whole.
+            axes.set_xlim(-(0.02**2), 1.02**2)
+            axes.set_ylim(-(0.02**2), 1.02**2)
+            blind = np.linspace(0, 1, 101) ** 2
+            axes.plot(blind, 1 - blind, color=RULE, linewidth=1.0, linestyle=(0, (4, 3)))
+            axes.plot(*_thinned(false_alarms, misses), color=GOOD, linewidth=2.0, drawstyle="steps-post")
+            for group in _close_points(points):
+                _mark_points(axes, group, is_narrow=width == NARROW)
+
+        return draw
+
+    return _both_forms(identifier, title, description, lambda width: (drawn(width), 400 if width == WIDE else 340))
 
 
 def share_above(
@@ -261,6 +327,57 @@ def _mark_point(axes: Axes, x: float, y: float) -> None:
         color=ANOMALOUS,
         bbox={"facecolor": PAGE, "edgecolor": "none", "pad": 1.0},
     )
+
+
+def _close_points(points: Sequence[MarkedPoint]) -> list[list[MarkedPoint]]:
+    """The points in groups that share a label, since they lie close to the first of them on stretched axes."""
+    groups: list[list[MarkedPoint]] = []
+    for point in points:
+        for group in groups:
+            first = group[0]
+            if max(abs(point.x**0.5 - first.x**0.5), abs(point.y**0.5 - first.y**0.5)) < _CLOSE:
+                group.append(point)
+                break
+        else:
+            groups.append([point])
+    return groups
+
+
+def _mark_points(axes: Axes, group: Sequence[MarkedPoint], *, is_narrow: bool) -> None:
+    """Marks at all points of a group, the model's own on top, and one label for all of them."""
+    for point in sorted(group, key=lambda point: point.is_own):
+        marker, color = ("D", ANOMALOUS) if point.is_own else ("o", INK)
+        axes.plot(
+            [point.x], [point.y], marker=marker, markersize=9, color=color, markeredgecolor=PAGE, linestyle="none"
+        )
+    first, has_own = group[0], any(point.is_own for point in group)
+    text = ", ".join(
+        f"the model's threshold, {point.label}" if point.is_own and not is_narrow else point.label for point in group
+    )
+    # The curve falls to the right, so there is room above a point to its right, unless it lies at the border. The long
+    # label is a line further away, where it does not run into the next one.
+    right, above = first.x < 0.35, first.y < 0.85
+    away = 22 if has_own and not is_narrow else 7
+    axes.annotate(
+        text,
+        (first.x, first.y),
+        xytext=(8 if right else -8, away if above else -away),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        va="bottom" if above else "top",
+        color=ANOMALOUS if has_own else INK,
+        bbox={"facecolor": PAGE, "edgecolor": "none", "pad": 1.0, "alpha": 0.8},
+    )
+
+
+def _signed_root(values: ArrayLike) -> NDArray[np.float64]:
+    numbers = np.asarray(values, dtype=np.float64)
+    return np.sign(numbers) * np.sqrt(np.abs(numbers))
+
+
+def _signed_square(values: ArrayLike) -> NDArray[np.float64]:
+    numbers = np.asarray(values, dtype=np.float64)
+    return np.sign(numbers) * np.square(numbers)
 
 
 def _thinned(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -68,6 +68,7 @@ def write_evaluation_report(
         defects=list(evaluation.per_defect.items())[:LISTED_GROUPS],
         sessions=list(evaluation.per_session.items())[:LISTED_GROUPS],
         histogram=_histogram(evaluation),
+        trade_off=_trade_off(evaluation),
         ranking=_ranking(evaluation),
         sections=_gallery(evaluation, inspector, threads),
         model=model_facts(evaluation.metadata, model_name),
@@ -119,6 +120,32 @@ def _histogram(evaluation: Evaluation) -> str:
         ],
         title="Scores of the pictures",
         description=f"Histogram of scores, the threshold at 0. {'; '.join(said)}.",
+    )
+
+
+def _trade_off(evaluation: Evaluation) -> str | None:
+    """Misses against false alarms over all thresholds, or None where there are not both kinds of images."""
+    if evaluation.image.misses is None or evaluation.image.false_alarms is None:
+        return None
+    points, said = [], []
+    for outcome in evaluation.at_rates:
+        misses, alarms = outcome.misses, outcome.false_alarms
+        assert misses is not None and alarms is not None  # there are images of both kinds
+        rate, own = f"{outcome.requested_rate:g}", "the model's threshold, for " if outcome.is_own else ""
+        points.append(charts.MarkedPoint(x=alarms.value, y=misses.value, label=rate, is_own=outcome.is_own))
+        said.append(
+            f"At {own}a false-alarm rate of {rate} "
+            f"{misses.events:,} of {show_count(misses.trials, 'anomalous image')} are missed and {alarms.events:,} of "
+            f"{show_count(alarms.trials, 'good image')} are called anomalous."
+        )
+    curve = roc_curve(*_arrays(evaluation.pictures))
+    return charts.misses_against_false_alarms(
+        "trade-off",
+        curve.x,
+        1.0 - curve.y,
+        points=points,
+        title="Misses against false alarms",
+        description=f"Measured on the test images, over all thresholds. {' '.join(said)}",
     )
 
 

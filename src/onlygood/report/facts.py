@@ -32,11 +32,31 @@ def model_facts(metadata: dict[str, Any], model_name: str) -> list[tuple[str, st
         ("Calibration", f"{metadata['calibration']['method']}, {metadata['promise']['groups']:,} independent groups"),
         ("Asked for", f"a false-alarm rate of {metadata['promise']['asked_rate']:g}"),
         ("Promise", metadata["promise"]["statement"]),
+        *(("Threshold", sentence) for sentence in recalibration_sentences(metadata)),
         ("Made with", ", ".join(f"{name} {version}" for name, version in metadata["made_with"].items())),
         ("Digest of the model", metadata["content_sha256"]),
         ("Digest of its pictures", pictures["sha256"]),
     ]
     return facts
+
+
+def recalibration_sentences(metadata: dict[str, Any]) -> list[str]:
+    """A sentence for each time that the model was given another threshold after its fit, the first one first."""
+    sentences = []
+    # Files of before this could be done do not have the entry.
+    for record in metadata.get("recalibrations", []):
+        count, groups = record["images"], record["groups"]
+        if record["from"] == "new good images":
+            source = show_count(count, "new good image")
+        else:
+            source = show_count(count, "calibration score") + " in the model"
+        source += f", in {show_count(groups, 'independent group')}" if groups < count else ""
+        sentences.append(
+            f"Calibrated again for a false-alarm rate of {record['asked_rate']:g} (before: "
+            f"{record['asked_rate_before']:g}) from {source}; the model before has the digest "
+            f"{record['model_sha256'][:12]}."
+        )
+    return sentences
 
 
 def augmentations_beside(metadata: dict[str, Any]) -> str:

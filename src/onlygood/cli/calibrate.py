@@ -1,0 +1,70 @@
+"""`onlygood calibrate`: another threshold for a model that was fitted before."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from onlygood.cli.console import EXIT_GOOD, note_other_files, say
+from onlygood.cli.options import add_running_options, add_settings, chosen_limits
+
+if TYPE_CHECKING:
+    from onlygood.cli.options import Commands
+
+
+def add_command(commands: Commands) -> argparse.ArgumentParser:
+    """The parser of `onlygood calibrate`."""
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="give a model another false-alarm rate, or new good images for its threshold",
+        description="Write a copy of a model with another threshold. Without images it comes from the calibration "
+        "scores in the model file; with images, which must be good and not among those that the model was fitted with, "
+        "from their scores alone.",
+    )
+    calibrate.add_argument("model", metavar="MODEL", help="a model file that fit or calibrate wrote")
+    calibrate.add_argument("images", metavar="GOOD", nargs="*", help="folders of new good images, or images")
+    calibrate.add_argument("-o", "--output", required=True, metavar="NEW", help="the model file to write (.onnx)")
+    calibrate.add_argument(
+        "--false-alarm-rate",
+        type=float,
+        metavar="RATE",
+        help="share of good images that may be called anomalous, between 0 and 1 (default with images: the rate that "
+        "the model was asked for before)",
+    )
+    add_settings(calibrate, "group_by")
+    add_running_options(calibrate)
+    calibrate.set_defaults(command=run_calibrate)
+    return calibrate
+
+
+def run_calibrate(options: argparse.Namespace) -> int:
+    """`onlygood calibrate`."""
+    from onlygood.files import check_writable
+    from onlygood.recalibration import calibrate
+
+    check_writable(options.output)
+    limits = chosen_limits(options)
+    model = calibrate(
+        options.model,
+        options.images or None,
+        false_alarm_rate=options.false_alarm_rate,
+        group_by=options.group_by,
+        provider=options.provider,
+        threads=options.threads,
+        max_pixels=limits.max_pixels,
+        max_bytes=limits.max_bytes,
+        progress=True,
+    )
+    model.save(options.output)
+    note_other_files(options.images)
+    for note in model.notes:
+        say(f"note: {note}")
+    count = len(model.calibration.scores)
+    source = f"{count} new good images" if options.images else f"the {count} calibration scores in {options.model}"
+    print(f"{options.output}: threshold for a false-alarm rate of {model.calibration.asked_rate:g}, from {source}")
+    for sentence in model.promise.sentences:
+        print(sentence)
+    if options.verbose:
+        say(json.dumps(model.metadata, indent=2))
+    return EXIT_GOOD

@@ -1,0 +1,381 @@
+"""Calibrate: another threshold for a fitted model, from the scores in its file or from new good images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from onlygood.conformal import Calibration
+from onlygood.conformal import calibrate as conformal_threshold
+from onlygood.errors import (
+    FolderError,
+    ModelFileError,
+    ModelFormatError,
+    OnlygoodError,
+    PictureError,
+    SettingError,
+    VerificationError,
+)
+from onlygood.folders import find_pictures, group_labels
+from onlygood.graph.model_file import ModelFile, pack, with_raw_score
+from onlygood.graph.runtime import open_session, run
+from onlygood.graph.verdict import CALIBRATION_INITIALIZERS, RAW_SCORE, CalibrationScores, replace_calibration
+from onlygood.model import CalibratedModel, file_and_name
+from onlygood.parallel import map_in_order
+from onlygood.progress import track
+from onlygood.rates import check_false_alarm_rate, show_rate
+from onlygood.reading import Picture, ReadingLimits, fit_channels, read_picture, require_depth
+from onlygood.results import Promise, counted
+from onlygood.sources import GoodPictures, Source, list_sources
+from onlygood.splits import merge_groups
+from onlygood.survey import pixel_digest
+from onlygood.version import __version__
+
+# The new file is run on a few of the images that it was calibrated with; its scores may differ by this share.
+VERIFICATION_TOLERANCE = 1e-4
+VERIFIED_IMAGES = 3
+MAP_NOTE = (
+    "The levels of the anomaly map are those of the false-alarm rate that the model had before: the calibration scores "
+    "alone do not give others."
+)
+
+
+def calibrate(
+    model: str | os.PathLike[str] | CalibratedModel,
+    images: GoodPictures | None = None,
+    *,
+    false_alarm_rate: float | None = None,
+    group_by: str | None = None,
+    groups: Sequence[str] | None = None,
+    provider: str = "cpu",
+    threads: int = 0,
+    max_pixels: int = ReadingLimits.max_pixels,
+    max_bytes: int = ReadingLimits.max_bytes,
+    progress: bool = False,
+) -> CalibratedModel:
+    """The same detector with another threshold; the model that is given stays as it is.
+
+    Without images, the threshold comes from the calibration scores in the model's file, and is guaranteed in the same
+    way as the one before. With images, it comes from their scores alone (split conformal calibration): the guarantee
+    is exact if the detector has not seen them, which nobody but the caller knows, and if they are like the images that
+    will be inspected.
+
+    Args:
+        model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
+        images: new good images: a folder, an image, or a sequence of folders and images (paths, bytes, PIL images or
+            arrays as `onlygood.fit` takes them); None to use the scores in the file.
+        false_alarm_rate: alpha, in (0, 1); the one that the model was asked for before unless given, if there are
+            images.
+        group_by: what says which images are of one session or part, as in `FitSettings`.
+        groups: for a sequence of images, one label an image instead.
+        provider: the hardware that ONNX Runtime uses.
+        threads: images worked on at once; 0 for one a core.
+        max_pixels: most pixels that one image may have.
+        max_bytes: most bytes that one image's file may have.
+        progress: draw a progress bar if stderr is a terminal.
+
+    Raises:
+        SettingError: a rate outside (0, 1), neither a rate nor images, or groups that cannot be used.
+        FolderError: images that are missing or cannot be read, or that are those that the model learned from.
+        ModelFileError: the model cannot be used, or has no calibration scores.
+        VerificationError: the new file gives other scores than those it was calibrated with.
+
+    Example:
+        onlygood.calibrate("part.onnx", false_alarm_rate=0.05).save("part-0.05.onnx")
+    """
+    if false_alarm_rate is not None:
+        check_false_alarm_rate(false_alarm_rate)
+    file, name = file_and_name(model)
+    if images is None:
+        if group_by is not None or groups is not None:
+            raise SettingError("group_by and groups go with images, got none: give images, or leave them out")
+        if false_alarm_rate is None:
+            raise SettingError("calibrate needs a false-alarm rate or new good images, got neither: give one of them")
+        return at_rate(file, false_alarm_rate, name=name)
+    rate = float(file.metadata["promise"]["asked_rate"]) if false_alarm_rate is None else false_alarm_rate
+    limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
+    sources = _list_images(images, group_by=group_by, groups=groups, limits=limits)
+    return _ByImages(file, name, sources, provider=provider, threads=threads, show_progress=progress).at(rate)
+
+
+def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> CalibratedModel:
+    """The model with the threshold that the calibration scores in its file give at a false-alarm rate.
+
+    Args:
+        file: of the model.
+        false_alarm_rate: alpha, in (0, 1).
+        name: what messages call the model.
+
+    Raises:
+        SettingError: the rate is outside (0, 1).
+        ModelFormatError: the file has no calibration scores.
+    """
+    check_false_alarm_rate(false_alarm_rate)
+    calibration = require_calibration_scores(file, name).at(false_alarm_rate)
+    promise = replace(
+        promise_of(file.metadata), asked_rate=calibration.asked_rate, promised_rate=calibration.promised_rate
+    )
+    changes = {"calibration": {**file.metadata["calibration"], "threshold": calibration.threshold}}
+    record = {"from": "calibration scores", "images": len(calibration.scores), "groups": calibration.groups}
+    notes = () if false_alarm_rate == file.metadata["promise"]["asked_rate"] else (MAP_NOTE,)
+    return _calibrated(file, calibration, promise, changes, record, notes=notes)
+
+
+def require_calibration_scores(file: ModelFile, name: str) -> CalibrationScores:
+    """The calibration scores in a model file.
+
+    Raises:
+        ModelFormatError: it has none that can be used.
+    """
+    if file.calibration_scores is None:
+        raise ModelFormatError(
+            f"the model {name} must hold its calibration scores to be given another threshold (the initializers "
+            f"{', '.join(CALIBRATION_INITIALIZERS)}), got a file without them: fit it again"
+        )
+    return file.calibration_scores
+
+
+def promise_of(metadata: dict[str, Any]) -> Promise:
+    """The promise that a model's metadata hold; files of an older onlygood lack some of its fields."""
+    known = {entry.name for entry in fields(Promise)}
+    return Promise(**{key: value for key, value in metadata["promise"].items() if key in known})
+
+
+def _calibrated(
+    file: ModelFile,
+    calibration: Calibration,
+    promise: Promise,
+    changes: dict[str, Any],
+    record: dict[str, Any],
+    *,
+    notes: Sequence[str],
+) -> CalibratedModel:
+    """The model with another calibration: the same graph with other initializers, described as such.
+
+    Args:
+        file: of the model as it was.
+        calibration: the new one.
+        promise: the new one.
+        changes: entries of the metadata that become others, beside promise and settings.
+        record: what the calibration was made from.
+        notes: sentences about it that a person should read.
+    """
+    model = onnx.load_model_from_string(file.content)
+    replace_calibration(model, calibration)
+    before = file.metadata
+    record = {
+        **record,
+        "asked_rate": calibration.asked_rate,
+        "asked_rate_before": before["promise"]["asked_rate"],
+        "threshold_before": before["calibration"]["threshold"],
+        "model_sha256": before["content_sha256"],
+        "notes": list(notes),
+        "onlygood": __version__,
+    }
+    metadata = {
+        **{key: value for key, value in before.items() if key != "content_sha256"},
+        **changes,
+        "settings": {**before["settings"], "false_alarm_rate": calibration.asked_rate},
+        "promise": promise.to_json(),
+        "recalibrations": [*before.get("recalibrations", []), record],
+    }
+    return CalibratedModel(file=pack(model, metadata), promise=promise, calibration=calibration, notes=tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What the model says of one image: raw score, median and highest patch score; and the digest of its pixels."""
+
+    raw: NDArray[np.float32]
+    typical: float
+    highest: NDArray[np.float32]
+    digest: str
+
+
+class _ByImages:
+    """A calibration with new good images, in the order of its steps."""
+
+    def __init__(
+        self,
+        file: ModelFile,
+        name: str,
+        sources: Sequence[Source],
+        *,
+        provider: str,
+        threads: int,
+        show_progress: bool,
+    ) -> None:
+        require_calibration_scores(file, name)  # they will be replaced
+        self.file = file
+        self.name = name
+        self.sources = sources
+        self.provider = provider
+        self.threads = threads
+        self.show_progress = show_progress
+
+    def at(self, false_alarm_rate: float) -> CalibratedModel:
+        scored = self.score()
+        digests = [each.digest for each in scored]
+        # As `fit` writes it.
+        images_sha256 = hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+        if images_sha256 == self.file.metadata["good_pictures"]["sha256"]:
+            raise FolderError(
+                f"calibration needs good images that the model has not seen, got the {len(digests)} that it was fitted "
+                "with: give others, or leave the images out to use the scores in the file"
+            )
+        groups = merge_groups([source.label for source in self.sources], digests)
+        raw = np.array([each.raw for each in scored], dtype=np.float32)
+        highest = np.array([each.highest for each in scored], dtype=np.float32)
+        calibration = conformal_threshold(raw, groups, false_alarm_rate)
+        promise = replace(
+            promise_of(self.file.metadata),
+            asked_rate=calibration.asked_rate,
+            promised_rate=calibration.promised_rate,
+            is_exact=True,
+            calibration_pictures=len(raw),
+            groups=calibration.groups,
+            golden_pictures=0,  # the images are of parts, whatever the detector learned from
+        )
+        changes = {
+            "calibration": {
+                **self.file.metadata["calibration"],
+                "method": "split",
+                "threshold": calibration.threshold,
+            },
+            "map_levels": {
+                "typical": float(np.median([each.typical for each in scored])),
+                "remarkable": conformal_threshold(highest, groups, false_alarm_rate).threshold,
+            },
+        }
+        record = {
+            "from": "new good images",
+            "images": len(raw),
+            "groups": calibration.groups,
+            "images_sha256": images_sha256,
+        }
+        notes = self.notes(raw, digests)
+        model = _calibrated(self.file, calibration, promise, changes, record, notes=notes)
+        self.verify(model, raw)
+        return model
+
+    def score(self) -> list[_Scored]:
+        """What the model says of each image.
+
+        Raises:
+            FolderError: images that cannot be read, or are not of the kind that this model takes.
+        """
+        session = _open(with_raw_score(self.file.content, self.name), self.name, self.provider)
+
+        def score(source: Source) -> _Scored | PictureError:
+            try:
+                pixels = source.read()
+                image = self.as_input(pixels, source.name)
+            except PictureError as error:
+                return error
+            raw, patches = run(session, [RAW_SCORE, "patch_scores"], {"image": image[None]})
+            if not (np.isfinite(raw[0]) and np.isfinite(patches).all()):
+                return PictureError(f"{source.name} has a score that is not finite: report this with the image")
+            return _Scored(raw[0], float(np.median(patches)), patches.max(), pixel_digest(pixels))
+
+        results = map_in_order(score, self.sources, threads=self.threads)
+        bar = track(results, total=len(self.sources), description="calibrating", show=self.show_progress)
+        scored: list[_Scored] = []
+        unreadable: list[PictureError] = []
+        for result in bar:
+            if isinstance(result, PictureError):
+                unreadable.append(result)
+            else:
+                scored.append(result)
+        if unreadable:
+            raise FolderError(
+                f"calibration needs good images that this model can inspect, got {len(unreadable)} of "
+                f"{len(self.sources)} that it cannot (remove or repair them), the first: {unreadable[0]}"
+            )
+        return scored
+
+    def as_input(self, pixels: Picture, name: str) -> Picture:
+        kind = self.file.metadata["input"]
+        require_depth(pixels, np.dtype(kind["dtype"]), name)
+        return fit_channels(pixels, int(kind["channels"]), name)
+
+    def notes(self, raw: NDArray[np.float32], digests: Sequence[str]) -> tuple[str, ...]:
+        notes = []
+        sets = [count for count in Counter(digests).values() if count > 1]
+        if sets:
+            notes.append(
+                f"{sum(sets)} of {len(digests)} calibration images have the pixels of another one, in "
+                f"{counted(len(sets), 'set')}: each set counts as one."
+            )
+        before = self.file.metadata["promise"]["promised_rate"]
+        above = int((raw > np.float32(self.file.metadata["calibration"]["threshold"])).sum())
+        notes.append(
+            f"The threshold that the model had before, with at most {show_rate(before)} of good images promised to be "
+            f"called anomalous, calls {above} of these {len(raw)} anomalous."
+        )
+        return tuple(notes)
+
+    def verify(self, model: CalibratedModel, raw: NDArray[np.float32]) -> None:
+        """Run the new file on a few of the images, and compare with the scores that it was calibrated with.
+
+        Raises:
+            VerificationError: they differ.
+        """
+        session = _open(model.file.content, self.name, self.provider)
+        threshold = model.calibration.threshold
+        for position in np.unique(np.linspace(0, len(raw) - 1, VERIFIED_IMAGES).astype(int)):
+            source = self.sources[position]
+            image = self.as_input(source.read(), source.name)
+            found = float(run(session, ["score"], {"image": image[None]})[0][0])
+            expected = float(raw[position]) - threshold
+            scale = max(abs(float(raw[position])), abs(threshold))
+            if not abs(found - expected) <= VERIFICATION_TOLERANCE * scale:
+                raise VerificationError(
+                    f"the new model must give {source.name} the score {expected:.6g} that it was calibrated with, got "
+                    f"{found:.6g}: nothing was written; try another version of onnxruntime and report this"
+                )
+
+
+def _list_images(
+    images: GoodPictures, *, group_by: str | None, groups: Sequence[str] | None, limits: ReadingLimits
+) -> list[Source]:
+    """The images, in a fixed order: below folders, in files, or in memory."""
+    is_path = isinstance(images, str | os.PathLike)
+    paths: list[Any] = [images] if is_path else list(images) if isinstance(images, list | tuple) else []
+    if not paths or groups is not None or not all(isinstance(each, str | os.PathLike) for each in paths):
+        return list_sources(
+            images, group_by=group_by, groups=groups, limits=limits, allow_one=True, command="calibrate"
+        )
+    found = []
+    for path in map(Path, paths):
+        prefix = path if path.is_dir() else path.parent
+        for file in find_pictures(path, allow_file=True, limits=limits):
+            # Of several folders, images and sub-folders of equal names stay apart.
+            found.append(replace(file, relative=(prefix / file.relative).as_posix()) if len(paths) > 1 else file)
+    return [
+        Source(file.name, label, partial(read_picture, file.path, name=file.name, page=file.page, limits=limits))
+        for file, label in zip(found, group_labels(found, group_by), strict=True)
+    ]
+
+
+def _open(content: bytes, name: str, provider: str) -> Any:
+    try:
+        # Several images at once, each on one thread, are faster than one image on all threads.
+        return open_session(content, provider=provider, threads=1)
+    except OnlygoodError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions have no root of their own
+        raise ModelFileError(
+            f"the model {name} must be one that ONNX Runtime {onnxruntime.__version__} can run, got: "
+            f"{' '.join(str(error).split())}: install a newer onnxruntime, or fit again"
+        ) from error
