@@ -1,4 +1,4 @@
-"""Where the threshold is decided: conformal calibration on good pictures alone."""
+"""Where the threshold is decided: from scores of good images alone, guaranteed or estimated."""
 
 from __future__ import annotations
 
@@ -10,19 +10,29 @@ from numpy.typing import NDArray
 
 from onlygood.errors import FolderError
 from onlygood.rates import TOLERANCE, check_false_alarm_rate
+from onlygood.tail import count_odd, fit_tail, rate_interval
+
+# How a threshold is decided; `auto` is one of the other two, by the number of independent images.
+THRESHOLD_RULES = ("auto", "conformal", "estimated")
+# `auto` takes the order statistic where so many independent images are expected above it: then no few of them decide it.
+ENOUGH_ABOVE = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """A threshold, and everything that its promise rests on.
+    """A threshold, and everything that it rests on.
 
     Attributes:
         scores: float32 [n], ascending: scores of good pictures that the detector had not seen.
         weights: float64 [n], of each score in the p-value: 1 / ((groups + 1) * size of its group).
         groups: how many independent groups of pictures there were; equal to n where each is its own.
         asked_rate: the false-alarm rate that was asked for.
-        promised_rate: what these pictures can promise: asked_rate, or 1 / (groups + 1) where that is larger.
-        threshold: the calibration score above which a picture is called anomalous.
+        promised_rate: with the conformal rule, what is guaranteed: asked_rate, or 1 / (groups + 1) where that is
+            larger. With the estimated rule, what is estimated: asked_rate.
+        threshold: the calibration score above which an image is called anomalous.
+        rule: "conformal" or "estimated".
+        odd: how many of the highest scores stand apart from the others. The estimated rule sets them aside.
+        interval: with the estimated rule, between which rates the true one lies, by resampling (90 %); else None.
     """
 
     scores: NDArray[np.float32] = field(repr=False)
@@ -31,10 +41,22 @@ class Calibration:
     asked_rate: float
     promised_rate: float
     threshold: float
+    rule: str = "conformal"
+    odd: int = 0
+    interval: tuple[float, float] | None = None
+
+    @property
+    def is_guaranteed(self) -> bool:
+        """Whether promised_rate is guaranteed, and not only estimated."""
+        return self.rule == "conformal"
 
 
-def calibrate(scores: NDArray[np.float32], groups: Sequence[Hashable], false_alarm_rate: float) -> Calibration:
-    """The threshold that good pictures exceed at most at `false_alarm_rate`, if new ones are like these.
+def calibrate(
+    scores: NDArray[np.float32], groups: Sequence[Hashable], false_alarm_rate: float, *, rule: str = "conformal"
+) -> Calibration:
+    """The threshold that good images exceed at `false_alarm_rate`, if new ones are like these.
+
+    The conformal rule guarantees that it is at most this rate.
 
     Where every picture is its own group, the threshold is the k-th smallest score, k = ceil((n + 1)(1 - alpha)), and
     a new good picture that is exchangeable with these exceeds it with a probability of at most alpha. Where groups
@@ -44,10 +66,15 @@ def calibrate(scores: NDArray[np.float32], groups: Sequence[Hashable], false_ala
     Where k > n the rate is finer than the pictures can support: the threshold is then the largest score, and what is
     promised is 1 / (groups + 1).
 
+    The estimated rule extrapolates the upper tail of the scores (`onlygood.tail`), without those that stand apart. It
+    says something at any rate and from few images, and no single image decides it, but guarantees nothing.
+
     Args:
         scores: float32 [n], higher is more anomalous, of pictures that the detector has not seen.
         groups: n labels; equal labels belong together.
         false_alarm_rate: alpha, in (0, 1).
+        rule: one of THRESHOLD_RULES. `auto` is conformal where ENOUGH_ABOVE independent images are expected above the
+            threshold, else estimated.
 
     Raises:
         SettingError: the rate is outside (0, 1).
@@ -69,11 +96,16 @@ def calibrate(scores: NDArray[np.float32], groups: Sequence[Hashable], false_ala
     count = len(sizes)
     order = np.argsort(scores, kind="stable")
     weights = 1.0 / ((count + 1) * sizes[membership][order].astype(np.float64))
-    return calibrate_weighted(scores[order], weights, count, false_alarm_rate)
+    return calibrate_weighted(scores[order], weights, count, false_alarm_rate, rule=rule)
 
 
 def calibrate_weighted(
-    scores: NDArray[np.float32], weights: NDArray[np.float64], groups: int, false_alarm_rate: float
+    scores: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    groups: int,
+    false_alarm_rate: float,
+    *,
+    rule: str = "conformal",
 ) -> Calibration:
     """The threshold of calibration scores that are sorted and weighted already, as a model file holds them.
 
@@ -82,11 +114,54 @@ def calibrate_weighted(
         weights: float64 [n], of each score: 1 / ((groups + 1) * size of its group).
         groups: the number of independent groups.
         false_alarm_rate: alpha, in (0, 1).
+        rule: as in `calibrate`.
 
     Raises:
         SettingError: the rate is outside (0, 1).
     """
     check_false_alarm_rate(false_alarm_rate)
+    if rule not in THRESHOLD_RULES:
+        raise ValueError(f"the rule must be one of {', '.join(THRESHOLD_RULES)}, got {rule!r}")
+    odd = count_odd(scores, weights, groups)
+    # The tail begins at the median, so a rate of a half or more is the order statistic's.
+    is_conformal = rule == "conformal" or false_alarm_rate >= 0.5
+    if is_conformal or (rule == "auto" and groups * false_alarm_rate >= ENOUGH_ABOVE - TOLERANCE):
+        return _conformal(scores, weights, groups, false_alarm_rate, odd=odd)
+    ordinary, theirs = scores[: len(scores) - odd], weights[: len(scores) - odd]
+    count = max(1, round(groups * float(theirs.sum() / weights.sum())))
+    tail = fit_tail(ordinary, theirs, count)
+    # Many ties can leave less than the rate above the median: the median is then high enough.
+    threshold = np.float32(tail.begin if false_alarm_rate >= tail.share else tail.threshold(false_alarm_rate))
+    return Calibration(
+        scores=scores,
+        weights=weights,
+        groups=groups,
+        asked_rate=false_alarm_rate,
+        promised_rate=false_alarm_rate,
+        threshold=float(threshold),
+        rule="estimated",
+        odd=odd,
+        interval=rate_interval(ordinary, theirs, count, float(threshold)),
+    )
+
+
+def _conformal(
+    scores: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    groups: int,
+    false_alarm_rate: float,
+    *,
+    odd: int,
+) -> Calibration:
+    """The weighted order statistic.
+
+    Args:
+        scores: as in `calibrate_weighted`.
+        weights: as in `calibrate_weighted`.
+        groups: as in `calibrate_weighted`.
+        false_alarm_rate: alpha, in (0, 1).
+        odd: how many of the highest scores stand apart; they count as the others do.
+    """
     # The share of calibration weight at or below each score; the missing 1 / (groups + 1) is the new picture's own.
     cumulative = np.cumsum(weights)
     enough = np.flatnonzero(cumulative >= 1.0 - false_alarm_rate - TOLERANCE)
@@ -101,6 +176,7 @@ def calibrate_weighted(
         asked_rate=false_alarm_rate,
         promised_rate=promised,
         threshold=threshold,
+        odd=odd,
     )
 
 

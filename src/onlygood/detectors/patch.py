@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onlygood.coreset import greedy_k_center
 from onlygood.detectors.whitening import learn_whitening
-from onlygood.graph.patch_head import Memory
+from onlygood.graph.patch_head import Memory, Unit
 from onlygood.splits import folds_of_groups
 
 # Most patches of one level that the statistics and the coreset see, however many images there are.
@@ -82,16 +82,27 @@ def memories_without(
         yield frozenset(part.tolist()), unseen
 
 
-def typical_score(scores: NDArray[np.float32]) -> float:
-    """The unit in which a bank's scores are compared with those of other banks: the median score of good images.
+def unit_of(scores: NDArray[np.float32]) -> Unit:
+    """The unit in which a bank's scores are compared with those of other banks.
+
+    The center is the median m of good images' scores. Two scales suggest themselves: m, in which a score says how many
+    times as far from all good images it is as usual, and the mean excess u of the upper half over m, in which good
+    images of all banks have the same tail. In the first, banks whose scores vary much raise false alarms; in the
+    second, banks that tell nothing count as much as those that tell everything. The scale is their geometric mean.
+    Neither changes much where a few good images are odd.
 
     Args:
         scores: float32 [n], at least 0, of good images by a memory without them.
 
     Returns:
-        A number above 0: their mean where more than half of the scores are 0, and 1 where all are.
+        A scale above 0: m where nothing varies, and 1 where m is 0, too.
     """
-    return float(np.median(scores)) or float(np.mean(scores, dtype=np.float64)) or 1.0
+    values = np.sort(scores.astype(np.float64))
+    center = float(np.median(values))
+    excess = float(np.mean(values[len(values) // 2 :])) - center
+    if center > 0.0 and excess > 1e-6 * center:
+        return Unit(center=center, scale=float(np.sqrt(center * excess)))
+    return Unit(center=center, scale=max(center, excess) or 1.0)
 
 
 def _rewhiten(memory: Memory, rows: NDArray[np.float32], *, shrinkage: float) -> Memory:

@@ -82,8 +82,8 @@ def patch_embedding(
 ) -> onnx.ModelProto:
     """The piece of graph from taps to an embedding, float32 [N, h, w, d], d = sum of the taps' channels.
 
-    Each tap is pooled locally (mean of 3 x 3), brought to the grid (linearly, with a filter as wide as the reduction)
-    and scaled to unit length at each place; then the taps are put side by side.
+    Each tap is pooled locally (mean of 3 x 3), brought to the grid (by means where the grid divides the tap's size,
+    else linearly, with a filter as wide as the reduction) and scaled to unit length at each place; then the taps are put side by side.
 
     Args:
         taps: of the trunk.
@@ -103,7 +103,15 @@ def patch_embedding(
         names[at] = in_trunk(tap.name)
         lines.append(f"{at}_pooled = AveragePool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> ({at})")
         pooled = f"{at}_pooled"
-        if (-(-height // tap.reduction), -(-width // tap.reduction)) != grid:
+        size = -(-height // tap.reduction), -(-width // tap.reduction)
+        (times, left), (times_across, left_across) = divmod(size[0], rows), divmod(size[1], columns)
+        if (left, left_across) == (0, 0) and (times, times_across) != (1, 1):
+            lines.append(
+                f"{at}_on_grid = AveragePool <kernel_shape = [{times}, {times_across}], "
+                f"strides = [{times}, {times_across}]> ({pooled})"
+            )
+            pooled = f"{at}_on_grid"
+        elif size != grid:
             lines.append(
                 f'{at}_on_grid = Resize <antialias = 1, axes = [2, 3], mode = "linear", '
                 f'coordinate_transformation_mode = "half_pixel"> ({pooled}, , , {name}_grid)'
@@ -129,7 +137,7 @@ def patch_embedding(
         f"{name}_channel_axis": np.array([1], dtype=np.int64),
         f"{name}_shortest": np.array(SHORTEST, dtype=np.float32),
     }
-    if "on_grid" in text:
+    if f"{name}_grid)" in text:
         arrays[f"{name}_grid"] = np.array(grid, dtype=np.int64)
     return fragment(text, arrays, names=names, opset=opset)
 
@@ -247,66 +255,83 @@ def _nearest_distance(prefix: str, source: str, result: str) -> str:
     """
 
 
-def combine_scores(banks: Sequence[Bank], scales: Sequence[float], *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from the banks' scores to `raw_score`, float32 [N]: the highest, each in units of its scale.
+@dataclass(frozen=True)
+class Unit:
+    """In which a bank's scores are compared with those of other banks: (score - center) / scale."""
 
-    The scale of a bank is what its score typically is for good images that it has not seen, so the raw score says how
-    many times as far from all good ones an image is as a good one, at the level where it is farthest.
+    center: float
+    scale: float
+
+
+def combine_scores(banks: Sequence[Bank], units: Sequence[Unit], *, opset: int = OPSET) -> onnx.ModelProto:
+    """The piece of graph from the banks' scores to `raw_score`, float32 [N]: the highest, each in its unit.
 
     Args:
         banks: at least one.
-        scales: of each, above 0.
+        units: of each.
         opset: of the standard operators.
     """
     inputs = ", ".join(f"float[N] {bank.score}" for bank in banks)
-    relative = [f"{bank.name}_relative_score" for bank in banks]
-    lines = [f"{bank.name}_relative_score = Div ({bank.score}, {bank.name}_scale)" for bank in banks]
+    lines = [
+        line
+        for bank in banks
+        for line in (
+            f"{bank.name}_excess = Sub ({bank.score}, {bank.name}_center)",
+            f"{bank.name}_in_units = Div ({bank.name}_excess, {bank.name}_scale)",
+        )
+    ]
     newline = "\n        "
     text = f"""
     combine_scores ({inputs}) => (float[N] raw_score) {{
         {newline.join(lines)}
-        raw_score = Max ({", ".join(relative)})
+        raw_score = Max ({", ".join(f"{bank.name}_in_units" for bank in banks)})
     }}
     """
-    return fragment(text, _scale_arrays(banks, scales, "scale"), opset=opset)
+    return fragment(text, _unit_arrays(banks, units, ""), opset=opset)
 
 
 def combine_maps(
-    banks: Sequence[Bank], scales: Sequence[float], grid: tuple[int, int], *, opset: int = OPSET
+    banks: Sequence[Bank], units: Sequence[Unit], grid: tuple[int, int], *, opset: int = OPSET
 ) -> onnx.ModelProto:
-    """The piece of graph from the banks' patch scores to `patch_scores`, float32 [N, h, w], as `combine_scores`: at
-    each place the highest, each in units of its bank's scale.
+    """The piece of graph from the banks' patch scores to `patch_scores`, float32 [N, h, w]: the mean over the banks at
+    each place, each in its unit.
+
+    The mean, unlike the highest, is high only where several levels agree, so it marks defects more sharply.
 
     Args:
         banks: at least one.
-        scales: of each, above 0.
+        units: of each.
         grid: h and w; maps of other sizes are resized linearly.
         opset: of the standard operators.
     """
     inputs = ", ".join(f"float[N, {bank.name}_h, {bank.name}_w] {bank.patch_scores}" for bank in banks)
-    lines, relative = [], []
+    lines = []
     for bank in banks:
         at = bank.name
         lines += [
             f"{at}_plane = Unsqueeze ({bank.patch_scores}, map_axis)",
             f'{at}_on_map = Resize <axes = [2, 3], mode = "linear", coordinate_transformation_mode = "half_pixel"> '
             f"({at}_plane, , , map_grid)",
-            f"{at}_relative_map = Div ({at}_on_map, {at}_map_scale)",
+            f"{at}_map_excess = Sub ({at}_on_map, {at}_map_center)",
+            f"{at}_map_in_units = Div ({at}_map_excess, {at}_map_scale)",
         ]
-        relative.append(f"{at}_relative_map")
     newline = "\n        "
     text = f"""
     combine_maps ({inputs}) => (float[N, {grid[0]}, {grid[1]}] patch_scores) {{
         {newline.join(lines)}
-        highest_map = Max ({", ".join(relative)})
-        patch_scores = Squeeze (highest_map, map_axis)
+        mean_map = Mean ({", ".join(f"{bank.name}_map_in_units" for bank in banks)})
+        patch_scores = Squeeze (mean_map, map_axis)
     }}
     """
-    arrays = _scale_arrays(banks, scales, "map_scale")
+    arrays = _unit_arrays(banks, units, "map_")
     arrays["map_axis"] = np.array([1], dtype=np.int64)
     arrays["map_grid"] = np.array(grid, dtype=np.int64)
     return fragment(text, arrays, opset=opset)
 
 
-def _scale_arrays(banks: Sequence[Bank], scales: Sequence[float], what: str) -> dict[str, NDArray[np.generic]]:
-    return {f"{bank.name}_{what}": np.array(scale, dtype=np.float32) for bank, scale in zip(banks, scales, strict=True)}
+def _unit_arrays(banks: Sequence[Bank], units: Sequence[Unit], prefix: str) -> dict[str, NDArray[np.generic]]:
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for bank, unit in zip(banks, units, strict=True):
+        arrays[f"{bank.name}_{prefix}center"] = np.array(unit.center, dtype=np.float32)
+        arrays[f"{bank.name}_{prefix}scale"] = np.array(unit.scale, dtype=np.float32)
+    return arrays

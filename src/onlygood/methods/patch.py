@@ -19,7 +19,7 @@ from onlygood.detectors.patch import (
     fit_memory,
     memories_without,
     patches_per_image,
-    typical_score,
+    unit_of,
 )
 from onlygood.errors import SettingError
 from onlygood.graph.fragments import join
@@ -149,11 +149,11 @@ class PatchMethod(Method):
         parts = list(track(found, total=count, description="calibrating", show=self.show_progress))
         scores = np.array([part.scores for part in parts], dtype=np.float32)
         # In which units the banks' scores are compared: by images that were fitted, so that those held out stay unseen.
-        self.scales = [typical_score(column) for column in scores[~self.held_out[:count]].T]
+        self.units = [unit_of(column) for column in scores[~self.held_out[:count]].T]
         self.finished = _Scorer(self.banks, opset=self.opset)
         self.combining = [
-            combine_scores(self.banks, self.scales, opset=self.opset),
-            combine_maps(self.banks[:-1], self.scales[:-1], self.map_grid, opset=self.opset),
+            combine_scores(self.banks, self.units, opset=self.opset),
+            combine_maps(self.banks[:-1], self.units[:-1], self.map_grid, opset=self.opset),
         ]
         combine = _Combiner(self.banks, self.combining)
         typical, highest = np.full(count, np.nan), np.full(count, np.nan, dtype=np.float32)
@@ -185,9 +185,10 @@ class PatchMethod(Method):
                         "grid": list(level.grid),
                         "top_patches": level.top_patches,
                         "memory_bank": list(bank.memory.memory_bank.shape),
-                        "scale": float(f"{scale:.6g}"),
+                        "center": float(f"{unit.center:.6g}"),
+                        "scale": float(f"{unit.scale:.6g}"),
                     }
-                    for level, bank, scale in zip(self.levels, self.banks, self.scales, strict=True)
+                    for level, bank, unit in zip(self.levels, self.banks, self.units, strict=True)
                 ],
                 "region_size": [windows.size for windows in self.region_windows],
             },
