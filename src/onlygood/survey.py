@@ -65,6 +65,7 @@ class Survey:
         sample: float32 [n, d], patches of all pictures.
         sample_pictures: int64 [n], the position of the picture that each comes from.
         descriptors: float32 [given, DESCRIPTOR_SIZE].
+        projection: float32, by which a descriptor is made of an embedding's cells.
         wholes: float32 [pictures, d], the mean embedding of each.
         digests: sha256 of each picture's pixels.
         sizes: (height, width) of each that was given.
@@ -80,6 +81,7 @@ class Survey:
     sample: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     sample_pictures: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     descriptors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    projection: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     wholes: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     digests: list[str] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
@@ -91,6 +93,11 @@ class Survey:
         """The embedding of the picture at a position, float32 [h, w, d]; computed again where it was not kept."""
         kept = self.embeddings[position]
         return self.embedder(self.sources[position].read()) if kept is None else kept
+
+    def describe(self, image: Picture) -> NDArray[np.float32]:
+        """The descriptor of any image, float32 [DESCRIPTOR_SIZE]."""
+        descriptor: NDArray[np.float32] = _cell_means(self.embedder(image)) @ self.projection
+        return descriptor
 
 
 @dataclass(frozen=True)
@@ -204,6 +211,8 @@ def survey(
     entries.finish()
     found.given = len(found.sources)
     found.descriptors = projector.result()
+    assert projector.matrix is not None  # there is at least one image
+    found.projection = projector.matrix
     return found
 
 
