@@ -23,7 +23,7 @@ from onlygood.graph.runtime import open_session, run
 from onlygood.graph.verdict import full_size_map, verdict
 from onlygood.methods import GoodScores, Method, TrainingFiles, make_method
 from onlygood.model import GoodPicture, Model, StrangePicture
-from onlygood.near_duplicates import near_duplicate_groups
+from onlygood.near_duplicates import FEW, near_duplicate_groups
 from onlygood.noise_scale import noise_scale
 from onlygood.reading import ReadingLimits
 from onlygood.results import Promise, counted
@@ -201,7 +201,8 @@ class _Fit:
             sets = int((sizes > 1).sum())
             notes.append(
                 f"{int(sizes[sizes > 1].sum())} of {len(alike)} good pictures are near-duplicates of one another, in "
-                f"{counted(sets, 'set')}: each set is kept on one side of every split and counts as one."
+                f"{counted(sets, 'set')}: each set is kept on one side of every split and counts as one"
+                + (", or if a set holds different parts, add --near-duplicates ignore." if sizes.max() > FEW else ".")
             )
         return groups, notes
 

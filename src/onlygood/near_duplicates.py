@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 # a change of exposure as well; many must be as close as noise leaves them, as a wrong large group costs the most.
 FEW = 6
 FEW_SCALES = 1.8
-MANY_SCALES = 1.0
+MANY_SCALES = 1.2
 # Consecutive files may differ by a small movement between two frames.
 FRAME_SCALES = 4.0
 LEAST_FRAMES = 12
@@ -122,8 +122,8 @@ def _decide(
     if len(noted) < 2 or sum(noted) < NOTED_SHARE * count:
         return grouped, None
     return grouped, (
-        f"{sum(noted)} of {count} good images fall into {len(noted)} clusters of similar images that differ by more than "
-        f"camera noise: each counts as an independent image; if a cluster is one part in several images, say so with "
+        f"{sum(noted)} of {count} good images fall into {len(noted)} clusters of similar images that differ by more "
+        f"than camera noise: each counts as an independent image; if a cluster is one part in several images, say so with "
         f"--group-by."
     )
 
@@ -149,7 +149,7 @@ def _one_thing_each(trees: _Trees, points: NDArray[np.float32], noise_scale: flo
 def _ratio_if_one_thing(trees: _Trees, join: int, points: NDArray[np.float32], noise_scale: float) -> float:
     """The widest gap inside a join as a share of the gap around it; infinite if it is not tight and isolated."""
     size, inside, around = int(trees.size[join]), float(trees.inside[join]), float(trees.around[join])
-    if 2 * size > len(trees.images) or inside > FRAME_SCALES * noise_scale or inside > MEDIAN_RATIO * around:
+    if 2 * size > len(trees.images) or not inside <= min(FRAME_SCALES * noise_scale, MEDIAN_RATIO * around):
         return np.inf
     is_single_linked = inside <= SINGLE_LINK_RATIO * around
     if inside <= (FEW_SCALES if size <= FEW else MANY_SCALES) * noise_scale:
@@ -158,7 +158,7 @@ def _ratio_if_one_thing(trees: _Trees, join: int, points: NDArray[np.float32], n
         )
     else:
         is_one = is_single_linked and size >= LEAST_FRAMES and trees.neighbours[join] >= FRAME_EDGES * (size - 1)
-    return inside / around if is_one else np.inf
+    return inside / around if is_one and around > 0 else np.inf
 
 
 def _outermost(trees: _Trees, chosen: NDArray[np.bool_]) -> list[int]:
