@@ -278,3 +278,6 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for chunk in (1, 7, 75):
         monkeypatch.setattr(near_duplicates, "CHUNK", chunk)
         assert groups_of(points, 0.5) == whole
+    for kept in (1, 2, 75):
+        monkeypatch.setattr(near_duplicates, "KEPT_NEAREST", kept)
+        assert groups_of(points, 0.5) == whole
