@@ -76,8 +76,9 @@ def near_duplicate_groups(
 
     Images with equal pixels belong together. So do those of a cluster of the single-linkage tree that is at once tight
     (its gaps are within a few noise scales), isolated (what lies around it is clearly farther away than what lies
-    inside) and no more than half of all images (else nothing shows how far apart different things are). Of clusters
-    within one another the largest such one counts. Neither depends on how many images there are.
+    inside) and no more than half of all images, or a third if it is isolated by its median distance alone (else nothing
+    shows how far apart different things are). Of clusters within one another the largest counts, unless smaller ones
+    explain all of it better. How many images there are makes no difference.
 
     Frames that move slowly are further apart than noise. They are recognised by the order of the files: most pairs that
     join the cluster are neighbours in it.
@@ -158,7 +159,8 @@ def _ratio_if_one_thing(trees: _Trees, join: int, points: NDArray[np.float32], n
     is_single_linked = inside <= SINGLE_LINK_RATIO * around
     if inside <= (FEW_SCALES if size <= FEW else MANY_SCALES) * noise_scale:
         is_one = is_single_linked or (
-            size >= LEAST_ROUND and _median_distance(points[trees.members(join)]) <= MEDIAN_RATIO * around
+            LEAST_ROUND <= size <= len(trees.images) / 3
+            and _median_distance(points[trees.members(join)]) <= MEDIAN_RATIO * around
         )
     else:
         is_one = is_single_linked and size >= LEAST_FRAMES and trees.neighbours[join] >= FRAME_EDGES * (size - 1)
