@@ -23,11 +23,12 @@ from onlygood.graph.runtime import open_session, run
 from onlygood.graph.verdict import full_size_map, verdict
 from onlygood.methods import GoodScores, Method, TrainingFiles, make_method
 from onlygood.model import GoodPicture, Model, StrangePicture
-from onlygood.near_duplicates import near_duplicate_groups
+from onlygood.near_duplicates import FEW, near_duplicate_groups
+from onlygood.noise_scale import noise_scale
 from onlygood.reading import ReadingLimits
 from onlygood.results import Promise, counted
 from onlygood.settings import TRAINED_METHODS, FitSettings, make_settings
-from onlygood.sources import GoodPictures, ReferencePictures, Source, list_references, list_sources
+from onlygood.sources import GoodPictures, ReferencePictures, Source, file_ranks, list_references, list_sources
 from onlygood.splits import hold_out, merge_groups
 from onlygood.survey import Embedder, InputKind, Survey, input_kind, survey, survey_augmentations
 from onlygood.version import __version__
@@ -133,7 +134,7 @@ class _Fit:
             rows_each=self.method.rows_each,
             show_progress=self.show_progress,
         )
-        groups, duplicate_notes = self.independent_groups(seen)
+        groups, duplicate_notes = self.independent_groups(seen, kind)
         held_out = self.held_out(groups)
         self.method.learn(seen, *self.fill_up(seen, kind, groups, held_out))
         scores = self.method.good_scores()
@@ -159,7 +160,7 @@ class _Fit:
             strangest=self.strangest(seen, pictures, scores),
         )
 
-    def independent_groups(self, seen: Survey) -> tuple[list[int], list[str]]:
+    def independent_groups(self, seen: Survey, kind: InputKind) -> tuple[list[int], list[str]]:
         """A label a picture; pictures with different labels may be treated as independent. And notes about it."""
         if self.golden:
             different = len(set(seen.digests))
@@ -172,23 +173,36 @@ class _Fit:
                 )
             # Augmentations of one picture are near-duplicates by design, and independent given the picture.
             return list(range(seen.given)), []
-        descriptors = seen.descriptors if self.settings.near_duplicates == "group" else None
-        alike = near_duplicate_groups(descriptors, seen.digests)
-        groups = merge_groups([source.label for source in seen.sources], alike)
+        if self.settings.near_duplicates == "group":
+            alike, unclear = near_duplicate_groups(
+                seen.descriptors,
+                seen.digests,
+                noise_scale=noise_scale(seen.sources, seen.describe, kind.window, seed=self.settings.seed),
+                file_order=file_ranks(seen.sources),
+            )
+        else:
+            alike, unclear = near_duplicate_groups(None, seen.digests)
+        different = len(set(seen.digests))
+        labels = [source.label for source in seen.sources]
+        groups = merge_groups(labels, alike)
         count = len(set(groups))
+        doubled = len(alike) - len(set(alike))
         if count < LEAST_GROUPS:
             raise FolderError(
                 f"calibration needs good pictures of at least {LEAST_GROUPS} independent things, got {len(groups)} "
                 f"pictures in {counted(count, 'group')} of one session or (nearly) the same: add other parts"
+                + (", or if these differ, add --near-duplicates ignore" if len(set(alike)) < different else "")
             )
         notes = []
-        doubled = len(alike) - len(set(alike))
+        if unclear is not None and len(set(labels)) == len(labels):
+            notes.append(unclear)
         if doubled:
             sizes = np.bincount(alike)
             sets = int((sizes > 1).sum())
             notes.append(
                 f"{int(sizes[sizes > 1].sum())} of {len(alike)} good pictures are near-duplicates of one another, in "
-                f"{counted(sets, 'set')}: each set is kept on one side of every split and counts as one."
+                f"{counted(sets, 'set')}: each set is kept on one side of every split and counts as one"
+                + (", or if a set holds different parts, add --near-duplicates ignore." if sizes.max() > FEW else ".")
             )
         return groups, notes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,19 @@ class Source:
     name: str
     label: str
     read: Callable[[], Picture]
+
+
+def file_ranks(sources: Sequence[Source]) -> list[int]:
+    """The place of each image among all, with numbers in names by their value: frame_9 before frame_10."""
+
+    def key(position: int) -> list[tuple[int, str]]:
+        parts = re.split(r"([0-9]+)", sources[position].name)
+        return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
+
+    ranks = [0] * len(sources)
+    for rank, position in enumerate(sorted(range(len(sources)), key=key)):
+        ranks[position] = rank
+    return ranks
 
 
 def list_sources(

@@ -86,6 +86,7 @@ class Survey:
         samples: float32 [n, d], patches of all pictures, for each embedding.
         sample_pictures: int64 [n], the position of the picture that each comes from, for each embedding.
         descriptors: float32 [given, DESCRIPTOR_SIZE].
+        projection: float32, by which a descriptor is made of an embedding's cells.
         wholes: float32 [pictures, d], the mean of each one's first embedding.
         digests: sha256 of each picture's pixels.
         sizes: (height, width) of each that was given.
@@ -101,6 +102,7 @@ class Survey:
     samples: list[NDArray[np.float32]] = field(default_factory=list)
     sample_pictures: list[NDArray[np.int64]] = field(default_factory=list)
     descriptors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    projection: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     wholes: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     digests: list[str] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
@@ -116,6 +118,11 @@ class Survey:
     def embedding(self, position: int) -> NDArray[np.float32]:
         """The first of them."""
         return self.embeddings(position)[0]
+
+    def describe(self, image: Picture) -> NDArray[np.float32]:
+        """The descriptor of any image, float32 [DESCRIPTOR_SIZE]."""
+        descriptor: NDArray[np.float32] = _cell_means(self.embedder(image)) @ self.projection
+        return descriptor
 
 
 @dataclass(frozen=True)
@@ -242,6 +249,8 @@ def survey(
     entries.finish()
     found.given = len(found.sources)
     found.descriptors = projector.result()
+    assert projector.matrix is not None  # there is at least one image
+    found.projection = projector.matrix
     return found
 
 
