@@ -263,7 +263,10 @@ def parse_card(described: Any, name: str) -> Card:
                 taps=level("taps", "a list of texts", _texts),
                 reduction=level("reduction", "a whole number of at least 1", _count),
             )
-            for level in (_Fields(level, name) for level in get.optional("levels", "a list of objects", _objects, []))
+            for level in (
+                _Fields(level, name)
+                for level in get.optional("levels", "a list of objects", _objects, list[Mapping[str, Any]]())
+            )
         ),
         patch_input_sizes=get.optional("patch_input_sizes", "two whole numbers, the smaller first", _two_sizes, None),
     )

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.errors import FolderError
-from onlygood.rates import TOLERANCE, check_false_alarm_rate
+from onlygood.rates import TOLERANCE, check_false_alarm_rate, pictures_needed
 from onlygood.tail import count_odd, fit_tail, rate_interval
 
-# How a threshold is decided; `auto` is one of the other two, by the number of independent images.
-THRESHOLD_RULES = ("auto", "conformal", "estimated")
-# `auto` takes the order statistic where so many independent images are expected above it: then no few of them decide it.
+# How a threshold is decided.
+RULES = ("conformal", "estimated")
+# With leave-one-out the order statistic is chosen where so many independent images are expected above it, so that no
+# few of them decide it.
 ENOUGH_ABOVE = 10
 
 
@@ -51,6 +52,22 @@ class Calibration:
         return self.rule == "conformal"
 
 
+def choose_rule(groups: int, false_alarm_rate: float, *, is_exact: bool) -> str:
+    """The rule where none is asked for: which of RULES.
+
+    Held-out images are asked for when a guarantee is wanted, so they give one wherever they are enough for the rate.
+    With leave-one-out, where the guarantee is approximate anyway, the order statistic is left to numbers of images that
+    make it robust.
+
+    Args:
+        groups: how many independent images calibrate.
+        false_alarm_rate: alpha, in (0, 1).
+        is_exact: whether they were held out.
+    """
+    needed = pictures_needed(false_alarm_rate) if is_exact else ENOUGH_ABOVE / false_alarm_rate
+    return "conformal" if groups >= needed - TOLERANCE else "estimated"
+
+
 def calibrate(
     scores: NDArray[np.float32], groups: Sequence[Hashable], false_alarm_rate: float, *, rule: str = "conformal"
 ) -> Calibration:
@@ -73,8 +90,7 @@ def calibrate(
         scores: float32 [n], higher is more anomalous, of pictures that the detector has not seen.
         groups: n labels; equal labels belong together.
         false_alarm_rate: alpha, in (0, 1).
-        rule: one of THRESHOLD_RULES. `auto` is conformal where ENOUGH_ABOVE independent images are expected above the
-            threshold, else estimated.
+        rule: one of RULES; rates of a half and above are the order statistic's in any case.
 
     Raises:
         SettingError: the rate is outside (0, 1).
@@ -120,12 +136,11 @@ def calibrate_weighted(
         SettingError: the rate is outside (0, 1).
     """
     check_false_alarm_rate(false_alarm_rate)
-    if rule not in THRESHOLD_RULES:
-        raise ValueError(f"the rule must be one of {', '.join(THRESHOLD_RULES)}, got {rule!r}")
+    if rule not in RULES:
+        raise ValueError(f"the rule must be one of {', '.join(RULES)}, got {rule!r}")
     odd = count_odd(scores, weights, groups)
     # The tail begins at the median, so a rate of a half or more is the order statistic's.
-    is_conformal = rule == "conformal" or false_alarm_rate >= 0.5
-    if is_conformal or (rule == "auto" and groups * false_alarm_rate >= ENOUGH_ABOVE - TOLERANCE):
+    if rule == "conformal" or false_alarm_rate >= 0.5:
         return _conformal(scores, weights, groups, false_alarm_rate, odd=odd)
     ordinary, theirs = scores[: len(scores) - odd], weights[: len(scores) - odd]
     count = max(1, round(groups * float(theirs.sum() / weights.sum())))

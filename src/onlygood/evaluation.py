@@ -35,6 +35,7 @@ from onlygood.pixel_metrics import PixelMetrics, PixelTally
 from onlygood.progress import track
 from onlygood.rates import show_rate
 from onlygood.reading import read_picture
+from onlygood.recalibration import rule_of
 
 # Misses and false alarms are tabulated at these false-alarm rates beside the model's own.
 TABULATED_RATES = (0.01, 0.05, 0.1)
@@ -146,7 +147,7 @@ class RateOutcome:
     Attributes:
         requested_rate: the false-alarm rate that the threshold is for.
         guaranteed_rate: what the calibration scores can guarantee: requested_rate, or more where they are too few; by
-            leave-one-out the guarantee is approximate.
+            leave-one-out the guarantee is approximate. None where the threshold is estimated, which guarantees nothing.
         threshold: relative to the model's own, like scores: an image with a higher score is called anomalous.
         is_own: whether this is the rate and the threshold that the model has.
         false_alarms: good images called anomalous; None without good images.
@@ -154,7 +155,7 @@ class RateOutcome:
     """
 
     requested_rate: float
-    guaranteed_rate: float
+    guaranteed_rate: float | None
     threshold: float
     is_own: bool
     false_alarms: Share | None
@@ -163,7 +164,7 @@ class RateOutcome:
     @property
     def is_guaranteed(self) -> bool:
         """Whether the calibration scores suffice for the rate that is requested."""
-        return self.guaranteed_rate <= self.requested_rate
+        return self.guaranteed_rate is not None and self.guaranteed_rate <= self.requested_rate
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -314,6 +315,8 @@ class Evaluation:
 
     def _guarantee(self, outcome: RateOutcome) -> str:
         """What the calibration scores guarantee at a rate, in words."""
+        if outcome.guaranteed_rate is None:
+            return "estimated from these calibration scores"
         kind = "guaranteed" if self.metadata["promise"]["is_exact"] else "guaranteed approximately"
         if outcome.is_guaranteed:
             return f"{kind} from these calibration scores"
@@ -424,22 +427,24 @@ def check_promise(metadata: dict[str, Any], observed: Share) -> PromiseCheck:
         observed: good pictures called anomalous.
     """
     promised = float(metadata["promise"]["promised_rate"])
+    is_guaranteed = metadata["promise"].get("rule", "conformal") == "conformal"
+    what = "promise" if is_guaranteed else "estimate"
+    stated = f"at most {show_rate(promised)} was promised" if is_guaranteed else f"about {promised:g} was estimated"
     seen = (
         f"{observed.events} of {observed.trials} good pictures were called anomalous, {observed.value:.3g} "
-        f"({observed.confidence:.0%} interval {observed.low:.3g} to {observed.high:.3g}), and at most "
-        f"{show_rate(promised)} was promised"
+        f"({observed.confidence:.0%} interval {observed.low:.3g} to {observed.high:.3g}), and {stated}"
     )
     if observed.low > promised:
         verdict = "contradicted"
         sentence = (
-            f"The promise is CONTRADICTED: {seen}. These good pictures are not like those that the model learned from: "
+            f"The {what} is CONTRADICTED: {seen}. These good pictures are not like those that the model learned from: "
             "look at the false alarms, and fit anew with good pictures taken as these were."
         )
     elif observed.high <= promised:
-        verdict, sentence = "confirmed", f"The promise is confirmed: {seen}."
+        verdict, sentence = "confirmed", f"The {what} is confirmed: {seen}."
     else:
         verdict = "consistent"
-        sentence = f"The promise is not contradicted: {seen}. More good pictures would be needed to confirm it."
+        sentence = f"The {what} is not contradicted: {seen}. More good pictures would be needed to confirm it."
     return PromiseCheck(promised_rate=promised, observed=observed, verdict=verdict, sentence=sentence)
 
 
@@ -455,19 +460,22 @@ def outcomes_at_rates(
     """
     promise = metadata["promise"]
     own = float(promise["asked_rate"])
-    found = [_outcome(judged, own, float(promise["promised_rate"]), np.float32(0.0), is_own=True)]
+    is_guaranteed = promise.get("rule", "conformal") == "conformal"
+    guaranteed = float(promise["promised_rate"]) if is_guaranteed else None
+    found = [_outcome(judged, own, guaranteed, np.float32(0.0), is_own=True)]
     if calibration_scores is not None:
         for rate in TABULATED_RATES:
             if rate != own:
-                calibration = calibration_scores.at(rate)
+                calibration = calibration_scores.at(rate, rule=rule_of(metadata), is_exact=bool(promise["is_exact"]))
                 # The difference that the graph would make of a raw score at that threshold.
                 relative = np.float32(calibration.threshold) - np.float32(calibration_scores.threshold)
-                found.append(_outcome(judged, rate, calibration.promised_rate, relative, is_own=False))
+                guaranteed = calibration.promised_rate if calibration.is_guaranteed else None
+                found.append(_outcome(judged, rate, guaranteed, relative, is_own=False))
     return tuple(sorted(found, key=lambda outcome: outcome.requested_rate))
 
 
 def _outcome(
-    judged: Sequence[JudgedPicture], requested: float, guaranteed: float, threshold: np.float32, *, is_own: bool
+    judged: Sequence[JudgedPicture], requested: float, guaranteed: float | None, threshold: np.float32, *, is_own: bool
 ) -> RateOutcome:
     scores, labels = _arrays(judged)
     above = scores.astype(np.float32) > threshold

@@ -15,7 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from onlygood.augmented_sources import check_target, fill_up, golden_sources
-from onlygood.conformal import Calibration, calibrate
+from onlygood.conformal import Calibration, calibrate, choose_rule
 from onlygood.errors import FolderError, SettingError, VerificationError
 from onlygood.graph.fragments import join
 from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
@@ -27,10 +27,19 @@ from onlygood.near_duplicates import FEW, near_duplicate_groups
 from onlygood.noise_scale import noise_scale
 from onlygood.reading import ReadingLimits
 from onlygood.results import Promise, counted
-from onlygood.settings import TRAINED_METHODS, FitSettings, make_settings
-from onlygood.sources import GoodPictures, ReferencePictures, Source, file_ranks, list_references, list_sources
-from onlygood.splits import hold_out, merge_groups
+from onlygood.settings import HELD_OUT_ABOVE, TRAINED_METHODS, FitSettings, make_settings
+from onlygood.sources import (
+    GoodPictures,
+    ReferencePictures,
+    Source,
+    exclude_named,
+    file_ranks,
+    list_references,
+    list_sources,
+)
+from onlygood.splits import hold_out, merge_groups, share_held_out
 from onlygood.survey import Embedder, InputKind, Survey, input_kind, survey, survey_augmentations
+from onlygood.threshold_notes import deciding_sentence, odd_note
 from onlygood.version import __version__
 
 # Scores of the file and of the calibration may differ by this share of the raw score or the threshold: both are the
@@ -41,6 +50,11 @@ VERIFIED_PICTURES = 3
 LEAST_GROUPS = 3
 # How many of the strangest good pictures are kept to be looked at.
 STRANGEST_KEPT = 24
+# The largest share of the pictures that is held out unless one is given, and of a golden sample's augmentations.
+MOST_HELD_OUT = 1 / 3
+MOST_GOLDEN_HELD_OUT = 0.5
+# How many names of pictures that were left out a note gives.
+SHOWN_NAMES = 3
 
 
 def fit(
@@ -87,6 +101,9 @@ def fit(
     files = None if checkpoint is None else TrainingFiles(Path(checkpoint), resume)
     limits = ReadingLimits(max_pixels=chosen.max_pixels, max_bytes=chosen.max_bytes)
     sources = list_sources(pictures, group_by=chosen.group_by, groups=groups, limits=limits, allow_one=chosen.golden)
+    excluded: list[str] = []
+    if chosen.exclude is not None:
+        sources, excluded = exclude_named(sources, chosen.exclude)
     golden = 0
     if chosen.golden:
         golden, sources = len(sources), golden_sources(sources, chosen)
@@ -102,7 +119,7 @@ def fit(
             f"{'this one' if len(sources) == 1 else 'these'}"
         )
     method = make_method(chosen, sources, references=references, files=files, show_progress=progress)
-    return _Fit(sources, chosen, method, golden=golden, show_progress=progress).run()
+    return _Fit(sources, chosen, method, golden=golden, excluded=excluded, show_progress=progress).run()
 
 
 class _Fit:
@@ -115,8 +132,10 @@ class _Fit:
         method: Method,
         *,
         golden: int,
+        excluded: Sequence[str],
         show_progress: bool,
     ) -> None:
+        self.excluded = excluded
         self.sources = sources
         self.settings = settings
         self.golden = golden
@@ -140,7 +159,12 @@ class _Fit:
         scores = self.method.good_scores()
         calibration, map_levels = self.calibrate(scores, groups, held_out)
         promise = self.promise(seen, calibration, held_out)
-        notes = (*seen.notes, *duplicate_notes, *self.method.notes)
+        pictures = self.good_pictures(seen, scores, groups, held_out, calibration)
+        odd = odd_note(calibration, pictures)
+        deciding = deciding_sentence(
+            calibration, pictures, rule=self.settings.threshold_rule, is_exact=promise.is_exact
+        )
+        notes = (*self.exclusion_notes(), *seen.notes, *duplicate_notes, *self.method.notes, *([odd] if odd else []))
         model = join(
             *embed,
             *self.method.head(),
@@ -148,9 +172,8 @@ class _Fit:
             full_size_map(kind.dtype, opset=self.method.opset),
             outputs=list(OUTPUTS),
         )
-        file = pack(model, self.describe(kind, seen, calibration, promise, map_levels, notes))
+        file = pack(model, self.describe(kind, seen, calibration, promise, pictures, map_levels, notes, deciding))
         self.verify(file, seen, calibration)
-        pictures = self.good_pictures(seen, scores, groups, held_out, calibration)
         return Model(
             file=file,
             promise=promise,
@@ -158,7 +181,16 @@ class _Fit:
             notes=notes,
             good_pictures=pictures,
             strangest=self.strangest(seen, pictures, scores),
+            deciding=deciding,
         )
+
+    def exclusion_notes(self) -> list[str]:
+        """Which pictures were left out since they were named."""
+        if not self.excluded:
+            return []
+        shown = ", ".join(self.excluded[:SHOWN_NAMES])
+        more = f" and {len(self.excluded) - SHOWN_NAMES} more" if len(self.excluded) > SHOWN_NAMES else ""
+        return [f"{counted(len(self.excluded), 'picture')} left out, as asked with exclude: {shown}{more}."]
 
     def independent_groups(self, seen: Survey, kind: InputKind) -> tuple[list[int], list[str]]:
         """A label a picture; pictures with different labels may be treated as independent. And notes about it."""
@@ -210,8 +242,13 @@ class _Fit:
         """True for pictures that only calibrate: none with leave-one-out."""
         held_out = np.zeros(len(groups), dtype=bool)
         if self.settings.calibration == "split":
-            assert self.settings.calibration_fraction is not None  # settings fill it in
-            held_out = hold_out(groups, self.settings.calibration_fraction, seed=self.settings.seed)
+            share = self.settings.calibration_fraction or share_held_out(
+                len(set(groups)),
+                self.settings.false_alarm_rate,
+                above=HELD_OUT_ABOVE,
+                most=MOST_GOLDEN_HELD_OUT if self.golden else MOST_HELD_OUT,
+            )
+            held_out = hold_out(groups, share, seed=self.settings.seed)
         left = len(set(np.array(groups)[~held_out]))
         if left < LEAST_GROUPS:
             advice = ["raise augment" if self.golden else "add pictures of other parts"]
@@ -262,10 +299,17 @@ class _Fit:
         positions = np.flatnonzero(held_out) if held_out.any() else np.arange(len(groups))
         labels: list[Hashable] = [groups[position] for position in positions]
         rate = self.settings.false_alarm_rate
-        calibration = calibrate(scores.raw[positions], labels, rate)
+        is_exact = self.settings.calibration == "split"
+
+        def rule(of: Sequence[Hashable]) -> str:
+            asked = self.settings.threshold_rule
+            return choose_rule(len(set(of)), rate, is_exact=is_exact) if asked == "auto" else asked
+
+        calibration = calibrate(scores.raw[positions], labels, rate, rule=rule(labels))
         # Where a map becomes remarkable: the level that the strangest patch of a good picture exceeds at that rate.
         mapped = positions[np.isfinite(scores.highest[positions])]
-        remarkable = calibrate(scores.highest[mapped], [groups[position] for position in mapped], rate).threshold
+        theirs = [groups[position] for position in mapped]
+        remarkable = calibrate(scores.highest[mapped], theirs, rate, rule=rule(theirs)).threshold
         return calibration, {"typical": float(np.median(scores.typical[mapped])), "remarkable": remarkable}
 
     def promise(self, seen: Survey, calibration: Calibration, held_out: NDArray[np.bool_]) -> Promise:
@@ -279,6 +323,9 @@ class _Fit:
             fitted_pictures=int((~held_out).sum()),
             golden_pictures=self.golden,
             augmentations=len(seen.sources) - seen.given,
+            rule=calibration.rule,
+            interval=calibration.interval,
+            odd=0 if calibration.is_guaranteed else calibration.odd,
         )
 
     def good_pictures(
@@ -291,12 +338,15 @@ class _Fit:
     ) -> tuple[GoodPicture, ...]:
         """What was found of each."""
         calibrates = held_out if held_out.any() else ~held_out
+        # Scores are stored as float32, so the lowest of those that stand apart is found exactly.
+        least_odd = calibration.scores[-calibration.odd] if calibration.odd else np.float32(np.inf)
         return tuple(
             GoodPicture(
                 name=source.name,
                 score=float(scores.raw[position]) - calibration.threshold,
                 group=groups[position],
                 calibrates=bool(calibrates[position]),
+                is_odd=bool(calibrates[position] and scores.raw[position] >= least_odd),
             )
             for position, source in enumerate(seen.sources[: seen.given])
         )
@@ -321,8 +371,10 @@ class _Fit:
         seen: Survey,
         calibration: Calibration,
         promise: Promise,
+        pictures: Sequence[GoodPicture],
         map_levels: dict[str, float],
         notes: Sequence[str],
+        deciding: str,
     ) -> dict[str, Any]:
         """The metadata: what a person must know of the file. No times or paths, so that equal fits are equal files."""
         heights, widths = zip(*seen.sizes, strict=True)
@@ -346,7 +398,13 @@ class _Fit:
                 "widths": [min(widths), max(widths)],
                 "sha256": hashlib.sha256("\n".join(sorted(seen.digests[: seen.given])).encode()).hexdigest(),
             },
-            "calibration": {"method": settings.calibration, "threshold": calibration.threshold},
+            "calibration": {
+                "method": settings.calibration,
+                "threshold": calibration.threshold,
+                "rule": calibration.rule,
+                "odd": [each.name for each in pictures if each.is_odd],
+                "decided_by": deciding,
+            },
             "promise": promise.to_json(),
             "map_levels": map_levels,
             "notes": list(notes),

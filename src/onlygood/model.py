@@ -25,12 +25,14 @@ class GoodPicture:
         score: as the detector scores it without having seen it: above 0 it would have been called anomalous.
         group: a number; pictures of one group are (nearly) the same thing or of one session.
         calibrates: whether the threshold rests on it.
+        is_odd: whether it stands apart from the others by its score.
     """
 
     name: str
     score: float
     group: int
     calibrates: bool
+    is_odd: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +87,12 @@ class Model(CalibratedModel):
     Attributes:
         good_pictures: each good picture that was read, in the order in which they were given.
         strangest: a few, the strangest first.
+        deciding: a sentence on what decides the threshold, and what another rate would change.
     """
 
     good_pictures: tuple[GoodPicture, ...] = field(repr=False)
     strangest: tuple[StrangePicture, ...] = field(repr=False)
+    deciding: str
 
 
 def file_and_name(model: str | os.PathLike[str] | CalibratedModel) -> tuple[ModelFile, str]:

@@ -16,7 +16,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from onlygood.conformal import Calibration
+from onlygood.conformal import Calibration, choose_rule
 from onlygood.conformal import calibrate as conformal_threshold
 from onlygood.errors import (
     FolderError,
@@ -122,11 +122,18 @@ def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> Calibrate
         ModelFormatError: the file has no calibration scores.
     """
     check_false_alarm_rate(false_alarm_rate)
-    calibration = require_calibration_scores(file, name).at(false_alarm_rate)
-    promise = replace(
-        promise_of(file.metadata), asked_rate=calibration.asked_rate, promised_rate=calibration.promised_rate
+    before = promise_of(file.metadata)
+    calibration = require_calibration_scores(file, name).at(
+        false_alarm_rate, rule=rule_of(file.metadata), is_exact=before.is_exact
     )
-    changes = {"calibration": {**file.metadata["calibration"], "threshold": calibration.threshold}}
+    promise = _promise_at(before, calibration)
+    changes = {
+        "calibration": {
+            **_without_decision(file.metadata["calibration"]),
+            "threshold": calibration.threshold,
+            "rule": calibration.rule,
+        }
+    }
     record = {"from": "calibration scores", "images": len(calibration.scores), "groups": calibration.groups}
     notes = () if false_alarm_rate == file.metadata["promise"]["asked_rate"] else (MAP_NOTE,)
     return _calibrated(file, calibration, promise, changes, record, notes=notes)
@@ -146,10 +153,36 @@ def require_calibration_scores(file: ModelFile, name: str) -> CalibrationScores:
     return file.calibration_scores
 
 
+def rule_of(metadata: dict[str, Any]) -> str:
+    """How thresholds of a model are decided: what its fit was asked for; files of an older onlygood are conformal."""
+    return str(metadata["settings"].get("threshold_rule", "conformal"))
+
+
+def _promise_at(before: Promise, calibration: Calibration, **others: Any) -> Promise:
+    """What can be said of another calibration."""
+    return replace(
+        before,
+        asked_rate=calibration.asked_rate,
+        promised_rate=calibration.promised_rate,
+        rule=calibration.rule,
+        interval=calibration.interval,
+        odd=0 if calibration.is_guaranteed else calibration.odd,
+        **others,
+    )
+
+
+def _without_decision(described: dict[str, Any]) -> dict[str, Any]:
+    """What metadata say of a calibration, without what was true of the former threshold alone."""
+    return {key: value for key, value in described.items() if key != "decided_by"}
+
+
 def promise_of(metadata: dict[str, Any]) -> Promise:
     """The promise that a model's metadata hold; files of an older onlygood lack some of its fields."""
     known = {entry.name for entry in fields(Promise)}
-    return Promise(**{key: value for key, value in metadata["promise"].items() if key in known})
+    values = {key: value for key, value in metadata["promise"].items() if key in known}
+    if values.get("interval") is not None:
+        values["interval"] = tuple(values["interval"])
+    return Promise(**values)
 
 
 def _calibrated(
@@ -237,11 +270,13 @@ class _ByImages:
         groups = merge_groups([source.label for source in self.sources], digests)
         raw = np.array([each.raw for each in scored], dtype=np.float32)
         highest = np.array([each.highest for each in scored], dtype=np.float32)
-        calibration = conformal_threshold(raw, groups, false_alarm_rate)
-        promise = replace(
+        rule = rule_of(self.file.metadata)
+        if rule == "auto":
+            rule = choose_rule(len(set(groups)), false_alarm_rate, is_exact=True)
+        calibration = conformal_threshold(raw, groups, false_alarm_rate, rule=rule)
+        promise = _promise_at(
             promise_of(self.file.metadata),
-            asked_rate=calibration.asked_rate,
-            promised_rate=calibration.promised_rate,
+            calibration,
             is_exact=True,
             calibration_pictures=len(raw),
             groups=calibration.groups,
@@ -249,13 +284,19 @@ class _ByImages:
         )
         changes = {
             "calibration": {
-                **self.file.metadata["calibration"],
+                **_without_decision(self.file.metadata["calibration"]),
                 "method": "split",
                 "threshold": calibration.threshold,
+                "rule": calibration.rule,
+                "odd": [
+                    source.name
+                    for source, score in zip(self.sources, raw, strict=True)
+                    if calibration.odd and score >= calibration.scores[-calibration.odd]
+                ],
             },
             "map_levels": {
                 "typical": float(np.median([each.typical for each in scored])),
-                "remarkable": conformal_threshold(highest, groups, false_alarm_rate).threshold,
+                "remarkable": conformal_threshold(highest, groups, false_alarm_rate, rule=rule).threshold,
             },
         }
         record = {

@@ -49,13 +49,17 @@ class Promise:
 
     Attributes:
         asked_rate: the false-alarm rate that was asked for.
-        promised_rate: the one that holds; larger than asked_rate where there are too few pictures.
+        promised_rate: with the conformal rule, the one that is guaranteed; larger than asked_rate where there are too
+            few pictures. With the estimated rule, the one that is estimated, asked_rate.
         is_exact: True for split calibration, False for leave-one-out.
         calibration_pictures: how many good pictures' scores it rests on.
         groups: how many independent groups those pictures form.
         fitted_pictures: how many good pictures the detector learned from.
         golden_pictures: how many golden pictures all of these are augmentations of; 0 if they are pictures of parts.
         augmentations: how many augmentations of the fitted pictures it learned from beside them.
+        rule: "conformal" or "estimated": how the threshold was decided.
+        interval: with the estimated rule, between which rates the true one lies, by resampling (90 %).
+        odd: how many pictures the estimated rule set aside, since their scores stand apart from the others.
     """
 
     asked_rate: float
@@ -66,6 +70,19 @@ class Promise:
     fitted_pictures: int
     golden_pictures: int = 0
     augmentations: int = 0
+    rule: str = "conformal"
+    interval: tuple[float, float] | None = None
+    odd: int = 0
+
+    @property
+    def is_guaranteed(self) -> bool:
+        """Whether promised_rate is guaranteed, exactly or approximately, and not only estimated."""
+        return self.rule == "conformal"
+
+    @property
+    def guaranteed_rate(self) -> float:
+        """What these pictures could guarantee: asked_rate, or the least for their number where that is larger."""
+        return max(self.asked_rate, 1.0 / (self.groups + 1))
 
     @property
     def learned_from(self) -> str:
@@ -85,26 +102,12 @@ class Promise:
         pictures = counted(self.calibration_pictures, f"{noun} picture")
         if self.groups < self.calibration_pictures:
             pictures += f" in {self.groups} independent groups"
-        if self.is_exact:
-            argument = f"exact, by split conformal calibration on {pictures} that the detector has not seen"
-        else:
-            argument = f"approximate, by leave-one-out over {pictures}"
         if self.golden_pictures:
             golden = "a golden picture" if self.golden_pictures == 1 else f"{self.golden_pictures} golden pictures"
-            said = [
-                f"At most {show_rate(self.promised_rate)} of augmentations of {golden} will be called anomalous "
-                f"({argument})."
-            ]
+            whose = f"augmentations of {golden}"
         else:
-            said = [f"At most {show_rate(self.promised_rate)} of good pictures will be called anomalous ({argument})."]
-        if self.promised_rate > self.asked_rate:
-            unit = "pictures" if self.groups == self.calibration_pictures else "independent groups of pictures"
-            said.append(
-                f"The rate asked for, {self.asked_rate:g}, needs at least {self.groups_needed} {unit} to calibrate "
-                f"with, got {self.groups}: the threshold is the highest calibration score; add pictures"
-                f"{' (augmentations do not count)' if self.augmentations else ''}, or ask for "
-                f"{show_rate(self.promised_rate)}."
-            )
+            whose = "good pictures"
+        said = self._guaranteed(whose, pictures) if self.is_guaranteed else self._estimated(whose, pictures)
         if self.golden_pictures:
             said.append(
                 "This holds for these augmentations, not for tomorrow's parts: how good parts differ from one another "
@@ -113,6 +116,45 @@ class Promise:
         else:
             said.append("This holds for pictures taken as these were; a new session, lens or lamp asks for a new fit.")
         return said
+
+    def _guaranteed(self, whose: str, pictures: str) -> list[str]:
+        if self.is_exact:
+            argument = f"exact, by split conformal calibration on {pictures} that the detector has not seen"
+        else:
+            argument = f"approximate, by leave-one-out over {pictures}"
+        said = [f"At most {show_rate(self.promised_rate)} of {whose} will be called anomalous ({argument})."]
+        if self.promised_rate > self.asked_rate:
+            unit = "pictures" if self.groups == self.calibration_pictures else "independent groups of pictures"
+            said.append(
+                f"The rate asked for, {self.asked_rate:g}, needs at least {self.groups_needed} {unit} to calibrate "
+                f"with, got {self.groups}: the threshold is the highest calibration score; add pictures"
+                f"{' (augmentations do not count)' if self.augmentations else ''}, or ask for "
+                f"{show_rate(self.promised_rate)}."
+            )
+        return said
+
+    def _estimated(self, whose: str, pictures: str) -> list[str]:
+        if self.is_exact:
+            source = f"{pictures} that the detector has not seen"
+        else:
+            source = f"{pictures}, each scored without itself"
+        without = f", without {self.odd} that {'stands' if self.odd == 1 else 'stand'} apart" if self.odd else ""
+        between = ""
+        if self.interval is not None:
+            low, high = self.interval
+            between = f"; 90 % interval {low:.2g} to {high:.2g}"
+        guaranteed = self.guaranteed_rate
+        return [
+            f"About {self.promised_rate:g} of {whose} will be called anomalous (estimated, not guaranteed, from the "
+            f"tail of the scores of {source}{without}{between}).",
+            f"With threshold_rule conformal, at most {show_rate(guaranteed)} would be guaranteed"
+            + (" approximately" if not self.is_exact else "")
+            + (
+                f", as {self.asked_rate:g} needs at least {self.groups_needed} independent pictures, got {self.groups}."
+                if guaranteed > self.asked_rate
+                else "; then a few of the most anomalous good pictures decide the threshold."
+            ),
+        ]
 
     @property
     def groups_needed(self) -> int:
@@ -130,6 +172,9 @@ class Promise:
             "fitted_pictures": self.fitted_pictures,
             "golden_pictures": self.golden_pictures,
             "augmentations": self.augmentations,
+            "rule": self.rule,
+            "interval": None if self.interval is None else [float(f"{rate:.3g}") for rate in self.interval],
+            "odd": self.odd,
             "statement": " ".join(self.sentences),
         }
 

@@ -23,6 +23,8 @@ CALIBRATIONS = ("leave-one-out", "split")
 AUGMENT = "augment_"
 # A golden picture and 199 augmentations of it.
 GOLDEN_COUNT = 200
+# So many of the pictures held out are expected above the threshold unless a share is given: at 0.05, 100 are held out.
+HELD_OUT_ABOVE = 5
 
 
 def _setting(default: Any, help_text: str, **details: Any) -> Any:
@@ -46,7 +48,15 @@ class FitSettings:
     """
 
     method: str = _setting("patch", "the detector", choices=METHODS)
-    false_alarm_rate: float = _setting(0.01, "share of good pictures that may be called anomalous, between 0 and 1")
+    false_alarm_rate: float = _setting(0.05, "share of good pictures that may be called anomalous, between 0 and 1")
+    threshold_rule: str = _setting(
+        "auto",
+        "how the threshold is decided: 'conformal' guarantees the rate, as far as there are enough good pictures, and "
+        "lets the few most anomalous of them decide; 'estimated' extrapolates the tail of all scores, without those "
+        "that stand apart, and guarantees nothing; 'auto' is conformal where many pictures lie above the threshold (or "
+        "where pictures are held out and enough for the rate), else estimated",
+        choices=("auto", "conformal", "estimated"),
+    )
     calibration: str | None = _setting(
         None,
         "where calibration scores come from: each good picture against a memory without it (all are used, the promise "
@@ -56,14 +66,19 @@ class FitSettings:
     )
     calibration_fraction: float | None = _setting(
         None,
-        "share of the pictures (or of their groups) held out by --calibration split; 0.3 unless given, and 0.5 of a "
-        "golden sample's augmentations, of which there are as many as wanted",
+        "share of the pictures (or of their groups) held out by --calibration split; unless given, as many as are "
+        f"expected to have {HELD_OUT_ABOVE} above the threshold at the false-alarm rate, and at most a third (half of "
+        "a golden sample's augmentations, of which there are as many as wanted)",
         goes_with={"calibration": ("split",)},
     )
     group_by: str | None = _setting(
         None,
         "what keeps pictures of one session or part together: 'folder' (the sub-folder) or a regular expression "
         "searched in each picture's name, whose first group is the label",
+    )
+    exclude: tuple[str, ...] | None = _setting(
+        None,
+        "names of good pictures to leave out, separated by commas, or '@' and a text file with one a line",
     )
     near_duplicates: str = _setting(
         "group",
@@ -234,6 +249,11 @@ class FitSettings:
         if self.taps is not None and (isinstance(self.taps, str) or not all(isinstance(t, str) for t in self.taps)):
             raise SettingError(f"taps must be a sequence of names, got {self.taps!r}")
 
+        if self.exclude is not None and (
+            isinstance(self.exclude, str) or not all(isinstance(name, str) and name for name in self.exclude)
+        ):
+            raise SettingError(f"exclude must be a sequence of names of pictures, got {self.exclude!r}")
+
         self._check_training()
         self._check_augmentation()
         for entry in fields(self):
@@ -302,7 +322,7 @@ class FitSettings:
                 object.__setattr__(self, "augmentation", AugmentationSettings())
             check_whole("augment", self.augment, 3)
             # A golden sample is a picture or a handful that somebody chose: one that cannot be read is a mistake.
-            for name in ("group_by", "near_duplicates", "skip_unreadable"):
+            for name in ("group_by", "exclude", "near_duplicates", "skip_unreadable"):
                 if self.golden and self._differs(self._field(name)):
                     raise SettingError(
                         f"{name} goes with pictures of many parts, got it with golden: leave one of them out"
@@ -323,7 +343,6 @@ class FitSettings:
 # What a setting is where nothing was given, by the other settings.
 _DEPENDENT: dict[str, Callable[[FitSettings], Any]] = {
     "calibration": lambda given: "split" if given.method in TRAINED_METHODS else "leave-one-out",
-    "calibration_fraction": lambda given: 0.5 if given.golden else 0.3,
     "compactness_weight": lambda given: 0.1 if given.metric == "euclidean" else 1.0,
     "bank_size": lambda given: 1000,
     "weight_decay": lambda given: (DOC if given.method == "doc" else PRETRAINED).weight_decay,

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,51 @@ def list_sources(
         Source(name, str(label), _reader(item, name, limits, None))
         for item, name, label in zip(items, names, groups, strict=True)
     ]
+
+
+def exclude_named(sources: Sequence[Source], names: Sequence[str]) -> tuple[list[Source], list[str]]:
+    """The sources without those of these names, and the names of those left out.
+
+    Args:
+        sources: all of them.
+        names: each as `fit` shows it, or its last part where that is one source's alone; '@' and the path of a text
+            file stand for its lines.
+
+    Raises:
+        SettingError: a name that no source has or that several have, or a list that cannot be read.
+    """
+    wanted: list[str] = []
+    for name in names:
+        wanted += _lines(Path(name[1:])) if name.startswith("@") else [name]
+    known = {source.name for source in sources}
+    by_last_part: dict[str, list[str]] = {}
+    for name in known:
+        by_last_part.setdefault(name.rsplit("/", 1)[-1], []).append(name)
+    out: set[str] = set()
+    for name in wanted:
+        found = [name] if name in known else by_last_part.get(name, [])
+        if len(found) > 1:
+            raise SettingError(
+                f"exclude must name one picture each, got {name!r}, which {len(found)} have: add the sub-folder, as in "
+                f"{sorted(found)[0]!r}"
+            )
+        if not found:
+            near = get_close_matches(name, known, n=1)
+            raise SettingError(
+                f"exclude must name good pictures that are there, got {name!r}"
+                + (f": did you mean {near[0]!r}?" if near else ": names are as inspect and fit show them")
+            )
+        out.update(found)
+    return [source for source in sources if source.name not in out], sorted(out)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingError(f"the list of pictures to exclude, {path}, cannot be read: {reason}") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> list[Source]:

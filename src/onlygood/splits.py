@@ -52,6 +52,18 @@ def hold_out(groups: Sequence[Hashable], fraction: float, *, seed: int) -> NDArr
     return held
 
 
+def share_held_out(groups: int, false_alarm_rate: float, *, above: int, most: float) -> float:
+    """The share of the groups that a rate needs for calibration.
+
+    Args:
+        groups: how many there are.
+        false_alarm_rate: alpha, in (0, 1).
+        above: how many of the groups held out are to be expected above the threshold.
+        most: the largest share.
+    """
+    return min(above / (false_alarm_rate * groups), most)
+
+
 def folds_of_groups(groups: NDArray[np.int64], *, seed: int) -> list[NDArray[np.int64]]:
     """The groups in at most FOLDS parts of about as many groups each, drawn at random.
 

@@ -286,7 +286,7 @@ def survey_augmentations(
     entries.finish()
 
 
-def _look(picture: Picture, embedder: Embedder, *, seed: int, number: int, rows_each: int) -> _Seen:
+def _look(picture: Picture, embedder: Embedder, *, seed: int, number: int, rows_each: Sequence[int]) -> _Seen:
     """What a survey finds of one picture; the seed and its number choose the patches."""
     embeddings = embedder.all(picture)
     random = np.random.default_rng([seed, number])

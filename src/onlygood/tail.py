@@ -49,7 +49,8 @@ class Tail:
 
     def threshold(self, rate: float) -> float:
         """The level that a further score exceeds with the probability `rate`, at most `share`."""
-        return self.begin + self.count * self.mean_excess * ((rate / self.share) ** (-1.0 / self.count) - 1.0)
+        times = (rate / self.share) ** (-1.0 / self.count) - 1.0
+        return float(self.begin + self.count * self.mean_excess * times)
 
     def rate(self, level: float) -> float:
         """The probability that a further score exceeds a level, at or above `begin`."""

@@ -13,7 +13,7 @@ from onlygood.rates import show_rate
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
-    from onlygood.evaluation import Evaluation, ImageFigures
+    from onlygood.evaluation import Evaluation, ImageFigures, RateOutcome
     from onlygood.image_metrics import Area, Share
 
 
@@ -151,9 +151,13 @@ def _print_rates(evaluation: Evaluation) -> None:
         alarms = "-" if outcome.false_alarms is None else _share(outcome.false_alarms)
         own = "  (the model's own)" if outcome.is_own else ""
         print(
-            f"{outcome.requested_rate:<6g}  {show_rate(outcome.guaranteed_rate):<10}  {outcome.threshold:>+10.4g}  "
+            f"{outcome.requested_rate:<6g}  {_guaranteed(outcome):<10}  {outcome.threshold:>+10.4g}  "
             f"{missed:<21}  {alarms}{own}"
         )
+
+
+def _guaranteed(outcome: RateOutcome) -> str:
+    return "estimated" if outcome.guaranteed_rate is None else show_rate(outcome.guaranteed_rate)
 
 
 def _row(figures: ImageFigures) -> str:

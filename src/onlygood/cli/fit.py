@@ -64,6 +64,7 @@ def run_fit(options: argparse.Namespace) -> int:
     print(f"{options.output}: learned from {model.promise.learned_from}, {size:.1f} MB")
     for sentence in model.promise.sentences:
         print(sentence)
+    print(model.deciding)
     if options.verbose:
         say(json.dumps(model.metadata, indent=2))
     return EXIT_GOOD

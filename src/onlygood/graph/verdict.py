@@ -9,8 +9,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from onlygood.conformal import Calibration, calibrate_weighted
+from onlygood.conformal import Calibration, calibrate_weighted, choose_rule
 from onlygood.graph.fragments import OPSET, fragment
+from onlygood.rates import check_false_alarm_rate
 
 RAW_SCORE = "raw_score"
 # The initializers of `verdict` that a calibration decides.
@@ -75,13 +76,21 @@ class CalibrationScores:
     groups: int
     threshold: float
 
-    def at(self, false_alarm_rate: float) -> Calibration:
+    def at(self, false_alarm_rate: float, *, rule: str = "conformal", is_exact: bool = False) -> Calibration:
         """The calibration with these scores at a false-alarm rate, in (0, 1).
+
+        Args:
+            false_alarm_rate: alpha.
+            rule: "conformal", "estimated", or "auto" for what `choose_rule` says.
+            is_exact: whether the scores are of held-out images.
 
         Raises:
             SettingError: the rate is outside (0, 1).
         """
-        return calibrate_weighted(self.scores, self.weights, self.groups, false_alarm_rate)
+        check_false_alarm_rate(false_alarm_rate)
+        if rule == "auto":
+            rule = choose_rule(self.groups, false_alarm_rate, is_exact=is_exact)
+        return calibrate_weighted(self.scores, self.weights, self.groups, false_alarm_rate, rule=rule)
 
 
 def find_calibration_scores(model: onnx.ModelProto) -> CalibrationScores | None:

@@ -81,6 +81,8 @@ def write_fit_report(
         rows=((each.name, each.score, each.group, int(each.calibrates)) for each in model.good_pictures),
         metadata=metadata,
         promise=model.promise,
+        deciding=model.deciding,
+        odd=sorted((each for each in model.good_pictures if each.is_odd), key=lambda each: -each.score),
         notes=model.notes,
         pictures=len(model.good_pictures),
         calibrating=len(calibrating),

@@ -1,0 +1,86 @@
+"""What a person should know of a threshold: what decides it, what another rate changes, which images stand apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from onlygood.conformal import Calibration, calibrate_weighted, choose_rule
+from onlygood.model import GoodPicture
+
+# Rates that are compared with the one asked for.
+OTHER_RATES = (0.01, 0.05, 0.1)
+# Images that stand apart and are named, the highest first.
+NAMED = 10
+
+
+def deciding_sentence(calibration: Calibration, pictures: Sequence[GoodPicture], *, rule: str, is_exact: bool) -> str:
+    """What decides the threshold, and how far from it another rate's would be.
+
+    Args:
+        calibration: of the fit.
+        pictures: all good ones, with their scores relative to the threshold.
+        rule: what was asked for, "auto" included, and so what decides at other rates.
+        is_exact: whether the pictures that calibrate were held out.
+    """
+    calibrating = [each for each in pictures if each.calibrates]
+    if calibration.is_guaranteed:
+        above = sum(each.score > 0 for each in calibrating)
+        nearest = min(calibrating, key=lambda each: abs(each.score))
+        said = (
+            f"The threshold is the score of {nearest.name}: {above or 'none'} of {len(calibrating)} good pictures "
+            f"{'is' if above == 1 else 'are'} above it"
+        )
+    else:
+        said = (
+            f"The threshold follows from the tail of {len(calibrating) - calibration.odd} scores, not from one picture"
+        )
+    changes = []
+    for rate in OTHER_RATES:
+        if rate == calibration.asked_rate:
+            continue
+        other = calibrate_weighted(
+            calibration.scores,
+            calibration.weights,
+            calibration.groups,
+            rate,
+            rule=choose_rule(calibration.groups, rate, is_exact=is_exact) if rule == "auto" else rule,
+        )
+        step = other.threshold - calibration.threshold
+        if step:
+            changes.append(f"{abs(step):.3g} {'higher' if step > 0 else 'lower'} at a rate of {rate:g}")
+    return f"{said}; it would be {' and '.join(changes)}." if changes else f"{said}."
+
+
+def odd_note(calibration: Calibration, pictures: Sequence[GoodPicture]) -> str | None:
+    """Which good images stand apart from the others, and what that does to the threshold; None where none does.
+
+    Args:
+        calibration: of the fit.
+        pictures: all good ones; those that stand apart are marked.
+    """
+    odd = sorted((each for each in pictures if each.is_odd), key=lambda each: (-each.score, each.name))
+    if not odd:
+        return None
+    one = len(odd) == 1
+    names = ", ".join(f"{each.name} (score {each.score:+.3g})" for each in odd[:NAMED])
+    if len(odd) > NAMED:
+        names += f" and {len(odd) - NAMED} more"
+    ordinary = len(calibration.scores) - len(odd)
+    if calibration.is_guaranteed:
+        left = max(
+            1, calibration.groups - round(float(calibration.weights[ordinary:].sum()) * (calibration.groups + 1))
+        )
+        without = calibrate_weighted(
+            calibration.scores[:ordinary],
+            calibration.weights[:ordinary] * (calibration.groups + 1) / (left + 1),
+            left,
+            calibration.asked_rate,
+        )
+        lower = calibration.threshold - without.threshold
+        effect = f"without {'it' if one else 'them'} the threshold would be {lower:.3g} lower"
+    else:
+        effect = f"the threshold is estimated without {'it' if one else 'them'}"
+    return (
+        f"{len(odd)} of {len(calibration.scores)} good pictures {'stands' if one else 'stand'} apart from the others: "
+        f"{names}. Look at {'it' if one else 'them'}: {effect}; leave out what is not good with --exclude."
+    )
