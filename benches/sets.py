@@ -177,7 +177,8 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
         "",
         "Written by `make bench-sets`; means over seeds. *Misses* and *false alarms* are at the model's own "
         "threshold, which comes from good images alone; *hindsight* is what a threshold chosen on the good test images "
-        "at the same rate would miss; *drawn* are false alarms where the good images to learn from are drawn from all of them.",
+        "at the same rate would miss; *drawn* are false alarms where the good images to learn from are drawn from "
+        "all.",
         "",
         "| set | fitted | seeds | AUROC | misses | hindsight | false alarms | drawn | pixel AUROC | AUPRO | input | "
         "fit |",

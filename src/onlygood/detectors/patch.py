@@ -27,11 +27,13 @@ class Rows:
     Attributes:
         vectors: float32 [n, d], embeddings of patches or regions of good images.
         owners: int64 [n], the group of images that each comes from.
+        images: int64 [n], the image that each comes from.
         shrinkage: of the whitening.
     """
 
     vectors: NDArray[np.float32] = field(repr=False)
     owners: NDArray[np.int64] = field(repr=False)
+    images: NDArray[np.int64] = field(repr=False)
     shrinkage: float
 
 
@@ -51,7 +53,13 @@ def fit_memory(rows: Rows, *, bank_size: int, seed: int) -> Memory:
     mean, whitening = learn_whitening(rows.vectors, shrinkage=rows.shrinkage)
     whitened = np.asarray((rows.vectors - mean) @ whitening, dtype=np.float32)
     kept = greedy_k_center(whitened, bank_size, seed=seed)
-    return Memory(mean=mean, whitening=whitening, memory_bank=whitened[kept], owners=rows.owners[kept])
+    return Memory(
+        mean=mean,
+        whitening=whitening,
+        memory_bank=whitened[kept],
+        owners=rows.owners[kept],
+        images=rows.images[kept],
+    )
 
 
 def memories_without(
@@ -91,8 +99,11 @@ def unit_of(scores: NDArray[np.float32]) -> Unit:
     second, banks that tell nothing count as much as those that tell everything. The scale is their geometric mean.
     Neither changes much where a few good images are odd.
 
+    A unit weighs the banks against one another and guarantees nothing, so the scores are of memories without the image
+    alone: without its whole group, a bank that tells parts apart would count for little.
+
     Args:
-        scores: float32 [n], at least 0, of good images by a memory without them.
+        scores: float32 [n], at least 0, of good images, each by a memory without that image.
 
     Returns:
         A scale above 0: m where nothing varies, and 1 where m is 0, too.

@@ -25,18 +25,24 @@ class Memory:
         whitening: float32 [d, q]: (x - mean) @ whitening has uncorrelated coordinates of about unit variance.
         memory_bank: float32 [m, q], whitened.
         owners: int64 [m]: which group of images each row comes from.
+        images: int64 [m]: which image each row comes from.
     """
 
     mean: NDArray[np.float32]
     whitening: NDArray[np.float32]
     memory_bank: NDArray[np.float32]
     owners: NDArray[np.int64]
+    images: NDArray[np.int64]
 
-    def row_norms(self, *, without: int | None = None) -> NDArray[np.float32]:
-        """Squared lengths of the bank's rows, float32 [m]; infinite, which is never nearest, for one owner's rows."""
+    def row_norms(self, *, without: int | None = None, without_image: int | None = None) -> NDArray[np.float32]:
+        """Squared lengths of the bank's rows, float32 [m]; infinite, which is never nearest, for one owner's rows, or
+        for one image's.
+        """
         norms: NDArray[np.float32] = np.einsum("mq,mq->m", self.memory_bank, self.memory_bank)
         if without is not None:
             norms[self.owners == without] = np.inf
+        if without_image is not None:
+            norms[self.images == without_image] = np.inf
         return norms
 
 

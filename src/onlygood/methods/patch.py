@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -123,7 +124,7 @@ class PatchMethod(Method):
         self.rows = []
         for level, sample, pictures in zip(self.levels, seen.samples, seen.sample_pictures, strict=True):
             fitted = ~held_out[pictures]
-            self.rows.append(Rows(sample[fitted], owners[pictures[fitted]], level.shrinkage))
+            self.rows.append(Rows(sample[fitted], owners[pictures[fitted]], pictures[fitted], level.shrinkage))
         assert self.settings.bank_size is not None  # settings fill it in
         self.banks = [
             Bank(
@@ -147,9 +148,9 @@ class PatchMethod(Method):
 
         found = map_in_order(of_picture, range(count), threads=self.settings.threads)
         parts = list(track(found, total=count, description="calibrating", show=self.show_progress))
-        scores = np.array([part.scores for part in parts], dtype=np.float32)
         # In which units the banks' scores are compared: by images that were fitted, so that those held out stay unseen.
-        self.units = [unit_of(column) for column in scores[~self.held_out[:count]].T]
+        alone = np.array([part.scores_alone for part in parts], dtype=np.float32)
+        self.units = [unit_of(column) for column in alone[~self.held_out[:count]].T]
         self.finished = _Scorer(self.banks, opset=self.opset)
         self.combining = [
             combine_scores(self.banks, self.units, opset=self.opset),
@@ -205,6 +206,9 @@ class PatchMethod(Method):
         scorers: dict[int, _Scorer] = {}
         groups = np.array(self.groups)[~self.held_out]
         memories = [bank.memory for bank in self.banks]
+        sizes = Counter(self.groups)
+        # Augmentations of a picture are in its group, and would stay where the picture alone is left out.
+        is_augmented = len(self.seen.sources) > self.seen.given
         for part, unseen in memories_without(memories, self.rows, groups, seed=self.settings.seed):
             banks = [replace(bank, memory=memory) for bank, memory in zip(self.banks, unseen, strict=True)]
             scorers.update(dict.fromkeys(part, _Scorer(banks, opset=self.opset)))
@@ -212,7 +216,8 @@ class PatchMethod(Method):
         def score(position: int) -> _Parts:
             if self.held_out[position]:
                 return finished(self.seen, position, without=None)
-            return scorers[self.groups[position]](self.seen, position, without=self.groups[position])
+            group = self.groups[position]
+            return scorers[group](self.seen, position, without=group, is_alone=is_augmented or sizes[group] == 1)
 
         return score
 
@@ -228,10 +233,12 @@ class _Parts:
 
     Attributes:
         scores: by each bank.
+        scores_alone: by each bank, with the rows of other pictures of its group left in.
         patch_scores: float32 [h, w], by each bank; empty where they were let go.
     """
 
     scores: tuple[float, ...]
+    scores_alone: tuple[float, ...]
     patch_scores: tuple[NDArray[np.float32], ...] = field(repr=False)
 
 
@@ -244,9 +251,18 @@ class _Scorer:
         heads = join(*(patch_head(bank, excludable=True, opset=opset) for bank in banks), outputs=self.outputs)
         self.session = open_session(heads.SerializeToString(), threads=1)
 
-    def __call__(self, seen: Survey, position: int, *, without: int | None) -> _Parts:
+    def __call__(self, seen: Survey, position: int, *, without: int | None, is_alone: bool = True) -> _Parts:
+        """What the banks say of the picture at a position.
+
+        Args:
+            seen: the good pictures.
+            position: of the picture.
+            without: the group whose rows are left out; None for none.
+            is_alone: whether the picture is the only one of its group.
+        """
         feeds: dict[str, NDArray[np.float32]] = {}
-        for bank, embedding in zip(self.banks, seen.embeddings(position), strict=True):
+        embeddings = seen.embeddings(position)
+        for bank, embedding in zip(self.banks, embeddings, strict=True):
             feeds[bank.embedding] = embedding[None]
             feeds[bank.norms] = bank.memory.row_norms(without=without)
             if np.isinf(feeds[bank.norms]).all():
@@ -257,8 +273,13 @@ class _Scorer:
                 )
         values = run(self.session, self.outputs, feeds)
         count = len(self.banks)
+        scores = scores_alone = tuple(float(value[0]) for value in values[:count])
+        if without is not None and not is_alone:
+            feeds |= {bank.norms: bank.memory.row_norms(without_image=position) for bank in self.banks}
+            scores_alone = tuple(float(value[0]) for value in run(self.session, self.outputs[:count], feeds))
         return _Parts(
-            scores=tuple(float(value[0]) for value in values[:count]),
+            scores=scores,
+            scores_alone=scores_alone,
             patch_scores=tuple(value[0] for value in values[count:]),
         )
 
