@@ -75,7 +75,7 @@ def labelled(test: Sequence[tuple[Path, str, Path | None]], folder: Path) -> Pat
     """A CSV file of labelled images, as `evaluate` takes it."""
     lines = ["path,label,mask,defect"]
     lines += [
-        f"{file},{int(kind != 'good')},{mask.resolve() if mask else ''},{kind if kind != 'good' else ''}"
+        f"{file.resolve()},{int(kind != 'good')},{mask.resolve() if mask else ''},{kind if kind != 'good' else ''}"
         for file, kind, mask in test
     ]
     path = folder / "labels.csv"

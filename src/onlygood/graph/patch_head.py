@@ -303,7 +303,8 @@ def combine_maps(
     """The piece of graph from the banks' patch scores to `patch_scores`, float32 [N, h, w]: the mean over the banks at
     each place, each in its unit.
 
-    The mean, unlike the highest, is high only where several levels agree, so it marks defects more sharply.
+    The mean, unlike the highest, is high only where several levels agree, so it marks defects more sharply. A region's
+    score lies at the middle of its window.
 
     Args:
         banks: at least one.

@@ -26,6 +26,7 @@ from onlygood.errors import SettingError
 from onlygood.graph.fragments import join
 from onlygood.graph.patch_head import (
     Bank,
+    Unit,
     Windows,
     combine_maps,
     combine_scores,
@@ -45,6 +46,8 @@ from onlygood.survey import InputKind, Survey
 
 # A window of the regions, as a share of a square with the area of the coarsest level's grid.
 REGION_SIZE = 0.6
+# Of regions in the map, where a level of patches has 1.
+REGION_MAP_WEIGHT = 0.5
 # Good images whose maps are looked at to learn which levels are ordinary.
 MAPPED = 200
 
@@ -154,7 +157,7 @@ class PatchMethod(Method):
         self.finished = _Scorer(self.banks, opset=self.opset)
         self.combining = [
             combine_scores(self.banks, self.units, opset=self.opset),
-            combine_maps(self.banks[:-1], self.units[:-1], self.map_grid, opset=self.opset),
+            combine_maps(self.banks, self._map_units(parts), self.map_grid, opset=self.opset),
         ]
         combine = _Combiner(self.banks, self.combining)
         typical, highest = np.full(count, np.nan), np.full(count, np.nan, dtype=np.float32)
@@ -194,6 +197,18 @@ class PatchMethod(Method):
                 "region_size": [windows.size for windows in self.region_windows],
             },
         }
+
+    def _map_units(self, parts: Sequence[_Parts]) -> list[Unit]:
+        """In which units the banks' patch scores are added up: those in which patches of good pictures vary equally,
+        and regions, which are too coarse to mark a defect's border, half as much.
+        """
+        units = []
+        for number in range(len(self.banks)):
+            patches = np.concatenate([part.patch_scores[number].ravel() for part in parts if part.patch_scores])
+            weight = REGION_MAP_WEIGHT if self.levels[number].name == "regions" else 1.0
+            spread = float(np.std(patches, dtype=np.float64)) / weight
+            units.append(Unit(center=float(np.median(patches)), scale=spread or 1.0))
+        return units
 
     def _unseeing(self) -> Callable[[int], _Parts]:
         """What scores the good picture of a position: one held out as it is, another by memories without its group.
@@ -302,9 +317,6 @@ class _Combiner:
 
     def map(self, parts: _Parts) -> NDArray[np.float32]:
         """Patch scores, float32 [h, w]."""
-        # Regions are too coarse to say where: the last bank has no part in the map.
-        feeds = {
-            bank.patch_scores: each[None] for bank, each in zip(self.banks[:-1], parts.patch_scores[:-1], strict=True)
-        }
+        feeds = {bank.patch_scores: each[None] for bank, each in zip(self.banks, parts.patch_scores, strict=True)}
         patches: NDArray[np.float32] = run(self.map_session, ["patch_scores"], feeds)[0][0]
         return patches
