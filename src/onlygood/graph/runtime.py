@@ -37,6 +37,9 @@ def open_session(model: bytes, *, provider: str = "cpu", threads: int = 0) -> An
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = ERRORS_ONLY
+    # Threads that spin while they wait take the cores from other work: measured with two threads on two cores, an
+    # inspection is up to a tenth slower without spinning on a quiet machine, and 1.3 to 1.5 times faster on a busy one.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     names = [PROVIDERS[provider]] if provider == "cpu" else [PROVIDERS[provider], PROVIDERS["cpu"]]
     return onnxruntime.InferenceSession(model, options, providers=names)
 
