@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # Where `make bench` finds the folder magnetic_tile (see benches/README.md): in data/, here or beside this folder.
 DATA ?= $(firstword $(wildcard data ../data ../*/data) data)
 
-.PHONY: help demo demo-golden test test-slow check bench bench-peers bench-deep-svdd bench-pretrained bench-doc \
+.PHONY: help demo demo-golden test test-slow check bench bench-peers bench-sets bench-deep-svdd bench-pretrained bench-doc \
     bench-templates backbone clean
 
 help:
@@ -59,6 +59,10 @@ bench: $(VENV)/.bench ## measure, on the magnetic tiles in $(DATA); writes bench
 	$(BIN)/python benches/magnetic_tile.py --data $(DATA)/magnetic_tile --output benches/results/magnetic_tile.json
 	$(BIN)/python benches/evaluate.py --data $(DATA)/magnetic_tile --output benches/results/evaluate.json
 	$(BIN)/python benches/report.py --data $(DATA)/magnetic_tile --output benches/results/report.json
+
+bench-sets: $(VENV)/.bench ## the default settings on the sets of parts in $(DATA); writes benches/RESULTS-SETS.md
+	$(BIN)/python benches/sets.py --data $(DATA) --seeds 3 --few-shot \
+	    --output benches/results/sets.jsonl --table benches/RESULTS-SETS.md
 
 # One class each of the sets with many: a full table takes a day. anomalib joins with PEERS=anomalib:padim,anomalib:patchcore
 # and PEER_OPTIONS="--peer-python PYTHON --peer-weights FILE" (see benches/README.md).
