@@ -34,7 +34,7 @@ def run_info(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(metadata, indent=2, sort_keys=True))
         return EXIT_GOOD
-    from onlygood.report.facts import augmentations_beside, method_sentence, recalibration_sentences
+    from onlygood.report.facts import augmentations_beside, input_shape, method_sentence, recalibration_sentences
 
     pictures, kind = metadata["good_pictures"], metadata["input"]
     black, white = kind["window"]
@@ -47,7 +47,7 @@ def run_info(options: argparse.Namespace) -> int:
         "method": method_sentence(metadata),
         **backbone,
         "takes": f"{kind['dtype']}, {'grey' if kind['channels'] == 1 else 'colour'}, any size (resized to "
-        f"{kind['input_size']} x {kind['input_size']}), levels {black:g} to {white:g}",
+        f"{input_shape(kind)}), levels {black:g} to {white:g}",
         "made from": f"{pictures['count']} good pictures, {_span(pictures['widths'])} x {_span(pictures['heights'])} "
         f"pixels, digest {pictures['sha256'][:12]}{augmentations_beside(metadata)}",
         "made with": ", ".join(f"{name} {version}" for name, version in metadata["made_with"].items()),

@@ -180,7 +180,7 @@ class PatchMethod(Method):
             "patch": {
                 "levels": [
                     {
-                        "embedding": level.name,
+                        "embedding_of": _embedding_of(level),
                         "taps": [tap.name for tap in level.taps],
                         "grid": list(level.grid),
                         "top_patches": level.top_patches,
@@ -215,6 +215,11 @@ class PatchMethod(Method):
             return scorers[self.groups[position]](self.seen, position, without=self.groups[position])
 
         return score
+
+
+def _embedding_of(level: _Level) -> str:
+    """In words, such as "patches (stage2 + stage4)"."""
+    return f"{'regions' if level.name == 'regions' else 'patches'} ({' + '.join(tap.name for tap in level.taps)})"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def model_facts(metadata: dict[str, Any], model_name: str) -> list[tuple[str, st
         ("File", model_name),
         ("Method", method_sentence(metadata)),
         ("Takes", f"{kind['dtype']}, {colour}, any size, levels {black:g} to {white:g}"),
-        ("Resized to", f"{kind['input_size']} x {kind['input_size']} pixels"),
+        ("Resized to", f"{input_shape(kind)} pixels"),
     ]
     if "backbone" in metadata:
         backbone = metadata["backbone"]
@@ -71,6 +71,11 @@ def method_sentence(metadata: dict[str, Any]) -> str:
     method: str = metadata["method"]
     if "patch" in metadata:
         patch = metadata["patch"]
+        if "levels" in patch:
+            levels = [
+                f"{' x '.join(map(str, level['memory_bank']))} of {level['embedding_of']}" for level in patch["levels"]
+            ]
+            return f"{method}: memory banks of {', '.join(levels)}"
         bank, grid = " x ".join(map(str, patch["memory_bank"])), patch["grid"]
         return f"{method}: {bank} memory bank, {grid} x {grid} patches of {', '.join(patch['taps'])}"
     if "deep_svdd" in metadata:
@@ -96,6 +101,12 @@ def method_sentence(metadata: dict[str, Any]) -> str:
             )
         return compared
     return method
+
+
+def input_shape(described: dict[str, Any]) -> str:
+    """Height and width of the network's input, of what metadata say of it; files of an older onlygood have one side."""
+    height, width = described.get("input_shape") or [described["input_size"]] * 2
+    return f"{height} x {width}"
 
 
 def machine_sentence() -> str:
