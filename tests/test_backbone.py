@@ -296,9 +296,9 @@ def test_any_names_and_opsets_fit_between_our_own_pieces(
     backbone = load_backbone(write_backbone(tmp_path, model, tiny_card(input_name=input_name, taps=taps)))
     card, trunk = backbone.card, cut_trunk(backbone, backbone.card.taps)
     whole = join(
-        preprocess(card, input_size=64, dtype=np.dtype(np.uint8), window=FULL_8_BIT, opset=opset_of(trunk)),
+        preprocess(card, input_shape=(64, 64), dtype=np.dtype(np.uint8), window=FULL_8_BIT, opset=opset_of(trunk)),
         trunk,
-        patch_embedding(card.taps, input_size=64, grid=8, opset=opset_of(trunk)),
+        patch_embedding(card.taps, input_shape=(64, 64), grid=(8, 8), opset=opset_of(trunk)),
         outputs=["embedding"],
     )
     assert [value.name for value in whole.graph.input] == ["image"]
@@ -307,7 +307,7 @@ def test_any_names_and_opsets_fit_between_our_own_pieces(
     normalised = ((pictures - np.float64(card.mean)) / card.std).astype(np.float32).transpose(0, 3, 1, 2)
     by_hand = evaluate(model, {input_name: normalised})
     expected = evaluate(
-        join(patch_embedding(card.taps, input_size=64, grid=8), outputs=["embedding"]),
+        join(patch_embedding(card.taps, input_shape=(64, 64), grid=(8, 8)), outputs=["embedding"]),
         {in_trunk(tap): by_hand[tap] for tap in taps},
     )["embedding"]
     np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -8,18 +8,20 @@ from numpy.typing import NDArray
 
 from onlygood.detectors.patch import (
     LOCAL_SHRINKAGE,
+    REGION_SHRINKAGE,
     SAMPLE_ROWS,
-    balance,
-    fit_patch_memory,
+    Rows,
+    fit_memory,
     memories_without,
-    patches_per_picture,
+    patches_per_image,
+    unit_of,
 )
-from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening
-from onlygood.graph.patch_head import Memory, PatchMemory
+from onlygood.detectors.whitening import learn_whitening
+from onlygood.graph.patch_head import Memory, Unit
 from onlygood.splits import FOLDS
 
 
-def rows(n: int, d: int, *, seed: int = 0) -> NDArray[np.float32]:
+def vectors(n: int, d: int, *, seed: int = 0) -> NDArray[np.float32]:
     """Correlated, of very different spreads, and away from the origin."""
     random = np.random.default_rng(seed)
     mixing = random.normal(size=(d, d)) * np.geomspace(0.1, 10, d)
@@ -27,22 +29,10 @@ def rows(n: int, d: int, *, seed: int = 0) -> NDArray[np.float32]:
 
 
 def fitted(
-    patches: NDArray[np.float32],
-    wholes: NDArray[np.float32],
-    *,
-    bank_size: int = 50,
-    top_patches: int = 4,
-    seed: int = 0,
-) -> PatchMemory:
-    return fit_patch_memory(
-        patches,
-        np.arange(len(patches)) // 10,
-        wholes,
-        np.arange(len(wholes)),
-        bank_size=bank_size,
-        top_patches=top_patches,
-        seed=seed,
-    )
+    patches: NDArray[np.float32], *, bank_size: int = 50, shrinkage: float = LOCAL_SHRINKAGE, seed: int = 0
+) -> Memory:
+    """A memory of patches, ten of each group."""
+    return fit_memory(Rows(patches, np.arange(len(patches)) // 10, shrinkage), bank_size=bank_size, seed=seed)
 
 
 def whiten(part: Memory, values: NDArray[Any]) -> NDArray[np.float64]:
@@ -50,13 +40,10 @@ def whiten(part: Memory, values: NDArray[Any]) -> NDArray[np.float64]:
     return whitened
 
 
-@pytest.mark.parametrize(("name", "shrinkage"), [("local", LOCAL_SHRINKAGE), ("overall", WHOLE_SHRINKAGE)])
-def test_whitened_coordinates_are_uncorrelated_and_of_the_variance_that_shrinkage_leaves(
-    name: str, shrinkage: float
-) -> None:
-    patches, wholes = rows(3000, 8), rows(400, 8, seed=1)
-    part = getattr(fitted(patches, wholes), name)
-    source = patches if name == "local" else wholes
+@pytest.mark.parametrize("shrinkage", [LOCAL_SHRINKAGE, REGION_SHRINKAGE, 0.5])
+def test_whitened_coordinates_are_uncorrelated_and_of_the_variance_that_shrinkage_leaves(shrinkage: float) -> None:
+    source = vectors(3000, 8)
+    part = fitted(source, shrinkage=shrinkage)
     eigenvalues = np.linalg.eigvalsh(np.cov(source.T.astype(np.float64), bias=True))
     covariance = np.cov(whiten(part, source).T, bias=True)
     # variance / (variance + shrinkage * mean variance): 1 but for directions in which next to nothing varies.
@@ -68,13 +55,13 @@ def test_whitened_coordinates_are_uncorrelated_and_of_the_variance_that_shrinkag
 
 def test_whitening_gives_unit_variance_where_all_directions_vary() -> None:
     patches = np.random.default_rng(0).normal(3, 20, size=(20_000, 6)).astype(np.float32)
-    variances = whiten(fitted(patches, patches[:50]).local, patches).var(axis=0)
+    variances = whiten(fitted(patches), patches).var(axis=0)
     np.testing.assert_allclose(variances, 1 / (1 + LOCAL_SHRINKAGE), rtol=1e-3)
 
 
 def test_distances_are_mahalanobis_with_the_shrunk_covariance() -> None:
-    patches = rows(500, 7)
-    part = fitted(patches, rows(20, 7)).local
+    patches = vectors(500, 7)
+    part = fitted(patches)
     covariance = np.cov(patches.T.astype(np.float64), bias=True)
     covariance += LOCAL_SHRINKAGE * np.trace(covariance) / 7 * np.eye(7)
     first, second = patches[:100].astype(np.float64), patches[100:200].astype(np.float64)
@@ -83,42 +70,42 @@ def test_distances_are_mahalanobis_with_the_shrunk_covariance() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
-def test_banks_hold_whitened_rows_with_the_groups_that_they_come_from() -> None:
-    patches, wholes = rows(300, 5), rows(30, 5, seed=1)
-    memory = fitted(patches, wholes, bank_size=40)
-    assert (len(memory.local.memory_bank), len(memory.overall.memory_bank), memory.top_patches) == (40, 30, 4)
-    for part, source, per_group in ((memory.local, patches, 10), (memory.overall, wholes, 1)):
-        whitened = whiten(part, source)
-        for row, owner in zip(part.memory_bank, part.owners, strict=True):
-            distances = np.linalg.norm(whitened - row, axis=1)
-            assert distances.min() < 1e-3
-            assert owner == distances.argmin() // per_group
-        assert len(np.unique(part.memory_bank, axis=0)) == len(part.memory_bank)
-        for array in (part.mean, part.whitening, part.memory_bank):
-            assert array.dtype == np.float32
+@pytest.mark.parametrize(("bank_size", "kept"), [(40, 40), (1, 1), (300, 300), (1000, 300)])
+def test_a_bank_holds_whitened_rows_with_the_groups_that_they_come_from(bank_size: int, kept: int) -> None:
+    patches = vectors(300, 5)
+    part = fitted(patches, bank_size=bank_size)
+    assert part.memory_bank.shape == (kept, 5)
+    whitened = whiten(part, patches)
+    for row, owner in zip(part.memory_bank, part.owners, strict=True):
+        distances = np.linalg.norm(whitened - row, axis=1)
+        assert distances.min() < 1e-3
+        assert owner == distances.argmin() // 10
+    assert len(np.unique(part.memory_bank, axis=0)) == kept
+    for array in (part.mean, part.whitening, part.memory_bank):
+        assert array.dtype == np.float32
 
 
 def test_the_same_seed_gives_the_same_memory_and_another_seed_another_bank() -> None:
-    patches, wholes = rows(300, 5), rows(30, 5, seed=1)
-    first, second, third = (fitted(patches, wholes, seed=seed).local for seed in (0, 0, 1))
+    patches = vectors(300, 5)
+    first, second, third = (fitted(patches, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.memory_bank, second.memory_bank)
     np.testing.assert_array_equal(first.whitening, third.whitening)
     assert not np.array_equal(first.memory_bank, third.memory_bank)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 3.0])
-def test_constant_pictures_make_a_memory_of_one_row_at_distance_0(value: float) -> None:
+def test_constant_images_make_a_memory_of_one_row_at_distance_0(value: float) -> None:
     constant = np.full((60, 4), value, dtype=np.float32)
-    for part in (fitted(constant, constant).local, fitted(constant, constant).overall):
-        assert part.memory_bank.tolist() == [[0, 0, 0, 0]]
-        assert np.isfinite(part.whitening).all()
-        np.testing.assert_array_equal(whiten(part, constant), 0)
+    part = fitted(constant)
+    assert part.memory_bank.tolist() == [[0, 0, 0, 0]]
+    assert np.isfinite(part.whitening).all()
+    np.testing.assert_array_equal(whiten(part, constant), 0)
 
 
 def test_a_direction_in_which_nothing_varies_is_shrunk_and_not_blown_up() -> None:
-    patches = rows(500, 4)
+    patches = vectors(500, 4)
     patches[:, 2] = 1.0
-    part = fitted(patches, rows(10, 4)).local
+    part = fitted(patches)
     mean_variance = float(np.trace(np.cov(patches.T.astype(np.float64), bias=True))) / 4
     step = np.zeros((1, 4))
     step[0, 2] = 1.0
@@ -127,66 +114,129 @@ def test_a_direction_in_which_nothing_varies_is_shrunk_and_not_blown_up() -> Non
 
 
 @pytest.mark.parametrize(
-    ("pictures", "patches", "expected"),
+    ("images", "patches", "expected"),
     [(1, 196, 196), (204, 196, 196), (205, 196, 195), (400, 196, 100), (40_000, 196, 1), (1_000_000, 196, 1)],
 )
-def test_samples_stay_within_their_bound(pictures: int, patches: int, expected: int) -> None:
-    assert patches_per_picture(pictures, patches) == expected
-    assert pictures * expected <= max(SAMPLE_ROWS, pictures)
+def test_samples_stay_within_their_bound(images: int, patches: int, expected: int) -> None:
+    assert patches_per_image(images, patches) == expected
+    assert images * expected <= max(SAMPLE_ROWS, images)
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.5, 3.0])
-def test_balanced_local_scores_have_unit_spread_and_overall_scores_that_asked_for(weight: float) -> None:
-    random = np.random.default_rng(0)
-    local, overall = random.normal(40, 3, size=90).astype(np.float32), random.normal(7, 0.2, size=90).astype(np.float32)
-    found = balance(local, overall, weight)
-    assert np.std(found.local * local.astype(np.float64)) == pytest.approx(1)
-    assert np.std(found.overall * overall.astype(np.float64)) == pytest.approx(weight)
+# The unit of a bank's scores
 
 
-@pytest.mark.parametrize("scores", [[5.0], [5.0] * 20, [0.0] * 3, [1e4, 1e4 * (1 + 1e-7)]])
-def test_scores_that_do_not_vary_are_left_in_their_own_unit(scores: list[float]) -> None:
-    same = np.array(scores, dtype=np.float32)
-    found = balance(same, same, 0.5)
-    assert (found.local, found.overall) == (1.0, 0.5)
+def of(*scores: float) -> Unit:
+    return unit_of(np.array(scores, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("scores", "center", "scale"),
+    [
+        # Median 2, upper half (3 + 5) / 2 = 4: sqrt(2 * 2).
+        ((1, 1, 3, 5), 2, 2),
+        # The median itself belongs to the upper half of an odd number: (4 + 6 + 14) / 3 - 4 = 4: sqrt(4 * 4).
+        ((14, 1, 4, 2, 6), 4, 4),
+        # Two: median 8, and 8 + 8 above it.
+        ((0, 16), 8, 8),
+    ],
+)
+def test_a_unit_is_the_geometric_mean_of_the_median_and_the_excess_of_the_upper_half(
+    scores: tuple[float, ...], center: float, scale: float
+) -> None:
+    assert of(*scores) == Unit(center=center, scale=pytest.approx(scale))
+    assert of(*reversed(scores)) == of(*scores)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 7.0, 1e4])
+def test_scores_in_units_do_not_depend_on_how_distances_are_scaled(factor: float) -> None:
+    scores = np.random.default_rng(0).gamma(20, 0.3, size=31).astype(np.float32)
+    unit, scaled = unit_of(scores), unit_of(scores * np.float32(factor))
+    assert (scaled.center, scaled.scale) == pytest.approx((factor * unit.center, factor * unit.scale), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("scores", "unit"),
+    [
+        ([5.0], Unit(5.0, 5.0)),
+        ([5.0] * 20, Unit(5.0, 5.0)),
+        ([1e4] * 19 + [1e4 * (1 + 1e-6)], Unit(1e4, 1e4)),  # an excess of 1e-7 of the median is rounding
+        ([0.0], Unit(0.0, 1.0)),
+        ([0.0] * 3, Unit(0.0, 1.0)),
+        ([0.0, 0.0, 0.0, 4.0], Unit(0.0, 2.0)),  # most images are alike: what there is above them
+    ],
+)
+def test_a_unit_is_above_0_where_scores_do_not_vary_or_are_0(scores: list[float], unit: Unit) -> None:
+    assert of(*scores) == unit
+
+
+def test_a_few_odd_images_change_a_unit_little() -> None:
+    scores = np.linspace(4, 6, 100).astype(np.float32)
+    odd = scores.copy()
+    odd[:3] = 50  # ten times as far as all others
+    plain, found = unit_of(scores), unit_of(odd)
+    assert found.center == pytest.approx(plain.center, rel=0.02)
+    # By algebra: the excess grows from 0.5 by about 3 * 45 / 50 = 2.7, the scale by sqrt(3.2 / 0.5) = 2.5. The
+    # standard deviation would grow 13-fold.
+    assert found.scale / plain.scale == pytest.approx(2.5, rel=0.05)
+    assert np.std(odd) / np.std(scores) > 13
+
+
+# Memories for groups that they have not seen
+
+
+def two_levels(groups: int, *, bank_size: int = 10_000) -> tuple[list[Memory], list[Rows]]:
+    """Ten patches and two regions of each group, with embeddings of different sizes."""
+    owners = [np.arange(each * groups) % groups + 100 for each in (10, 2)]
+    rows = [
+        Rows(vectors(10 * groups, 4), owners[0], LOCAL_SHRINKAGE),
+        Rows(vectors(2 * groups, 3, seed=1), owners[1], REGION_SHRINKAGE),
+    ]
+    return [fit_memory(each, bank_size=bank_size, seed=0) for each in rows], rows
 
 
 @pytest.mark.parametrize("groups", [2, 7, 10, 33])
 def test_memories_for_unseen_groups_are_whitened_without_them(groups: int) -> None:
-    # Ten patches and two wholes a group, all of them in the banks.
-    patches, wholes = rows(10 * groups, 4), rows(2 * groups, 4, seed=1)
-    patch_owners, whole_owners = np.arange(10 * groups) % groups + 100, np.arange(2 * groups) % groups + 100
-    memory = fit_patch_memory(patches, patch_owners, wholes, whole_owners, bank_size=10_000, top_patches=3, seed=0)
+    memories, rows = two_levels(groups)
+    all_groups = np.arange(groups) + 100
     came: list[int] = []
-    parts = list(memories_without(memory, patches, patch_owners, wholes, whole_owners, seed=0))
+    parts = list(memories_without(memories, rows, all_groups, seed=0))
     assert len(parts) == min(FOLDS, groups)
     for unseen, without in parts:
         came += unseen
-        assert without.top_patches == 3
-        sources = ((patches, patch_owners), (wholes, whole_owners))
-        for part, whole, (source, owners) in zip(
-            (without.local, without.overall), (memory.local, memory.overall), sources, strict=True
-        ):
-            kept = ~np.isin(owners, list(unseen))
-            shrinkage = LOCAL_SHRINKAGE if source is patches else WHOLE_SHRINKAGE
-            covariance = np.cov(source[kept].T.astype(np.float64), bias=True)
-            covariance += shrinkage * np.trace(covariance) / 4 * np.eye(4)
-            np.testing.assert_allclose(part.mean, source[kept].mean(axis=0, dtype=np.float64), rtol=1e-4, atol=1e-4)
+        for part, whole, source in zip(without, memories, rows, strict=True):
+            kept = source.vectors[~np.isin(source.owners, list(unseen))]
+            width = kept.shape[1]
+            covariance = np.cov(kept.T.astype(np.float64), bias=True)
+            covariance += source.shrinkage * np.trace(covariance) / width * np.eye(width)
+            np.testing.assert_allclose(part.mean, kept.mean(axis=0, dtype=np.float64), rtol=1e-4, atol=1e-4)
             whitening = part.whitening.astype(np.float64)
-            np.testing.assert_allclose(whitening @ whitening.T @ covariance, np.eye(4), atol=1e-2)
+            np.testing.assert_allclose(whitening @ whitening.T @ covariance, np.eye(width), atol=1e-2)
             # The same rows of the same owners, as this whitening sees them.
             np.testing.assert_array_equal(part.owners, whole.owners)
-            nearest = np.linalg.norm(whiten(whole, source)[None] - whole.memory_bank[:, None], axis=2).argmin(axis=1)
-            np.testing.assert_allclose(part.memory_bank, whiten(part, source[nearest]), atol=2e-3)
-    assert sorted(came) == sorted(set(whole_owners.tolist()))
+            distances = np.linalg.norm(whiten(whole, source.vectors)[None] - whole.memory_bank[:, None], axis=2)
+            nearest = source.vectors[distances.argmin(axis=1)]
+            np.testing.assert_allclose(part.memory_bank, whiten(part, nearest), atol=2e-3)
+    assert sorted(came) == all_groups.tolist()
+
+
+def test_groups_of_which_no_row_was_kept_come_as_well() -> None:
+    memories, rows = two_levels(12, bank_size=3)
+    parts = list(memories_without(memories, rows, np.arange(12) + 100, seed=0))
+    assert sorted(group for part, _ in parts for group in part) == (np.arange(12) + 100).tolist()
+    assert all(len(each.memory_bank) == 3 for _, without in parts for each in without)
+
+
+def test_every_memory_needs_its_rows() -> None:
+    memories, rows = two_levels(4)
+    with pytest.raises(ValueError, match="zip"):
+        next(memories_without(memories, rows[:1], np.arange(4) + 100, seed=0))
 
 
 def test_which_groups_go_together_is_drawn_by_the_seed() -> None:
-    patches, owners = rows(60, 4), np.arange(60) % 30
-    memory = fit_patch_memory(patches, owners, patches, owners, bank_size=100, top_patches=3, seed=0)
+    memories, rows = two_levels(30)
 
     def drawn(seed: int) -> list[frozenset[int]]:
-        return [part for part, _ in memories_without(memory, patches, owners, patches, owners, seed=seed)]
+        return [part for part, _ in memories_without(memories, rows, np.arange(30) + 100, seed=seed)]
 
     assert drawn(0) == drawn(0) != drawn(1)
 

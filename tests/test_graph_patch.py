@@ -1,20 +1,36 @@
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from onlygood.backbone import Tap
 from onlygood.graph.fragments import in_trunk, join
-from onlygood.graph.patch_head import SHORTEST, Balance, Memory, PatchMemory, combine, patch_embedding, patch_head
+from onlygood.graph.patch_head import (
+    SHORTEST,
+    Bank,
+    Memory,
+    Unit,
+    Windows,
+    combine_maps,
+    combine_scores,
+    patch_embedding,
+    patch_head,
+    region_embedding,
+)
 from reference import evaluate, local_mean, resize
 
-HEAD_OUTPUTS = ["patch_scores", "local_score", "overall_score"]
 RANDOM_SEED = 0
+D = 12
 
 
 def memory(m: int, d: int, q: int, *, seed: int = RANDOM_SEED, groups: int = 5) -> Memory:
@@ -27,8 +43,10 @@ def memory(m: int, d: int, q: int, *, seed: int = RANDOM_SEED, groups: int = 5) 
     )
 
 
-def patch_memory(*, d: int = 12, top_patches: int = 3) -> PatchMemory:
-    return PatchMemory(local=memory(70, d, d), overall=memory(9, d, d - 2, seed=1), top_patches=top_patches)
+def bank(part: Memory | None = None, *, top_patches: int = 3, name: str = "bank", of: str = "embedding") -> Bank:
+    return Bank(
+        name=name, embedding=of, memory=memory(70, D, D - 2) if part is None else part, top_patches=top_patches
+    )
 
 
 def plain(rows: NDArray[np.float32]) -> Memory:
@@ -42,9 +60,12 @@ def plain(rows: NDArray[np.float32]) -> Memory:
     )
 
 
-def head(fitted: PatchMemory, embedding: NDArray[np.float32], **norms: Any) -> dict[str, Any]:
-    model = join(patch_head(fitted, excludable=bool(norms)), outputs=HEAD_OUTPUTS)
-    return evaluate(model, {"embedding": embedding, **norms})
+def head(fitted: Bank, embedding: NDArray[np.float32], *, norms: NDArray[np.float32] | None = None) -> dict[str, Any]:
+    """The image scores and the patch scores by one bank."""
+    model = join(patch_head(fitted, excludable=norms is not None), outputs=[fitted.score, fitted.patch_scores])
+    feeds = {fitted.embedding: embedding} | ({} if norms is None else {fitted.norms: norms})
+    found = evaluate(model, feeds)
+    return {"score": found[fitted.score], "patch_scores": found[fitted.patch_scores]}
 
 
 def embeddings(*shape: int, seed: int = 2) -> NDArray[np.float32]:
@@ -59,79 +80,210 @@ def nearest_distances(part: Memory, vectors: NDArray[Any]) -> NDArray[np.float64
     return distances
 
 
+# From taps to an embedding
+
 TAPS = (Tap(name="fine", channels=5, reduction=4), Tap(name="coarse", channels=7, reduction=8))
 
 
-def embed(taps: tuple[Tap, ...], values: dict[str, NDArray[np.float32]], *, size: int, grid: int) -> NDArray[Any]:
-    model = join(patch_embedding(taps, input_size=size, grid=grid), outputs=["embedding"])
-    feeds = {in_trunk(name): value for name, value in values.items()}
-    return np.asarray(evaluate(model, feeds)["embedding"])
+def embed(
+    taps: Sequence[Tap],
+    values: dict[str, NDArray[np.float32]],
+    *,
+    shape: tuple[int, int],
+    grid: tuple[int, int],
+    name: str = "embedding",
+) -> NDArray[Any]:
+    piece = patch_embedding(taps, input_shape=shape, grid=grid, name=name)
+    feeds = {in_trunk(tap): value for tap, value in values.items()}
+    return np.asarray(evaluate(join(piece, outputs=[name]), feeds)[name])
 
 
-def embed_slowly(maps: list[NDArray[np.float32]], grid: int) -> NDArray[np.float64]:
+def to_grid(planes: NDArray[np.float64], grid: tuple[int, int]) -> NDArray[np.float64]:
+    """Planes [N, c, H, W] on a grid: means of whole blocks where the grid divides both sides, else resized."""
+    (height, width), (rows, columns) = planes.shape[-2:], grid
+    if height % rows or width % columns:
+        return resize(planes, rows, columns)
+    means = np.empty((*planes.shape[:2], rows, columns))
+    for i in range(rows):
+        for j in range(columns):
+            across, along = height // rows, width // columns
+            block = planes[..., i * across : (i + 1) * across, j * along : (j + 1) * along]
+            means[..., i, j] = block.mean(axis=(-2, -1))
+    return means
+
+
+def embed_slowly(maps: Sequence[NDArray[np.float32]], grid: tuple[int, int]) -> NDArray[np.float64]:
     units = []
     for values in maps:
-        pooled = resize(local_mean(values), grid, grid)
+        pooled = to_grid(local_mean(values), grid)
         lengths = np.sqrt((pooled**2).sum(axis=1, keepdims=True))
         units.append(pooled / np.maximum(lengths, SHORTEST))
     return np.concatenate(units, axis=1).transpose(0, 2, 3, 1)
 
 
-@pytest.mark.parametrize("size", [64, 60, 8])
-def test_an_embedding_is_local_means_of_unit_length_side_by_side(size: int) -> None:
-    grid = -(-size // 8)
-    values = {
-        "fine": embeddings(2, 5, -(-size // 4), -(-size // 4)),
-        "coarse": embeddings(2, 7, grid, grid, seed=3),
+def tap_values(taps: Sequence[Tap], shape: tuple[int, int], n: int = 2) -> dict[str, NDArray[np.float32]]:
+    """Values of taps as a trunk gives them for an input of this shape."""
+    return {
+        tap.name: embeddings(n, tap.channels, *(-(-side // tap.reduction) for side in shape), seed=number)
+        for number, tap in enumerate(taps)
     }
-    found = embed(TAPS, values, size=size, grid=grid)
-    assert found.shape == (2, grid, grid, 12)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (60, 60), (8, 8), (96, 32), (32, 96), (40, 44), (44, 40)])
+def test_an_embedding_is_local_means_of_unit_length_side_by_side(shape: tuple[int, int]) -> None:
+    grid = -(-shape[0] // 8), -(-shape[1] // 8)
+    values = tap_values(TAPS, shape)
+    found = embed(TAPS, values, shape=shape, grid=grid)
+    assert found.shape == (2, *grid, 12)
     np.testing.assert_allclose(found, embed_slowly(list(values.values()), grid), atol=2e-6)
     np.testing.assert_allclose(np.linalg.norm(found[..., :5], axis=-1), 1, rtol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(found[..., 5:], axis=-1), 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("shape", "grid", "operators"),
+    [
+        ((64, 96), (16, 24), ["AveragePool"]),  # the tap's own grid
+        ((64, 96), (8, 12), ["AveragePool", "AveragePool"]),
+        ((64, 96), (16, 8), ["AveragePool", "AveragePool"]),  # another number of times across than along
+        ((64, 96), (1, 1), ["AveragePool", "AveragePool"]),
+        ((64, 96), (5, 12), ["AveragePool", "Resize"]),  # only one side is divided
+        ((64, 96), (8, 7), ["AveragePool", "Resize"]),
+        ((60, 60), (8, 8), ["AveragePool", "Resize"]),  # 15 places on 8
+        ((64, 96), (32, 48), ["AveragePool", "Resize"]),  # a grid finer than the tap
+    ],
+)
+def test_taps_come_to_the_grid_by_means_of_blocks_where_it_divides_them_and_else_linearly(
+    shape: tuple[int, int], grid: tuple[int, int], operators: list[str]
+) -> None:
+    piece = patch_embedding(TAPS[:1], input_shape=shape, grid=grid)
+    assert [node.op_type for node in piece.graph.node if node.op_type in ("AveragePool", "Resize")] == operators
+    values = tap_values(TAPS[:1], shape)
+    found = embed(TAPS[:1], values, shape=shape, grid=grid)
+    assert found.shape == (2, *grid, 5)
+    np.testing.assert_allclose(found, embed_slowly(list(values.values()), grid), atol=3e-6)
+
+
+def test_means_of_blocks_and_linear_resizing_are_not_the_same() -> None:
+    # Otherwise the test above could not tell which was computed.
+    planes = local_mean(embeddings(1, 5, 16, 16))
+    assert np.abs(to_grid(planes, (8, 8)) - resize(planes, 8, 8)).max() > 0.05
+
+
 def test_three_taps_and_the_order_asked_for() -> None:
     taps = (Tap(name="c", channels=3, reduction=32), *TAPS)
-    values = {"c": embeddings(1, 3, 2, 2), "fine": embeddings(1, 5, 16, 16), "coarse": embeddings(1, 7, 8, 8)}
-    found = embed(taps, values, size=64, grid=2)
-    np.testing.assert_allclose(found, embed_slowly(list(values.values()), 2), atol=2e-6)
+    values = tap_values(taps, (64, 128), n=1)
+    found = embed(taps, values, shape=(64, 128), grid=(2, 4))
+    np.testing.assert_allclose(found, embed_slowly(list(values.values()), (2, 4)), atol=2e-6)
 
 
 def test_taps_may_have_any_name() -> None:
     names = ("/layer1/Relu_output_0", "image", "embedding", "12", "joined")
     taps = tuple(Tap(name=name, channels=2, reduction=8) for name in names)
-    values = {name: embeddings(1, 2, 4, 4, seed=seed) for seed, name in enumerate(names)}
-    found = embed(taps, values, size=32, grid=4)
-    np.testing.assert_allclose(found, embed_slowly(list(values.values()), 4), atol=2e-6)
+    values = tap_values(taps, (32, 32), n=1)
+    found = embed(taps, values, shape=(32, 32), grid=(4, 4))
+    np.testing.assert_allclose(found, embed_slowly(list(values.values()), (4, 4)), atol=2e-6)
+
+
+def test_several_embeddings_stand_in_one_graph_each_under_its_name() -> None:
+    values = tap_values(TAPS, (64, 48))
+    fine = patch_embedding(TAPS, input_shape=(64, 48), grid=(16, 12), name="first")
+    coarse = patch_embedding(TAPS[1:], input_shape=(64, 48), grid=(4, 3), name="second")
+    found = evaluate(
+        join(fine, coarse, outputs=["second", "first"]), {in_trunk(name): value for name, value in values.items()}
+    )
+    np.testing.assert_allclose(found["first"], embed_slowly(list(values.values()), (16, 12)), atol=2e-6)
+    np.testing.assert_allclose(found["second"], embed_slowly([values["coarse"]], (4, 3)), atol=2e-6)
 
 
 def test_silence_stays_silent_instead_of_being_stretched_to_unit_length() -> None:
     values = {"fine": np.zeros((1, 5, 16, 16), np.float32), "coarse": np.full((1, 7, 8, 8), 1e-9, np.float32)}
-    found = embed(TAPS, values, size=64, grid=8)
+    found = embed(TAPS, values, shape=(64, 64), grid=(8, 8))
     np.testing.assert_array_equal(found[..., :5], 0)
     np.testing.assert_allclose(found[..., 5:], 1e-9 / SHORTEST, rtol=1e-5)
 
 
+# Regions
+
+
+def spans(windows: Windows) -> list[tuple[int, int]]:
+    """Begin and end of each window."""
+    starts = [number * windows.stride for number in range(windows.count)]
+    return [(start, start + windows.size) for start in starts]
+
+
+@given(patches=st.integers(1, 200), share=st.floats(0.005, 1.5))
+def test_windows_cover_all_patches_symmetrically_and_overlap(patches: int, share: float) -> None:
+    windows = Windows.along(patches, share * patches)
+    found = spans(windows)
+    assert (found[0][0], found[-1][1]) == (0, patches)
+    assert [(patches - end, patches - start) for start, end in reversed(found)] == found
+    assert 1 <= windows.size <= patches
+    assert 1 <= windows.count <= patches
+    if windows.count > 1:
+        # A third, but for what whole patches cost; with windows of 1 patch there is nothing to overlap.
+        assert windows.stride <= 2 / 3 * windows.size + 1
+        assert windows.stride <= windows.size
+    asked = max(1.0, share * patches)
+    if windows.stride > 1 or windows.count == 1:
+        assert windows.size >= math.floor(min(asked, patches))
+    # What is left over when the strides are rounded down widens the windows: less than a patch for each stride.
+    assert windows.size <= max(math.floor(asked), 1) + max(windows.count - 2, 0) or windows.size == patches
+
+
+@pytest.mark.parametrize(
+    ("patches", "size", "expected"),
+    [
+        (20, 12.0, [(0, 12), (8, 20)]),
+        (24, 14.4, [(0, 14), (10, 24)]),
+        (7, 4.2, [(0, 4), (3, 7)]),
+        (14, 8.4, [(0, 8), (6, 14)]),
+        (40, 12.0, [(0, 12), (7, 19), (14, 26), (21, 33), (28, 40)]),
+        (10, 10.0, [(0, 10)]),
+        (10, 12.5, [(0, 10)]),
+        (3, 1.0, [(0, 1), (1, 2), (2, 3)]),
+        (2, 0.85, [(0, 1), (1, 2)]),
+        (1, 0.6, [(0, 1)]),
+        (1, 0.85, [(0, 1)]),
+    ],
+)
+def test_windows_are_evenly_spaced_and_as_large_as_asked_for(
+    patches: int, size: float, expected: list[tuple[int, int]]
+) -> None:
+    assert spans(Windows.along(patches, size)) == expected
+
+
+@pytest.mark.parametrize(("shape", "sizes"), [((20, 20), (12, 12)), ((9, 31), (10, 10)), ((4, 3), (1, 2.5))])
+def test_region_embeddings_are_means_over_windows(shape: tuple[int, int], sizes: tuple[float, float]) -> None:
+    rows, columns = (Windows.along(side, size) for side, size in zip(shape, sizes, strict=True))
+    values = embeddings(3, *shape, 5)
+    piece = region_embedding("patches", rows, columns, name="regions")
+    found = evaluate(join(piece, outputs=["regions"]), {"patches": values})["regions"]
+    assert found.shape == (3, rows.count, columns.count, 5)
+    for i, (top, bottom) in enumerate(spans(rows)):
+        for j, (left, right) in enumerate(spans(columns)):
+            expected = values[:, top:bottom, left:right].astype(np.float64).mean(axis=(1, 2))
+            np.testing.assert_allclose(found[:, i, j], expected, atol=1e-6)
+
+
+# From an embedding to the scores of a bank
+
+
 @pytest.mark.parametrize("top_patches", [1, 3, 20])
 def test_scores_are_distances_to_the_nearest_row_after_whitening(top_patches: int) -> None:
-    fitted = patch_memory(top_patches=top_patches)
-    embedding = embeddings(3, 4, 5, 12)
+    fitted = bank(top_patches=top_patches)
+    embedding = embeddings(3, 4, 5, D)
     found = head(fitted, embedding)
-    distances = nearest_distances(fitted.local, embedding.reshape(-1, 12)).reshape(3, 20)
+    distances = nearest_distances(fitted.memory, embedding.reshape(-1, D)).reshape(3, 20)
     np.testing.assert_allclose(found["patch_scores"], distances.reshape(3, 4, 5), rtol=1e-5)
-    np.testing.assert_allclose(found["local_score"], np.sort(distances)[:, -top_patches:].mean(axis=1), rtol=1e-5)
-    overall = nearest_distances(fitted.overall, embedding.astype(np.float64).mean(axis=(1, 2)))
-    np.testing.assert_allclose(found["overall_score"], overall, rtol=1e-5)
+    np.testing.assert_allclose(found["score"], np.sort(distances)[:, -top_patches:].mean(axis=1), rtol=1e-5)
 
 
 def test_a_copy_of_a_row_has_distance_exactly_0() -> None:
     rows = embeddings(200, 16)
-    found = head(PatchMemory(local=plain(rows), overall=plain(rows), top_patches=2), rows[:12].reshape(1, 3, 4, 16))
+    found = head(bank(plain(rows), top_patches=2), rows[:12].reshape(1, 3, 4, 16))
     np.testing.assert_array_equal(found["patch_scores"], 0)
-    assert found["local_score"].tolist() == [0]
-    alone = head(PatchMemory(local=plain(rows), overall=plain(rows), top_patches=1), rows[:5].reshape(5, 1, 1, 16))
-    np.testing.assert_array_equal(alone["overall_score"], 0)
+    assert found["score"].tolist() == [0]
 
 
 def test_the_distance_to_a_near_copy_is_not_drowned_by_rounding() -> None:
@@ -139,38 +291,32 @@ def test_the_distance_to_a_near_copy_is_not_drowned_by_rounding() -> None:
     rows = (100 * embeddings(50, 16)).round()
     near = rows[:9].copy()
     near[:, 3] += np.float32(2**-6)
-    found = head(PatchMemory(local=plain(rows), overall=plain(rows), top_patches=1), near.reshape(1, 3, 3, 16))
+    found = head(bank(plain(rows), top_patches=1), near.reshape(1, 3, 3, 16))
     np.testing.assert_array_equal(found["patch_scores"], 2**-6)
 
 
 @pytest.mark.parametrize("without", range(5))
 def test_infinite_norms_are_a_memory_without_those_rows(without: int) -> None:
-    fitted = patch_memory()
-    embedding = embeddings(2, 4, 4, 12)
-    found = head(
-        fitted,
-        embedding,
-        local_norms=fitted.local.row_norms(without=without),
-        overall_norms=fitted.overall.row_norms(without=without),
+    fitted = bank()
+    embedding = embeddings(2, 4, 4, D)
+    found = head(fitted, embedding, norms=fitted.memory.row_norms(without=without))
+    kept = fitted.memory.owners != without
+    assert 0 < kept.sum() < len(kept)
+    reduced = replace(
+        fitted.memory, memory_bank=fitted.memory.memory_bank[kept], owners=fitted.memory.owners[kept]
     )
-
-    def reduced(part: Memory) -> Memory:
-        kept = part.owners != without
-        assert kept.any()
-        return replace(part, memory_bank=part.memory_bank[kept], owners=part.owners[kept])
-
-    expected = head(replace(fitted, local=reduced(fitted.local), overall=reduced(fitted.overall)), embedding)
-    for name in HEAD_OUTPUTS:
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-6)
+    expected = head(replace(fitted, memory=reduced), embedding)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-6)
+    assert not np.allclose(found["patch_scores"], head(fitted, embedding)["patch_scores"])
 
 
 def test_ordinary_norms_are_the_head_that_goes_into_the_file() -> None:
-    fitted = patch_memory()
-    embedding = embeddings(2, 4, 4, 12)
-    norms = {"local_norms": fitted.local.row_norms(), "overall_norms": fitted.overall.row_norms()}
-    found, expected = head(fitted, embedding, **norms), head(fitted, embedding)
-    for name in HEAD_OUTPUTS:
-        np.testing.assert_array_equal(found[name], expected[name])
+    fitted = bank()
+    embedding = embeddings(2, 4, 4, D)
+    found, expected = head(fitted, embedding, norms=fitted.memory.row_norms()), head(fitted, embedding)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
 
 
 def test_row_norms_are_squared_lengths_and_infinite_for_one_owner() -> None:
@@ -185,42 +331,126 @@ def test_row_norms_are_squared_lengths_and_infinite_for_one_owner() -> None:
     assert part.row_norms(without=99).tolist() == [25, 1, 4]
 
 
-def test_a_picture_has_the_same_scores_alone_and_in_a_batch() -> None:
-    fitted = patch_memory()
-    embedding = embeddings(4, 5, 3, 12)
+def test_an_image_has_the_same_scores_alone_and_in_a_batch() -> None:
+    fitted = bank()
+    embedding = embeddings(4, 5, 3, D)
     batch = head(fitted, embedding)
     for position in range(4):
-        alone = head(fitted, embedding[position : position + 1])
-        for name in HEAD_OUTPUTS:
-            np.testing.assert_allclose(batch[name][position], alone[name][0], rtol=1e-5)
+        for name, values in head(fitted, embedding[position : position + 1]).items():
+            np.testing.assert_allclose(batch[name][position], values[0], rtol=1e-5)
 
 
 def test_memories_may_hold_a_single_row() -> None:
-    row = np.float32([[1, 2, 2]])
-    found = head(
-        PatchMemory(local=plain(row), overall=plain(row), top_patches=1), np.zeros((2, 1, 1, 3), dtype=np.float32)
-    )
+    found = head(bank(plain(np.float32([[1, 2, 2]])), top_patches=1), np.zeros((2, 1, 1, 3), dtype=np.float32))
     assert found["patch_scores"].tolist() == [[[3]], [[3]]]
-    assert found["overall_score"].tolist() == [3, 3]
+    assert found["score"].tolist() == [3, 3]
 
 
-def test_the_raw_score_is_the_weighted_sum() -> None:
-    model = join(combine(Balance(local=0.5, overall=4.0)), outputs=["raw_score"])
-    feeds = {"local_score": np.float32([1, 2, 3]), "overall_score": np.float32([10, 0, -1])}
-    assert evaluate(model, feeds)["raw_score"].tolist() == [40.5, 1.0, -2.5]
+# Several banks
+
+TWO = (bank(name="a"), bank(name="b"))
+
+
+def test_the_raw_score_is_the_highest_score_each_in_its_unit() -> None:
+    units = (Unit(center=10, scale=2), Unit(center=-1, scale=0.5))
+    model = join(combine_scores(TWO, units), outputs=["raw_score"])
+    found = evaluate(model, {"a_score": np.float32([10, 16, 2, 0]), "b_score": np.float32([-2, -1, 3, -9])})
+    # (10 - 10) / 2 = 0 beside (-2 + 1) / 0.5 = -2; 3 beside 0; -4 beside 8; -5 beside -16.
+    assert found["raw_score"].tolist() == [0, 3, 8, -5]
+
+
+def test_the_raw_score_of_one_bank_is_its_score_in_its_unit() -> None:
+    model = join(combine_scores(TWO[:1], [Unit(center=3, scale=4)]), outputs=["raw_score"])
+    assert evaluate(model, {"a_score": np.float32([3, 5])})["raw_score"].tolist() == [0, 0.5]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_bank_needs_its_unit(count: int) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        combine_scores(TWO, [Unit(center=0, scale=1)] * count)
+    with pytest.raises(ValueError, match="zip"):
+        combine_maps(TWO, [Unit(center=0, scale=1)] * count, (2, 2))
+
+
+def test_the_map_is_the_mean_over_the_banks_each_in_its_unit() -> None:
+    units = (Unit(center=10, scale=2), Unit(center=-1, scale=0.5))
+    first, second = embeddings(2, 3, 4), embeddings(2, 3, 4, seed=3)
+    model = join(combine_maps(TWO, units, (3, 4)), outputs=["patch_scores"])
+    found = evaluate(model, {"a_patch_scores": first, "b_patch_scores": second})["patch_scores"]
+    expected = ((first.astype(np.float64) - 10) / 2 + (second.astype(np.float64) + 1) / 0.5) / 2
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_maps_of_other_sizes_come_linearly_to_the_grid() -> None:
+    units = (Unit(center=1, scale=2), Unit(center=0, scale=4))
+    fine, coarse = embeddings(2, 6, 10), embeddings(2, 3, 4, seed=3)
+    model = join(combine_maps(TWO, units, (6, 10)), outputs=["patch_scores"])
+    found = evaluate(model, {"a_patch_scores": fine, "b_patch_scores": coarse})["patch_scores"]
+    expected = ((fine - 1.0) / 2 + resize(coarse, 6, 10) / 4) / 2
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_map_of_one_bank_on_its_own_grid_is_its_patch_scores_in_its_unit() -> None:
+    model = join(combine_maps(TWO[:1], [Unit(center=0.5, scale=0.25)], (2, 2)), outputs=["patch_scores"])
+    found = evaluate(model, {"a_patch_scores": np.float32([[[0, 0.5], [1, 2]]])})["patch_scores"]
+    np.testing.assert_array_equal(found, [[[-2, 0], [2, 6]]])
+
+
+LEVELS = (Tap(name="t", channels=5, reduction=4), Tap(name="u", channels=7, reduction=8))
+SHAPE = (32, 48)
+
+
+def whole(opset: int = 18, *, units: Sequence[Unit]) -> tuple[onnx.ModelProto, list[Bank]]:
+    """A detector of two levels and regions, and its banks."""
+    rows, columns = Windows.along(4, 2.4), Windows.along(6, 2.4)
+    banks = [
+        bank(memory(30, 5, 5, seed=4), name="x", of="fine", top_patches=4),
+        bank(memory(40, 12, 9, seed=5), name="y", of="coarse"),
+        bank(memory(9, 12, 12, seed=6), name="z", of="regions", top_patches=1),
+    ]
+    model = join(
+        patch_embedding(LEVELS[:1], input_shape=SHAPE, grid=(8, 12), name="fine", opset=opset),
+        patch_embedding(LEVELS, input_shape=SHAPE, grid=(4, 6), name="coarse", opset=opset),
+        region_embedding("coarse", rows, columns, name="regions", opset=opset),
+        *(patch_head(each, opset=opset) for each in banks),
+        combine_scores(banks, units, opset=opset),
+        combine_maps(banks[:2], units[:2], (8, 12), opset=opset),
+        outputs=["raw_score", "patch_scores", *(each.score for each in banks)],
+    )
+    return model, banks
+
+
+UNITS = (Unit(center=2, scale=0.5), Unit(center=3, scale=0.2), Unit(center=1, scale=4))
 
 
 @pytest.mark.parametrize("opset", [18, 20])
-def test_all_pieces_can_be_had_at_a_newer_opset(opset: int) -> None:
-    taps = (Tap(name="t", channels=12, reduction=8),)
-    model = join(
-        patch_embedding(taps, input_size=32, grid=4, opset=opset),
-        patch_head(patch_memory(), opset=opset),
-        combine(Balance(local=1.0, overall=1.0), opset=opset),
-        outputs=["raw_score"],
-    )
+def test_several_banks_in_one_graph_give_what_each_gives_alone(opset: int) -> None:
+    model, banks = whole(opset, units=UNITS)
+    onnx.checker.check_model(model, full_check=True)
     assert [entry.version for entry in model.opset_import] == [opset]
-    found = evaluate(model, {in_trunk("t"): embeddings(1, 12, 4, 4)})["raw_score"]
-    embedding = embed(taps, {"t": embeddings(1, 12, 4, 4)}, size=32, grid=4)
-    parts = head(patch_memory(), embedding)
-    np.testing.assert_allclose(found, parts["local_score"] + parts["overall_score"], rtol=1e-5)
+    assert {node.domain for node in model.graph.node} == {""}
+    values = tap_values(LEVELS, SHAPE, n=3)
+    found = evaluate(model, {in_trunk(name): value for name, value in values.items()})
+    fine = embed_slowly([values["t"]], (8, 12)).astype(np.float32)
+    coarse = embed_slowly(list(values.values()), (4, 6)).astype(np.float32)
+    down, across = spans(Windows.along(4, 2.4)), spans(Windows.along(6, 2.4))
+    regions = np.stack(
+        [np.stack([coarse[:, t:b, l:r].mean(axis=(1, 2)) for l, r in across], axis=1) for t, b in down], axis=1
+    )
+    alone = [head(each, of) for each, of in zip(banks, (fine, coarse, regions), strict=True)]
+    for each, expected in zip(banks, alone, strict=True):
+        np.testing.assert_allclose(found[each.score], expected["score"], rtol=1e-4)
+    in_units = [(part["score"] - unit.center) / unit.scale for part, unit in zip(alone, UNITS, strict=True)]
+    np.testing.assert_allclose(found["raw_score"], np.max(in_units, axis=0), rtol=1e-3, atol=1e-4)
+    maps = (alone[0]["patch_scores"] - 2) / 0.5, (resize(alone[1]["patch_scores"], 8, 12) - 3) / 0.2
+    np.testing.assert_allclose(found["patch_scores"], np.mean(maps, axis=0), rtol=1e-3, atol=1e-3)
+
+
+def test_a_whole_detector_gives_an_image_the_same_alone_and_in_a_batch() -> None:
+    model, _ = whole(units=UNITS)
+    values = {in_trunk(name): value for name, value in tap_values(LEVELS, SHAPE, n=4).items()}
+    batch = evaluate(model, values)
+    for position in range(4):
+        alone = evaluate(model, {name: value[position : position + 1] for name, value in values.items()})
+        for name, expected in alone.items():
+            np.testing.assert_allclose(batch[name][position], expected[0], rtol=1e-4, atol=1e-5)

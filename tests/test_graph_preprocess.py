@@ -20,10 +20,10 @@ SIZES = [(300, 200), (64, 64), (20, 30), (1, 1), (1, 500), (480, 640), (65, 63),
 
 
 def prepared(
-    pictures: NDArray[Any], *, input_size: int = 64, card: Card = PLAIN, window: Window = FULL_8_BIT
+    pictures: NDArray[Any], *, shape: tuple[int, int] = (64, 64), card: Card = PLAIN, window: Window = FULL_8_BIT
 ) -> NDArray[np.float32]:
     """The backbone's input for pictures [N, H, W, C]."""
-    piece = preprocess(card, input_size=input_size, dtype=pictures.dtype, window=window)
+    piece = preprocess(card, input_shape=shape, dtype=pictures.dtype, window=window)
     name = in_trunk(card.input)
     (values,) = evaluate(join(piece, outputs=[name]), {"image": pictures}).values()
     return np.asarray(values)
@@ -81,7 +81,7 @@ def test_the_window_is_exact_for_every_level_of_16_bits() -> None:
     # White - black is 255 * 16, so all steps are powers of two: 1 / 16 grey level, 1 / 2048 of the input.
     window = Window(1000, 1000 + 255 * 16)
     expected = ((levels[0, ..., 0] - 1000.0) / 16 - 127) / 128
-    values = prepared(levels, input_size=256, card=LITE0, window=window)
+    values = prepared(levels, shape=(256, 256), card=LITE0, window=window)
     np.testing.assert_array_equal(values, np.broadcast_to(expected, (1, 3, 256, 256)))
 
 

@@ -165,7 +165,8 @@ class Windows:
 
     @classmethod
     def along(cls, patches: int, size: float) -> Windows:
-        """Windows of about this size, each overlapping the next by a third or more, along so many patches."""
+        """Windows of about this size, each overlapping the next by about a third or more, along so many patches."""
+        size = max(1.0, size)
         if size >= patches:
             return cls(count=1, size=patches, stride=1)
         count = 1 + int(np.ceil(1.5 * (patches - size) / size - 1e-9))
