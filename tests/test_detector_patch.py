@@ -32,7 +32,11 @@ def fitted(
     patches: NDArray[np.float32], *, bank_size: int = 50, shrinkage: float = LOCAL_SHRINKAGE, seed: int = 0
 ) -> Memory:
     """A memory of patches, ten of each group."""
-    return fit_memory(Rows(patches, np.arange(len(patches)) // 10, shrinkage), bank_size=bank_size, seed=seed)
+    return fit_memory(
+        Rows(patches, np.arange(len(patches)) // 10, np.arange(len(patches)) // 5, shrinkage),
+        bank_size=bank_size,
+        seed=seed,
+    )
 
 
 def whiten(part: Memory, values: NDArray[Any]) -> NDArray[np.float64]:
@@ -188,8 +192,8 @@ def two_levels(groups: int, *, bank_size: int = 10_000) -> tuple[list[Memory], l
     """Ten patches and two regions of each group, with embeddings of different sizes."""
     owners = [np.arange(each * groups) % groups + 100 for each in (10, 2)]
     rows = [
-        Rows(vectors(10 * groups, 4), owners[0], LOCAL_SHRINKAGE),
-        Rows(vectors(2 * groups, 3, seed=1), owners[1], REGION_SHRINKAGE),
+        Rows(vectors(10 * groups, 4), owners[0], owners[0], LOCAL_SHRINKAGE),
+        Rows(vectors(2 * groups, 3, seed=1), owners[1], owners[1], REGION_SHRINKAGE),
     ]
     return [fit_memory(each, bank_size=bank_size, seed=0) for each in rows], rows
 

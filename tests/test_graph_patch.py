@@ -40,13 +40,12 @@ def memory(m: int, d: int, q: int, *, seed: int = RANDOM_SEED, groups: int = 5) 
         whitening=random.normal(size=(d, q)).astype(np.float32),
         memory_bank=(3 * random.normal(size=(m, q))).astype(np.float32),
         owners=random.integers(0, groups, size=m),
+        images=np.arange(m),
     )
 
 
 def bank(part: Memory | None = None, *, top_patches: int = 3, name: str = "bank", of: str = "embedding") -> Bank:
-    return Bank(
-        name=name, embedding=of, memory=memory(70, D, D - 2) if part is None else part, top_patches=top_patches
-    )
+    return Bank(name=name, embedding=of, memory=memory(70, D, D - 2) if part is None else part, top_patches=top_patches)
 
 
 def plain(rows: NDArray[np.float32]) -> Memory:
@@ -57,6 +56,7 @@ def plain(rows: NDArray[np.float32]) -> Memory:
         whitening=np.eye(d, dtype=np.float32),
         memory_bank=rows,
         owners=np.zeros(len(rows), dtype=np.int64),
+        images=np.arange(len(rows)),
     )
 
 
@@ -302,9 +302,7 @@ def test_infinite_norms_are_a_memory_without_those_rows(without: int) -> None:
     found = head(fitted, embedding, norms=fitted.memory.row_norms(without=without))
     kept = fitted.memory.owners != without
     assert 0 < kept.sum() < len(kept)
-    reduced = replace(
-        fitted.memory, memory_bank=fitted.memory.memory_bank[kept], owners=fitted.memory.owners[kept]
-    )
+    reduced = replace(fitted.memory, memory_bank=fitted.memory.memory_bank[kept], owners=fitted.memory.owners[kept])
     expected = head(replace(fitted, memory=reduced), embedding)
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-6)
@@ -325,10 +323,12 @@ def test_row_norms_are_squared_lengths_and_infinite_for_one_owner() -> None:
         whitening=np.eye(2, dtype=np.float32),
         memory_bank=np.float32([[3, 4], [1, 0], [0, -2]]),
         owners=np.array([7, 8, 7]),
+        images=np.array([0, 1, 2]),
     )
     assert part.row_norms().tolist() == [25, 1, 4]
     assert part.row_norms(without=7).tolist() == [np.inf, 1, np.inf]
     assert part.row_norms(without=99).tolist() == [25, 1, 4]
+    assert part.row_norms(without_image=2).tolist() == [25, 1, np.inf]
 
 
 def test_an_image_has_the_same_scores_alone_and_in_a_batch() -> None:
