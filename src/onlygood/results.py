@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from onlygood.rates import pictures_needed, show_rate
 
+# An estimated rate is an extrapolation where fewer independent images than this are expected above its threshold.
+FAR_BELOW = 0.1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
@@ -144,6 +147,12 @@ class Promise:
             low, high = self.interval
             between = f"; 90 % interval {low:.2g} to {high:.2g}"
         guaranteed = self.guaranteed_rate
+        far = []
+        if self.asked_rate * (self.groups + 1) < FAR_BELOW:
+            far.append(
+                f"So low a rate is far beyond what {self.groups} independent pictures can show: the estimate is an "
+                "extrapolation that they cannot check."
+            )
         return [
             f"About {self.promised_rate:g} of {whose} will be called anomalous (estimated, not guaranteed, from the "
             f"tail of the scores of {source}{without}{between}).",
@@ -154,6 +163,7 @@ class Promise:
                 if guaranteed > self.asked_rate
                 else "; then a few of the most anomalous good pictures decide the threshold."
             ),
+            *far,
         ]
 
     @property

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 
 import onnx
 
 from onlygood.backbone import Backbone, load_backbone
+from onlygood.errors import SettingError
 from onlygood.graph.preprocess import preprocess
+from onlygood.machine import physical_memory
 from onlygood.settings import FitSettings
 from onlygood.survey import InputKind
 
@@ -31,6 +34,8 @@ class SizedBackbone:
         )
 
 
+# Of memory while one image goes through EfficientNet-Lite0 and its patch memories, measured at 1,024 and 2,048 pixels.
+BYTES_PER_PIXEL = 1400
 # The most elongated input; images that are more so are squeezed along their longer side.
 MOST_ELONGATED = 4.0
 
@@ -73,6 +78,25 @@ def patch_input_shape(backbone: Backbone, size: tuple[int, int], side: int | Non
     else:
         backbone.check_input_size(side)
     return elongated_shape(size, side, multiple)
+
+
+def check_memory(shape: tuple[int, int], threads: int) -> None:
+    """Refuse an input that this machine's memory cannot hold.
+
+    Args:
+        shape: height and width of the input.
+        threads: images worked on at once; 0 for one a core.
+
+    Raises:
+        SettingError: with how much it needs, and how much there is.
+    """
+    at_once = threads or os.cpu_count() or 1
+    needed, there = BYTES_PER_PIXEL * shape[0] * shape[1] * at_once, physical_memory()
+    if there is not None and needed > there:
+        raise SettingError(
+            f"an input of {shape[0]} x {shape[1]} pixels needs about {needed / 1e9:.0f} GB for {at_once} images at "
+            f"once, got a machine with {there / 1e9:.0f} GB: lower input_size or threads"
+        )
 
 
 def sized_backbone(settings: FitSettings) -> SizedBackbone:
