@@ -158,7 +158,10 @@ class Windows:
 
     @classmethod
     def along(cls, patches: int, size: float) -> Windows:
-        """Windows of about this size, each overlapping the next by about a third or more, along so many patches."""
+        """Windows of about this size along so many patches, each overlapping the next by a third or more.
+
+        They begin and end at whole patches, which may make the overlap up to a patch smaller than that.
+        """
         size = max(1.0, size)
         if size >= patches:
             return cls(count=1, size=patches, stride=1)
