@@ -44,9 +44,7 @@ def memory(m: int, d: int, q: int, *, seed: int = RANDOM_SEED, groups: int = 5) 
 
 
 def bank(part: Memory | None = None, *, top_patches: int = 3, name: str = "bank", of: str = "embedding") -> Bank:
-    return Bank(
-        name=name, embedding=of, memory=memory(70, D, D - 2) if part is None else part, top_patches=top_patches
-    )
+    return Bank(name=name, embedding=of, memory=memory(70, D, D - 2) if part is None else part, top_patches=top_patches)
 
 
 def plain(rows: NDArray[np.float32]) -> Memory:
@@ -302,9 +300,7 @@ def test_infinite_norms_are_a_memory_without_those_rows(without: int) -> None:
     found = head(fitted, embedding, norms=fitted.memory.row_norms(without=without))
     kept = fitted.memory.owners != without
     assert 0 < kept.sum() < len(kept)
-    reduced = replace(
-        fitted.memory, memory_bank=fitted.memory.memory_bank[kept], owners=fitted.memory.owners[kept]
-    )
+    reduced = replace(fitted.memory, memory_bank=fitted.memory.memory_bank[kept], owners=fitted.memory.owners[kept])
     expected = head(replace(fitted, memory=reduced), embedding)
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-6)
@@ -435,7 +431,11 @@ def test_several_banks_in_one_graph_give_what_each_gives_alone(opset: int) -> No
     coarse = embed_slowly(list(values.values()), (4, 6)).astype(np.float32)
     down, across = spans(Windows.along(4, 2.4)), spans(Windows.along(6, 2.4))
     regions = np.stack(
-        [np.stack([coarse[:, t:b, l:r].mean(axis=(1, 2)) for l, r in across], axis=1) for t, b in down], axis=1
+        [
+            np.stack([coarse[:, top:bottom, left:right].mean(axis=(1, 2)) for left, right in across], axis=1)
+            for top, bottom in down
+        ],
+        axis=1,
     )
     alone = [head(each, of) for each, of in zip(banks, (fine, coarse, regions), strict=True)]
     for each, expected in zip(banks, alone, strict=True):
