@@ -160,7 +160,7 @@ class Windows:
     def along(cls, patches: int, size: float) -> Windows:
         """Windows of about this size along so many patches, each overlapping the next by a third or more.
 
-        They begin and end at whole patches, which may make the overlap up to a patch smaller than that.
+        They begin and end at whole patches, which may make the overlap smaller than that, by less than two patches.
         """
         size = max(1.0, size)
         if size >= patches:
