@@ -219,9 +219,10 @@ def test_windows_cover_all_patches_symmetrically_and_overlap(patches: int, share
     assert 1 <= windows.size <= patches
     assert 1 <= windows.count <= patches
     if windows.count > 1:
-        # A third, but for what whole patches cost; with windows of 1 patch there is nothing to overlap.
-        assert windows.stride <= 2 / 3 * windows.size + 1
-        assert windows.stride <= windows.size
+        # A third of the size asked for, which is less than a patch above that of the windows; and rounding it down
+        # makes the strides less than a patch longer.
+        assert windows.stride < 2 / 3 * (windows.size + 1) + 1
+        assert windows.stride <= windows.size, "no patch is between two windows"
     asked = max(1.0, share * patches)
     if windows.stride > 1 or windows.count == 1:
         assert windows.size >= math.floor(min(asked, patches))
