@@ -167,7 +167,8 @@ class Windows:
             return cls(count=1, size=patches, stride=1)
         count = 1 + int(np.ceil(1.5 * (patches - size) / size - 1e-9))
         count = min(count, patches)
-        stride = max(1, (patches - int(size)) // (count - 1))
+        # No stride longer than a window: no patch is left out between two.
+        stride = min(max(1, (patches - int(size)) // (count - 1)), int(size))
         return cls(count=count, size=patches - (count - 1) * stride, stride=stride)
 
 
