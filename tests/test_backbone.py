@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 from onlygood.backbone import (
     Backbone,
     Card,
+    Level,
     Tap,
     available_backbones,
     load_backbone,
@@ -47,6 +48,13 @@ FIELDS = (
 )
 
 
+OPTIONAL = ("levels", "patch_input_sizes")
+LOOKS: dict[str, Any] = {
+    "levels": [{"taps": ["shallow"], "reduction": 4}, {"taps": ["deep", "shallow"], "reduction": 8}],
+    "patch_input_sizes": [64, 96],
+}
+
+
 def whole_card(**changes: Any) -> dict[str, Any]:
     return {**tiny_card(), "sha256": "0" * 64, **changes}
 
@@ -64,12 +72,65 @@ def test_a_card_says_all_that_is_needed() -> None:
     card = parsed(mean=[1, 2, 3.5])
     assert (card.input_size, card.multiple, card.mean) == (64, 8, (1.0, 2.0, 3.5))
     assert card.taps == (Tap(name="shallow", channels=4, reduction=4), Tap(name="deep", channels=6, reduction=8))
-    assert set(FIELDS) | {"card"} == set(card.to_json())
+    assert set(FIELDS) | set(OPTIONAL) | {"card"} == set(card.to_json())
 
 
-def test_a_card_survives_json() -> None:
-    card = parsed()
+@pytest.mark.parametrize("changes", [{}, LOOKS, {"levels": LOOKS["levels"]}, {"patch_input_sizes": [64, 64]}])
+def test_a_card_survives_json(changes: dict[str, Any]) -> None:
+    card = parsed(**changes)
     assert parse_card(json.loads(json.dumps(card.to_json())), "again") == card
+
+
+def test_a_card_may_say_what_the_patch_detector_looks_at_side_by_side_and_at_which_sizes() -> None:
+    card = parsed(**LOOKS)
+    assert card.levels == (
+        Level(taps=("shallow",), reduction=4),
+        Level(taps=("deep", "shallow"), reduction=8),
+    )
+    assert card.patch_input_sizes == (64, 96)
+    shallow, deep = card.taps
+    assert card.choose_levels(None) == (((shallow,), 4), ((deep, shallow), 8))
+    assert json.loads(json.dumps(card.to_json()))["levels"] == LOOKS["levels"]
+    assert json.loads(json.dumps(card.to_json()))["patch_input_sizes"] == LOOKS["patch_input_sizes"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"levels": None, "patch_input_sizes": None}, {"levels": []}])
+def test_a_card_without_levels_has_one_of_its_patch_taps(changes: dict[str, Any]) -> None:
+    card = parsed(patch_taps=["deep", "shallow"], **changes)
+    assert (card.levels, card.patch_input_sizes) == ((), None)
+    shallow, deep = card.taps
+    assert card.choose_levels(None) == (((deep, shallow), 8),)
+
+
+def test_taps_that_are_asked_for_are_one_level_on_the_coarsest_of_their_grids() -> None:
+    card = parsed(**LOOKS)
+    shallow, deep = card.taps
+    assert card.choose_levels(["shallow"]) == (((shallow,), 4),)
+    assert card.choose_levels(["shallow", "deep"]) == (((shallow, deep), 8),)
+    for names in (["other"], ["deep", "deep"], []):
+        with pytest.raises(SettingError, match="different names out of shallow, deep for backbone tiny"):
+            card.choose_levels(names)
+
+
+@pytest.mark.parametrize("field", ["taps", "reduction"])
+def test_a_level_without_a_field_is_refused_with_its_name(field: str) -> None:
+    level = {"taps": ["deep"], "reduction": 8}
+    del level[field]
+    with pytest.raises(BackboneError, match=f"^the card tiny.json needs the field '{field}', got none$"):
+        parsed(levels=[{"taps": ["shallow"], "reduction": 4}, level])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        *(("reduction", value, "a whole number of at least 1") for value in (0, -8, 1.5, "8", None, True)),
+        *(("taps", value, "a list of texts") for value in ("deep", None, [1], [""], {"deep": 1})),
+    ],
+)
+def test_a_level_with_a_field_of_no_use_is_refused_with_its_name_and_value(field: str, value: Any, said: str) -> None:
+    level = {"taps": ["deep"], "reduction": 8, field: value}
+    with pytest.raises(BackboneError, match=f"^the card tiny.json must have {said} as its field '{field}', got "):
+        parsed(levels=[level])
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -102,6 +163,11 @@ def test_a_tap_without_a_field_is_refused_with_its_name(field: str) -> None:
         ("std", [1, -1, 1]),
         *[("taps", value) for value in (None, "deep", {"name": "deep"}, ["deep"], [["deep", 4, 4]])],
         *[("patch_taps", value) for value in (None, "deep", [1], [None])],
+        *[("levels", value) for value in ("deep", {"taps": ["deep"]}, ["deep"], [["deep", 8]], 3, False)],
+        *[
+            ("patch_input_sizes", value)
+            for value in (64, "64", [64], [64, 96, 128], [96, 64], [0, 64], [64, 96.0], [64, None], True, {"64": 96})
+        ],
     ],
 )
 def test_a_card_with_a_field_of_no_use_is_refused_with_its_name_and_value(field: str, value: Any) -> None:
@@ -138,6 +204,9 @@ def test_a_card_that_is_no_object_is_refused(described: Any) -> None:
         ({"patch_taps": ["deep", "deep"]}, "taps must be different names"),
         ({"patch_taps": []}, "got none"),
         ({"taps": []}, "taps must be different names"),
+        ({"levels": [{"taps": ["missing"], "reduction": 8}]}, "taps must be different names out of .* got missing"),
+        ({"levels": [{"taps": ["deep", "deep"], "reduction": 8}]}, "taps must be different names .* got deep, deep"),
+        ({"levels": [{"taps": [], "reduction": 8}]}, "taps must be different names .* got none"),
         ({"input_size": 60}, "input size must be a positive multiple of 8 .* got 60"),
         ({"multiple": 128}, "input size must be a positive multiple of 128 .* got 64"),
     ],

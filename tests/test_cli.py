@@ -92,7 +92,6 @@ OPTIONS: dict[str, tuple[list[str], Any]] = {
     "head": (["lof"], "lof"),
     "compactness_weight": (["0.3"], 0.3),
     "top_fraction": (["0.5"], 0.5),
-    "overall_weight": (["0"], 0.0),
     "network": (["lenet-mnist"], "lenet-mnist"),
     "trained_layers": (["7"], 7),
     "objective": (["soft-boundary"], "soft-boundary"),
@@ -558,7 +557,10 @@ def test_info_says_what_the_file_is_and_promises(run: Any, model_path: Path, mod
     said = dict(line.split(":", 1) for line in ran.out.splitlines())
     assert list(said) == ["model", "format", "method", "backbone", "takes", "made from", "made with", "promise"]
     assert said["model"].strip() == str(model_path)
-    assert said["method"].strip() == "patch: 256 x 152 memory bank, 4 x 4 patches of stage2, stage4"
+    assert said["method"].strip() == (
+        "patch: memory banks of 256 x 304 of patches (stage4 + stage5), 300 x 64 of patches (stage1 + stage2), "
+        "256 x 152 of patches (stage2 + stage4), 64 x 304 of regions (stage4 + stage5)"
+    )
     assert said["takes"].strip() == "uint8, grey, any size (resized to 64 x 64), levels 0 to 255"
     assert said["made from"].strip().startswith("16 good pictures, 96 x 96 pixels, digest ")
     assert said["promise"].strip() == " ".join(model.promise.sentences)

@@ -77,7 +77,7 @@ raise SystemExit(main(sys.argv[1:]))
 """
 POINTS = {
     "embedding": ("onlygood.survey", "run"),
-    "fitting": ("onlygood.methods.patch", "fit_patch_memory"),
+    "fitting": ("onlygood.methods.patch", "fit_memory"),
     "calibrating": ("onlygood.fitting", "calibrate"),
     "verifying": ("onlygood.fitting", "_Fit.verify"),
     "writing": ("os", "fsync"),

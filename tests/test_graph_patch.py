@@ -221,9 +221,10 @@ def test_windows_cover_all_patches_symmetrically_and_overlap(patches: int, share
     assert 1 <= windows.size <= patches
     assert 1 <= windows.count <= patches
     if windows.count > 1:
-        # A third, but for what whole patches cost; with windows of 1 patch there is nothing to overlap.
-        assert windows.stride <= 2 / 3 * windows.size + 1
-        assert windows.stride <= windows.size
+        # A third of the size asked for, which is less than a patch above that of the windows; and rounding it down
+        # makes the strides less than a patch longer.
+        assert windows.stride < 2 / 3 * (windows.size + 1) + 1
+        assert windows.stride <= windows.size, "no patch is between two windows"
     asked = max(1.0, share * patches)
     if windows.stride > 1 or windows.count == 1:
         assert windows.size >= math.floor(min(asked, patches))
@@ -242,6 +243,7 @@ def test_windows_cover_all_patches_symmetrically_and_overlap(patches: int, share
         (10, 10.0, [(0, 10)]),
         (10, 12.5, [(0, 10)]),
         (3, 1.0, [(0, 1), (1, 2), (2, 3)]),
+        (3, 1.8, [(0, 2), (1, 3)]),
         (2, 0.85, [(0, 1), (1, 2)]),
         (1, 0.6, [(0, 1)]),
         (1, 0.85, [(0, 1)]),
@@ -435,7 +437,11 @@ def test_several_banks_in_one_graph_give_what_each_gives_alone(opset: int) -> No
     coarse = embed_slowly(list(values.values()), (4, 6)).astype(np.float32)
     down, across = spans(Windows.along(4, 2.4)), spans(Windows.along(6, 2.4))
     regions = np.stack(
-        [np.stack([coarse[:, t:b, l:r].mean(axis=(1, 2)) for l, r in across], axis=1) for t, b in down], axis=1
+        [
+            np.stack([coarse[:, top:bottom, left:right].mean(axis=(1, 2)) for left, right in across], axis=1)
+            for top, bottom in down
+        ],
+        axis=1,
     )
     alone = [head(each, of) for each, of in zip(banks, (fine, coarse, regions), strict=True)]
     for each, expected in zip(banks, alone, strict=True):

@@ -127,3 +127,22 @@ def test_height_and_width_are_not_exchanged() -> None:
     values = prepared(picture)[0, 0]
     np.testing.assert_allclose(values[:31], 255, rtol=1e-6)
     np.testing.assert_allclose(values[33:], 0)
+
+
+@pytest.mark.parametrize("shape", [(32, 96), (96, 32), (64, 224), (1, 7)])
+@pytest.mark.parametrize("size", [(300, 200), (20, 30), (1, 500), (96, 32)])
+def test_height_and_width_of_the_input_are_reached_each_on_its_own(
+    shape: tuple[int, int], size: tuple[int, int]
+) -> None:
+    picture = noise(*size, 3)
+    values = prepared(picture[None], shape=shape)
+    assert values.shape == (1, 3, *shape)
+    expected = resize(picture.transpose(2, 0, 1), *shape, edge_goes_on=False)
+    np.testing.assert_allclose(values[0], expected, atol=1e-2)
+
+
+def test_an_input_that_is_no_square_is_the_same_alone_and_in_a_batch() -> None:
+    pictures = noise(4, 70, 110, 1)
+    batch = prepared(pictures, shape=(32, 64), card=LITE0)
+    for position, picture in enumerate(pictures):
+        np.testing.assert_array_equal(batch[position], prepared(picture[None], shape=(32, 64), card=LITE0)[0])

@@ -82,7 +82,7 @@ def test_a_file_is_refused_whichever_of_its_bits_is_flipped(content: bytes) -> N
 
 def test_a_changed_weight_is_damage(content: bytes) -> None:
     def change(model: onnx.ModelProto) -> None:
-        bank = next(tensor for tensor in model.graph.initializer if tensor.name == "local_memory_bank")
+        bank = next(tensor for tensor in model.graph.initializer if tensor.name == "embedding_bank_memory_bank")
         values = numpy_helper.to_array(bank).copy()
         values[0, 0] = np.nextafter(values[0, 0], np.inf)
         bank.CopyFrom(numpy_helper.from_array(values, bank.name))

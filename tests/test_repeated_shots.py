@@ -109,10 +109,10 @@ def test_two_parts_in_many_images_are_refused_with_what_helps_if_they_are_more()
 
 
 def test_pronounced_clusters_that_are_wider_than_noise_are_named_unless_groups_were_given() -> None:
-    materials = [texture(seed, (24, 24)) for seed in range(20)]
+    materials = [texture(seed, (12, 12)) for seed in range(10)]
     images = [
         *textures(10),
-        *(np.kron(material // 8, np.ones((4, 4), np.uint8)) for material in materials[:10]),
+        *(np.kron(material, np.ones((8, 8), np.uint8)) for material in materials),
     ]
     model = onlygood.fit(images, **QUICK)
     assert model.promise.groups == 20

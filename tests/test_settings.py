@@ -33,7 +33,6 @@ BAD: list[tuple[str, Any, str]] = [
     *(("seed", seed, "seed must be a whole number from 0 to 4294967295") for seed in (-1, 1.5, "3", None, True, 2**32)),
     ("metric", "manhattan", "metric must be one of euclidean, cosine, whitened, got 'manhattan'"),
     *((name, 0, f"{name} must be a whole number of at least 1") for name in ("bank_size", "max_pixels", "max_bytes")),
-    *((("overall_weight", weight, "overall_weight must be a number of at least 0")) for weight in (-1, math.nan, "1")),
     *((("input_size", size, "input_size must be a whole number of pixels")) for size in (0, -32, 64.0, "64", True)),
     *(
         ("window", window, "window must be two levels, black and white")
@@ -156,7 +155,7 @@ def test_what_a_method_does_not_read_is_not_filled_in(method: str) -> None:
 
 def test_what_other_settings_decide_is_filled_in() -> None:
     patch, knn = FitSettings().filled_in(), FitSettings(method="knn", calibration="split").filled_in()
-    assert (patch.bank_size, patch.calibration, patch.calibration_fraction) == (2000, "leave-one-out", None)
+    assert (patch.bank_size, patch.calibration, patch.calibration_fraction) == (1000, "leave-one-out", None)
     assert (knn.bank_size, knn.calibration, knn.calibration_fraction) == (1000, "split", 0.3)
     golden = FitSettings(method="doc", golden=True, metric="euclidean", weight_decay=0.1).filled_in()
     assert (golden.calibration, golden.calibration_fraction) == ("split", 0.5)

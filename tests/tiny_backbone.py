@@ -86,6 +86,66 @@ def tiny_card(*, input_name: str = "pixels", taps: tuple[str, str] = ("shallow",
     }
 
 
+# Pixels a side of the one input that `token_model` takes, and of its patches.
+TOKEN_INPUT, TOKEN_PATCH = 70, 14
+
+
+def token_model() -> Any:
+    """A network like a vision transformer: patches of 14 pixels that attend to one another, for 70 x 70 pixels only."""
+    random = np.random.default_rng(0)
+    places, width = TOKEN_INPUT // TOKEN_PATCH, 8
+
+    def weight(name: str, *shape: int, fan_in: int) -> onnx.TensorProto:
+        values = random.normal(size=shape) / np.sqrt(fan_in)
+        return numpy_helper.from_array(values.astype(np.float32), name)
+
+    initializers = [
+        weight("patches.weight", width, 3, TOKEN_PATCH, TOKEN_PATCH, fan_in=3 * TOKEN_PATCH**2),
+        weight("positions", 1, places**2, width, fan_in=4),
+        weight("query.weight", width, width, fan_in=width),
+        weight("value.weight", width, width, fan_in=width),
+        numpy_helper.from_array(np.array([0, width, places**2]), "flat"),
+        numpy_helper.from_array(np.array([0, width, places, places]), "square"),
+    ]
+    stride = {"kernel_shape": [TOKEN_PATCH] * 2, "strides": [TOKEN_PATCH] * 2}
+    nodes = [
+        helper.make_node("Conv", ["pixels", "patches.weight"], ["patches"], **stride),
+        helper.make_node("Reshape", ["patches", "flat"], ["columns"]),
+        helper.make_node("Transpose", ["columns"], ["rows"], perm=[0, 2, 1]),
+        helper.make_node("Add", ["rows", "positions"], ["tokens"]),
+        helper.make_node("MatMul", ["tokens", "query.weight"], ["queries"]),
+        helper.make_node("Transpose", ["tokens"], ["keys"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["queries", "keys"], ["affinities"]),
+        helper.make_node("Softmax", ["affinities"], ["attention"], axis=-1),
+        helper.make_node("MatMul", ["tokens", "value.weight"], ["values"]),
+        helper.make_node("MatMul", ["attention", "values"], ["attended"]),
+        helper.make_node("Add", ["tokens", "attended"], ["blocks"]),
+        helper.make_node("Transpose", ["blocks"], ["blocks_first"], perm=[0, 2, 1]),
+        helper.make_node("Reshape", ["blocks_first", "square"], ["last"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tokens",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", 3, TOKEN_INPUT, TOKEN_INPUT])],
+        [helper.make_tensor_value_info("last", TensorProto.FLOAT, ["N", width, places, places])],
+        initializers,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def token_card() -> dict[str, Any]:
+    """The card of `token_model`, but for the sha256: one tap, no levels."""
+    return {
+        **tiny_card(),
+        "input_size": TOKEN_INPUT,
+        "multiple": TOKEN_PATCH,
+        "taps": [{"name": "last", "channels": 8, "reduction": TOKEN_PATCH}],
+        "patch_taps": ["last"],
+    }
+
+
 def write_backbone(folder: Path, model: Any, card: dict[str, Any]) -> Path:
     """tiny.onnx and tiny.json; the card's sha256 is the file's unless it has one."""
     path = folder / "tiny.onnx"

@@ -165,13 +165,17 @@ class Windows:
 
     @classmethod
     def along(cls, patches: int, size: float) -> Windows:
-        """Windows of about this size, each overlapping the next by about a third or more, along so many patches."""
+        """Windows of about this size along so many patches, each overlapping the next by a third or more.
+
+        They begin and end at whole patches, which may make the overlap smaller than that, by less than two patches.
+        """
         size = max(1.0, size)
         if size >= patches:
             return cls(count=1, size=patches, stride=1)
         count = 1 + int(np.ceil(1.5 * (patches - size) / size - 1e-9))
         count = min(count, patches)
-        stride = max(1, (patches - int(size)) // (count - 1))
+        # No stride longer than a window: no patch is left out between two.
+        stride = min(max(1, (patches - int(size)) // (count - 1)), int(size))
         return cls(count=count, size=patches - (count - 1) * stride, stride=stride)
 
 
