@@ -40,11 +40,12 @@ def bare_backbone(model: dict[str, Any]) -> tuple[onnxruntime.InferenceSession, 
     """The trunk as the model uses it, and a function that prepares a picture for it."""
     backbone = load_backbone(model["settings"]["backbone"])
     card = backbone.card
-    trunk = cut_trunk(backbone, card.choose_taps(model["patch"]["taps"]))
-    size = model["input"]["input_size"]
+    names = dict.fromkeys(name for level in model["patch"]["levels"] for name in level["taps"])
+    trunk = cut_trunk(backbone, card.choose_taps(list(names)))
+    height, width = model["input"]["input_shape"]
 
     def prepare(path: Path) -> np.ndarray:
-        pixels = np.asarray(Image.open(path).convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+        pixels = np.asarray(Image.open(path).convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
         return ((pixels - np.array(card.mean)) / np.array(card.std)).astype(np.float32).transpose(2, 0, 1)[None]
 
     return onnxruntime.InferenceSession(trunk.SerializeToString()), prepare

@@ -71,7 +71,7 @@ def test_new_augmentations_are_called_anomalous_no_more_often_than_promised(insp
 
 
 def test_the_promise_is_about_augmentations_and_says_so() -> None:
-    model = onlygood.fit([label(), label("No. 8 ")], augment=30, **SMALL)
+    model = onlygood.fit([label(), label("No. 8 ")], augment=30, threshold_rule="conformal", **SMALL)
     assert model.promise.golden_pictures == 2
     first, *_, last = model.promise.sentences
     assert first == (

@@ -37,11 +37,11 @@ def reference_folder(tmp_path: Path) -> Path:
 
 def test_it_learns_says_so_and_finds_a_defect(doc: onlygood.Model) -> None:
     assert doc.metadata["doc"]["reference"]["classes"] == {"across": 6, "along": 6}
-    assert doc.metadata["pooled"]["templates"] == 21, "all that are not held out to calibrate"
+    assert doc.metadata["pooled"]["templates"] == 20, "all that are not held out to calibrate"
     losses = doc.metadata["training"]["losses"]["doc"]
     assert losses[-1] < losses[0]
     assert method_sentence(doc.metadata) == (
-        "doc, knn: cosine vectors, the mean of head over all places, 1 neighbour among 21 templates; the last 4 layers "
+        "doc, knn: cosine vectors, the mean of head over all places, 1 neighbour among 20 templates; the last 4 layers "
         f"as after epoch {doc.metadata['doc']['chosen_epoch']} of {len(losses)} beside 12 reference pictures of 2 "
         "classes"
     )
@@ -198,7 +198,7 @@ def test_pictures_that_are_there_twice_are_watched_together() -> None:
         (
             {"num_neighbors": 22},
             SettingError,
-            "num_neighbors must be at most 21 for knn with 21 templates, got 22: add good pictures",
+            "num_neighbors must be at most 20 for knn with 20 templates, got 22: add good pictures",
         ),
     ],
 )

@@ -212,7 +212,7 @@ def test_each_rate_has_a_row_with_misses_and_false_alarms(page: Element, evaluat
     assert cells(rates.one("table")) == expected
     assert [row[0] for row in expected] == ["0.01", "0.05", "0.1 (own)"]
     assert "measured on the test images" in rates.text
-    assert "guaranteed approximately, since the calibration scores are by leave-one-out" in rates.text
+    assert "so approximately, since the calibration scores are by leave-one-out" in rates.text
 
 
 def test_the_curve_of_misses_says_in_words_what_is_marked_on_it(page: Element, evaluation: Evaluation) -> None:
@@ -250,7 +250,7 @@ def test_a_model_that_was_calibrated_again_says_so(write: Write, model: onlygood
         "Calibrated again for a false-alarm rate of 0.3 (before: 0.1) from 16 calibration scores in the model; the "
         f"model before has the digest {model.metadata['content_sha256'][:12]}."
     )
-    assert facts["Asked for"] == "a false-alarm rate of 0.3"
+    assert facts["Requested"] == "a false-alarm rate of 0.3"
 
 
 def test_more_sessions_than_a_page_holds_are_counted(write: Write, evaluation: Evaluation) -> None:
@@ -277,7 +277,7 @@ def test_the_model_the_machine_and_its_time_are_described(page: Element, evaluat
     facts = dict(cells(section(page, "model").one("table")))
     metadata = evaluation.metadata
     assert facts["File"] == "part.onnx"
-    assert facts["Promise"] == metadata["promise"]["statement"]
+    assert facts["False alarms"] == metadata["promise"]["statement"]
     assert facts["Digest of the model"] == metadata["content_sha256"]
     assert facts["Takes"] == "uint8, grey, any size, levels 0 to 255"
     median, high = evaluation.latency_ms

@@ -31,6 +31,8 @@ BAD: list[tuple[str, Any, str]] = [
         if not (number is None and name in ("bank_size", "num_neighbors"))
     ),
     *(("seed", seed, "seed must be a whole number from 0 to 4294967295") for seed in (-1, 1.5, "3", None, True, 2**32)),
+    ("threshold_rule", "median", "threshold_rule must be one of auto, conformal, estimated, got 'median'"),
+    *(("exclude", names, "exclude must be a sequence of names of pictures") for names in ("a.png", ("",), (1,))),
     ("metric", "manhattan", "metric must be one of euclidean, cosine, whitened, got 'manhattan'"),
     *((name, 0, f"{name} must be a whole number of at least 1") for name in ("bank_size", "max_pixels", "max_bytes")),
     *((("input_size", size, "input_size must be a whole number of pixels")) for size in (0, -32, 64.0, "64", True)),
@@ -156,9 +158,9 @@ def test_what_a_method_does_not_read_is_not_filled_in(method: str) -> None:
 def test_what_other_settings_decide_is_filled_in() -> None:
     patch, knn = FitSettings().filled_in(), FitSettings(method="knn", calibration="split").filled_in()
     assert (patch.bank_size, patch.calibration, patch.calibration_fraction) == (1000, "leave-one-out", None)
-    assert (knn.bank_size, knn.calibration, knn.calibration_fraction) == (1000, "split", 0.3)
+    assert (knn.bank_size, knn.calibration, knn.calibration_fraction) == (1000, "split", None)
     golden = FitSettings(method="doc", golden=True, metric="euclidean", weight_decay=0.1).filled_in()
-    assert (golden.calibration, golden.calibration_fraction) == ("split", 0.5)
+    assert (golden.calibration, golden.calibration_fraction) == ("split", None)
     assert (golden.compactness_weight, golden.weight_decay) == (0.1, 0.1)
     assert patch.filled_in() == patch
 

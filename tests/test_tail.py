@@ -151,6 +151,8 @@ def test_constant_scores_alarm_nobody_at_that_score() -> None:
         (99, 0.01, True, "conformal"),
         (999, 0.01, False, "estimated"),
         (1000, 0.01, False, "conformal"),
+        (2, 0.01, True, "conformal"),
+        (3, 0.01, True, "estimated"),
     ],
 )
 def test_the_rule_goes_by_the_number_of_independent_images(groups: int, rate: float, is_exact: bool, rule: str) -> None:

@@ -10,10 +10,32 @@ from PIL import Image, ImageFilter
 Array = NDArray[Any]
 
 SIZE = 96
-FAST: dict[str, Any] = {"input_size": 64, "bank_size": 300, "false_alarm_rate": 0.1}
-FAST_POOLED: dict[str, Any] = {"input_size": 64, "false_alarm_rate": 0.1, "taps": ("stage4",)}
-FAST_TRAINING: dict[str, Any] = {"false_alarm_rate": 0.2, "pretrain_epochs": 4, "epochs": 6, "batch_size": 4}
-FAST_DOC: dict[str, Any] = {"input_size": 64, "false_alarm_rate": 0.2, "epochs": 4, "batch_size": 4}
+FAST: dict[str, Any] = {
+    "input_size": 64,
+    "bank_size": 300,
+    "false_alarm_rate": 0.1,
+    "threshold_rule": "conformal",
+}
+FAST_POOLED: dict[str, Any] = {
+    "input_size": 64,
+    "false_alarm_rate": 0.1,
+    "threshold_rule": "conformal",
+    "taps": ("stage4",),
+}
+FAST_TRAINING: dict[str, Any] = {
+    "false_alarm_rate": 0.2,
+    "threshold_rule": "conformal",
+    "pretrain_epochs": 4,
+    "epochs": 6,
+    "batch_size": 4,
+}
+FAST_DOC: dict[str, Any] = {
+    "input_size": 64,
+    "false_alarm_rate": 0.2,
+    "threshold_rule": "conformal",
+    "epochs": 4,
+    "batch_size": 4,
+}
 GOOD = 16
 DEFECT = (slice(36, 60), slice(30, 54))
 

@@ -14,6 +14,8 @@ from onlygood.tail import count_odd, fit_tail, rate_interval
 
 # How a threshold is decided.
 RULES = ("conformal", "estimated")
+# Fewer independent images have no tail.
+LEAST_FOR_TAIL = 3
 # With leave-one-out the order statistic is chosen where so many independent images are expected above it, so that no
 # few of them decide it.
 ENOUGH_ABOVE = 10
@@ -65,7 +67,8 @@ def choose_rule(groups: int, false_alarm_rate: float, *, is_exact: bool) -> str:
         is_exact: whether they were held out.
     """
     needed = pictures_needed(false_alarm_rate) if is_exact else ENOUGH_ABOVE / false_alarm_rate
-    return "conformal" if groups >= needed - TOLERANCE else "estimated"
+    is_conformal = groups < LEAST_FOR_TAIL or groups >= needed - TOLERANCE
+    return "conformal" if is_conformal else "estimated"
 
 
 def calibrate(
