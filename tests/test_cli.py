@@ -21,7 +21,8 @@ from onlygood.cli import make_parser
 from onlygood.settings import make_settings, setting_fields
 from textures import GOOD, numbered, save, texture, textures, twelve_bit, with_defect
 
-FAST = ("--input-size", "64", "--bank-size", "300", "--false-alarm-rate", "0.1")
+CONFORMAL = ("--threshold-rule", "conformal")
+FAST = ("--input-size", "64", "--bank-size", "300", "--false-alarm-rate", "0.1", *CONFORMAL)
 
 
 # fit
@@ -30,11 +31,12 @@ FAST = ("--input-size", "64", "--bank-size", "300", "--false-alarm-rate", "0.1")
 def test_fit_writes_the_model_and_prints_its_promise(run: Any, good_folder: Path, tmp_path: Path) -> None:
     ran = run("fit", good_folder, "-o", tmp_path / "part.onnx", *FAST)
     assert (ran.code, ran.err) == (0, "")
-    first, promise, condition = ran.out.splitlines()
+    first, promise, condition, deciding = ran.out.splitlines()
     size = (tmp_path / "part.onnx").stat().st_size / 1e6
     assert first == f"{tmp_path / 'part.onnx'}: learned from {GOOD} good pictures, {size:.1f} MB"
     assert promise.startswith("At most 0.1 of good pictures will be called anomalous (approximate, by leave-one-out ov")
     assert condition.startswith("This holds for pictures taken as these were")
+    assert deciding.startswith("The threshold is the score of ")
     assert left(tmp_path) == ["part.onnx"]
 
 
@@ -48,7 +50,7 @@ def test_fit_from_the_command_line_and_from_python_write_the_same_file(
 def test_fit_prints_the_rate_that_it_can_promise_and_info_shows_it(run: Any, tmp_path: Path) -> None:
     save(tmp_path / "good", numbered(textures(9)))
     model = tmp_path / "part.onnx"
-    ran = run("fit", tmp_path / "good", "-o", model, "--input-size", 64, "--false-alarm-rate", 0.01)
+    ran = run("fit", tmp_path / "good", "-o", model, "--input-size", 64, "--false-alarm-rate", 0.01, *CONFORMAL)
     shown = run("info", model)
     for out in (ran.out, shown.out):
         assert "At most 0.1 of good pictures will be called anomalous" in out
@@ -78,6 +80,8 @@ def test_every_setting_is_an_option_of_the_same_name_and_default() -> None:
 OPTIONS: dict[str, tuple[list[str], Any]] = {
     "method": (["patch"], "patch"),
     "false_alarm_rate": (["0.2"], 0.2),
+    "threshold_rule": (["estimated"], "estimated"),
+    "exclude": (["a.png, b.png"], ("a.png", "b.png")),
     "calibration": (["split"], "split"),
     "calibration_fraction": (["0.4"], 0.4),
     "group_by": (["lot([0-9]+)"], "lot([0-9]+)"),

@@ -123,7 +123,8 @@ def test_the_order_of_good_pictures_does_not_matter_where_all_is_remembered(
     backward = onlygood.fit(pictures[::-1], method=method, **settings)
     assert forward.metadata["good_pictures"] == backward.metadata["good_pictures"]
     ours, theirs = run_batch(forward, NEW)["patch_scores"], run_batch(backward, NEW)["patch_scores"]
-    np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+    # Around 0, relative to what patch scores vary by.
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(np.std(theirs)))
 
 
 def test_saved_is_what_was_in_memory(fitted: onlygood.Model, inspect: onlygood.Inspector, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_an_augmentation_is_in_the_group_of_its_picture_and_of_none_that_is_held
     assert list(learned.groups[TEN:]) == [learned.groups[original] for original in originals]
     assert not learned.held_out[TEN:].any()
     assert not learned.held_out[originals].any()
-    assert learned.held_out.sum() == (4 if calibration == "split" else 0)
+    assert learned.held_out.sum() == (2 if calibration == "split" else 0)
     # Each picture that is learned from has about as many augmentations as the next.
     counts = np.bincount(originals, minlength=TEN)[~learned.held_out[:TEN]]
     assert counts.max() - counts.min() <= 1

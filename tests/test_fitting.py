@@ -296,7 +296,13 @@ def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -
     assert len(metadata["backbone"]["sha256"]) == len(metadata["good_pictures"]["sha256"]) == 64
     assert metadata["good_pictures"]["count"] == GOOD
     assert metadata["good_pictures"]["heights"] == metadata["good_pictures"]["widths"] == [SIZE, SIZE]
-    assert metadata["calibration"] == {"method": "leave-one-out", "threshold": model.calibration.threshold}
+    assert metadata["calibration"] == {
+        "method": "leave-one-out",
+        "threshold": model.calibration.threshold,
+        "rule": "conformal",
+        "odd": [],
+        "decided_by": model.deciding,
+    }
     assert metadata["promise"] == {
         "asked_rate": 0.1,
         "promised_rate": 0.1,
@@ -306,6 +312,9 @@ def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -
         "fitted_pictures": GOOD,
         "golden_pictures": 0,
         "augmentations": 0,
+        "rule": "conformal",
+        "interval": None,
+        "odd": 0,
         "statement": " ".join(model.promise.sentences),
     }
     assert set(metadata["map_levels"]) == {"typical", "remarkable"}

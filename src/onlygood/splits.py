@@ -59,9 +59,9 @@ def share_held_out(groups: int, false_alarm_rate: float, *, above: int, most: fl
         groups: how many there are.
         false_alarm_rate: alpha, in (0, 1).
         above: how many of the groups held out are to be expected above the threshold.
-        most: the largest share.
+        most: the largest share, rounded down to whole groups, but to one at least.
     """
-    return min(above / (false_alarm_rate * groups), most)
+    return min(above / (false_alarm_rate * groups), max(1, math.floor(most * groups + TOLERANCE)) / groups)
 
 
 def folds_of_groups(groups: NDArray[np.int64], *, seed: int) -> list[NDArray[np.int64]]:

@@ -48,6 +48,9 @@ from onlygood.survey import InputKind, Survey
 REGION_SIZE = 0.6
 # Of regions in the map, where a level of patches has 1.
 REGION_MAP_WEIGHT = 0.5
+# A bank's unit is that of images left out alone unless they then score less than this share of what they score without
+# their groups.
+LEAST_ALONE = 0.5
 # Good images whose maps are looked at to learn which levels are ordinary.
 MAPPED = 200
 
@@ -126,10 +129,15 @@ class PatchMethod(Method):
     def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
         owners = np.array(groups)
         self.seen, self.groups, self.held_out = seen, groups, held_out
+        # Copies are one image: the position of the first with the same pixels.
+        firsts: dict[str, int] = {}
+        self.images = np.array([firsts.setdefault(digest, place) for place, digest in enumerate(seen.digests)])
         self.rows = []
         for level, sample, pictures in zip(self.levels, seen.samples, seen.sample_pictures, strict=True):
             fitted = ~held_out[pictures]
-            self.rows.append(Rows(sample[fitted], owners[pictures[fitted]], pictures[fitted], level.shrinkage))
+            self.rows.append(
+                Rows(sample[fitted], owners[pictures[fitted]], self.images[pictures[fitted]], level.shrinkage)
+            )
         assert self.settings.bank_size is not None  # settings fill it in
         self.banks = [
             Bank(
@@ -154,8 +162,14 @@ class PatchMethod(Method):
         found = map_in_order(of_picture, range(count), threads=self.settings.threads)
         parts = list(track(found, total=count, description="calibrating", show=self.show_progress))
         # In which units the banks' scores are compared: by images that were fitted, so that those held out stay unseen.
-        alone = np.array([part.scores_alone for part in parts], dtype=np.float32)
-        self.units = [unit_of(column) for column in alone[~self.held_out[:count]].T]
+        fitted = [part for part, held in zip(parts, self.held_out[:count], strict=True) if not held]
+        alone = np.array([part.scores_alone for part in fitted], dtype=np.float32).T
+        grouped = np.array([part.scores for part in fitted], dtype=np.float32).T
+        self.units = [
+            # Copies make one another look ordinary: where they are many, whole groups are left out after all.
+            unit_of(one if np.median(one) >= LEAST_ALONE * np.median(group) else group)
+            for one, group in zip(alone, grouped, strict=True)
+        ]
         self.finished = _Scorer(self.banks, opset=self.opset)
         self.combining = [
             combine_scores(self.banks, self.units, opset=self.opset),
@@ -234,7 +248,9 @@ class PatchMethod(Method):
             if self.held_out[position]:
                 return finished(self.seen, position, without=None)
             group = self.groups[position]
-            return scorers[group](self.seen, position, without=group, is_alone=is_augmented or sizes[group] == 1)
+            is_alone = is_augmented or sizes[group] == 1
+            image = None if is_alone else int(self.images[position])
+            return scorers[group](self.seen, position, without=group, without_image=image)
 
         return score
 
@@ -278,14 +294,14 @@ class _Scorer:
         heads = join(*(patch_head(bank, excludable=True, opset=opset) for bank in banks), outputs=self.outputs)
         self.session = open_session(heads.SerializeToString(), threads=1)
 
-    def __call__(self, seen: Survey, position: int, *, without: int | None, is_alone: bool = True) -> _Parts:
+    def __call__(self, seen: Survey, position: int, *, without: int | None, without_image: int | None = None) -> _Parts:
         """What the banks say of the picture at a position.
 
         Args:
             seen: the good pictures.
             position: of the picture.
             without: the group whose rows are left out; None for none.
-            is_alone: whether the picture is the only one of its group.
+            without_image: the image whose rows are left out for `scores_alone`; None if that is the whole group.
         """
         feeds: dict[str, NDArray[np.float32]] = {}
         embeddings = seen.embeddings(position)
@@ -301,8 +317,8 @@ class _Scorer:
         values = run(self.session, self.outputs, feeds)
         count = len(self.banks)
         scores = scores_alone = tuple(float(value[0]) for value in values[:count])
-        if without is not None and not is_alone:
-            feeds |= {bank.norms: bank.memory.row_norms(without_image=position) for bank in self.banks}
+        if without_image is not None:
+            feeds |= {bank.norms: bank.memory.row_norms(without_image=without_image) for bank in self.banks}
             scores_alone = tuple(float(value[0]) for value in run(self.session, self.outputs[:count], feeds))
         return _Parts(
             scores=scores,
