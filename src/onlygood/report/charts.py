@@ -201,6 +201,7 @@ def share_above(
     rate: float,
     title: str,
     description: str,
+    rate_name: str = "promised rate",
 ) -> str:
     """Share of good pictures above each score, on a logarithmic axis; the rate and the threshold are marked.
 
@@ -211,6 +212,7 @@ def share_above(
         rate: the false-alarm rate that is promised.
         title: of the chart.
         description: the same in words.
+        rate_name: what the rate is called.
     """
 
     def drawn(width: int) -> Callable[[Figure], None]:
@@ -220,7 +222,7 @@ def share_above(
             axes.plot(*_thinned(scores, shares), color=GOOD, linewidth=2.0, drawstyle="steps-post")
             axes.axhline(rate, color=ANOMALOUS, linewidth=1.2, linestyle=(0, (1, 2)))
             axes.annotate(
-                f"promised rate {show_rate(rate)}",
+                f"{rate_name} {show_rate(rate)}",
                 (0, rate),
                 xycoords=("axes fraction", "data"),
                 xytext=(4, 4),

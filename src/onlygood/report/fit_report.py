@@ -128,8 +128,11 @@ def _share_above(calibration: Calibration) -> str:
         1.0 - at_or_below,
         rate=calibration.promised_rate,
         title="Share of good pictures above a score",
+        rate_name="promised rate" if calibration.is_guaranteed else "estimated rate",
         description=f"The share falls to the promised rate of {show_rate(calibration.promised_rate)}, or just below "
-        "it, at the threshold, 0.",
+        "it, at the threshold, 0."
+        if calibration.is_guaranteed
+        else f"The threshold, 0, was estimated for a rate of {show_rate(calibration.promised_rate)}.",
     )
 
 
