@@ -67,7 +67,7 @@ def test_shots_of_one_part_are_found_and_different_parts_stay_apart(parts: int, 
     found, expected = pairs(groups), pairs(owners)
     assert (found & expected).sum() >= 0.9 * expected.sum()
     assert (found & ~expected).sum() <= 0.02 * expected.sum()
-    (note,) = notes
+    (note,) = (note for note in notes if "stand" not in note)  # a part may stand apart by its score
     assert "are near-duplicates of one another" in note
     assert note.endswith("if a set holds different parts, add --near-duplicates ignore.") == (each > 6)
 
