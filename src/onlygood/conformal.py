@@ -71,6 +71,11 @@ def choose_rule(groups: int, false_alarm_rate: float, *, is_exact: bool) -> str:
     return "conformal" if is_conformal else "estimated"
 
 
+def resolve_rule(asked: str, groups: int, false_alarm_rate: float, *, is_exact: bool) -> str:
+    """The rule that is asked for, or what `choose_rule` says of these numbers where that is "auto"."""
+    return choose_rule(groups, false_alarm_rate, is_exact=is_exact) if asked == "auto" else asked
+
+
 def calibrate(
     scores: NDArray[np.float32], groups: Sequence[Hashable], false_alarm_rate: float, *, rule: str = "conformal"
 ) -> Calibration:

@@ -15,7 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from onlygood.augmented_sources import check_target, fill_up, golden_sources
-from onlygood.conformal import Calibration, calibrate, choose_rule
+from onlygood.conformal import Calibration, calibrate, resolve_rule
 from onlygood.errors import FolderError, SettingError, VerificationError
 from onlygood.graph.fragments import join
 from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
@@ -302,8 +302,7 @@ class _Fit:
         is_exact = self.settings.calibration == "split"
 
         def rule(of: Sequence[Hashable]) -> str:
-            asked = self.settings.threshold_rule
-            return choose_rule(len(set(of)), rate, is_exact=is_exact) if asked == "auto" else asked
+            return resolve_rule(self.settings.threshold_rule, len(set(of)), rate, is_exact=is_exact)
 
         calibration = calibrate(scores.raw[positions], labels, rate, rule=rule(labels))
         # Where a map becomes remarkable: the level that the strangest patch of a good picture exceeds at that rate.

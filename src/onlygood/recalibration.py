@@ -16,7 +16,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from onlygood.conformal import Calibration, choose_rule
+from onlygood.conformal import Calibration, resolve_rule
 from onlygood.conformal import calibrate as conformal_threshold
 from onlygood.errors import (
     FolderError,
@@ -270,9 +270,7 @@ class _ByImages:
         groups = merge_groups([source.label for source in self.sources], digests)
         raw = np.array([each.raw for each in scored], dtype=np.float32)
         highest = np.array([each.highest for each in scored], dtype=np.float32)
-        rule = rule_of(self.file.metadata)
-        if rule == "auto":
-            rule = choose_rule(len(set(groups)), false_alarm_rate, is_exact=True)
+        rule = resolve_rule(rule_of(self.file.metadata), len(set(groups)), false_alarm_rate, is_exact=True)
         calibration = conformal_threshold(raw, groups, false_alarm_rate, rule=rule)
         promise = _promise_at(
             promise_of(self.file.metadata),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onlygood.conformal import Calibration, calibrate_weighted, choose_rule
+from onlygood.conformal import Calibration, calibrate_weighted, resolve_rule
 from onlygood.model import GoodPicture
 
 # Rates that are compared with the one asked for.
@@ -43,7 +43,7 @@ def deciding_sentence(calibration: Calibration, pictures: Sequence[GoodPicture],
             calibration.weights,
             calibration.groups,
             rate,
-            rule=choose_rule(calibration.groups, rate, is_exact=is_exact) if rule == "auto" else rule,
+            rule=resolve_rule(rule, calibration.groups, rate, is_exact=is_exact),
         )
         step = other.threshold - calibration.threshold
         if step:

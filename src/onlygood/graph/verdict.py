@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from onlygood.conformal import Calibration, calibrate_weighted, choose_rule
+from onlygood.conformal import Calibration, calibrate_weighted, resolve_rule
 from onlygood.graph.fragments import OPSET, fragment
 from onlygood.rates import check_false_alarm_rate
 
@@ -88,8 +88,7 @@ class CalibrationScores:
             SettingError: the rate is outside (0, 1).
         """
         check_false_alarm_rate(false_alarm_rate)
-        if rule == "auto":
-            rule = choose_rule(self.groups, false_alarm_rate, is_exact=is_exact)
+        rule = resolve_rule(rule, self.groups, false_alarm_rate, is_exact=is_exact)
         return calibrate_weighted(self.scores, self.weights, self.groups, false_alarm_rate, rule=rule)
 
 

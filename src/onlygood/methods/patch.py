@@ -150,6 +150,7 @@ class PatchMethod(Method):
         ]
 
     def good_scores(self) -> GoodScores:  # noqa: D102
+        self.finished = _Scorer(self.banks, opset=self.opset)
         score = self._unseeing()
         count = self.seen.given
         calibrating = np.flatnonzero(self.held_out) if self.held_out.any() else np.arange(count)
@@ -170,12 +171,11 @@ class PatchMethod(Method):
             unit_of(one if np.median(one) >= LEAST_ALONE * np.median(group) else group)
             for one, group in zip(alone, grouped, strict=True)
         ]
-        self.finished = _Scorer(self.banks, opset=self.opset)
         self.combining = [
             combine_scores(self.banks, self.units, opset=self.opset),
             combine_maps(self.banks, self._map_units(parts), self.map_grid, opset=self.opset),
         ]
-        combine = _Combiner(self.banks, self.combining)
+        self.combine = combine = _Combiner(self.banks, self.combining)
         typical, highest = np.full(count, np.nan), np.full(count, np.nan, dtype=np.float32)
         for position in sorted(mapped):
             patches = combine.map(parts[position])
@@ -189,7 +189,7 @@ class PatchMethod(Method):
 
     def finished_score(self, position: int) -> float:  # noqa: D102
         parts = self.finished(self.seen, position, without=None)
-        return float(_Combiner(self.banks, self.combining).scores([parts])[0])
+        return float(self.combine.scores([parts])[0])
 
     def head(self) -> Sequence[onnx.ModelProto]:  # noqa: D102
         return [*(patch_head(bank, opset=self.opset) for bank in self.banks), *self.combining]
@@ -233,7 +233,6 @@ class PatchMethod(Method):
         A memory made without that group might have kept a row or two more nearby, and its whitening would have seen
         more pictures, so the scores are, if anything, a little too high.
         """
-        finished = _Scorer(self.banks, opset=self.opset)
         scorers: dict[int, _Scorer] = {}
         groups = np.array(self.groups)[~self.held_out]
         memories = [bank.memory for bank in self.banks]
@@ -246,7 +245,7 @@ class PatchMethod(Method):
 
         def score(position: int) -> _Parts:
             if self.held_out[position]:
-                return finished(self.seen, position, without=None)
+                return self.finished(self.seen, position, without=None)
             group = self.groups[position]
             is_alone = is_augmented or sizes[group] == 1
             image = None if is_alone else int(self.images[position])
