@@ -35,7 +35,7 @@ from onlygood.pixel_metrics import PixelMetrics, PixelTally
 from onlygood.progress import track
 from onlygood.rates import show_rate
 from onlygood.reading import read_picture
-from onlygood.recalibration import rule_of
+from onlygood.recalibration import promise_of, rule_of
 
 # Misses and false alarms are tabulated at these false-alarm rates beside the model's own.
 TABULATED_RATES = (0.01, 0.05, 0.1)
@@ -427,7 +427,7 @@ def check_promise(metadata: dict[str, Any], observed: Share) -> PromiseCheck:
         observed: good pictures called anomalous.
     """
     promised = float(metadata["promise"]["promised_rate"])
-    is_guaranteed = metadata["promise"].get("rule", "conformal") == "conformal"
+    is_guaranteed = promise_of(metadata).is_guaranteed
     what = "promise" if is_guaranteed else "estimate"
     stated = f"at most {show_rate(promised)} was promised" if is_guaranteed else f"about {promised:g} was estimated"
     seen = (
@@ -460,8 +460,7 @@ def outcomes_at_rates(
     """
     promise = metadata["promise"]
     own = float(promise["asked_rate"])
-    is_guaranteed = promise.get("rule", "conformal") == "conformal"
-    guaranteed = float(promise["promised_rate"]) if is_guaranteed else None
+    guaranteed = float(promise["promised_rate"]) if promise_of(metadata).is_guaranteed else None
     found = [_outcome(judged, own, guaranteed, np.float32(0.0), is_own=True)]
     if calibration_scores is not None:
         for rate in TABULATED_RATES:
