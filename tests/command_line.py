@@ -3,6 +3,11 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from textures import FAST as FAST_SETTINGS
+
+# `textures.FAST` as options: both ways must write the same file.
+FAST = tuple(text for name, value in FAST_SETTINGS.items() for text in (f"--{name.replace('_', '-')}", str(value)))
+
 
 class Ran(NamedTuple):
     """What a command left: its exit code, and what it printed on stdout and on stderr."""

@@ -16,13 +16,12 @@ import pytest
 from PIL import Image
 
 import onlygood
-from command_line import left, one_sentence
+from command_line import FAST, left, one_sentence
 from onlygood.cli import make_parser
 from onlygood.settings import make_settings, setting_fields
 from textures import GOOD, numbered, save, texture, textures, twelve_bit, with_defect
 
 CONFORMAL = ("--threshold-rule", "conformal")
-FAST = ("--input-size", "64", "--bank-size", "300", "--false-alarm-rate", "0.1", *CONFORMAL)
 
 
 # fit

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import onlygood
+from command_line import FAST
 from textures import numbered, save, texture, textures
 
-FAST = ["--input-size", "64", "--bank-size", "300", "--false-alarm-rate", "0.1"]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and pipes are POSIX's")
 
 

@@ -6,10 +6,8 @@ from typing import Any
 import pytest
 
 import onlygood
-from command_line import left, one_sentence
+from command_line import FAST, left, one_sentence
 from textures import GOOD, numbered, save, textures
-
-FAST = ("--input-size", "64", "--bank-size", "300", "--false-alarm-rate", "0.1")
 
 
 def test_inspect_writes_a_report_with_what_could_not_be_read(
