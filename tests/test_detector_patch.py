@@ -16,7 +16,7 @@ from onlygood.detectors.patch import (
     patches_per_image,
     unit_of,
 )
-from onlygood.detectors.whitening import learn_whitening
+from onlygood.detectors.whitening import Moments, learn_whitening
 from onlygood.graph.patch_head import Memory, Unit
 from onlygood.splits import FOLDS
 
@@ -253,3 +253,30 @@ def test_whitening_from_few_rows_gives_the_distances_of_whitening_from_the_whole
     shrunk = covariance + 0.1 * np.trace(covariance) / 40 * np.eye(40)
     expected = np.einsum("nd,de,ne->n", new - mean, np.linalg.inv(shrunk), new - mean)
     np.testing.assert_allclose(np.square((new - mean) @ whitening).sum(axis=1), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("count", [5, 200])
+def test_moments_that_cannot_tell_ask_for_the_rows(count: int) -> None:
+    """Too few rows for the directions, or rows that vary by less than is left of their distance from the origin."""
+    generator = np.random.default_rng(5)
+    alike = (1e-3 * generator.standard_normal((count, 12))).astype(np.float32)
+    far = np.full(12, 10.0, np.float32)
+    assert Moments.of(alike, far).whitening(far, shrinkage=0.1) is None
+    near = Moments.of(alike, np.zeros(12, np.float32)).whitening(np.zeros(12, np.float32), shrinkage=0.1)
+    assert (near is None) == (count == 5)
+
+
+def test_a_memory_whose_other_images_are_all_the_same_is_whitened_by_them() -> None:
+    generator = np.random.default_rng(6)
+    vectors = np.full((40, 6), 3.0, np.float32)
+    vectors[:20] += generator.standard_normal((20, 6)).astype(np.float32)
+    owners = np.repeat([100, 101], 20)
+    rows = Rows(vectors, owners, owners, LOCAL_SHRINKAGE)
+    memory = fit_memory(rows, bank_size=20, seed=0)
+    for unseen, (without,) in memories_without([memory], [rows], np.array([100, 101]), seed=0):
+        others = vectors[~np.isin(owners, list(unseen))]
+        _, expected = learn_whitening(others, shrinkage=LOCAL_SHRINKAGE)
+        new = generator.standard_normal((5, 6))
+        np.testing.assert_allclose(
+            np.linalg.norm(new @ without.whitening, axis=1), np.linalg.norm(new @ expected, axis=1), rtol=1e-3
+        )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.coreset import greedy_k_center
-from onlygood.detectors.whitening import learn_whitening
+from onlygood.detectors.whitening import Moments, learn_whitening
 from onlygood.graph.patch_head import Memory, Unit
 from onlygood.splits import folds_of_groups
 
@@ -82,11 +84,21 @@ def memories_without(
         Groups, and the memories for them; their own rows are still in these, for `Memory.row_norms` to take out. Every
         group comes once, in at most FOLDS parts.
     """
-    for part in folds_of_groups(groups, seed=seed):
+    parts = list(folds_of_groups(groups, seed=seed))
+    # Each row is in one part, so the moments of all parts cost one look at the rows, however many parts there are.
+    moments = [
+        [Moments.of(known.vectors[np.isin(known.owners, part)], memory.mean) for part in parts]
+        for memory, known in zip(memories, rows, strict=True)
+    ]
+    totals = [reduce(add, of_parts) for of_parts in moments]
+    for number, part in enumerate(parts):
         unseen = []
-        for memory, known in zip(memories, rows, strict=True):
-            kept = known.vectors[~np.isin(known.owners, part)]
-            unseen.append(_rewhiten(memory, kept, shrinkage=known.shrinkage))
+        for memory, known, of_parts, total in zip(memories, rows, moments, totals, strict=True):
+            whitening = (total - of_parts[number]).whitening(memory.mean, shrinkage=known.shrinkage)
+            if whitening is None:
+                others = known.vectors[~np.isin(known.owners, part)]
+                whitening = learn_whitening(others, shrinkage=known.shrinkage)
+            unseen.append(_rewhiten(memory, *whitening))
         yield frozenset(part.tolist()), unseen
 
 
@@ -116,9 +128,8 @@ def unit_of(scores: NDArray[np.float32]) -> Unit:
     return Unit(center=center, scale=max(center, excess) or 1.0)
 
 
-def _rewhiten(memory: Memory, rows: NDArray[np.float32], *, shrinkage: float) -> Memory:
-    """The same memory with mean and whitening of these rows."""
-    mean, whitening = learn_whitening(rows, shrinkage=shrinkage)
+def _rewhiten(memory: Memory, mean: NDArray[np.float32], whitening: NDArray[np.float32]) -> Memory:
+    """The same memory with another mean and whitening."""
     # The bank is (b - old mean) @ old whitening; this change of basis is near the identity, so rounding stays small.
     change = np.linalg.solve(memory.whitening.astype(np.float64), whitening.astype(np.float64)).astype(np.float32)
     moved = memory.memory_bank @ change + (memory.mean - mean) @ whitening
