@@ -108,19 +108,15 @@ def calibrate(
     Source: Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005 (the order statistic); Lee,
     Barber and Willett, "Distribution-free inference with hierarchical data", 2023 (groups, "HCP").
     """
-    check_false_alarm_rate(false_alarm_rate)
-    if len(scores) == 0:
-        raise FolderError("calibration needs at least one good picture that the detector has not seen, got none")
-    if len(groups) != len(scores):
-        raise ValueError(f"calibration needs one group label a score, got {len(groups)} for {len(scores)} scores")
-    scores = np.asarray(scores, dtype=np.float32)
-    if not np.isfinite(scores).all():
-        raise ValueError("calibration needs finite scores, got some that are not")
-    _, membership, sizes = np.unique(_codes(groups), return_inverse=True, return_counts=True)
-    count = len(sizes)
-    order = np.argsort(scores, kind="stable")
-    weights = 1.0 / ((count + 1) * sizes[membership][order].astype(np.float64))
-    return calibrate_weighted(scores[order], weights, count, false_alarm_rate, rule=rule)
+    return calibrate_weighted(*_sorted_and_weighted(scores, groups), false_alarm_rate, rule=rule)
+
+
+def threshold_of(
+    scores: NDArray[np.float32], groups: Sequence[Hashable], false_alarm_rate: float, *, rule: str = "conformal"
+) -> float:
+    """The threshold of `calibrate`, without the rest; arguments and errors are those of `calibrate`."""
+    ascending, weights, count = _sorted_and_weighted(scores, groups)
+    return threshold_weighted(ascending, weights, count, false_alarm_rate, rule=rule)
 
 
 def calibrate_weighted(
@@ -143,64 +139,101 @@ def calibrate_weighted(
     Raises:
         SettingError: the rate is outside (0, 1).
     """
-    check_false_alarm_rate(false_alarm_rate)
-    if rule not in RULES:
-        raise ValueError(f"the rule must be one of {', '.join(RULES)}, got {rule!r}")
-    odd = count_odd(scores, weights, groups)
-    # The tail begins at the median, so a rate of a half or more is the order statistic's.
-    if rule == "conformal" or false_alarm_rate >= 0.5:
-        return _conformal(scores, weights, groups, false_alarm_rate, odd=odd)
-    ordinary, theirs = scores[: len(scores) - odd], weights[: len(scores) - odd]
-    count = max(1, round(groups * float(theirs.sum() / weights.sum())))
-    tail = fit_tail(ordinary, theirs, count)
-    # Many ties can leave less than the rate above the median: the median is then high enough.
-    threshold = np.float32(tail.begin if false_alarm_rate >= tail.share else tail.threshold(false_alarm_rate))
+    decided = _decide(scores, weights, groups, false_alarm_rate, rule, count_odd(scores, weights, groups))
+    interval = None
+    if decided.ordinary is not None:
+        ordinary = decided.ordinary
+        count = _independent(groups, weights, ordinary)
+        interval = rate_interval(scores[:ordinary], weights[:ordinary], count, decided.threshold)
     return Calibration(
         scores=scores,
         weights=weights,
         groups=groups,
         asked_rate=false_alarm_rate,
-        promised_rate=false_alarm_rate,
-        threshold=float(threshold),
-        rule="estimated",
-        odd=odd,
-        interval=rate_interval(ordinary, theirs, count, float(threshold)),
+        promised_rate=decided.promised_rate,
+        threshold=decided.threshold,
+        rule="conformal" if decided.ordinary is None else "estimated",
+        odd=decided.odd,
+        interval=interval,
     )
 
 
-def _conformal(
+def threshold_weighted(
     scores: NDArray[np.float32],
     weights: NDArray[np.float64],
     groups: int,
     false_alarm_rate: float,
     *,
-    odd: int,
-) -> Calibration:
-    """The weighted order statistic.
+    rule: str = "conformal",
+) -> float:
+    """The threshold of `calibrate_weighted`, without the rest; its arguments and errors."""
+    odd = count_odd(scores, weights, groups) if rule == "estimated" else 0
+    return _decide(scores, weights, groups, false_alarm_rate, rule, odd).threshold
 
-    Args:
-        scores: as in `calibrate_weighted`.
-        weights: as in `calibrate_weighted`.
-        groups: as in `calibrate_weighted`.
-        false_alarm_rate: alpha, in (0, 1).
-        odd: how many of the highest scores stand apart; they count as the others do.
+
+@dataclass(frozen=True)
+class _Decision:
+    """A threshold and what goes with it: see `Calibration`.
+
+    Attributes:
+        threshold: in units of the scores.
+        promised_rate: guaranteed or estimated.
+        odd: how many of the highest scores stand apart.
+        ordinary: how many of the scores the tail was estimated from; None with the conformal rule.
     """
+
+    threshold: float
+    promised_rate: float
+    odd: int
+    ordinary: int | None = None
+
+
+def _decide(
+    scores: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    groups: int,
+    false_alarm_rate: float,
+    rule: str,
+    odd: int,
+) -> _Decision:
+    """The threshold of scores of which the `odd` highest stand apart; other arguments as in `calibrate_weighted`."""
+    check_false_alarm_rate(false_alarm_rate)
+    if rule not in RULES:
+        raise ValueError(f"the rule must be one of {', '.join(RULES)}, got {rule!r}")
+    # The tail begins at the median, so a rate of a half or more is the order statistic's.
+    if rule == "estimated" and false_alarm_rate < 0.5:
+        ordinary = len(scores) - odd
+        tail = fit_tail(scores[:ordinary], weights[:ordinary], _independent(groups, weights, ordinary))
+        # Many ties can leave less than the rate above the median: the median is then high enough.
+        estimated = tail.begin if false_alarm_rate >= tail.share else tail.threshold(false_alarm_rate)
+        return _Decision(float(np.float32(estimated)), false_alarm_rate, odd, ordinary)
     # The share of calibration weight at or below each score; the missing 1 / (groups + 1) is the new picture's own.
-    cumulative = np.cumsum(weights)
-    enough = np.flatnonzero(cumulative >= 1.0 - false_alarm_rate - TOLERANCE)
+    enough = np.flatnonzero(np.cumsum(weights) >= 1.0 - false_alarm_rate - TOLERANCE)
     if len(enough):
-        threshold, promised = float(scores[enough[0]]), false_alarm_rate
-    else:
-        threshold, promised = float(scores[-1]), 1.0 / (groups + 1)
-    return Calibration(
-        scores=scores,
-        weights=weights,
-        groups=groups,
-        asked_rate=false_alarm_rate,
-        promised_rate=promised,
-        threshold=threshold,
-        odd=odd,
-    )
+        return _Decision(float(scores[enough[0]]), false_alarm_rate, odd)
+    return _Decision(float(scores[-1]), 1.0 / (groups + 1), odd)
+
+
+def _independent(groups: int, weights: NDArray[np.float64], ordinary: int) -> int:
+    """How many independent images the lowest scores stand for, `ordinary` of them."""
+    return max(1, round(groups * float(weights[:ordinary].sum() / weights.sum())))
+
+
+def _sorted_and_weighted(
+    scores: NDArray[np.float32], groups: Sequence[Hashable]
+) -> tuple[NDArray[np.float32], NDArray[np.float64], int]:
+    """Scores in ascending order, the weight of each in the p-value, and how many groups there are."""
+    if len(scores) == 0:
+        raise FolderError("calibration needs at least one good picture that the detector has not seen, got none")
+    if len(groups) != len(scores):
+        raise ValueError(f"calibration needs one group label a score, got {len(groups)} for {len(scores)} scores")
+    scores = np.asarray(scores, dtype=np.float32)
+    if not np.isfinite(scores).all():
+        raise ValueError("calibration needs finite scores, got some that are not")
+    _, membership, sizes = np.unique(_codes(groups), return_inverse=True, return_counts=True)
+    order = np.argsort(scores, kind="stable")
+    weights = 1.0 / ((len(sizes) + 1) * sizes[membership][order].astype(np.float64))
+    return scores[order], weights, len(sizes)
 
 
 def _codes(labels: Sequence[Hashable]) -> NDArray[np.int64]:

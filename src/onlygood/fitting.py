@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from onlygood.augmented_sources import check_target, fill_up, golden_sources
-from onlygood.conformal import Calibration, calibrate, resolve_rule
+from onlygood.conformal import Calibration, calibrate, resolve_rule, threshold_of
 from onlygood.errors import FolderError, SettingError, VerificationError
 from onlygood.graph.fragments import join
 from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
@@ -38,7 +37,7 @@ from onlygood.sources import (
     list_sources,
 )
 from onlygood.splits import hold_out, merge_groups, share_held_out
-from onlygood.survey import Embedder, InputKind, Survey, input_kind, survey, survey_augmentations
+from onlygood.survey import Embedder, InputKind, Survey, input_kind, set_digest, survey, survey_augmentations
 from onlygood.threshold_notes import deciding_sentence, odd_note
 from onlygood.version import __version__
 
@@ -308,7 +307,7 @@ class _Fit:
         # Where a map becomes remarkable: the level that the strangest patch of a good picture exceeds at that rate.
         mapped = positions[np.isfinite(scores.highest[positions])]
         theirs = [groups[position] for position in mapped]
-        remarkable = calibrate(scores.highest[mapped], theirs, rate, rule=rule(theirs)).threshold
+        remarkable = threshold_of(scores.highest[mapped], theirs, rate, rule=rule(theirs))
         return calibration, {"typical": float(np.median(scores.typical[mapped])), "remarkable": remarkable}
 
     def promise(self, seen: Survey, calibration: Calibration, held_out: NDArray[np.bool_]) -> Promise:
@@ -395,7 +394,7 @@ class _Fit:
                 "unreadable": len(seen.unreadable),
                 "heights": [min(heights), max(heights)],
                 "widths": [min(widths), max(widths)],
-                "sha256": hashlib.sha256("\n".join(sorted(seen.digests[: seen.given])).encode()).hexdigest(),
+                "sha256": set_digest(seen.digests[: seen.given]),
             },
             "calibration": {
                 "method": settings.calibration,

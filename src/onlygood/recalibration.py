@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from onlygood.conformal import Calibration, resolve_rule
+from onlygood.conformal import Calibration, resolve_rule, threshold_of
 from onlygood.conformal import calibrate as conformal_threshold
 from onlygood.errors import (
     FolderError,
@@ -39,7 +38,7 @@ from onlygood.reading import Picture, ReadingLimits, fit_channels, read_picture,
 from onlygood.results import Promise, counted
 from onlygood.sources import GoodPictures, Source, list_sources
 from onlygood.splits import merge_groups
-from onlygood.survey import pixel_digest
+from onlygood.survey import pixel_digest, set_digest
 from onlygood.version import __version__
 
 # The new file is run on a few of the images that it was calibrated with; its scores may differ by this share.
@@ -260,8 +259,7 @@ class _ByImages:
     def at(self, false_alarm_rate: float) -> CalibratedModel:
         scored = self.score()
         digests = [each.digest for each in scored]
-        # As `fit` writes it.
-        images_sha256 = hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+        images_sha256 = set_digest(digests)
         if images_sha256 == self.file.metadata["good_pictures"]["sha256"]:
             raise FolderError(
                 f"calibration needs good images that the model has not seen, got the {len(digests)} that it was fitted "
@@ -294,7 +292,7 @@ class _ByImages:
             },
             "map_levels": {
                 "typical": float(np.median([each.typical for each in scored])),
-                "remarkable": conformal_threshold(highest, groups, false_alarm_rate, rule=rule).threshold,
+                "remarkable": threshold_of(highest, groups, false_alarm_rate, rule=rule),
             },
         }
         record = {

@@ -308,6 +308,11 @@ def pixel_digest(picture: Picture) -> str:
     return hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest()
 
 
+def set_digest(digests: Sequence[str]) -> str:
+    """The sha256 of a set of images, from their `pixel_digest`: their order and their files do not matter."""
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+
+
 class _Entries:
     """Further pictures of a survey, one at a time."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onlygood.conformal import Calibration, calibrate_weighted, resolve_rule
+from onlygood.conformal import Calibration, resolve_rule, threshold_weighted
 from onlygood.model import GoodPicture
 
 # Rates that are compared with the one asked for.
@@ -38,14 +38,14 @@ def deciding_sentence(calibration: Calibration, pictures: Sequence[GoodPicture],
     for rate in OTHER_RATES:
         if rate == calibration.asked_rate:
             continue
-        other = calibrate_weighted(
+        other = threshold_weighted(
             calibration.scores,
             calibration.weights,
             calibration.groups,
             rate,
             rule=resolve_rule(rule, calibration.groups, rate, is_exact=is_exact),
         )
-        step = other.threshold - calibration.threshold
+        step = other - calibration.threshold
         if step:
             changes.append(f"{abs(step):.3g} {'higher' if step > 0 else 'lower'} at a rate of {rate:g}")
     return f"{said}; it would be {' and '.join(changes)}." if changes else f"{said}."
@@ -70,13 +70,13 @@ def odd_note(calibration: Calibration, pictures: Sequence[GoodPicture]) -> str |
         left = max(
             1, calibration.groups - round(float(calibration.weights[ordinary:].sum()) * (calibration.groups + 1))
         )
-        without = calibrate_weighted(
+        without = threshold_weighted(
             calibration.scores[:ordinary],
             calibration.weights[:ordinary] * (calibration.groups + 1) / (left + 1),
             left,
             calibration.asked_rate,
         )
-        lower = calibration.threshold - without.threshold
+        lower = calibration.threshold - without
         effect = f"without {'it' if one else 'them'} the threshold would be {lower:.3g} lower"
     else:
         effect = f"the threshold is estimated without {'it' if one else 'them'}"
