@@ -228,8 +228,9 @@ def test_windows_cover_all_patches_symmetrically_and_overlap(patches: int, share
     asked = max(1.0, share * patches)
     if windows.stride > 1 or windows.count == 1:
         assert windows.size >= math.floor(min(asked, patches))
-    # What is left over when the strides are rounded down widens the windows: less than a patch for each stride.
-    assert windows.size <= max(math.floor(asked), 1) + max(windows.count - 2, 0) or windows.size == patches
+    # What is left over when the strides are rounded down widens the windows: less than a patch for each stride. So does
+    # a stride no longer than the windows, where these are of a patch or two.
+    assert windows.size <= math.ceil(asked) + max(windows.count - 2, 0) or windows.size == patches
 
 
 @pytest.mark.parametrize(
@@ -330,7 +331,7 @@ def test_row_norms_are_squared_lengths_and_infinite_for_one_owner() -> None:
     assert part.row_norms().tolist() == [25, 1, 4]
     assert part.row_norms(without=7).tolist() == [np.inf, 1, np.inf]
     assert part.row_norms(without=99).tolist() == [25, 1, 4]
-    assert part.row_norms(without_image=2).tolist() == [25, 1, np.inf]
+    assert part.of_images().row_norms(without=2).tolist() == [25, 1, np.inf]
 
 
 def test_an_image_has_the_same_scores_alone_and_in_a_batch() -> None:

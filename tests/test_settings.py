@@ -157,7 +157,7 @@ def test_what_a_method_does_not_read_is_not_filled_in(method: str) -> None:
 
 def test_what_other_settings_decide_is_filled_in() -> None:
     patch, knn = FitSettings().filled_in(), FitSettings(method="knn", calibration="split").filled_in()
-    assert (patch.bank_size, patch.calibration, patch.calibration_fraction) == (1000, "leave-one-out", None)
+    assert (patch.bank_size, patch.calibration, patch.calibration_fraction) == (500, "leave-one-out", None)
     assert (knn.bank_size, knn.calibration, knn.calibration_fraction) == (1000, "split", None)
     golden = FitSettings(method="doc", golden=True, metric="euclidean", weight_decay=0.1).filled_in()
     assert (golden.calibration, golden.calibration_fraction) == ("split", None)

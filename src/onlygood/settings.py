@@ -105,7 +105,8 @@ class FitSettings:
     )
     bank_size: int | None = _setting(
         None,
-        "most rows of the memory bank, or most templates: more is slower and finer; 1000 unless given",
+        "most rows of the memory bank, or most templates: more is slower and finer; 500 for patch and 1000 for other "
+        "methods unless given",
         goes_with={"method": ("patch", "knn", "lof", "doc")},
     )
     num_neighbors: int | None = _setting(
@@ -344,7 +345,7 @@ class FitSettings:
 _DEPENDENT: dict[str, Callable[[FitSettings], Any]] = {
     "calibration": lambda given: "split" if given.method in TRAINED_METHODS else "leave-one-out",
     "compactness_weight": lambda given: 0.1 if given.metric == "euclidean" else 1.0,
-    "bank_size": lambda given: 1000,
+    "bank_size": lambda given: 500 if given.method == "patch" else 1000,
     "weight_decay": lambda given: (DOC if given.method == "doc" else PRETRAINED).weight_decay,
 }
 

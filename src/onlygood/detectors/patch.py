@@ -16,7 +16,7 @@ from onlygood.graph.patch_head import Memory, Unit
 from onlygood.splits import folds_of_groups
 
 # Most patches of one level that the statistics and the coreset see, however many images there are.
-SAMPLE_ROWS = 40_000
+SAMPLE_ROWS = 20_000
 # Added to every eigenvalue of the covariance, as a share of their mean. Regions are fewer than patches, so more is.
 LOCAL_SHRINKAGE = 0.01
 REGION_SHRINKAGE = 0.03

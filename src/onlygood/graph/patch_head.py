@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -34,16 +34,16 @@ class Memory:
     owners: NDArray[np.int64]
     images: NDArray[np.int64]
 
-    def row_norms(self, *, without: int | None = None, without_image: int | None = None) -> NDArray[np.float32]:
-        """Squared lengths of the bank's rows, float32 [m]; infinite, which is never nearest, for one owner's rows, or
-        for one image's.
-        """
+    def row_norms(self, *, without: int | None = None) -> NDArray[np.float32]:
+        """Squared lengths of the bank's rows, float32 [m]; infinite, which is never nearest, for one owner's rows."""
         norms: NDArray[np.float32] = np.einsum("mq,mq->m", self.memory_bank, self.memory_bank)
         if without is not None:
             norms[self.owners == without] = np.inf
-        if without_image is not None:
-            norms[self.images == without_image] = np.inf
         return norms
+
+    def of_images(self) -> Memory:
+        """The same memory where every image is an owner by itself."""
+        return replace(self, owners=self.images)
 
 
 @dataclass(frozen=True)

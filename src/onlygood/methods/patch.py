@@ -26,6 +26,7 @@ from onlygood.errors import SettingError
 from onlygood.graph.fragments import join
 from onlygood.graph.patch_head import (
     Bank,
+    Memory,
     Unit,
     Windows,
     combine_maps,
@@ -48,8 +49,8 @@ from onlygood.survey import InputKind, Survey
 REGION_SIZE = 0.6
 # Of regions in the map, where a level of patches has 1.
 REGION_MAP_WEIGHT = 0.5
-# A bank's unit is that of images left out alone unless they then score less than this share of what they score without
-# their groups.
+# Units come from images left out alone. Copies make one another look ordinary, so a score is at least this share of the
+# one without the image's whole group.
 LEAST_ALONE = 0.5
 # Good images whose maps are looked at to learn which levels are ordinary.
 MAPPED = 200
@@ -166,11 +167,7 @@ class PatchMethod(Method):
         fitted = [part for part, held in zip(parts, self.held_out[:count], strict=True) if not held]
         alone = np.array([part.scores_alone for part in fitted], dtype=np.float32).T
         grouped = np.array([part.scores for part in fitted], dtype=np.float32).T
-        self.units = [
-            # Copies make one another look ordinary: where they are many, whole groups are left out after all.
-            unit_of(one if np.median(one) >= LEAST_ALONE * np.median(group) else group)
-            for one, group in zip(alone, grouped, strict=True)
-        ]
+        self.units = [unit_of(scores) for scores in np.maximum(alone, LEAST_ALONE * grouped)]
         self.combining = [
             combine_scores(self.banks, self.units, opset=self.opset),
             combine_maps(self.banks, self._map_units(parts), self.map_grid, opset=self.opset),
@@ -188,7 +185,7 @@ class PatchMethod(Method):
         )
 
     def finished_score(self, position: int) -> float:  # noqa: D102
-        parts = self.finished(self.seen, position, without=None)
+        parts = self.finished(self.seen, position)
         return float(self.combine.scores([parts])[0])
 
     def head(self) -> Sequence[onnx.ModelProto]:  # noqa: D102
@@ -233,25 +230,38 @@ class PatchMethod(Method):
         A memory made without that group might have kept a row or two more nearby, and its whitening would have seen
         more pictures, so the scores are, if anything, a little too high.
         """
-        scorers: dict[int, _Scorer] = {}
-        groups = np.array(self.groups)[~self.held_out]
+        fitted = ~self.held_out
         memories = [bank.memory for bank in self.banks]
+        by_group = self._scorers_without(memories, self.rows, np.array(self.groups)[fitted])
         sizes = Counter(self.groups)
         # Augmentations of a picture are in its group, and would stay where the picture alone is left out.
         is_augmented = len(self.seen.sources) > self.seen.given
-        for part, unseen in memories_without(memories, self.rows, groups, seed=self.settings.seed):
-            banks = [replace(bank, memory=memory) for bank, memory in zip(self.banks, unseen, strict=True)]
-            scorers.update(dict.fromkeys(part, _Scorer(banks, opset=self.opset)))
+        among_others = np.array([not is_augmented and sizes[group] > 1 for group in self.groups]) & fitted
+        by_image: dict[int, _Scorer] = {}
+        if among_others.any():
+            rows = [replace(each, owners=each.images) for each in self.rows]
+            by_image = self._scorers_without([each.of_images() for each in memories], rows, self.images[fitted])
 
         def score(position: int) -> _Parts:
             if self.held_out[position]:
-                return self.finished(self.seen, position, without=None)
-            group = self.groups[position]
-            is_alone = is_augmented or sizes[group] == 1
-            image = None if is_alone else int(self.images[position])
-            return scorers[group](self.seen, position, without=group, without_image=image)
+                return self.finished(self.seen, position)
+            group, image = self.groups[position], int(self.images[position])
+            parts = by_group[group](self.seen, position, without=group)
+            if not among_others[position]:
+                return parts
+            return replace(parts, scores_alone=by_image[image].scores(self.seen, position, without=image))
 
         return score
+
+    def _scorers_without(
+        self, memories: Sequence[Memory], rows: Sequence[Rows], owners: NDArray[np.int64]
+    ) -> dict[int, _Scorer]:
+        """By owner, what scores its images: its rows are still in these memories, but not in their whitening."""
+        scorers: dict[int, _Scorer] = {}
+        for part, unseen in memories_without(memories, rows, owners, seed=self.settings.seed):
+            banks = [replace(bank, memory=memory) for bank, memory in zip(self.banks, unseen, strict=True)]
+            scorers.update(dict.fromkeys(part, _Scorer(banks, opset=self.opset)))
+        return scorers
 
 
 def _squeezing_notes(size: tuple[int, int], shape: tuple[int, int]) -> list[str]:
@@ -275,7 +285,7 @@ class _Parts:
 
     Attributes:
         scores: by each bank.
-        scores_alone: by each bank, with the rows of other pictures of its group left in.
+        scores_alone: by each bank, by memories that know the other pictures of its group.
         patch_scores: float32 [h, w], by each bank; empty where they were let go.
     """
 
@@ -293,18 +303,27 @@ class _Scorer:
         heads = join(*(patch_head(bank, excludable=True, opset=opset) for bank in banks), outputs=self.outputs)
         self.session = open_session(heads.SerializeToString(), threads=1)
 
-    def __call__(self, seen: Survey, position: int, *, without: int | None, without_image: int | None = None) -> _Parts:
+    def __call__(self, seen: Survey, position: int, *, without: int | None = None) -> _Parts:
         """What the banks say of the picture at a position.
 
         Args:
             seen: the good pictures.
             position: of the picture.
-            without: the group whose rows are left out; None for none.
-            without_image: the image whose rows are left out for `scores_alone`; None if that is the whole group.
+            without: the owner whose rows are left out; None for none.
         """
+        count = len(self.banks)
+        values = run(self.session, self.outputs, self._feeds(seen, position, without))
+        scores = tuple(float(value[0]) for value in values[:count])
+        return _Parts(scores=scores, scores_alone=scores, patch_scores=tuple(value[0] for value in values[count:]))
+
+    def scores(self, seen: Survey, position: int, *, without: int | None = None) -> tuple[float, ...]:
+        """The scores alone; arguments as in a call."""
+        outputs = self.outputs[: len(self.banks)]
+        return tuple(float(value[0]) for value in run(self.session, outputs, self._feeds(seen, position, without)))
+
+    def _feeds(self, seen: Survey, position: int, without: int | None) -> dict[str, NDArray[np.float32]]:
         feeds: dict[str, NDArray[np.float32]] = {}
-        embeddings = seen.embeddings(position)
-        for bank, embedding in zip(self.banks, embeddings, strict=True):
+        for bank, embedding in zip(self.banks, seen.embeddings(position), strict=True):
             feeds[bank.embedding] = embedding[None]
             feeds[bank.norms] = bank.memory.row_norms(without=without)
             if np.isinf(feeds[bank.norms]).all():
@@ -313,17 +332,7 @@ class _Scorer:
                     f"{len(feeds[bank.norms])} rows, all from the group of {seen.sources[position].name}: raise "
                     "bank_size or add other pictures"
                 )
-        values = run(self.session, self.outputs, feeds)
-        count = len(self.banks)
-        scores = scores_alone = tuple(float(value[0]) for value in values[:count])
-        if without_image is not None:
-            feeds |= {bank.norms: bank.memory.row_norms(without_image=without_image) for bank in self.banks}
-            scores_alone = tuple(float(value[0]) for value in run(self.session, self.outputs[:count], feeds))
-        return _Parts(
-            scores=scores,
-            scores_alone=scores_alone,
-            patch_scores=tuple(value[0] for value in values[count:]),
-        )
+        return feeds
 
 
 class _Combiner:

@@ -1,0 +1,176 @@
+"""What the default detector costs: one image with its map beside the bare backbone, a fit beside embedding its images.
+
+    python benches/patch_cost.py --data PATH/casting --output benches/results/patch_cost.json [--before OLD.onnx]
+
+Ratios within one run, since machines are shared and noisy; contestants alternate, and medians are compared.
+
+- Latency: a decoded megapixel image, score, verdict and map out, warm, on all cores, beside the bare backbone at the
+  model's own input size, and beside a model file of an older version if one is given. Once alone and once beside busy
+  neighbours, as many as there are cores, each with ONNX Runtime's spinning threads (its default) and without (ours).
+- Fit: reading and embedding the images with the part of the model's own graph that does it, on as many threads as a fit
+  uses, beside the whole fit, each in a process of its own, which also says how much memory it took at most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from PIL import Image
+
+import onlygood
+from onlygood.backbone import load_backbone
+from onlygood.graph.fragments import in_trunk
+from onlygood.graph.trunk import cut_trunk
+from onlygood.machine import machine_facts
+from onlygood.reading import read_picture
+
+SIDE = 1000
+LEARNED = 100
+COUNTS = (150, 300, 600)
+SPINNING = "session.intra_op.allow_spinning"
+
+
+def session(content: bytes, *, threads: int, spinning: bool) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry(SPINNING, "1" if spinning else "0")
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def latencies(contestants: dict[str, tuple[bytes, dict[str, np.ndarray]]], *, rounds: int) -> dict[str, float]:
+    """Median milliseconds of each, with and without spinning threads."""
+    cores = os.cpu_count() or 1
+    runs = {
+        (name, spinning): (session(content, threads=cores, spinning=spinning), feeds)
+        for name, (content, feeds) in contestants.items()
+        for spinning in (False, True)
+    }
+    times: dict[tuple[str, bool], list[float]] = {key: [] for key in runs}
+    for number in range(rounds + 5):
+        for key, (run, feeds) in runs.items():
+            started = time.perf_counter()
+            run.run(None, feeds)
+            if number >= 5:
+                times[key].append(1e3 * (time.perf_counter() - started))
+    return {f"{name}{', spinning' if spin else ''}": statistics.median(found) for (name, spin), found in times.items()}
+
+
+def busy(until: multiprocessing.synchronize.Event) -> None:
+    values = np.random.default_rng(0).standard_normal(20_000)
+    while not until.is_set():
+        np.sort(values)
+
+
+def measure_latency(data: Path, before: Path | None, rounds: int) -> dict[str, object]:
+    good = sorted((data / "train" / "good").iterdir())
+    model = onlygood.fit(good[:LEARNED])
+    shape = tuple(model.file.metadata["input"]["input_shape"])
+    large = Image.fromarray(read_picture(good[-1], name=good[-1].name)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    image = {"image": np.asarray(large)[None]}
+    backbone = load_backbone("lite0")
+    trunk = cut_trunk(backbone, [backbone.card.taps[-1]])
+    blank = {in_trunk(backbone.card.input): np.zeros((1, 3, *shape), np.float32)}
+    contestants = {"backbone": (trunk.SerializeToString(), blank), "model": (model.file.content, image)}
+    if before is not None:
+        contestants["before"] = (before.read_bytes(), image)
+    found: dict[str, object] = {"input_shape": shape, "pixels": [SIDE, SIDE], "rounds": rounds}
+    found["alone"] = latencies(contestants, rounds=rounds)
+    until = multiprocessing.Event()
+    neighbours = [multiprocessing.Process(target=busy, args=(until,)) for _ in range(os.cpu_count() or 1)]
+    for each in neighbours:
+        each.start()
+    found["beside busy neighbours"] = latencies(contestants, rounds=rounds)
+    until.set()
+    for each in neighbours:
+        each.join()
+    return found
+
+
+def in_own_process(what: str, data: Path, count: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--data", str(data), "--output", "-", "--only", what, "--count", str(count)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def fit_alone(data: Path, count: int) -> dict[str, float]:
+    good = sorted((data / "train" / "good").iterdir())[:count]
+    model = onlygood.fit(good[:8], threshold_rule="estimated")  # everything is loaded, and there is a graph to cut
+    started = time.perf_counter()
+    onlygood.fit(good)
+    seconds = time.perf_counter() - started
+    assert model.file.content
+    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def embed_alone(data: Path, count: int) -> dict[str, float]:
+    good = sorted((data / "train" / "good").iterdir())[:count]
+    model = onnx.load_model_from_string(onlygood.fit(good[:8], threshold_rule="estimated").file.content)
+    made = {name for node in model.graph.node for name in node.output}
+    names = sorted(name for name in made if name.startswith("embedding") and name.removeprefix("embedding_").isdigit())
+    names += ["embedding", "regions"]
+    # Without the annotation of shapes, which the cut would need for values inside the graph.
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    del part.graph.output[:]
+    part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    embed = session(part.SerializeToString(), threads=1, spinning=False)
+
+    def one(path: Path) -> None:
+        embed.run(names, {"image": read_picture(path, name=path.name)[None]})
+
+    one(good[0])
+    started = time.perf_counter()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(one, good))
+    return {"seconds": time.perf_counter() - started}
+
+
+def measure_fits(data: Path, counts: tuple[int, ...]) -> list[dict[str, float]]:
+    found = []
+    for count in counts:
+        embedding, fitting = in_own_process("embed", data, count), in_own_process("fit", data, count)
+        found.append(
+            {
+                "images": count,
+                "embedding_s": embedding["seconds"],
+                "fit_s": fitting["seconds"],
+                "ratio": fitting["seconds"] / embedding["seconds"],
+                "peak_mb": fitting["peak_mb"],
+            }
+        )
+        print(found[-1], flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the set casting")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--before", type=Path, help="a model of an older version, fitted with the same images")
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--only", choices=("fit", "embed"), help=argparse.SUPPRESS)
+    parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        print(json.dumps((fit_alone if options.only == "fit" else embed_alone)(options.data, options.count)))
+        return
+    latency = measure_latency(options.data, options.before, options.rounds)
+    print(json.dumps(latency, indent=1), flush=True)
+    results = {"latency": latency, "fits": measure_fits(options.data, COUNTS), "machine": machine_facts()}
+    options.output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

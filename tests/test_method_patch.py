@@ -1,0 +1,43 @@
+"""Patch memory as a method of `fit`: in which units its banks are compared."""
+
+from typing import Any
+
+import pytest
+
+import onlygood
+from textures import FAST, texture, textures
+
+
+def units(model: onlygood.Model) -> list[tuple[float, float]]:
+    return [(level["center"], level["scale"]) for level in model.file.metadata["patch"]["levels"]]
+
+
+def fit(pictures: Any, **settings: Any) -> onlygood.Model:
+    return onlygood.fit(pictures, near_duplicates="ignore", **FAST, **settings)
+
+
+def test_which_images_belong_together_changes_no_unit() -> None:
+    """A group says who may vouch for whom, not how much a bank counts."""
+    pictures = textures(16)
+    assert units(fit(pictures, groups=[str(number // 4) for number in range(16)])) == units(fit(pictures))
+
+
+def test_copies_are_one_image_to_a_unit() -> None:
+    pictures = textures(12)
+    doubled = [pictures[number // 2] for number in range(24)]
+    for (center, scale), (expected_center, expected_scale) in zip(
+        units(fit(doubled)), units(fit(pictures)), strict=True
+    ):
+        # The memory's sample holds each patch twice, so it is not the same to the last digit.
+        assert center == pytest.approx(expected_center, rel=0.1)
+        assert scale == pytest.approx(expected_scale, rel=0.25)
+
+
+def test_near_copies_make_a_bank_count_twice_as_much_at_most() -> None:
+    """Shots of six parts: without the image alone, every bank knows its part, and nothing varies."""
+    shots = [texture(part) for part in range(6) for _ in range(4)]
+    shots = [(shot.astype(int) + (number % 4)).clip(0, 255).astype("uint8") for number, shot in enumerate(shots)]
+    groups = [str(number // 4) for number in range(24)]
+    grouped, parts = fit(shots, groups=groups), fit(shots[::4])
+    for (center, _), (of_parts, _) in zip(units(grouped), units(parts), strict=True):
+        assert 0.4 * of_parts < center < 0.75 * of_parts
