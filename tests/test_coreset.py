@@ -202,3 +202,16 @@ def test_means_of_clusters_are_counted_by_hand() -> None:
 def test_clusters_of_nothing_are_refused(points: NDArray[Any], size: int) -> None:
     with pytest.raises(SettingError, match=r"clusters need points of shape|number of clusters must be at least 1"):
         k_means(points, size, seed=0)
+
+
+def test_it_goes_on_from_centres_that_are_there() -> None:
+    points = normal(6000, 4)
+    whole = greedy_k_center(points, 60, seed=1)
+    np.testing.assert_array_equal(greedy_k_center(points, 60, seed=99, centres=whole[:25]), whole)
+    # From any others, each further one is the farthest from all before it.
+    centres = np.array([5, 17, 300])
+    found = greedy_k_center(points, 12, seed=0, centres=centres)
+    assert found[:3].tolist() == [5, 17, 300]
+    for number in range(3, 12):
+        distances = np.linalg.norm(points[:, None] - points[found[:number]][None], axis=2).min(axis=1)
+        assert distances.argmax() == found[number]

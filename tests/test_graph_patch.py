@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,14 +32,12 @@ RANDOM_SEED = 0
 D = 12
 
 
-def memory(m: int, d: int, q: int, *, seed: int = RANDOM_SEED, groups: int = 5) -> Memory:
+def memory(m: int, d: int, q: int, *, seed: int = RANDOM_SEED) -> Memory:
     random = np.random.default_rng(seed)
     return Memory(
         mean=random.normal(size=d).astype(np.float32),
         whitening=random.normal(size=(d, q)).astype(np.float32),
         memory_bank=(3 * random.normal(size=(m, q))).astype(np.float32),
-        owners=random.integers(0, groups, size=m),
-        images=np.arange(m),
     )
 
 
@@ -55,16 +52,13 @@ def plain(rows: NDArray[np.float32]) -> Memory:
         mean=np.zeros(d, dtype=np.float32),
         whitening=np.eye(d, dtype=np.float32),
         memory_bank=rows,
-        owners=np.zeros(len(rows), dtype=np.int64),
-        images=np.arange(len(rows)),
     )
 
 
-def head(fitted: Bank, embedding: NDArray[np.float32], *, norms: NDArray[np.float32] | None = None) -> dict[str, Any]:
+def head(fitted: Bank, embedding: NDArray[np.float32]) -> dict[str, Any]:
     """The image scores and the patch scores by one bank."""
-    model = join(patch_head(fitted, excludable=norms is not None), outputs=[fitted.score, fitted.patch_scores])
-    feeds = {fitted.embedding: embedding} | ({} if norms is None else {fitted.norms: norms})
-    found = evaluate(model, feeds)
+    model = join(patch_head(fitted), outputs=[fitted.score, fitted.patch_scores])
+    found = evaluate(model, {fitted.embedding: embedding})
     return {"score": found[fitted.score], "patch_scores": found[fitted.patch_scores]}
 
 
@@ -296,42 +290,6 @@ def test_the_distance_to_a_near_copy_is_not_drowned_by_rounding() -> None:
     near[:, 3] += np.float32(2**-6)
     found = head(bank(plain(rows), top_patches=1), near.reshape(1, 3, 3, 16))
     np.testing.assert_array_equal(found["patch_scores"], 2**-6)
-
-
-@pytest.mark.parametrize("without", range(5))
-def test_infinite_norms_are_a_memory_without_those_rows(without: int) -> None:
-    fitted = bank()
-    embedding = embeddings(2, 4, 4, D)
-    found = head(fitted, embedding, norms=fitted.memory.row_norms(without=without))
-    kept = fitted.memory.owners != without
-    assert 0 < kept.sum() < len(kept)
-    reduced = replace(fitted.memory, memory_bank=fitted.memory.memory_bank[kept], owners=fitted.memory.owners[kept])
-    expected = head(replace(fitted, memory=reduced), embedding)
-    for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=1e-6)
-    assert not np.allclose(found["patch_scores"], head(fitted, embedding)["patch_scores"])
-
-
-def test_ordinary_norms_are_the_head_that_goes_into_the_file() -> None:
-    fitted = bank()
-    embedding = embeddings(2, 4, 4, D)
-    found, expected = head(fitted, embedding, norms=fitted.memory.row_norms()), head(fitted, embedding)
-    for name, values in expected.items():
-        np.testing.assert_array_equal(found[name], values)
-
-
-def test_row_norms_are_squared_lengths_and_infinite_for_one_owner() -> None:
-    part = Memory(
-        mean=np.zeros(2, np.float32),
-        whitening=np.eye(2, dtype=np.float32),
-        memory_bank=np.float32([[3, 4], [1, 0], [0, -2]]),
-        owners=np.array([7, 8, 7]),
-        images=np.array([0, 1, 2]),
-    )
-    assert part.row_norms().tolist() == [25, 1, 4]
-    assert part.row_norms(without=7).tolist() == [np.inf, 1, np.inf]
-    assert part.row_norms(without=99).tolist() == [25, 1, 4]
-    assert part.of_images().row_norms(without=2).tolist() == [25, 1, np.inf]
 
 
 def test_an_image_has_the_same_scores_alone_and_in_a_batch() -> None:

@@ -15,7 +15,9 @@ CHUNK = 8192
 ROUNDS = 10
 
 
-def greedy_k_center(points: NDArray[np.float32], size: int, *, seed: int) -> NDArray[np.int64]:
+def greedy_k_center(
+    points: NDArray[np.float32], size: int, *, seed: int, centres: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """Indices of `size` points, in the order in which they were picked, each the farthest from all before it.
 
     The result is that of the textbook's greedy (the next centre is the point whose distance to its nearest centre is
@@ -27,10 +29,12 @@ def greedy_k_center(points: NDArray[np.float32], size: int, *, seed: int) -> NDA
         points: float32 [n, d].
         size: how many to pick, at least 1.
         seed: of the first centre, which is drawn uniformly.
+        centres: int64 [k], k below size, distinct: indices that are picked already, to go on from; none unless given.
 
     Returns:
-        int64 [m], m = min(size, number of distinct points): nothing is picked twice, duplicates neither. Points whose
-        distance is lost in the rounding of float32, as seen from the origin, count as duplicates.
+        int64 [m], beginning with `centres`, m = min(size, number of distinct points): nothing is picked twice,
+        duplicates neither. Points whose distance is lost in the rounding of float32, as seen from the origin, count as
+        duplicates.
 
     Raises:
         SettingError: no points, or size below 1.
@@ -47,7 +51,7 @@ def greedy_k_center(points: NDArray[np.float32], size: int, *, seed: int) -> NDA
     norms = np.einsum("nd,nd->n", points, points)
     # Squared distance to the nearest centre, as of the last full update.
     nearest = np.full(n, np.inf, dtype=np.float32)
-    picked = [int(np.random.default_rng(seed).integers(n))]
+    picked = [int(np.random.default_rng(seed).integers(n))] if centres is None else centres.tolist()
     pending = picked.copy()
     # Below this, a squared distance may be the rounding error of the products of d terms that it was computed with.
     floor = 2 * (points.shape[1] + 4) * float(np.finfo(np.float32).eps) * float(norms.max())

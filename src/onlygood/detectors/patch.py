@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
@@ -44,7 +44,20 @@ def patches_per_image(images: int, patches: int) -> int:
     return min(patches, max(1, SAMPLE_ROWS // images))
 
 
-def fit_memory(rows: Rows, *, bank_size: int, seed: int) -> Memory:
+@dataclass(frozen=True)
+class Fitted:
+    """A memory, and which of the rows that it was learned from it holds.
+
+    Attributes:
+        memory: what goes into the graph.
+        kept: int64 [m], positions of the bank's rows among those that it was learned from.
+    """
+
+    memory: Memory
+    kept: NDArray[np.int64] = field(repr=False)
+
+
+def fit_memory(rows: Rows, *, bank_size: int, seed: int) -> Fitted:
     """A memory: whitening, then the rows that cover all others best.
 
     Args:
@@ -53,53 +66,93 @@ def fit_memory(rows: Rows, *, bank_size: int, seed: int) -> Memory:
         seed: of the coreset's first row.
     """
     mean, whitening = learn_whitening(rows.vectors, shrinkage=rows.shrinkage)
-    whitened = np.asarray((rows.vectors - mean) @ whitening, dtype=np.float32)
+    whitened = _whiten(rows.vectors, mean, whitening)
     kept = greedy_k_center(whitened, bank_size, seed=seed)
-    return Memory(
-        mean=mean,
-        whitening=whitening,
-        memory_bank=whitened[kept],
-        owners=rows.owners[kept],
-        images=rows.images[kept],
-    )
+    return Fitted(memory=Memory(mean=mean, whitening=whitening, memory_bank=whitened[kept]), kept=kept)
 
 
 def memories_without(
-    memories: Sequence[Memory], rows: Sequence[Rows], groups: NDArray[np.int64], *, seed: int
+    fitted: Sequence[Fitted], rows: Sequence[Rows], groups: NDArray[np.int64], *, bank_size: int, seed: int
 ) -> Iterator[tuple[frozenset[int], list[Memory]]]:
-    """The memories as they would be to groups of images that they have not seen, for a part of the groups at a time.
+    """The memories as they would be if a part of the groups of images had never been there, for each part.
 
-    The rows stay, but mean and whitening are learned without these groups. Taking out a group's rows alone is not
-    enough: a whitening that has seen an image makes it look ordinary, the more so the fewer images there are for its
+    Neither bank nor whitening has seen these groups. To take their rows out of the finished bank would not be enough:
+    the rows of other images that lie nearby are not in it because theirs are, so the bank would have holes where they
+    were, and their scores would be too high. So the bank is filled up again with rows of others that cover best what is
+    left. And a whitening that has seen an image makes it look ordinary, the more so the fewer images there are for its
     many directions (with fewer images than directions it puts all of them at one distance from one another, and
     everything new much farther).
 
     Args:
-        memories: what `fit_memory` made of `rows`, one each.
+        fitted: what `fit_memory` made of `rows`, one each.
         rows: of good images.
         groups: int64 [images], of at least two groups.
+        bank_size: most rows to keep, as for `fit_memory`.
         seed: of which groups go together.
 
     Yields:
-        Groups, and the memories for them; their own rows are still in these, for `Memory.row_norms` to take out. Every
-        group comes once, in at most FOLDS parts.
+        Groups, and the memories without them. Every group comes once, in at most FOLDS parts.
     """
-    parts = list(folds_of_groups(groups, seed=seed))
-    # Each row is in one part, so the moments of all parts cost one look at the rows, however many parts there are.
-    moments = [
-        [Moments.of(known.vectors[np.isin(known.owners, part)], memory.mean) for part in parts]
-        for memory, known in zip(memories, rows, strict=True)
+    parts = folds_of_groups(groups, seed=seed)
+    levels = [
+        _Level(each.memory, each.kept, known, parts, bank_size, seed) for each, known in zip(fitted, rows, strict=True)
     ]
-    totals = [reduce(add, of_parts) for of_parts in moments]
     for number, part in enumerate(parts):
-        unseen = []
-        for memory, known, of_parts, total in zip(memories, rows, moments, totals, strict=True):
-            whitening = (total - of_parts[number]).whitening(memory.mean, shrinkage=known.shrinkage)
-            if whitening is None:
-                others = known.vectors[~np.isin(known.owners, part)]
-                whitening = learn_whitening(others, shrinkage=known.shrinkage)
-            unseen.append(_rewhiten(memory, *whitening))
-        yield frozenset(part.tolist()), unseen
+        yield frozenset(part.tolist()), [level.without(number) for level in levels]
+
+
+class _Level:
+    """One memory of `memories_without`.
+
+    What the parts have in common is computed once: rows in the coordinates of the whole memory, in which the banks are
+    filled up, and the moments of each part, of which each row is in one, so that a whitening by all others is a
+    difference of sums.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        kept: NDArray[np.int64],
+        rows: Rows,
+        parts: Sequence[NDArray[np.int64]],
+        bank_size: int,
+        seed: int,
+    ) -> None:
+        self.memory = memory
+        self.kept = kept
+        self.rows = rows
+        self.bank_size = bank_size
+        self.seed = seed
+        self.whitened = _whiten(rows.vectors, memory.mean, memory.whitening)
+        self.part_of_row = np.full(len(rows.owners), -1)
+        for number, part in enumerate(parts):
+            self.part_of_row[np.isin(rows.owners, part)] = number
+        self.moments = [
+            Moments.of(rows.vectors[self.part_of_row == number], memory.mean) for number in range(len(parts))
+        ]
+        self.total = reduce(add, self.moments)
+
+    def without(self, number: int) -> Memory:
+        """The memory without the part of this number."""
+        others = np.flatnonzero(self.part_of_row != number)
+        left = np.searchsorted(others, self.kept[self.part_of_row[self.kept] != number])
+        filled = greedy_k_center(
+            self.whitened[others], self.bank_size, seed=self.seed, centres=left if len(left) else None
+        )
+        whitening = (self.total - self.moments[number]).whitening(self.memory.mean, shrinkage=self.rows.shrinkage)
+        if whitening is None:
+            whitening = learn_whitening(self.rows.vectors[others], shrinkage=self.rows.shrinkage)
+        return Memory(
+            mean=whitening[0],
+            whitening=whitening[1],
+            memory_bank=_whiten(self.rows.vectors[others[filled]], *whitening),
+        )
+
+
+def _whiten(
+    vectors: NDArray[np.float32], mean: NDArray[np.float32], whitening: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    return np.asarray((vectors - mean) @ whitening, dtype=np.float32)
 
 
 def unit_of(scores: NDArray[np.float32]) -> Unit:
@@ -126,11 +179,3 @@ def unit_of(scores: NDArray[np.float32]) -> Unit:
     if center > 0.0 and excess > 1e-6 * center:
         return Unit(center=center, scale=float(np.sqrt(center * excess)))
     return Unit(center=center, scale=max(center, excess) or 1.0)
-
-
-def _rewhiten(memory: Memory, mean: NDArray[np.float32], whitening: NDArray[np.float32]) -> Memory:
-    """The same memory with another mean and whitening."""
-    # The bank is (b - old mean) @ old whitening; this change of basis is near the identity, so rounding stays small.
-    change = np.linalg.solve(memory.whitening.astype(np.float64), whitening.astype(np.float64)).astype(np.float32)
-    moved = memory.memory_bank @ change + (memory.mean - mean) @ whitening
-    return replace(memory, mean=mean, whitening=whitening, memory_bank=np.asarray(moved, dtype=np.float32))

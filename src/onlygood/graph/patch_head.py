@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -24,26 +24,11 @@ class Memory:
         mean: float32 [d], of what is remembered.
         whitening: float32 [d, q]: (x - mean) @ whitening has uncorrelated coordinates of about unit variance.
         memory_bank: float32 [m, q], whitened.
-        owners: int64 [m]: which group of images each row comes from.
-        images: int64 [m]: which image each row comes from.
     """
 
     mean: NDArray[np.float32]
     whitening: NDArray[np.float32]
     memory_bank: NDArray[np.float32]
-    owners: NDArray[np.int64]
-    images: NDArray[np.int64]
-
-    def row_norms(self, *, without: int | None = None) -> NDArray[np.float32]:
-        """Squared lengths of the bank's rows, float32 [m]; infinite, which is never nearest, for one owner's rows."""
-        norms: NDArray[np.float32] = np.einsum("mq,mq->m", self.memory_bank, self.memory_bank)
-        if without is not None:
-            norms[self.owners == without] = np.inf
-        return norms
-
-    def of_images(self) -> Memory:
-        """The same memory where every image is an owner by itself."""
-        return replace(self, owners=self.images)
 
 
 @dataclass(frozen=True)
@@ -61,11 +46,6 @@ class Bank:
     embedding: str
     memory: Memory
     top_patches: int
-
-    @property
-    def norms(self) -> str:
-        """Name of the row norms in the graph."""
-        return f"{self.name}_norms"
 
     @property
     def score(self) -> str:
@@ -205,7 +185,7 @@ def region_embedding(
     return fragment(text, {}, names={"source": source, name: name}, opset=opset)
 
 
-def patch_head(bank: Bank, *, excludable: bool = False, opset: int = OPSET) -> onnx.ModelProto:
+def patch_head(bank: Bank, *, opset: int = OPSET) -> onnx.ModelProto:
     """The piece of graph from a bank's embedding to its patch scores [N, h, w] and its score [N].
 
     A patch's score is its distance to the nearest row of the memory after whitening, a Mahalanobis distance; the
@@ -213,8 +193,6 @@ def patch_head(bank: Bank, *, excludable: bool = False, opset: int = OPSET) -> o
 
     Args:
         bank: the arrays.
-        excludable: take the row norms, float32 [m], as an input instead of a constant. Infinity in them takes rows out
-            of the memory: leave-one-out is this graph with other norms.
         opset: of the standard operators.
 
     Source: Roth et al., PatchCore, CVPR 2022, equations 5 and 6 (distance to the nearest row); whitening as in Defard
@@ -222,10 +200,9 @@ def patch_head(bank: Bank, *, excludable: bool = False, opset: int = OPSET) -> o
     a few highest patch scores instead of one, re-weighted.
     """
     name, memory = bank.name, bank.memory
-    width, rows = len(memory.mean), len(memory.memory_bank)
-    norms = f", float[{rows}] {bank.norms}" if excludable else ""
+    width = len(memory.mean)
     text = f"""
-    patch_head (float[N, {name}_h, {name}_w, {width}] source{norms})
+    patch_head (float[N, {name}_h, {name}_w, {width}] source)
         => (float[N, {name}_h, {name}_w] {bank.patch_scores}, float[N] {bank.score}) {{
         {name}_patches = Reshape (source, {name}_one_row_a_patch)
         {_nearest_distance(name, f"{name}_patches", f"{name}_distances")}
@@ -244,9 +221,8 @@ def patch_head(bank: Bank, *, excludable: bool = False, opset: int = OPSET) -> o
         f"{name}_mean": memory.mean,
         f"{name}_whitening": memory.whitening,
         f"{name}_memory_bank": memory.memory_bank,
+        f"{name}_norms": np.einsum("mq,mq->m", memory.memory_bank, memory.memory_bank),
     }
-    if not excludable:
-        arrays[bank.norms] = memory.row_norms()
     return fragment(text, arrays, names={"source": bank.embedding}, opset=opset)
 
 

@@ -22,11 +22,9 @@ from onlygood.detectors.patch import (
     patches_per_image,
     unit_of,
 )
-from onlygood.errors import SettingError
 from onlygood.graph.fragments import join
 from onlygood.graph.patch_head import (
     Bank,
-    Memory,
     Unit,
     Windows,
     combine_maps,
@@ -83,6 +81,8 @@ class PatchMethod(Method):
         self.pictures = pictures
         self.show_progress = show_progress
         self.backbone = load_backbone(settings.backbone)
+        assert settings.bank_size is not None  # settings fill it in
+        self.bank_size = settings.bank_size
         self.tap_levels = self.backbone.card.choose_levels(settings.taps)
         self.trunk = cut_trunk(self.backbone, list(dict.fromkeys(tap for taps, _ in self.tap_levels for tap in taps)))
         self.opset = opset_of(self.trunk)
@@ -139,15 +139,10 @@ class PatchMethod(Method):
             self.rows.append(
                 Rows(sample[fitted], owners[pictures[fitted]], self.images[pictures[fitted]], level.shrinkage)
             )
-        assert self.settings.bank_size is not None  # settings fill it in
+        self.fitted = [fit_memory(rows, bank_size=self.bank_size, seed=self.settings.seed) for rows in self.rows]
         self.banks = [
-            Bank(
-                name=f"{level.name}_bank",
-                embedding=level.name,
-                memory=fit_memory(rows, bank_size=self.settings.bank_size, seed=self.settings.seed),
-                top_patches=level.top_patches,
-            )
-            for level, rows in zip(self.levels, self.rows, strict=True)
+            Bank(f"{level.name}_bank", level.name, each.memory, level.top_patches)
+            for level, each in zip(self.levels, self.fitted, strict=True)
         ]
 
     def good_scores(self) -> GoodScores:  # noqa: D102
@@ -226,13 +221,11 @@ class PatchMethod(Method):
     def _unseeing(self) -> Callable[[int], _Parts]:
         """What scores the good picture of a position: one held out as it is, another by memories without its group.
 
-        Leave-one-out takes the rows of the picture's own group out of the finished memories, and whitens by the others.
-        A memory made without that group might have kept a row or two more nearby, and its whitening would have seen
-        more pictures, so the scores are, if anything, a little too high.
+        These memories are without a tenth of all groups, so they know fewer pictures than the finished ones, and the
+        scores are, if anything, a little too high.
         """
         fitted = ~self.held_out
-        memories = [bank.memory for bank in self.banks]
-        by_group = self._scorers_without(memories, self.rows, np.array(self.groups)[fitted])
+        by_group = self._scorers_without(self.rows, np.array(self.groups)[fitted])
         sizes = Counter(self.groups)
         # Augmentations of a picture are in its group, and would stay where the picture alone is left out.
         is_augmented = len(self.seen.sources) > self.seen.given
@@ -240,26 +233,26 @@ class PatchMethod(Method):
         by_image: dict[int, _Scorer] = {}
         if among_others.any():
             rows = [replace(each, owners=each.images) for each in self.rows]
-            by_image = self._scorers_without([each.of_images() for each in memories], rows, self.images[fitted])
+            by_image = self._scorers_without(rows, self.images[fitted])
 
         def score(position: int) -> _Parts:
             if self.held_out[position]:
                 return self.finished(self.seen, position)
-            group, image = self.groups[position], int(self.images[position])
-            parts = by_group[group](self.seen, position, without=group)
+            parts = by_group[self.groups[position]](self.seen, position)
             if not among_others[position]:
                 return parts
-            return replace(parts, scores_alone=by_image[image].scores(self.seen, position, without=image))
+            alone = by_image[int(self.images[position])].scores(self.seen, position)
+            return replace(parts, scores_alone=alone)
 
         return score
 
-    def _scorers_without(
-        self, memories: Sequence[Memory], rows: Sequence[Rows], owners: NDArray[np.int64]
-    ) -> dict[int, _Scorer]:
-        """By owner, what scores its images: its rows are still in these memories, but not in their whitening."""
+    def _scorers_without(self, rows: Sequence[Rows], owners: NDArray[np.int64]) -> dict[int, _Scorer]:
+        """By owner, what scores its images: memories that have never seen them."""
         scorers: dict[int, _Scorer] = {}
-        for part, unseen in memories_without(memories, rows, owners, seed=self.settings.seed):
-            banks = [replace(bank, memory=memory) for bank, memory in zip(self.banks, unseen, strict=True)]
+        for part, memories in memories_without(
+            self.fitted, rows, owners, bank_size=self.bank_size, seed=self.settings.seed
+        ):
+            banks = [replace(bank, memory=memory) for bank, memory in zip(self.banks, memories, strict=True)]
             scorers.update(dict.fromkeys(part, _Scorer(banks, opset=self.opset)))
         return scorers
 
@@ -295,44 +288,29 @@ class _Parts:
 
 
 class _Scorer:
-    """Scores of good pictures by the heads that go into the file, with rows left out. Thread-safe."""
+    """Scores of good pictures by heads as they go into the file. Thread-safe."""
 
     def __init__(self, banks: Sequence[Bank], *, opset: int) -> None:
         self.banks = banks
         self.outputs = [bank.score for bank in banks] + [bank.patch_scores for bank in banks]
-        heads = join(*(patch_head(bank, excludable=True, opset=opset) for bank in banks), outputs=self.outputs)
+        heads = join(*(patch_head(bank, opset=opset) for bank in banks), outputs=self.outputs)
         self.session = open_session(heads.SerializeToString(), threads=1)
 
-    def __call__(self, seen: Survey, position: int, *, without: int | None = None) -> _Parts:
-        """What the banks say of the picture at a position.
-
-        Args:
-            seen: the good pictures.
-            position: of the picture.
-            without: the owner whose rows are left out; None for none.
-        """
+    def __call__(self, seen: Survey, position: int) -> _Parts:
+        """What the banks say of the picture at a position."""
         count = len(self.banks)
-        values = run(self.session, self.outputs, self._feeds(seen, position, without))
+        values = run(self.session, self.outputs, self._feeds(seen, position))
         scores = tuple(float(value[0]) for value in values[:count])
         return _Parts(scores=scores, scores_alone=scores, patch_scores=tuple(value[0] for value in values[count:]))
 
-    def scores(self, seen: Survey, position: int, *, without: int | None = None) -> tuple[float, ...]:
-        """The scores alone; arguments as in a call."""
+    def scores(self, seen: Survey, position: int) -> tuple[float, ...]:
+        """The scores alone."""
         outputs = self.outputs[: len(self.banks)]
-        return tuple(float(value[0]) for value in run(self.session, outputs, self._feeds(seen, position, without)))
+        return tuple(float(value[0]) for value in run(self.session, outputs, self._feeds(seen, position)))
 
-    def _feeds(self, seen: Survey, position: int, without: int | None) -> dict[str, NDArray[np.float32]]:
-        feeds: dict[str, NDArray[np.float32]] = {}
-        for bank, embedding in zip(self.banks, seen.embeddings(position), strict=True):
-            feeds[bank.embedding] = embedding[None]
-            feeds[bank.norms] = bank.memory.row_norms(without=without)
-            if np.isinf(feeds[bank.norms]).all():
-                raise SettingError(
-                    f"leave-one-out needs a memory with rows of at least 2 groups of pictures, got "
-                    f"{len(feeds[bank.norms])} rows, all from the group of {seen.sources[position].name}: raise "
-                    "bank_size or add other pictures"
-                )
-        return feeds
+    def _feeds(self, seen: Survey, position: int) -> dict[str, NDArray[np.float32]]:
+        embeddings = seen.embeddings(position)
+        return {bank.embedding: embedding[None] for bank, embedding in zip(self.banks, embeddings, strict=True)}
 
 
 class _Combiner:
