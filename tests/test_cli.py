@@ -170,7 +170,10 @@ def test_help_shows_every_setting_with_its_meaning(run: Any) -> None:
         (("--input-size", "0"), "input_size must be a whole number of pixels from 16 to 4096, got 0"),
         (("--group-by", "("), r"group_by must be 'folder' or a regular expression, got '\('"),
         (("--group-by", "lot"), "group_by must find a label in the name of every picture"),
-        (("--backbone", "resnet"), "backbone must be one of lite0 or the path of an .onnx file, got 'resnet'"),
+        (
+            ("--backbone", "resnet"),
+            "backbone must be one of lite0, lite1, lite2 or the path of an .onnx file, got 'resnet'",
+        ),
         (("--backbone", "none.onnx"), "backbone none.onnx needs none.onnx and its card none.json"),
         (("--bank-size", "0"), "bank_size must be a whole number of at least 1, got 0"),
         (("--threads", "-1"), "threads must be a whole number of at least 0, got -1"),
