@@ -245,11 +245,11 @@ class PatchMethod(Method):
 
         def score(position: int) -> _Parts:
             if self.held_out[position]:
-                return self.finished(self.seen, position, without=None)
+                return self.finished(self.seen.scored, position, without=None)
             group = self.groups[position]
             is_alone = is_augmented or sizes[group] == 1
             image = None if is_alone else int(self.images[position])
-            return scorers[group](self.seen, position, without=group, without_image=image)
+            return scorers[group](self.seen.scored, position, without=group, without_image=image)
 
         return score
 
