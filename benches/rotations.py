@@ -119,7 +119,11 @@ def main() -> None:
             labels = np.arange(len(scores)) >= len(new)
             row = {
                 **{name: getattr(options, name) for name in ("parts", "method", "seed", "good")},
-                **({"frame": options.frame, "turned": options.turned} if options.parts == "drawn" else {}),
+                **(
+                    {name: getattr(options, name) for name in ("frame", "length", "turned")}
+                    if options.parts == "drawn"
+                    else {}
+                ),
                 "border": border,
                 "rotations": rotations,
                 "auroc": round(float(roc_auc_score(labels, scores)), 4),

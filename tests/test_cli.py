@@ -122,6 +122,7 @@ OPTIONS: dict[str, tuple[list[str], Any]] = {
     "augment_flip_vertical": ([], True),
     "augment_border": (["edge"], "edge"),
     "augment_border_level": (["12"], 12.0),
+    "rotations": (["8"], 8),
     "skip_unreadable": ([], True),
     "max_pixels": (["5"], 5),
     "max_bytes": (["6"], 6),

@@ -179,22 +179,22 @@ def test_whoever_scores_a_picture_has_seen_none_of_its_copies(
 
 
 def test_a_patch_memory_that_scores_a_picture_is_without_its_copies_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    left_out: list[tuple[int, int | None, int]] = []
+    left_out: dict[int, int] = {}
     call = _Scorer.__call__
 
     def spy(self: _Scorer, seen: Survey, position: int, *, without: int | None, **others: Any) -> Any:
         for bank in self.banks if without is not None else ():
             is_out = np.isinf(bank.memory.row_norms(without=without))
-            assert set(bank.memory.owners[is_out].tolist()) <= {position}
-            assert position not in bank.memory.owners[~is_out]
-            left_out.append((position, without, int(is_out.sum())))
+            # Copies follow one another in the order of their pictures.
+            assert set((bank.memory.images[is_out] % TEN).tolist()) <= {position}
+            assert position not in bank.memory.images[~is_out] % TEN
+            left_out[position] = left_out.get(position, 0) + int(is_out.sum())
         return call(self, seen, position, without=without, **others)
 
     monkeypatch.setattr(_Scorer, "__call__", spy)
     onlygood.fit(textures(TEN), rotations=4, **FAST)
-    assert {position for position, _, _ in left_out} == set(range(TEN))
-    assert all(position == group for position, group, _ in left_out)
-    assert sum(count for _, _, count in left_out) > 100
+    assert set(left_out) == set(range(TEN))
+    assert min(left_out.values()) > 10
 
 
 @pytest.mark.parametrize(("method", "settings"), [("patch", FAST), *((name, FAST_POOLED) for name in POOLED_METHODS)])
@@ -310,7 +310,7 @@ def test_parts_learned_at_one_angle_are_inspected_at_any(method: str, settings: 
     # Good pictures at one angle say little of the others: 20 at any angle give the rate asked for, 0.1.
     anywhere = [part(300 + number, 18.0 * number + 3) for number in range(20)]
     calibrated = onlygood.calibrate(turned, anywhere)
-    # Of 24, at the second highest of 20 scores, 6 or fewer are above in 98 of 100 draws (beta-binomial).
+    # Of 24, at the second highest of 20 scores, 6 or fewer are above in 96 of 100 draws (beta-binomial).
     assert above(calibrated, new) <= 6 / 24
     assert above(calibrated, chipped) > 0.8
 
