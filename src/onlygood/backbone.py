@@ -193,8 +193,10 @@ def load_backbone(backbone: str | os.PathLike[str]) -> Backbone:
     """
     name = str(backbone)
     if name in named_backbones():
+        if not _shipped(name).is_file():
+            return _build(name)
         with resources.as_file(_shipped(name)) as path:
-            return _load_file(path) if path.is_file() else _build(name)
+            return _load_file(path)
     path = Path(backbone)
     if path.suffix != ".onnx":
         raise BackboneError(
