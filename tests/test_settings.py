@@ -58,6 +58,10 @@ BAD: list[tuple[str, Any, str]] = [
     ("skip_unreadable", "no", "skip_unreadable must be True or False, got 'no'"),
     ("golden", "no", "golden must be True or False, got 'no'"),
     *(
+        ("rotations", number, f"rotations must be a whole number from 1 to 72, got {number!r}")
+        for number in (0, -1, 73, 2.5, "8", True, None)
+    ),
+    *(
         ("augment", number, f"augment must be a whole number of at least 3, got {number!r}")
         for number in (2, 0, -5, 9.5, "9", True)
     ),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import overload
 
+import numpy as np
 from PIL import Image
 
 from onlygood.augmentation import augment, augmentation_window, plan_augmentations
 from onlygood.contact_sheet import contact_sheet
 from onlygood.errors import FolderError, PictureError, SettingError
+from onlygood.picture_changes import turn_picture
 from onlygood.reading import Picture
 from onlygood.settings import FitSettings
 from onlygood.sources import Source
@@ -17,6 +19,12 @@ from onlygood.window import Window
 
 # Golden pictures are kept in memory, and each is augmented many times: a golden sample is one picture or a handful.
 MOST_GOLDEN = 50
+# What comes into view at the corners of a turned copy.
+TURNED_BORDER = "mirror"
+# Numbers of angles that are those of parts in as many positions, not samples of any angle.
+EXACT_ROTATIONS = (2, 4)
+# Keeps the draws of angles apart from others with the same seed.
+TURNING = 360
 
 
 def golden_sources(golden: Sequence[Source], settings: FitSettings) -> list[Source]:
@@ -69,6 +77,43 @@ def fill_up(pictures: Sequence[Source], count: int, settings: FitSettings, windo
             ),
         )
         for position, number in plan
+    ]
+
+
+def turned_sources(pictures: Sequence[Source], rotations: int, fitted: Sequence[int], *, seed: int) -> list[Source]:
+    """A copy of every picture at its first angle, then copies of those that are fitted at each further angle.
+
+    The angles of a picture are 360 / rotations degrees apart and begin at one of its own, drawn between 0 and that. So
+    the copies of all pictures together lie at every angle alike, and a good picture as it was taken is as far from the
+    copies of the others as a new part at any other angle will be. Were copies made from 0 on, pictures that show all
+    parts at one angle would find that angle alone remembered exactly, and a threshold from their scores would call
+    parts at most other angles anomalous. Two and four copies do begin at 0: they are for parts that lie in as many
+    positions, and a quarter turn of a square picture moves pixels and changes none.
+
+    A copy has its picture's label, as it shows the same thing. It is made when it is read, as augmentations are.
+
+    Args:
+        pictures: those that can be read.
+        rotations: angles of each.
+        fitted: the positions of those that are learned from.
+        seed: of the first angles; each depends on it and on the picture's position alone.
+    """
+    step = 360.0 / rotations
+
+    def copy(position: int, number: int) -> Source:
+        first = 0.0
+        if rotations not in EXACT_ROTATIONS:
+            first = float(np.random.default_rng([seed, position, TURNING]).uniform(0.0, step))
+        degrees, source = first + number * step, pictures[position]
+        return Source(
+            name=f"{source.name} turned {degrees:.1f}°",
+            label=source.label,
+            read=lambda: turn_picture(source.read(), degrees, border=TURNED_BORDER),
+        )
+
+    return [
+        *(copy(position, 0) for position in range(len(pictures))),
+        *(copy(position, number) for number in range(1, rotations) for position in fitted),
     ]
 
 

@@ -9,12 +9,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import onnx
 from onnx import TensorProto
 
+from onlygood.efficientnet_lite import build, is_installed
 from onlygood.errors import BackboneError, SettingError
 from onlygood.whole_numbers import is_whole
 
@@ -168,28 +170,62 @@ class Backbone:
             )
 
 
-def available_backbones() -> list[str]:
-    """Names of the backbones that are shipped inside the package."""
+def named_backbones() -> list[str]:
+    """Names of all backbones whose cards are inside the package."""
     folder = resources.files("onlygood") / "backbones"
-    return sorted(item.name.removesuffix(".onnx") for item in folder.iterdir() if item.name.endswith(".onnx"))
+    return sorted(item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json"))
+
+
+def available_backbones() -> list[str]:
+    """Names of those that can be loaded here: their files are inside the package, or their weights are installed."""
+    return [name for name in named_backbones() if _shipped(name).is_file() or is_installed(name)]
 
 
 def load_backbone(backbone: str | os.PathLike[str]) -> Backbone:
-    """A shipped backbone by its name, or any ONNX file by its path, with `<name>.json`, its card, beside it.
+    """A backbone by its name, or any ONNX file by its path, with `<name>.json`, its card, beside it.
+
+    A named backbone whose file is not inside the package is built from its installed weights, and is the one that its
+    card inside the package describes, or refused.
 
     Raises:
         BackboneError: no such backbone or card, a file that cannot be read or differs from its card.
+        MissingExtraError: a named backbone whose weights are not installed.
     """
-    shipped = available_backbones()
-    if str(backbone) in shipped:
-        with resources.as_file(resources.files("onlygood") / "backbones" / f"{backbone}.onnx") as path:
+    name = str(backbone)
+    if name in named_backbones():
+        if not _shipped(name).is_file():
+            return _build(name)
+        with resources.as_file(_shipped(name)) as path:
             return _load_file(path)
     path = Path(backbone)
     if path.suffix != ".onnx":
         raise BackboneError(
-            f"backbone must be one of {', '.join(shipped)} or the path of an .onnx file, got {str(backbone)!r}"
+            f"backbone must be one of {', '.join(named_backbones())} or the path of an .onnx file, got {name!r}"
         )
     return _load_file(path)
+
+
+def _shipped(name: str) -> Traversable:
+    """Where the file of a named backbone is, if it is inside the package."""
+    return resources.files("onlygood") / "backbones" / f"{name}.onnx"
+
+
+def _build(name: str) -> Backbone:
+    """A named backbone, built from its installed weights."""
+    card_name = f"{name}.json"
+    card = parse_card(
+        json.loads((resources.files("onlygood") / "backbones" / card_name).read_text(encoding="utf-8")), card_name
+    )
+    content, _ = build(name)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.sha256:
+        raise BackboneError(
+            f"backbone {name} must be built with the sha256 that its card gives, {card.sha256}, got {digest} with onnx "
+            f"{onnx.__version__}: install another version of onnx and report this"
+        )
+    model = onnx.load_model_from_string(content)
+    _check_signature(model, card, Path(f"{name}.onnx"))
+    return Backbone(model=model, card=card)
 
 
 def _load_file(path: Path) -> Backbone:

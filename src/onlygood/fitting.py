@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from onlygood.augmented_sources import check_target, fill_up, golden_sources
+from onlygood.augmented_sources import EXACT_ROTATIONS, check_target, fill_up, golden_sources, turned_sources
 from onlygood.conformal import Calibration, calibrate, resolve_rule, threshold_of
 from onlygood.errors import FolderError, SettingError, VerificationError
 from onlygood.graph.fragments import join
@@ -37,7 +37,16 @@ from onlygood.sources import (
     list_sources,
 )
 from onlygood.splits import hold_out, merge_groups, share_held_out
-from onlygood.survey import Embedder, InputKind, Survey, input_kind, set_digest, survey, survey_augmentations
+from onlygood.survey import (
+    Embedder,
+    InputKind,
+    Survey,
+    input_kind,
+    set_digest,
+    survey,
+    survey_augmentations,
+    survey_turned,
+)
 from onlygood.threshold_notes import deciding_sentence, odd_note
 from onlygood.version import __version__
 
@@ -154,7 +163,8 @@ class _Fit:
         )
         groups, duplicate_notes = self.independent_groups(seen, kind)
         held_out = self.held_out(groups)
-        self.method.learn(seen, *self.fill_up(seen, kind, groups, held_out))
+        learned, labels, calibrating = self.learned(seen, kind, groups, held_out)
+        self.method.learn(learned, labels, calibrating)
         scores = self.method.good_scores()
         calibration, map_levels = self.calibrate(scores, groups, held_out)
         promise = self.promise(seen, calibration, held_out)
@@ -163,7 +173,14 @@ class _Fit:
         deciding = deciding_sentence(
             calibration, pictures, rule=self.settings.threshold_rule, is_exact=promise.is_exact
         )
-        notes = (*self.exclusion_notes(), *seen.notes, *duplicate_notes, *self.method.notes, *([odd] if odd else []))
+        notes = (
+            *self.exclusion_notes(),
+            *seen.notes,
+            *duplicate_notes,
+            *self.turning_notes(promise),
+            *self.method.notes,
+        )
+        notes += (odd,) if odd else ()
         model = join(
             *embed,
             *self.method.head(),
@@ -172,7 +189,7 @@ class _Fit:
             outputs=list(OUTPUTS),
         )
         file = pack(model, self.describe(kind, seen, calibration, promise, pictures, map_levels, notes, deciding))
-        self.verify(file, seen, calibration)
+        self.verify(file, learned, calibration)
         return Model(
             file=file,
             promise=promise,
@@ -190,6 +207,17 @@ class _Fit:
         shown = ", ".join(self.excluded[:SHOWN_NAMES])
         more = f" and {len(self.excluded) - SHOWN_NAMES} more" if len(self.excluded) > SHOWN_NAMES else ""
         return [f"{counted(len(self.excluded), 'picture')} left out, as asked with exclude: {shown}{more}."]
+
+    def turning_notes(self, promise: Promise) -> list[str]:
+        """At which angles each picture was learned, where that is at several."""
+        rotations = self.settings.rotations
+        if rotations == 1:
+            return []
+        begin = "the first its own" if rotations in EXACT_ROTATIONS else "the first drawn for each picture"
+        return [
+            f"Learned each of {counted(promise.fitted_pictures, 'good picture')} at {rotations} angles, "
+            f"{360 / rotations:.3g} degrees apart, {begin}; the threshold comes from the pictures as they were taken."
+        ]
 
     def independent_groups(self, seen: Survey, kind: InputKind) -> tuple[list[int], list[str]]:
         """A label a picture; pictures with different labels may be treated as independent. And notes about it."""
@@ -261,35 +289,40 @@ class _Fit:
             )
         return held_out
 
-    def fill_up(
+    def learned(
         self, seen: Survey, kind: InputKind, groups: list[int], held_out: NDArray[np.bool_]
-    ) -> tuple[list[int], NDArray[np.bool_]]:
-        """Put augmentations of the pictures that are learned from behind those in the survey, where they are wanted.
+    ) -> tuple[Survey, list[int], NDArray[np.bool_]]:
+        """What is learned from: the pictures, with augmentations of them behind them, or turned copies in their place.
 
         Each is in the group of its picture, so that whoever is scored without that picture is scored without them too.
 
         Returns:
-            `groups` and `held_out` of all pictures and augmentations.
+            What was found of them all, and `groups` and `held_out` of each.
         """
-        if self.golden or self.settings.augment is None:
-            return groups, held_out
-        check_target(seen.given, self.settings)
         fitted = np.flatnonzero(~held_out).tolist()
-        made = fill_up(
-            [seen.sources[position] for position in fitted],
-            self.settings.augment - seen.given,
-            self.settings,
-            kind.window,
-        )
-        survey_augmentations(
-            seen,
-            [source for _, source in made],
-            self.settings,
-            rows_each=self.method.rows_each,
-            show_progress=self.show_progress,
-        )
-        theirs = [groups[fitted[original]] for original, _ in made]
-        return [*groups, *theirs], np.append(held_out, np.zeros(len(made), dtype=bool))
+        settings = self.settings
+        if settings.rotations > 1:
+            copies = turned_sources(seen.sources, settings.rotations, fitted, seed=settings.seed)
+            originals = fitted * (settings.rotations - 1)
+            learned = survey_turned(
+                seen, copies, settings, rows_each=self.method.rows_each, show_progress=self.show_progress
+            )
+        elif settings.augment is not None and not self.golden:
+            check_target(seen.given, settings)
+            pictures = [seen.sources[position] for position in fitted]
+            made = fill_up(pictures, settings.augment - seen.given, settings, kind.window)
+            originals, learned = [fitted[original] for original, _ in made], seen
+            survey_augmentations(
+                seen,
+                [source for _, source in made],
+                settings,
+                rows_each=self.method.rows_each,
+                show_progress=self.show_progress,
+            )
+        else:
+            return seen, groups, held_out
+        theirs = [groups[original] for original in originals]
+        return learned, [*groups, *theirs], np.append(held_out, np.zeros(len(theirs), dtype=bool))
 
     def calibrate(
         self, scores: GoodScores, groups: list[int], held_out: NDArray[np.bool_]
@@ -321,6 +354,7 @@ class _Fit:
             fitted_pictures=int((~held_out).sum()),
             golden_pictures=self.golden,
             augmentations=len(seen.sources) - seen.given,
+            rotations=self.settings.rotations,
             rule=calibration.rule,
             interval=calibration.interval,
             odd=0 if calibration.is_guaranteed else calibration.odd,
@@ -417,7 +451,7 @@ class _Fit:
     def verify(
         self,
         file: ModelFile,
-        seen: Survey,
+        learned: Survey,
         calibration: Calibration,
     ) -> None:
         """Run the file as it will be written on a few pictures, and compare with the calibration's own arithmetic.
@@ -426,8 +460,8 @@ class _Fit:
             VerificationError: they differ.
         """
         session = open_session(file.content)
-        for position in np.unique(np.linspace(0, len(seen.sources) - 1, VERIFIED_PICTURES).astype(int)):
-            source = seen.sources[position]
+        for position in np.unique(np.linspace(0, len(learned.sources) - 1, VERIFIED_PICTURES).astype(int)):
+            source = learned.sources[position]
             (score,) = run(session, ["score"], {"image": source.read()[None]})
             expected = self.method.finished_score(int(position))
             found = float(score[0]) + calibration.threshold

@@ -60,6 +60,7 @@ class Promise:
         fitted_pictures: how many good pictures the detector learned from.
         golden_pictures: how many golden pictures all of these are augmentations of; 0 if they are pictures of parts.
         augmentations: how many augmentations of the fitted pictures it learned from beside them.
+        rotations: at how many angles it learned each of the fitted pictures; 1 is as they were given.
         rule: "conformal" or "estimated": how the threshold was decided.
         interval: with the estimated rule, between which rates the true one lies, by resampling (90 %).
         odd: how many pictures the estimated rule set aside, since their scores stand apart from the others.
@@ -73,6 +74,7 @@ class Promise:
     fitted_pictures: int
     golden_pictures: int = 0
     augmentations: int = 0
+    rotations: int = 1
     rule: str = "conformal"
     interval: tuple[float, float] | None = None
     odd: int = 0
@@ -93,6 +95,8 @@ class Promise:
         if self.golden_pictures:
             return f"{self.fitted_pictures} augmentations of {counted(self.golden_pictures, 'golden picture')}"
         pictures = counted(self.fitted_pictures, "good picture")
+        if self.rotations > 1:
+            return f"{pictures} at {self.rotations} angles{' each' * (self.fitted_pictures > 1)}"
         if not self.augmentations:
             return pictures
         them = "it" if self.fitted_pictures == 1 else "them"
@@ -182,6 +186,7 @@ class Promise:
             "fitted_pictures": self.fitted_pictures,
             "golden_pictures": self.golden_pictures,
             "augmentations": self.augmentations,
+            "rotations": self.rotations,
             "rule": self.rule,
             "interval": None if self.interval is None else [float(f"{rate:.3g}") for rate in self.interval],
             "odd": self.odd,

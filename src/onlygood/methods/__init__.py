@@ -28,7 +28,8 @@ def make_method(
 
     Args:
         settings: of the fit.
-        sources: the good pictures; their number, with augmentations, decides how much of each can be looked at.
+        sources: the good pictures; their number, with augmentations and turned copies, decides how much of each can be
+            looked at.
         references: reference pictures, for a method that trains on them.
         files: of a method that trains; None to keep nothing.
         show_progress: draw bars if stderr is a terminal.
@@ -45,4 +46,5 @@ def make_method(
         return trained(settings, files=files, show_progress=show_progress)
     if settings.method in POOLED_METHODS:
         return PooledMethod(settings, show_progress=show_progress)
-    return PatchMethod(settings, max(len(sources), settings.augment or 0), show_progress=show_progress)
+    pictures = max(len(sources) * settings.rotations, settings.augment or 0)
+    return PatchMethod(settings, pictures, show_progress=show_progress)

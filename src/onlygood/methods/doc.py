@@ -167,7 +167,7 @@ class DocMethod(FineTunedMethod):
             show_progress=self.show_progress,
             what="reference",
         )
-        good = dict(zip(seen.digests, seen.sources, strict=True))
+        good = dict(zip(seen.scored.digests, seen.scored.sources, strict=True))
         both = [
             (source.name, good[digest].name)
             for source, digest in zip(found.sources, found.digests, strict=True)

@@ -91,7 +91,7 @@ class Method(ABC):
     @abstractmethod
     def good_scores(self) -> GoodScores:
         """Scores of the pictures that `learn` was given, each by a detector that has not seen it or its group, and so
-        none of its augmentations either.
+        none of its augmentations either. What is scored is `Survey.scored`.
         """
 
     @abstractmethod

@@ -237,11 +237,11 @@ class PatchMethod(Method):
 
         def score(position: int) -> _Parts:
             if self.held_out[position]:
-                return self.finished(self.seen, position)
-            parts = by_group[self.groups[position]](self.seen, position)
+                return self.finished(self.seen.scored, position)
+            parts = by_group[self.groups[position]](self.seen.scored, position)
             if not among_others[position]:
                 return parts
-            alone = by_image[int(self.images[position])].scores(self.seen, position)
+            alone = by_image[int(self.images[position])].scores(self.seen.scored, position)
             return replace(parts, scores_alone=alone)
 
         return score

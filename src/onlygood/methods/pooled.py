@@ -76,8 +76,8 @@ class PooledMethod(Method):
         folds = track(self._unseeing(), total=total, description="calibrating", show=self.show_progress)
         for fold, head in folds:
             members = fold[fold < count]
-            raw[members] = head.scores(seen.wholes[members])
-            mapper = _Mapper(seen, head, opset=self.opset)
+            raw[members] = head.scores(seen.scored.wholes[members])
+            mapper = _Mapper(seen.scored, head, opset=self.opset)
             self.scored_by.update(dict.fromkeys(members.tolist(), mapper))
             shown = [position for position in members.tolist() if position in mapped]
             maps = map_in_order(mapper, shown, threads=self.settings.threads)

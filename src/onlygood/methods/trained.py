@@ -66,7 +66,12 @@ class TrainedMethod(Method):
         self.session = open_session(head.SerializeToString(), threads=1)
 
     def good_scores(self) -> GoodScores:  # noqa: D102
-        parts = list(map_in_order(self._score, range(self.seen.given), threads=self.settings.threads))
+        scored = self.seen.scored
+
+        def of(position: int) -> tuple[float, NDArray[np.float32]]:
+            return self._score(scored, position)
+
+        parts = list(map_in_order(of, range(self.seen.given), threads=self.settings.threads))
         raw = np.array([part[0] for part in parts], dtype=np.float32)
         # Scores of a trained network may all be far below 1.
         self.least_scale = float(np.median(raw)) or 1.0
@@ -74,11 +79,11 @@ class TrainedMethod(Method):
             raw=raw,
             typical=np.array([np.median(part[1]) for part in parts], dtype=np.float64),
             highest=np.array([part[1].max() for part in parts], dtype=np.float32),
-            patch_scores=lambda position: self._score(position)[1],
+            patch_scores=lambda position: of(position)[1],
         )
 
     def finished_score(self, position: int) -> float:  # noqa: D102
-        return self._score(position)[0]
+        return self._score(self.seen, position)[0]
 
     def head(self) -> Sequence[onnx.ModelProto]:  # noqa: D102
         return self.pieces
@@ -104,8 +109,8 @@ class TrainedMethod(Method):
         fingerprint = {"method": self.settings.method, **decisive, "pictures": pictures, **others}
         return Checkpoint(self.files.checkpoint, fingerprint, resume=self.files.resume)
 
-    def _score(self, position: int) -> tuple[float, NDArray[np.float32]]:
-        feeds = {"embedding": self.seen.embedding(position)[None]}
+    def _score(self, seen: Survey, position: int) -> tuple[float, NDArray[np.float32]]:
+        feeds = {"embedding": seen.embedding(position)[None]}
         raw, patches = run(self.session, ["raw_score", "patch_scores"], feeds)
         return float(raw[0]), patches[0]
 

@@ -60,8 +60,11 @@ def recalibration_sentences(metadata: dict[str, Any]) -> list[str]:
 
 
 def augmentations_beside(metadata: dict[str, Any]) -> str:
-    """What is said of augmentations behind the number of good pictures: nothing where there are none."""
-    # Files of before there were any do not have the number.
+    """What is said of augmentations or turned copies behind the number of good pictures: nothing where none are."""
+    # Files of before there were any do not have the numbers.
+    rotations = metadata["promise"].get("rotations", 1)
+    if rotations > 1:
+        return f", each at {rotations} angles"
     augmentations = metadata["promise"].get("augmentations", 0)
     return f", and {show_count(augmentations, 'augmentation')} of them" if augmentations else ""
 
