@@ -184,7 +184,6 @@ def test_near_duplicates_are_not_looked_for_when_they_are_to_be_ignored_but_equa
         ({"groups": ["a"] * 4}, FolderError, "at least 3 independent things, got 4 pictures in 1 group"),
         ({"group_by": "folder"}, SettingError, "group_by needs a folder of pictures, got a sequence"),
         ({"calibration": "split", "groups": list("aabc")}, FolderError, "at least 3 independent things beside those"),
-        ({"bank_size": 1}, SettingError, "rows of at least 2 groups of pictures, got 1 rows"),
     ],
 )
 def test_groups_that_cannot_be_used_are_refused(settings: dict[str, Any], error: type, message: str) -> None:
