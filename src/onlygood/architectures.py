@@ -174,8 +174,8 @@ DISCRIMINATOR = FineTuning(
     name="discriminator",
     epochs=700,
     least_epochs=3,
-    most_shown=360_000,
-    batch_size=512,
+    most_shown=180_000,
+    batch_size=256,
     learning_rate=1e-3,
     weight_decay=1e-5,
 )
