@@ -16,6 +16,7 @@ from onlygood.cli import main
 from onlygood.settings import METHODS, POOLED_METHODS, TRAINED_METHODS
 from textures import (
     FAST,
+    FAST_DISCRIMINATOR,
     FAST_DOC,
     FAST_POOLED,
     FAST_TRAINING,
@@ -43,6 +44,8 @@ def fast(method: str) -> dict[str, Any]:
     """Settings with which a fit of each method is quick."""
     if method == "doc":
         return {**FAST_DOC, "reference": reference_pictures()}
+    if method == "discriminator":
+        return FAST_DISCRIMINATOR
     if method in TRAINED_METHODS:
         return FAST_TRAINING
     return FAST_POOLED if method in POOLED_METHODS else FAST

@@ -95,6 +95,7 @@ OPTIONS: dict[str, tuple[list[str], Any]] = {
     "head": (["lof"], "lof"),
     "compactness_weight": (["0.3"], 0.3),
     "top_fraction": (["0.5"], 0.5),
+    "noise_std": (["0.5"], 0.5),
     "network": (["lenet-mnist"], "lenet-mnist"),
     "trained_layers": (["7"], 7),
     "objective": (["soft-boundary"], "soft-boundary"),

@@ -19,6 +19,8 @@ NEW = [texture(100), with_defect(texture(101)), texture(102), with_defect(textur
 
 # Of methods that remember pictures, and so can leave each out in turn.
 REMEMBERING = pytest.mark.parametrize("method", ["patch", *POOLED_METHODS], scope="session")
+# Of methods that find a defect that is plain to see, whatever their training.
+FINDING = pytest.mark.parametrize("method", ["patch", *POOLED_METHODS, "discriminator"], scope="session")
 # Of methods that remember patches.
 LOCATING = pytest.mark.parametrize("method", ["patch"], scope="session")
 
@@ -99,7 +101,7 @@ def test_embeddings_that_are_not_kept_are_computed_again(
 def test_another_seed_is_in_the_file_and_may_choose_otherwise(
     good_folder: Path, method: str, fast: dict[str, Any]
 ) -> None:
-    settings = fast if method in ("mahalanobis", "deep-svdd") else {**fast, "bank_size": 20}
+    settings = fast if method in ("mahalanobis", "deep-svdd", "discriminator") else {**fast, "bank_size": 20}
     one, other = (onlygood.fit(good_folder, method=method, seed=seed, **settings) for seed in (1, 2))
     assert (one.metadata["settings"]["seed"], other.metadata["settings"]["seed"]) == (1, 2)
     assert scores(one, NEW) != scores(other, NEW)
@@ -164,7 +166,7 @@ def test_p_values_fall_as_scores_rise(
     assert p_values[-1] == pytest.approx(1 / (fitted.promise.groups + 1))
 
 
-@REMEMBERING
+@FINDING
 @pytest.mark.parametrize("level", [0, 255])
 def test_a_planted_defect_scores_above_every_good_picture(inspect: onlygood.Inspector, level: int) -> None:
     good = [inspect(texture(seed)).score for seed in range(200, 220)]

@@ -315,6 +315,7 @@ def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -
         "rule": "conformal",
         "interval": None,
         "odd": 0,
+        "folds": 0,
         "statement": " ".join(model.promise.sentences),
     }
     assert set(metadata["map_levels"]) == {"typical", "remarkable"}

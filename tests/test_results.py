@@ -29,6 +29,13 @@ def test_an_approximate_promise_says_so() -> None:
     assert "(approximate, by leave-one-out over 40 good pictures)" in promise(is_exact=False).sentences[0]
 
 
+@pytest.mark.parametrize(("folds", "said"), [(5, "5 folds"), (3, "3 folds")])
+def test_a_promise_by_cross_fitting_says_in_how_many_folds(folds: int, said: str) -> None:
+    first = promise(is_exact=False, folds=folds).sentences[0]
+    assert f"(approximate, by cross-fitting in {said} over 40 good pictures)" in first
+    assert promise(is_exact=False, folds=folds).to_json()["folds"] == folds
+
+
 def test_groups_are_mentioned_where_they_are_fewer_than_pictures() -> None:
     assert "40 good pictures in 7 independent groups" in promise(groups=7).sentences[0]
     assert "group" not in PROMISE.sentences[0]

@@ -14,7 +14,6 @@ from command_line import left, one_sentence
 from onlygood import fitting
 from onlygood.augmented_sources import turned_sources
 from onlygood.errors import SettingError
-from onlygood.methods.patch import _Scorer
 from onlygood.methods.pooled import PooledMethod
 from onlygood.picture_changes import turn_picture
 from onlygood.settings import POOLED_METHODS, FitSettings
@@ -176,25 +175,6 @@ def test_whoever_scores_a_picture_has_seen_none_of_its_copies(
     groups = np.array(learned.groups)
     for unseen in folds:
         assert not set(groups[unseen]) & set(np.delete(groups, unseen))
-
-
-def test_a_patch_memory_that_scores_a_picture_is_without_its_copies_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    left_out: dict[int, int] = {}
-    call = _Scorer.__call__
-
-    def spy(self: _Scorer, seen: Survey, position: int, *, without: int | None, **others: Any) -> Any:
-        for bank in self.banks if without is not None else ():
-            is_out = np.isinf(bank.memory.row_norms(without=without))
-            # Copies follow one another in the order of their pictures.
-            assert set((bank.memory.images[is_out] % TEN).tolist()) <= {position}
-            assert position not in bank.memory.images[~is_out] % TEN
-            left_out[position] = left_out.get(position, 0) + int(is_out.sum())
-        return call(self, seen, position, without=without, **others)
-
-    monkeypatch.setattr(_Scorer, "__call__", spy)
-    onlygood.fit(textures(TEN), rotations=4, **FAST)
-    assert set(left_out) == set(range(TEN))
-    assert min(left_out.values()) > 10
 
 
 @pytest.mark.parametrize(("method", "settings"), [("patch", FAST), *((name, FAST_POOLED) for name in POOLED_METHODS)])

@@ -12,8 +12,8 @@ from onlygood.errors import SettingError
 from onlygood.settings import METHODS, FitSettings, make_settings
 
 BAD: list[tuple[str, Any, str]] = [
-    ("method", "magic", "method must be one of patch, knn, lof, mahalanobis, doc, deep-svdd, got 'magic'"),
-    ("calibration", "none", "calibration must be one of leave-one-out, split, got 'none'"),
+    ("method", "magic", "method must be one of patch, knn, lof, mahalanobis, doc, deep-svdd, discriminator, got"),
+    ("calibration", "none", "calibration must be one of leave-one-out, split, cross-fit, got 'none'"),
     ("near_duplicates", "drop", "near_duplicates must be one of group, ignore, got 'drop'"),
     *(
         ("false_alarm_rate", rate, "the false-alarm rate must be between 0 and 1, both excluded")
@@ -50,6 +50,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("warmup_epochs", 0.5, "warmup_epochs must be a whole number of at least 1, got 0.5"),
     ("batch_size", 1, "batch_size must be a whole number of at least 2, got 1"),
     ("learning_rate", 0.0, "learning_rate must be a number above 0, got 0.0"),
+    ("noise_std", 0, "noise_std must be a number above 0, got 0"),
+    ("noise_std", None, "noise_std must be a number above 0, got None"),
     ("head", "mahalanobis", "head must be one of knn, lof, got 'mahalanobis'"),
     ("compactness_weight", -0.1, "compactness_weight must be a number of at least 0, got -0.1"),
     ("weight_decay", -1.0, "weight_decay must be a number of at least 0, got -1.0"),
@@ -124,7 +126,20 @@ def test_the_defaults_are_fine_and_every_setting_says_what_it_is() -> None:
             "warmup_epochs goes with objective soft-boundary, got it with on",
         ),
         ({"calibration_fraction": 0.2}, "calibration_fraction goes with calibration split, got it with leave-one-out"),
-        ({"epochs": 3}, "epochs goes with method doc or deep-svdd, got it with patch"),
+        (
+            {"method": "discriminator", "calibration": "cross-fit", "calibration_fraction": 0.2},
+            "calibration_fraction goes with calibration split, got it with cross-fit",
+        ),
+        ({"noise_std": 0.5}, "noise_std goes with method discriminator, got it with patch"),
+        (
+            {"method": "discriminator", "trained_layers": 2},
+            "trained_layers goes with method doc or deep-svdd, got it with discriminator",
+        ),
+        (
+            {"method": "discriminator", "bank_size": 5},
+            "bank_size goes with method patch, knn, lof or doc, got it with discriminator",
+        ),
+        ({"epochs": 3}, "epochs goes with method doc, deep-svdd or discriminator, got it with patch"),
     ],
 )
 def test_a_setting_that_is_not_read_is_refused(given: dict[str, Any], message: str) -> None:
@@ -142,6 +157,8 @@ def test_a_setting_that_is_not_read_is_refused(given: dict[str, Any], message: s
         {"method": "deep-svdd", "network": "pretrained", "trained_layers": 2, "backbone": "x.onnx"},
         {"method": "deep-svdd", "objective": "soft-boundary", "warmup_epochs": 2, "nu": 0.2},
         {"calibration": "split", "calibration_fraction": 0.2},
+        {"method": "discriminator", "calibration": "cross-fit", "top_fraction": 0.02, "noise_std": 0.5, "epochs": 3},
+        {"method": "discriminator", "taps": ("stage2", "stage4"), "backbone": "x.onnx", "input_size": 256},
     ],
 )
 def test_a_setting_that_is_read_is_taken_and_survives_a_copy(given: dict[str, Any]) -> None:

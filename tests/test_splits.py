@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlygood.errors import FolderError, SettingError
-from onlygood.splits import hold_out, merge_groups
+from onlygood.splits import folds_of_groups, hold_out, merge_groups
 
 LABELS = st.lists(st.integers(0, 8), min_size=1, max_size=40)
 
@@ -96,3 +96,13 @@ def test_merged_groups_are_the_connected_components(pairs: list[tuple[int, int]]
     second: list[Hashable] = [pair[1] for pair in pairs]
     assert merge_groups(first, second) == expected
     assert merge_groups(second, first) == expected
+
+
+@settings(deadline=None)
+@given(groups=LABELS, folds=st.integers(1, 12), seed=st.integers(0, 99))
+def test_every_group_is_in_one_fold_and_folds_hold_about_as_many(groups: list[int], folds: int, seed: int) -> None:
+    parts = folds_of_groups(np.array(groups), seed=seed, folds=folds)
+    sizes = [len(part) for part in parts]
+    assert len(parts) == min(folds, len(set(groups)))
+    assert sorted(np.concatenate(parts).tolist()) == sorted(set(groups))
+    assert max(sizes) - min(sizes) <= 1

@@ -36,6 +36,12 @@ FAST_DOC: dict[str, Any] = {
     "epochs": 4,
     "batch_size": 4,
 }
+FAST_DISCRIMINATOR: dict[str, Any] = {
+    "input_size": 64,
+    "false_alarm_rate": 0.2,
+    "threshold_rule": "conformal",
+    "epochs": 150,
+}
 GOOD = 16
 DEFECT = (slice(36, 60), slice(30, 54))
 

@@ -116,14 +116,15 @@ ARCHITECTURES = {
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuning:
-    """The defaults of training the end of a backbone, whichever it is.
+    """The defaults of training the end of a backbone, whichever it is, or a small network on top of it.
 
     Attributes:
         name: what it is called.
         epochs: at most; training stops earlier, by what it has done.
         least_epochs: as many, however many pictures there are.
-        most_shown: good pictures shown at most, but for least_epochs; None for no such bound. What changes a network
-            is steps, not epochs: of many pictures few epochs are enough, and more only forget.
+        most_shown: good pictures (or patches, where these are trained on) shown at most, but for least_epochs; None
+            for no such bound. What changes a network is steps, not epochs: of many pictures few epochs are enough, and
+            more only forget.
         batch_size: pictures a step.
         learning_rate: of Adam.
         weight_decay: of Adam.
@@ -167,4 +168,14 @@ DOC = FineTuning(
     batch_size=64,
     learning_rate=5e-5,
     weight_decay=5e-5,
+)
+# Of patches: about 700 steps. Longer training tells noise better, and defects no better.
+DISCRIMINATOR = FineTuning(
+    name="discriminator",
+    epochs=700,
+    least_epochs=3,
+    most_shown=180_000,
+    batch_size=256,
+    learning_rate=1e-3,
+    weight_decay=1e-5,
 )

@@ -26,7 +26,7 @@ from onlygood.near_duplicates import FEW, near_duplicate_groups
 from onlygood.noise_scale import noise_scale
 from onlygood.reading import ReadingLimits
 from onlygood.results import Promise, counted
-from onlygood.settings import HELD_OUT_ABOVE, TRAINED_METHODS, FitSettings, make_settings
+from onlygood.settings import CROSS_FITTED_METHODS, HELD_OUT_ABOVE, TRAINED_METHODS, FitSettings, make_settings
 from onlygood.sources import (
     GoodPictures,
     ReferencePictures,
@@ -266,7 +266,7 @@ class _Fit:
         return groups, notes
 
     def held_out(self, groups: list[int]) -> NDArray[np.bool_]:
-        """True for pictures that only calibrate: none with leave-one-out."""
+        """True for pictures that only calibrate: none with leave-one-out and cross-fitting."""
         held_out = np.zeros(len(groups), dtype=bool)
         if self.settings.calibration == "split":
             share = self.settings.calibration_fraction or share_held_out(
@@ -283,6 +283,8 @@ class _Fit:
                 advice.append("lower calibration_fraction")
             if not self.golden and self.settings.method not in TRAINED_METHODS:
                 advice.append("calibrate with leave-one-out")
+            if not self.golden and self.settings.method in CROSS_FITTED_METHODS:
+                advice.append("calibrate with cross-fit")
             raise FolderError(
                 f"fit needs good pictures of at least {LEAST_GROUPS} independent things beside those held out, got "
                 f"{left} of {len(set(groups))}: {', or '.join(advice)}"
@@ -358,6 +360,7 @@ class _Fit:
             rule=calibration.rule,
             interval=calibration.interval,
             odd=0 if calibration.is_guaranteed else calibration.odd,
+            folds=self.method.cross_fit_folds,
         )
 
     def good_pictures(

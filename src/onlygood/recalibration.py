@@ -276,6 +276,7 @@ class _ByImages:
             is_exact=True,
             calibration_pictures=len(raw),
             groups=calibration.groups,
+            folds=0,
             golden_pictures=0,  # the images are of parts, whatever the detector learned from
         )
         changes = {

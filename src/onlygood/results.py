@@ -54,7 +54,7 @@ class Promise:
         asked_rate: the false-alarm rate that was asked for.
         promised_rate: with the conformal rule, the one that is guaranteed; larger than asked_rate where there are too
             few pictures. With the estimated rule, the one that is estimated, asked_rate.
-        is_exact: True for split calibration, False for leave-one-out.
+        is_exact: True for split calibration, False for leave-one-out and cross-fitting.
         calibration_pictures: how many good pictures' scores it rests on.
         groups: how many independent groups those pictures form.
         fitted_pictures: how many good pictures the detector learned from.
@@ -64,6 +64,7 @@ class Promise:
         rule: "conformal" or "estimated": how the threshold was decided.
         interval: with the estimated rule, between which rates the true one lies, by resampling (90 %).
         odd: how many pictures the estimated rule set aside, since their scores stand apart from the others.
+        folds: with cross-fitting, how many parts of the pictures were each left out in turn; else 0.
     """
 
     asked_rate: float
@@ -78,6 +79,7 @@ class Promise:
     rule: str = "conformal"
     interval: tuple[float, float] | None = None
     odd: int = 0
+    folds: int = 0
 
     @property
     def is_guaranteed(self) -> bool:
@@ -128,7 +130,8 @@ class Promise:
         if self.is_exact:
             argument = f"exact, by split conformal calibration on {pictures} that the detector has not seen"
         else:
-            argument = f"approximate, by leave-one-out over {pictures}"
+            how = f"cross-fitting in {counted(self.folds, 'fold')}" if self.folds else "leave-one-out"
+            argument = f"approximate, by {how} over {pictures}"
         said = [f"At most {show_rate(self.promised_rate)} of {whose} will be called anomalous ({argument})."]
         if self.promised_rate > self.asked_rate:
             unit = "pictures" if self.groups == self.calibration_pictures else "independent groups of pictures"
@@ -190,6 +193,7 @@ class Promise:
             "rule": self.rule,
             "interval": None if self.interval is None else [float(f"{rate:.3g}") for rate in self.interval],
             "odd": self.odd,
+            "folds": self.folds,
             "statement": " ".join(self.sentences),
         }
 

@@ -7,18 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
-from onlygood.architectures import ARCHITECTURES, DOC, PRETRAINED
+from onlygood.architectures import ARCHITECTURES, DISCRIMINATOR, DOC, PRETRAINED, FineTuning
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
 from onlygood.rates import check_false_alarm_rate
 from onlygood.whole_numbers import HIGHEST_SEED, check_whole, is_whole
 
-METHODS = ("patch", "knn", "lof", "mahalanobis", "doc", "deep-svdd")
+METHODS = ("patch", "knn", "lof", "mahalanobis", "doc", "deep-svdd", "discriminator")
 # Methods on one vector a picture, without training.
 POOLED_METHODS = ("knn", "lof", "mahalanobis")
 # Methods that train a network, and so cannot be learned anew without each picture in turn.
-TRAINED_METHODS = ("doc", "deep-svdd")
-CALIBRATIONS = ("leave-one-out", "split")
+TRAINED_METHODS = ("doc", "deep-svdd", "discriminator")
+# Those of them that train in seconds, and so can be trained anew without each of a few parts of the pictures.
+CROSS_FITTED_METHODS = ("discriminator",)
+CROSS_FIT_FOLDS = 5
+CALIBRATIONS = ("leave-one-out", "split", "cross-fit")
 # What keywords and options of augmentation begin with: `augment_shift`, `--augment-shift`.
 AUGMENT = "augment_"
 # A golden picture and 199 augmentations of it.
@@ -63,7 +66,9 @@ class FitSettings:
         None,
         "where calibration scores come from: each good picture against a memory without it (all are used, the promise "
         "is approximate), or pictures held out of fitting (fewer to learn from, the promise is exact); "
-        "leave-one-out unless given, split for methods that train",
+        "leave-one-out unless given, split for methods that train; with discriminator also cross-fit: each good "
+        f"picture by one of {CROSS_FIT_FOLDS} networks that were trained without it (all are used, the promise is "
+        "approximate)",
         choices=CALIBRATIONS,
     )
     calibration_fraction: float | None = _setting(
@@ -139,7 +144,13 @@ class FitSettings:
     top_fraction: float = _setting(
         0.01,
         "share of a picture's patches, the most anomalous, whose mean is its score at each level",
-        goes_with={"method": ("patch",)},
+        goes_with={"method": ("patch", "discriminator")},
+    )
+    noise_std: float = _setting(
+        1.0,
+        "of discriminator: standard deviation of the noise that makes anomalies of good patches, beside that of good "
+        "patches themselves; each patch has a third of it to three times as much",
+        goes_with={"method": ("discriminator",)},
     )
     network: str = _setting(
         "conv-128",
@@ -150,7 +161,7 @@ class FitSettings:
     trained_layers: int = _setting(
         4,
         "of a backbone that doc or deep-svdd trains: how many of its last layers",
-        goes_with={"method": TRAINED_METHODS, "network": (PRETRAINED.name,)},
+        goes_with={"method": ("doc", "deep-svdd"), "network": (PRETRAINED.name,)},
     )
     objective: str = _setting(
         "one-class",
@@ -178,14 +189,17 @@ class FitSettings:
         goes_with={"method": ("deep-svdd",), "objective": ("soft-boundary",)},
     )
     batch_size: int | None = _setting(
-        None, "pictures a training step; as the network's own unless given", goes_with={"method": TRAINED_METHODS}
+        None,
+        "pictures (of discriminator: patches) a training step; as the network's own unless given",
+        goes_with={"method": TRAINED_METHODS},
     )
     learning_rate: float | None = _setting(
         None, "of training; as the network's own unless given", goes_with={"method": TRAINED_METHODS}
     )
     weight_decay: float | None = _setting(
         None,
-        "of doc (5e-5 unless given), and of deep-svdd's second stage (5e-7 unless given)",
+        f"of doc ({DOC.weight_decay:g} unless given), of deep-svdd's second stage ({PRETRAINED.weight_decay:g}) and of "
+        f"discriminator ({DISCRIMINATOR.weight_decay:g})",
         goes_with={"method": TRAINED_METHODS},
     )
     accelerator: str = _setting(
@@ -309,16 +323,24 @@ class FitSettings:
             check_warmup(self.warmup_epochs or 1, self.epochs)
         if not (_is_number(self.nu) and 0.0 < self.nu <= 1.0):
             raise SettingError(f"nu must be above 0 and at most 1, got {self.nu!r}")
-        if self.learning_rate is not None and not (_is_number(self.learning_rate) and self.learning_rate > 0):
-            raise SettingError(f"learning_rate must be a number above 0, got {self.learning_rate!r}")
+        for name in ("learning_rate", "noise_std"):
+            value = getattr(self, name)
+            if not (value is None and name == "learning_rate") and not (_is_number(value) and value > 0):
+                raise SettingError(f"{name} must be a number above 0, got {value!r}")
         for name in ("weight_decay", "compactness_weight"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and value >= 0):
                 raise SettingError(f"{name} must be a number of at least 0, got {value!r}")
-        if self.method in TRAINED_METHODS and self.calibration == "leave-one-out":
+        if self.calibration == "cross-fit" and self.method not in CROSS_FITTED_METHODS:
             raise SettingError(
-                f"calibration must be split for method {self.method}, got {self.calibration}: a network that was "
-                "trained on a picture cannot score it as if it had not seen it"
+                f"calibration cross-fit goes with method {_one_of(CROSS_FITTED_METHODS)}, got it with {self.method}: "
+                f"leave calibration out, or choose such a method"
+            )
+        if self.method in TRAINED_METHODS and self.calibration == "leave-one-out":
+            allowed = ("split", "cross-fit") if self.method in CROSS_FITTED_METHODS else ("split",)
+            raise SettingError(
+                f"calibration must be {_one_of(allowed)} for method {self.method}, got {self.calibration}: a network "
+                "that was trained on a picture cannot score it as if it had not seen it"
             )
 
     def _check_augmentation(self) -> None:
@@ -361,8 +383,9 @@ _DEPENDENT: dict[str, Callable[[FitSettings], Any]] = {
     "calibration": lambda given: "split" if given.method in TRAINED_METHODS else "leave-one-out",
     "compactness_weight": lambda given: 0.1 if given.metric == "euclidean" else 1.0,
     "bank_size": lambda given: 500 if given.method == "patch" else 1000,
-    "weight_decay": lambda given: (DOC if given.method == "doc" else PRETRAINED).weight_decay,
+    "weight_decay": lambda given: _FINE_TUNED.get(given.method, PRETRAINED).weight_decay,
 }
+_FINE_TUNED: dict[str, FineTuning] = {"doc": DOC, "discriminator": DISCRIMINATOR}
 
 
 def setting_fields() -> dict[str, Field[Any]]:

@@ -64,15 +64,16 @@ def share_held_out(groups: int, false_alarm_rate: float, *, above: int, most: fl
     return min(above / (false_alarm_rate * groups), max(1, math.floor(most * groups + TOLERANCE)) / groups)
 
 
-def folds_of_groups(groups: NDArray[np.int64], *, seed: int) -> list[NDArray[np.int64]]:
-    """The groups in at most FOLDS parts of about as many groups each, drawn at random.
+def folds_of_groups(groups: NDArray[np.int64], *, seed: int, folds: int = FOLDS) -> list[NDArray[np.int64]]:
+    """The groups in parts of about as many groups each, drawn at random.
 
     Args:
         groups: int64 [n], labels of pictures.
         seed: of the draw.
+        folds: the most parts; there are as many as groups where these are fewer.
     """
     labels = np.unique(groups)
-    return np.array_split(np.random.default_rng(seed).permutation(labels), min(FOLDS, len(labels)))
+    return np.array_split(np.random.default_rng(seed).permutation(labels), min(folds, len(labels)))
 
 
 def merge_groups(first: Sequence[Hashable], second: Sequence[Hashable]) -> list[int]:

@@ -140,7 +140,10 @@ def _print(evaluation: Evaluation, title: str) -> None:
 
 def _print_rates(evaluation: Evaluation) -> None:
     """Misses and false alarms at several rates."""
-    approximate = "" if evaluation.metadata["promise"]["is_exact"] else ", by leave-one-out, hence approximate"
+    promise = evaluation.metadata["promise"]
+    # Files of before there was cross-fitting do not have the number of folds.
+    how = "cross-fitting" if promise.get("folds") else "leave-one-out"
+    approximate = "" if promise["is_exact"] else f", by {how}, hence approximate"
     print(
         f"\nMisses and false alarms by false-alarm rate: thresholds from the calibration scores in the model"
         f"{approximate}; measured on these test images"

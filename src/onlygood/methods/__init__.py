@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from onlygood.architectures import PRETRAINED
 from onlygood.methods.deep_svdd import DeepSvddMethod, PretrainedSvddMethod
+from onlygood.methods.discriminator import DiscriminatorMethod
 from onlygood.methods.doc import DocMethod
 from onlygood.methods.method import GoodScores, Method, TrainingFiles
 from onlygood.methods.patch import PatchMethod
@@ -46,5 +47,8 @@ def make_method(
         return trained(settings, files=files, show_progress=show_progress)
     if settings.method in POOLED_METHODS:
         return PooledMethod(settings, show_progress=show_progress)
+    # Whose patches are sampled, so that their number is bounded.
     pictures = max(len(sources) * settings.rotations, settings.augment or 0)
+    if settings.method == "discriminator":
+        return DiscriminatorMethod(settings, pictures, files=files, show_progress=show_progress)
     return PatchMethod(settings, pictures, show_progress=show_progress)

@@ -55,6 +55,7 @@ class Method(ABC):
         rows_each: how many patches of each picture the survey samples for it, of each embedding.
         least_scale: raw scores are compared relative to their size, or to this where they are smaller.
         notes: sentences that a person should read, after `learn`.
+        cross_fit_folds: with cross-fitting, how many parts of the pictures `learn` left out in turn; else 0.
     """
 
     opset: int
@@ -63,6 +64,7 @@ class Method(ABC):
     rows_each: tuple[int, ...] = (1,)
     least_scale: float = 1.0
     notes: Sequence[str] = ()
+    cross_fit_folds: int = 0
 
     @property
     def input_shape(self) -> tuple[int, int]:

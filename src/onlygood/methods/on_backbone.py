@@ -80,6 +80,16 @@ def patch_input_shape(backbone: Backbone, size: tuple[int, int], side: int | Non
     return elongated_shape(size, side, multiple)
 
 
+def squeezing_notes(size: tuple[int, int], shape: tuple[int, int]) -> list[str]:
+    """What to know where images are too elongated to keep their shape."""
+    if max(size) <= MOST_ELONGATED * min(size):
+        return []
+    return [
+        f"The good pictures, of {size[0]} x {size[1]} pixels, are more elongated than {MOST_ELONGATED:g} : 1 and are "
+        f"squeezed to {shape[0]} x {shape[1]}: cut them into several pictures to find small defects."
+    ]
+
+
 def check_memory(shape: tuple[int, int], threads: int) -> None:
     """Refuse an input that this machine's memory cannot hold.
 

@@ -37,7 +37,7 @@ from onlygood.graph.preprocess import preprocess
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.methods.method import GoodScores, Method
-from onlygood.methods.on_backbone import MOST_ELONGATED, check_memory, patch_input_shape
+from onlygood.methods.on_backbone import check_memory, patch_input_shape, squeezing_notes
 from onlygood.parallel import map_in_order
 from onlygood.progress import track
 from onlygood.settings import FitSettings
@@ -96,7 +96,7 @@ class PatchMethod(Method):
         multiple = math.lcm(self.backbone.card.multiple, *reductions, *(reduction for _, reduction in self.tap_levels))
         self.shape = patch_input_shape(self.backbone, kind.size, self.settings.input_size, multiple=multiple)
         check_memory(self.shape, self.settings.threads)
-        self.notes = _squeezing_notes(kind.size, self.shape)
+        self.notes = squeezing_notes(kind.size, self.shape)
         levels, pieces = [], []
         for number, (taps, reduction) in enumerate(self.tap_levels):
             # The coarsest, the last, is what describes an image as a whole.
@@ -255,16 +255,6 @@ class PatchMethod(Method):
             banks = [replace(bank, memory=memory) for bank, memory in zip(self.banks, memories, strict=True)]
             scorers.update(dict.fromkeys(part, _Scorer(banks, opset=self.opset)))
         return scorers
-
-
-def _squeezing_notes(size: tuple[int, int], shape: tuple[int, int]) -> list[str]:
-    """What to know where images are too elongated to keep their shape."""
-    if max(size) <= MOST_ELONGATED * min(size):
-        return []
-    return [
-        f"The good pictures, of {size[0]} x {size[1]} pixels, are more elongated than {MOST_ELONGATED:g} : 1 and are "
-        f"squeezed to {shape[0]} x {shape[1]}: cut them into several pictures to find small defects."
-    ]
 
 
 def _embedding_of(level: _Level) -> str:

@@ -62,16 +62,21 @@ class TrainedMethod(Method):
     def use(self, seen: Survey, pieces: Sequence[onnx.ModelProto]) -> None:
         """Score with these pieces of graph from now on."""
         self.seen, self.pieces = seen, pieces
+        self.session = self.open(pieces)
+
+    def open(self, pieces: Sequence[onnx.ModelProto]) -> Any:
+        """A session that scores with these pieces of graph."""
         head = join(*pieces, outputs=["raw_score", "patch_scores"])
-        self.session = open_session(head.SerializeToString(), threads=1)
+        return open_session(head.SerializeToString(), threads=1)
+
+    def session_for(self, position: int) -> Any:
+        """The session that scores the good picture at a position as if it were new; the finished one where none of
+        the pictures that calibrate was trained on.
+        """
+        return self.session
 
     def good_scores(self) -> GoodScores:  # noqa: D102
-        scored = self.seen.scored
-
-        def of(position: int) -> tuple[float, NDArray[np.float32]]:
-            return self._score(scored, position)
-
-        parts = list(map_in_order(of, range(self.seen.given), threads=self.settings.threads))
+        parts = list(map_in_order(self._unseeing_score, range(self.seen.given), threads=self.settings.threads))
         raw = np.array([part[0] for part in parts], dtype=np.float32)
         # Scores of a trained network may all be far below 1.
         self.least_scale = float(np.median(raw)) or 1.0
@@ -79,11 +84,11 @@ class TrainedMethod(Method):
             raw=raw,
             typical=np.array([np.median(part[1]) for part in parts], dtype=np.float64),
             highest=np.array([part[1].max() for part in parts], dtype=np.float32),
-            patch_scores=lambda position: of(position)[1],
+            patch_scores=lambda position: self._unseeing_score(position)[1],
         )
 
     def finished_score(self, position: int) -> float:  # noqa: D102
-        return self._score(self.seen, position)[0]
+        return self._score(self.seen, position, self.session)[0]
 
     def head(self) -> Sequence[onnx.ModelProto]:  # noqa: D102
         return self.pieces
@@ -109,9 +114,12 @@ class TrainedMethod(Method):
         fingerprint = {"method": self.settings.method, **decisive, "pictures": pictures, **others}
         return Checkpoint(self.files.checkpoint, fingerprint, resume=self.files.resume)
 
-    def _score(self, seen: Survey, position: int) -> tuple[float, NDArray[np.float32]]:
+    def _unseeing_score(self, position: int) -> tuple[float, NDArray[np.float32]]:
+        return self._score(self.seen.scored, position, self.session_for(position))
+
+    def _score(self, seen: Survey, position: int, session: Any) -> tuple[float, NDArray[np.float32]]:
         feeds = {"embedding": seen.embedding(position)[None]}
-        raw, patches = run(self.session, ["raw_score", "patch_scores"], feeds)
+        raw, patches = run(session, ["raw_score", "patch_scores"], feeds)
         return float(raw[0]), patches[0]
 
 

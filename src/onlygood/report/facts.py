@@ -89,6 +89,12 @@ def method_sentence(metadata: dict[str, Any]) -> str:
             f"{method}: network {svdd['network']}, {svdd['latent']}-dimensional latent space, objective "
             f"{svdd['objective']}{nu}, {epochs}, trained radius {svdd['trained_radius']:.4g}"
         )
+    if "discriminator" in metadata:
+        found, losses = metadata["discriminator"], metadata["training"]["losses"]["discriminator"]
+        return (
+            f"{method}: {found['hidden']} hidden units on patches ({' + '.join(found['taps'])}), "
+            f"{show_count(len(losses), 'epoch')} on {found['patches']:,} good patches"
+        )
     if "pooled" in metadata:
         pooled = metadata["pooled"]
         called = f"{method}, {metadata['doc']['head']}" if "doc" in metadata else method
