@@ -17,9 +17,9 @@ from textures import numbered, save, texture, textures
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and pipes are POSIX's")
 
 
-def onlygood_process(*arguments: object) -> subprocess.CompletedProcess[str]:
+def onlygood_process(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "onlygood", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
 
 
 def left(folder: Path) -> list[str]:
@@ -47,6 +47,15 @@ def test_fit_inspect_and_info_from_a_shell(good_folder: Path, new_folder: Path, 
 
 def test_two_processes_fit_the_same_file(good_folder: Path, model: onlygood.Model, tmp_path: Path) -> None:
     onlygood_process("fit", good_folder, "-o", tmp_path / "part.onnx", *FAST)
+    assert (tmp_path / "part.onnx").read_bytes() == model.file.content
+
+
+@pytest.mark.parametrize("blas_threads", ["1", "3"])
+def test_threads_of_the_linear_algebra_change_no_file(
+    good_folder: Path, model: onlygood.Model, tmp_path: Path, blas_threads: str
+) -> None:
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), blas_threads)
+    onlygood_process("fit", good_folder, "-o", tmp_path / "part.onnx", *FAST, **threads)
     assert (tmp_path / "part.onnx").read_bytes() == model.file.content
 
 

@@ -6,8 +6,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from threadpoolctl import threadpool_limits
 
 from onlygood.errors import SettingError
 
@@ -42,3 +45,13 @@ def map_in_order(work: Callable[[In], Out], items: Iterable[In], *, threads: int
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """While it lasts, each matrix product of NumPy takes one thread, so that several can run side by side.
+
+    BLAS's own threads wait for one another at every product: beside a busy neighbour that costs many times what they
+    gain. And how many there are changes the last digits of a product, and so, at times, which rows a memory keeps.
+    """
+    limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
+    return limits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from onlygood.coreset import greedy_k_center
 from onlygood.detectors.whitening import Moments, learn_whitening
 from onlygood.graph.patch_head import Memory, Unit
-from onlygood.splits import folds_of_groups
 
 # Most patches of one level that the statistics and the coreset see, however many images there are.
 SAMPLE_ROWS = 20_000
@@ -71,10 +70,8 @@ def fit_memory(rows: Rows, *, bank_size: int, seed: int) -> Fitted:
     return Fitted(memory=Memory(mean=mean, whitening=whitening, memory_bank=whitened[kept]), kept=kept)
 
 
-def memories_without(
-    fitted: Sequence[Fitted], rows: Sequence[Rows], groups: NDArray[np.int64], *, bank_size: int, seed: int
-) -> Iterator[tuple[frozenset[int], list[Memory]]]:
-    """The memories as they would be if a part of the groups of images had never been there, for each part.
+class Refillable:
+    """A memory as it would be if a part of the groups of images had never been there, for each part.
 
     Neither bank nor whitening has seen these groups. To take their rows out of the finished bank would not be enough:
     the rows of other images that lie nearby are not in it because theirs are, so the bank would have holes where they
@@ -83,57 +80,38 @@ def memories_without(
     many directions (with fewer images than directions it puts all of them at one distance from one another, and
     everything new much farther).
 
-    Args:
-        fitted: what `fit_memory` made of `rows`, one each.
-        rows: of good images.
-        groups: int64 [images], of at least two groups.
-        bank_size: most rows to keep, as for `fit_memory`.
-        seed: of which groups go together.
-
-    Yields:
-        Groups, and the memories without them. Every group comes once, in at most FOLDS parts.
-    """
-    parts = folds_of_groups(groups, seed=seed)
-    levels = [
-        _Level(each.memory, each.kept, known, parts, bank_size, seed) for each, known in zip(fitted, rows, strict=True)
-    ]
-    for number, part in enumerate(parts):
-        yield frozenset(part.tolist()), [level.without(number) for level in levels]
-
-
-class _Level:
-    """One memory of `memories_without`.
-
     What the parts have in common is computed once: rows in the coordinates of the whole memory, in which the banks are
     filled up, and the moments of each part, of which each row is in one, so that a whitening by all others is a
     difference of sums.
     """
 
     def __init__(
-        self,
-        memory: Memory,
-        kept: NDArray[np.int64],
-        rows: Rows,
-        parts: Sequence[NDArray[np.int64]],
-        bank_size: int,
-        seed: int,
+        self, fitted: Fitted, rows: Rows, parts: Sequence[NDArray[np.int64]], *, bank_size: int, seed: int
     ) -> None:
-        self.memory = memory
-        self.kept = kept
+        """Prepare for all parts.
+
+        Args:
+            fitted: what `fit_memory` made of `rows`.
+            rows: of good images.
+            parts: at least two; each owner of rows is in one of them.
+            bank_size: most rows to keep, as for `fit_memory`.
+            seed: of a bank's first row, where none is left.
+        """
+        self.memory, self.kept = fitted.memory, fitted.kept
         self.rows = rows
         self.bank_size = bank_size
         self.seed = seed
-        self.whitened = _whiten(rows.vectors, memory.mean, memory.whitening)
+        self.whitened = _whiten(rows.vectors, self.memory.mean, self.memory.whitening)
         self.part_of_row = np.full(len(rows.owners), -1)
         for number, part in enumerate(parts):
             self.part_of_row[np.isin(rows.owners, part)] = number
         self.moments = [
-            Moments.of(rows.vectors[self.part_of_row == number], memory.mean) for number in range(len(parts))
+            Moments.of(rows.vectors[self.part_of_row == number], self.memory.mean) for number in range(len(parts))
         ]
         self.total = reduce(add, self.moments)
 
     def without(self, number: int) -> Memory:
-        """The memory without the part of this number."""
+        """The memory without the part of this number. Thread-safe."""
         others = np.flatnonzero(self.part_of_row != number)
         left = np.searchsorted(others, self.kept[self.part_of_row[self.kept] != number])
         filled = greedy_k_center(

@@ -16,15 +16,17 @@ from onlygood.backbone import Tap, load_backbone
 from onlygood.detectors.patch import (
     LOCAL_SHRINKAGE,
     REGION_SHRINKAGE,
+    Fitted,
+    Refillable,
     Rows,
     fit_memory,
-    memories_without,
     patches_per_image,
     unit_of,
 )
 from onlygood.graph.fragments import join
 from onlygood.graph.patch_head import (
     Bank,
+    Memory,
     Unit,
     Windows,
     combine_maps,
@@ -38,9 +40,10 @@ from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.methods.method import GoodScores, Method
 from onlygood.methods.on_backbone import check_memory, patch_input_shape, squeezing_notes
-from onlygood.parallel import map_in_order
+from onlygood.parallel import map_in_order, one_blas_thread
 from onlygood.progress import track
 from onlygood.settings import FitSettings
+from onlygood.splits import folds_of_groups
 from onlygood.survey import InputKind, Survey
 
 # A window of the regions, as a share of a square with the area of the coarsest level's grid.
@@ -139,7 +142,12 @@ class PatchMethod(Method):
             self.rows.append(
                 Rows(sample[fitted], owners[pictures[fitted]], self.images[pictures[fitted]], level.shrinkage)
             )
-        self.fitted = [fit_memory(rows, bank_size=self.bank_size, seed=self.settings.seed) for rows in self.rows]
+
+        def fit_level(rows: Rows) -> Fitted:
+            return fit_memory(rows, bank_size=self.bank_size, seed=self.settings.seed)
+
+        with one_blas_thread():
+            self.fitted = list(map_in_order(fit_level, self.rows, threads=self.settings.threads))
         self.banks = [
             Bank(f"{level.name}_bank", level.name, each.memory, level.top_patches)
             for level, each in zip(self.levels, self.fitted, strict=True)
@@ -249,11 +257,20 @@ class PatchMethod(Method):
     def _scorers_without(self, rows: Sequence[Rows], owners: NDArray[np.int64]) -> dict[int, _Scorer]:
         """By owner, what scores its images: memories that have never seen them."""
         scorers: dict[int, _Scorer] = {}
-        for part, memories in memories_without(
-            self.fitted, rows, owners, bank_size=self.bank_size, seed=self.settings.seed
-        ):
-            banks = [replace(bank, memory=memory) for bank, memory in zip(self.banks, memories, strict=True)]
-            scorers.update(dict.fromkeys(part, _Scorer(banks, opset=self.opset)))
+        parts = folds_of_groups(owners, seed=self.settings.seed)
+
+        def without(number: int) -> list[Memory]:
+            return [level.without(number) for level in levels]
+
+        with one_blas_thread():
+            levels = [
+                Refillable(fitted, known, parts, bank_size=self.bank_size, seed=self.settings.seed)
+                for fitted, known in zip(self.fitted, rows, strict=True)
+            ]
+            unseen = map_in_order(without, range(len(parts)), threads=self.settings.threads)
+            for part, memories in zip(parts, unseen, strict=True):
+                banks = [replace(bank, memory=memory) for bank, memory in zip(self.banks, memories, strict=True)]
+                scorers.update(dict.fromkeys(part.tolist(), _Scorer(banks, opset=self.opset)))
         return scorers
 
 
