@@ -310,14 +310,26 @@ def test_memories_may_hold_a_single_row() -> None:
 # Several banks
 
 TWO = (bank(name="a"), bank(name="b"))
+THREE = (*TWO, bank(name="c"))
 
 
-def test_the_raw_score_is_the_highest_score_each_in_its_unit() -> None:
+def test_the_raw_score_is_the_mean_of_the_two_highest_each_in_its_unit() -> None:
+    units = (Unit(center=10, scale=2), Unit(center=-1, scale=0.5), Unit(center=0, scale=1))
+    model = join(combine_scores(THREE, units), outputs=["raw_score"])
+    scores = {
+        "a_score": np.float32([10, 16, 2, 0]),
+        "b_score": np.float32([-2, -1, 3, -9]),
+        "c_score": np.float32([2, 1, -6, -7]),
+    }
+    # 0, -2 and 2; 3, 0 and 1; -4, 8 and -6; -5, -16 and -7.
+    assert evaluate(model, scores)["raw_score"].tolist() == [1, 2, 2, -6]
+
+
+def test_of_two_banks_the_raw_score_is_the_mean() -> None:
     units = (Unit(center=10, scale=2), Unit(center=-1, scale=0.5))
     model = join(combine_scores(TWO, units), outputs=["raw_score"])
-    found = evaluate(model, {"a_score": np.float32([10, 16, 2, 0]), "b_score": np.float32([-2, -1, 3, -9])})
-    # (10 - 10) / 2 = 0 beside (-2 + 1) / 0.5 = -2; 3 beside 0; -4 beside 8; -5 beside -16.
-    assert found["raw_score"].tolist() == [0, 3, 8, -5]
+    found = evaluate(model, {"a_score": np.float32([10, 16]), "b_score": np.float32([-2, -1])})
+    assert found["raw_score"].tolist() == [-1, 1.5]
 
 
 def test_the_raw_score_of_one_bank_is_its_score_in_its_unit() -> None:
@@ -406,7 +418,8 @@ def test_several_banks_in_one_graph_give_what_each_gives_alone(opset: int) -> No
     for each, expected in zip(banks, alone, strict=True):
         np.testing.assert_allclose(found[each.score], expected["score"], rtol=1e-4)
     in_units = [(part["score"] - unit.center) / unit.scale for part, unit in zip(alone, UNITS, strict=True)]
-    np.testing.assert_allclose(found["raw_score"], np.max(in_units, axis=0), rtol=1e-3, atol=1e-4)
+    two_highest = np.sort(in_units, axis=0)[1:]
+    np.testing.assert_allclose(found["raw_score"], two_highest.mean(axis=0), rtol=1e-3, atol=1e-4)
     maps = (alone[0]["patch_scores"] - 2) / 0.5, (resize(alone[1]["patch_scores"], 8, 12) - 3) / 0.2
     np.testing.assert_allclose(found["patch_scores"], np.mean(maps, axis=0), rtol=1e-3, atol=1e-3)
 

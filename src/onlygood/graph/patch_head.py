@@ -14,6 +14,8 @@ from onlygood.graph.fragments import OPSET, fragment, in_trunk
 
 # Shorter vectors than this are not stretched to unit length: they are the silence of a network, not a direction.
 SHORTEST = 1e-6
+# How many of the banks' scores, the highest, are averaged into the image's score.
+HIGHEST_BANKS = 2
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,11 @@ class Unit:
 
 
 def combine_scores(banks: Sequence[Bank], units: Sequence[Unit], *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from the banks' scores to `raw_score`, float32 [N]: the highest, each in its unit.
+    """The piece of graph from the banks' scores to `raw_score`, float32 [N]: the mean of the HIGHEST_BANKS highest, each
+    in its unit.
+
+    A defect is far from good images at its own level and at one of those beside it, where a harmless oddity of one
+    level is alone.
 
     Args:
         banks: at least one.
@@ -266,16 +272,22 @@ def combine_scores(banks: Sequence[Bank], units: Sequence[Unit], *, opset: int =
         for line in (
             f"{bank.name}_excess = Sub ({bank.score}, {bank.name}_center)",
             f"{bank.name}_in_units = Div ({bank.name}_excess, {bank.name}_scale)",
+            f"{bank.name}_column = Unsqueeze ({bank.name}_in_units, bank_axis)",
         )
     ]
     newline = "\n        "
     text = f"""
     combine_scores ({inputs}) => (float[N] raw_score) {{
         {newline.join(lines)}
-        raw_score = Max ({", ".join(f"{bank.name}_in_units" for bank in banks)})
+        columns = Concat <axis = 1> ({", ".join(f"{bank.name}_column" for bank in banks)})
+        highest, which = TopK (columns, highest_banks)
+        raw_score = ReduceMean <keepdims = 0> (highest, bank_axis)
     }}
     """
-    return fragment(text, _unit_arrays(banks, units, ""), opset=opset)
+    arrays = _unit_arrays(banks, units, "")
+    arrays["bank_axis"] = np.array([1], dtype=np.int64)
+    arrays["highest_banks"] = np.array([min(HIGHEST_BANKS, len(banks))], dtype=np.int64)
+    return fragment(text, arrays, opset=opset)
 
 
 def combine_maps(
