@@ -254,11 +254,10 @@ class Unit:
 
 
 def combine_scores(banks: Sequence[Bank], units: Sequence[Unit], *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from the banks' scores to `raw_score`, float32 [N]: the mean of the HIGHEST_BANKS highest, each
-    in its unit.
+    """The piece of graph from the banks' scores to `raw_score`, float32 [N]: the mean of the highest, each in its unit.
 
-    A defect is far from good images at its own level and at one of those beside it, where a harmless oddity of one
-    level is alone.
+    HIGHEST_BANKS of them are averaged: a defect is far from good images at its own level and at one beside it, where
+    what is odd at a single level is often harmless.
 
     Args:
         banks: at least one.
