@@ -7,8 +7,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # Where `make bench` finds the folder magnetic_tile (see benches/README.md): in data/, here or beside this folder.
 DATA ?= $(firstword $(wildcard data ../data ../*/data) data)
 
-.PHONY: help demo demo-golden test test-slow check bench bench-peers bench-sets bench-deep-svdd bench-pretrained bench-doc \
-    bench-templates backbone clean
+.PHONY: help demo demo-golden test test-slow check bench bench-peers bench-sets bench-resplits bench-cost \
+    bench-deep-svdd bench-pretrained bench-doc bench-templates backbone clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -63,6 +63,13 @@ bench: $(VENV)/.bench ## measure, on the magnetic tiles in $(DATA); writes bench
 bench-sets: $(VENV)/.bench ## the default settings on the sets of parts in $(DATA); writes benches/RESULTS-SETS.md
 	$(BIN)/python benches/sets.py --data $(DATA) --seeds 3 --few-shot \
 	    --output benches/results/sets.jsonl --table benches/RESULTS-SETS.md
+
+bench-resplits: $(VENV)/.bench ## false alarms and misses over many draws of the good images; writes benches/RESULTS-RESPLITS.md
+	$(BIN)/python benches/resplits.py --data $(DATA) --output benches/results/resplits.jsonl \
+	    --table benches/RESULTS-RESPLITS.md
+
+bench-cost: $(VENV)/.bench ## what one image and a fit of the default detector cost; writes benches/results/patch_cost.json
+	$(BIN)/python benches/patch_cost.py --data $(DATA)/casting --output benches/results/patch_cost.json
 
 # One class each of the sets with many: a full table takes a day. anomalib joins with PEERS=anomalib:padim,anomalib:patchcore
 # and PEER_OPTIONS="--peer-python PYTHON --peer-weights FILE" (see benches/README.md).
