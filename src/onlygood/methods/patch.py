@@ -188,7 +188,7 @@ class PatchMethod(Method):
         )
 
     def finished_score(self, position: int) -> float:  # noqa: D102
-        parts = self.finished(self.seen, position)
+        parts = self.finished(self.seen.embeddings(position))
         return float(self.combine.scores([parts])[0])
 
     def head(self) -> Sequence[onnx.ModelProto]:  # noqa: D102
@@ -244,13 +244,13 @@ class PatchMethod(Method):
             by_image = self._scorers_without(rows, self.images[fitted])
 
         def score(position: int) -> _Parts:
+            embeddings = self.seen.scored.embeddings(position)
             if self.held_out[position]:
-                return self.finished(self.seen.scored, position)
-            parts = by_group[self.groups[position]](self.seen.scored, position)
+                return self.finished(embeddings)
+            parts = by_group[self.groups[position]](embeddings)
             if not among_others[position]:
                 return parts
-            alone = by_image[int(self.images[position])].scores(self.seen.scored, position)
-            return replace(parts, scores_alone=alone)
+            return replace(parts, scores_alone=by_image[int(self.images[position])].scores(embeddings))
 
         return score
 
@@ -303,20 +303,19 @@ class _Scorer:
         heads = join(*(patch_head(bank, opset=opset) for bank in banks), outputs=self.outputs)
         self.session = open_session(heads.SerializeToString(), threads=1)
 
-    def __call__(self, seen: Survey, position: int) -> _Parts:
-        """What the banks say of the picture at a position."""
+    def __call__(self, embeddings: Sequence[NDArray[np.float32]]) -> _Parts:
+        """What the banks say of a picture with these embeddings, float32 [h, w, d], one for each bank."""
         count = len(self.banks)
-        values = run(self.session, self.outputs, self._feeds(seen, position))
+        values = run(self.session, self.outputs, self._feeds(embeddings))
         scores = tuple(float(value[0]) for value in values[:count])
         return _Parts(scores=scores, scores_alone=scores, patch_scores=tuple(value[0] for value in values[count:]))
 
-    def scores(self, seen: Survey, position: int) -> tuple[float, ...]:
+    def scores(self, embeddings: Sequence[NDArray[np.float32]]) -> tuple[float, ...]:
         """The scores alone."""
         outputs = self.outputs[: len(self.banks)]
-        return tuple(float(value[0]) for value in run(self.session, outputs, self._feeds(seen, position)))
+        return tuple(float(value[0]) for value in run(self.session, outputs, self._feeds(embeddings)))
 
-    def _feeds(self, seen: Survey, position: int) -> dict[str, NDArray[np.float32]]:
-        embeddings = seen.embeddings(position)
+    def _feeds(self, embeddings: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         return {bank.embedding: embedding[None] for bank, embedding in zip(self.banks, embeddings, strict=True)}
 
 
