@@ -4,7 +4,7 @@
 
 Ratios within one run, since machines are shared and noisy; contestants alternate, and medians are compared.
 
-- Latency: a decoded megapixel image, score, verdict and map out, warm, on all cores, beside the bare backbone at the
+- Latency: a decoded megapixel image, by a model of such images, score, verdict and map out, warm, on all cores, beside the bare backbone at the
   model's own input size, and beside a model file of an older version if one is given. Once alone and once beside busy
   neighbours, as many as there are cores, each with ONNX Runtime's spinning threads (its default) and without (ours).
 - Fit: reading and embedding the images with the part of the model's own graph that does it, on as many threads as a fit
@@ -68,6 +68,12 @@ def latencies(contestants: dict[str, tuple[bytes, dict[str, np.ndarray]]], *, ro
     return {f"{name}{', spinning' if spin else ''}": statistics.median(found) for (name, spin), found in times.items()}
 
 
+def enlarged(file: Path) -> np.ndarray:
+    """An image of SIDE x SIDE pixels: the model chooses its input size by the images that it learns from."""
+    image = Image.fromarray(np.squeeze(read_picture(file, name=file.name)))
+    return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
 def busy(until: multiprocessing.synchronize.Event) -> None:
     values = np.random.default_rng(0).standard_normal(20_000)
     while not until.is_set():
@@ -75,11 +81,11 @@ def busy(until: multiprocessing.synchronize.Event) -> None:
 
 
 def measure_latency(data: Path, before: Path | None, rounds: int) -> dict[str, object]:
-    good = sorted((data / "train" / "good").iterdir())
-    model = onlygood.fit(good[:LEARNED])
+    good = sorted((data / "train" / "good").iterdir())[: LEARNED + 1]
+    large = [enlarged(file) for file in good]
+    model = onlygood.fit(large[:LEARNED])
     shape = tuple(model.file.metadata["input"]["input_shape"])
-    large = Image.fromarray(read_picture(good[-1], name=good[-1].name)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    image = {"image": np.asarray(large)[None]}
+    image = {"image": large[LEARNED][None]}
     backbone = load_backbone("lite0")
     trunk = cut_trunk(backbone, [backbone.card.taps[-1]])
     blank = {in_trunk(backbone.card.input): np.zeros((1, 3, *shape), np.float32)}
