@@ -4,9 +4,10 @@
 
 Ratios within one run, since machines are shared and noisy; contestants alternate, and medians are compared.
 
-- Latency: a decoded megapixel image, by a model of such images, score, verdict and map out, warm, on all cores, beside the bare backbone at the
-  model's own input size, and beside a model file of an older version if one is given. Once alone and once beside busy
-  neighbours, as many as there are cores, each with ONNX Runtime's spinning threads (its default) and without (ours).
+- Latency: a decoded megapixel image, by a model of such images; score, verdict and map out, warm, on all cores, beside
+  the bare backbone at the model's own input size, and beside a model file of an older version if one is given. Once
+  alone and once beside busy neighbours, as many as there are cores, each with ONNX Runtime's spinning threads (its
+  default) and without (ours).
 - Fit: reading and embedding the images with the part of the model's own graph that does it, on as many threads as a fit
   uses, beside the whole fit, each in a process of its own, which also says how much memory it took at most.
 """
