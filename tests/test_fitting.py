@@ -128,27 +128,29 @@ def test_pictures_of_a_group_stay_on_one_side(tmp_path: Path, group_by: str, mon
 
 def test_leave_one_out_leaves_out_the_whole_group() -> None:
     """Each picture has a shifted copy in its group: with the copy in the memory its score would be next to nothing."""
-    pictures, groups = [], []
-    for seed in range(10):
-        big = texture(seed, (SIZE + 1, SIZE + 1))
-        pictures += [big[1:, 1:], big[:-1, :-1]]
-        groups += [str(seed)] * 2
     settings = {**FAST, "near_duplicates": "ignore"}
-    together = onlygood.fit(pictures, groups=groups, **settings)
-    apart = onlygood.fit(pictures, **settings)
-    assert (together.promise.groups, apart.promise.groups) == (10, 20)
-    part = onlygood.Inspector(together)
 
-    def median_p_value(model: onlygood.Model) -> float:
+    def median_p_value(model: onlygood.Model, first: int) -> float:
         """Of new pictures: about 0.5 if calibration pictures count as new."""
         inspect = onlygood.Inspector(model)
-        return float(np.median([inspect(texture(seed)).p_value for seed in range(50, 90)]))
+        return float(np.median([inspect(texture(seed)).p_value for seed in range(first + 50, first + 90)]))
 
-    assert part.metadata["promise"]["groups"] == 10
-    # If anything, they count as a little worse than new ones: they are scored by memories of fewer pictures.
-    assert 0.3 < median_p_value(together) < 0.9
+    of_groups, of_pictures = [], []
+    for first in (0, 200, 400):
+        pictures, groups = [], []
+        for seed in range(first, first + 10):
+            big = texture(seed, (SIZE + 1, SIZE + 1))
+            pictures += [big[1:, 1:], big[:-1, :-1]]
+            groups += [str(seed)] * 2
+        together = onlygood.fit(pictures, groups=groups, **settings)
+        apart = onlygood.fit(pictures, **settings)
+        assert (together.promise.groups, apart.promise.groups) == (10, 20)
+        of_groups.append(median_p_value(together, first))
+        of_pictures.append(median_p_value(apart, first))
+    # Ten pictures may happen to be odder than new ones, so it is the mean of three draws that is looked at.
+    assert 0.35 < np.mean(of_groups) < 0.8
     # Every calibration picture seems better than new ones, whose p-values are then the least of 20 pictures.
-    assert median_p_value(apart) == pytest.approx(1 / 21)
+    assert np.mean(of_pictures) < 0.1
 
 
 def test_groups_of_arrays_are_given_as_labels() -> None:

@@ -84,8 +84,6 @@ class PatchMethod(Method):
         self.pictures = pictures
         self.show_progress = show_progress
         self.backbone = load_backbone(settings.backbone)
-        assert settings.bank_size is not None  # settings fill it in
-        self.bank_size = settings.bank_size
         self.tap_levels = self.backbone.card.choose_levels(settings.taps)
         self.trunk = cut_trunk(self.backbone, list(dict.fromkeys(tap for taps, _ in self.tap_levels for tap in taps)))
         self.opset = opset_of(self.trunk)
@@ -93,6 +91,12 @@ class PatchMethod(Method):
     @property
     def input_shape(self) -> tuple[int, int]:  # noqa: D102
         return self.shape
+
+    @property
+    def bank_size(self) -> int:
+        """Most rows of a memory."""
+        assert self.settings.bank_size is not None  # settings fill it in
+        return self.settings.bank_size
 
     def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:  # noqa: D102
         reductions = {tap.reduction for taps, _ in self.tap_levels for tap in taps}
