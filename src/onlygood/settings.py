@@ -113,8 +113,8 @@ class FitSettings:
     )
     bank_size: int | None = _setting(
         None,
-        "most rows of the memory bank, or most templates: more is slower and finer; 500 for patch and 1000 for other "
-        "methods unless given",
+        "most rows of the memory bank, or most templates: more is slower and finer; 500 for patch (at each level; its "
+        "regions have four times as many) and 1000 for other methods unless given",
         goes_with={"method": ("patch", "knn", "lof", "doc")},
     )
     num_neighbors: int | None = _setting(

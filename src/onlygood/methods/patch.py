@@ -48,6 +48,8 @@ from onlygood.survey import InputKind, Survey
 
 # A window of the regions, as a share of a square with the area of the coarsest level's grid.
 REGION_SIZE = 0.6
+# How many times as many rows their memory has: an image has few regions, so these cost next to nothing.
+REGION_ROWS = 4
 # Of regions in the map, where a level of patches has 1.
 REGION_MAP_WEIGHT = 0.5
 # Units come from images left out alone. Copies make one another look ordinary, so a score is at least this share of the
@@ -92,11 +94,10 @@ class PatchMethod(Method):
     def input_shape(self) -> tuple[int, int]:  # noqa: D102
         return self.shape
 
-    @property
-    def bank_size(self) -> int:
-        """Most rows of a memory."""
+    def bank_size(self, level: int) -> int:
+        """Most rows of the memory of a level."""
         assert self.settings.bank_size is not None  # settings fill it in
-        return self.settings.bank_size
+        return self.settings.bank_size * (REGION_ROWS if self.levels[level].name == "regions" else 1)
 
     def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:  # noqa: D102
         reductions = {tap.reduction for taps, _ in self.tap_levels for tap in taps}
@@ -147,11 +148,11 @@ class PatchMethod(Method):
                 Rows(sample[fitted], owners[pictures[fitted]], self.images[pictures[fitted]], level.shrinkage)
             )
 
-        def fit_level(rows: Rows) -> Fitted:
-            return fit_memory(rows, bank_size=self.bank_size, seed=self.settings.seed)
+        def fit_level(level: int) -> Fitted:
+            return fit_memory(self.rows[level], bank_size=self.bank_size(level), seed=self.settings.seed)
 
         with one_blas_thread():
-            self.fitted = list(map_in_order(fit_level, self.rows, threads=self.settings.threads))
+            self.fitted = list(map_in_order(fit_level, range(len(self.levels)), threads=self.settings.threads))
         self.banks = [
             Bank(f"{level.name}_bank", level.name, each.memory, level.top_patches)
             for level, each in zip(self.levels, self.fitted, strict=True)
@@ -268,8 +269,8 @@ class PatchMethod(Method):
 
         with one_blas_thread():
             levels = [
-                Refillable(fitted, known, parts, bank_size=self.bank_size, seed=self.settings.seed)
-                for fitted, known in zip(self.fitted, rows, strict=True)
+                Refillable(fitted, known, parts, bank_size=self.bank_size(level), seed=self.settings.seed)
+                for level, (fitted, known) in enumerate(zip(self.fitted, rows, strict=True))
             ]
             unseen = map_in_order(without, range(len(parts)), threads=self.settings.threads)
             for part, memories in zip(parts, unseen, strict=True):
