@@ -44,7 +44,7 @@ demo-golden: $(VENV)/.bench ## learn one golden picture with two methods, one of
 	$(BIN)/python scripts/golden_demo.py demo-output/golden --methods patch,deep-svdd
 
 test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(VENV)/.backbone ## run also the slow tests
 	$(BIN)/python -m pytest
