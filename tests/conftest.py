@@ -1,7 +1,7 @@
 """Models that many tests share, each fitted once."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import onlygood
 from command_line import Ran
+from learned import Learned
+from onlygood import fitting
 from onlygood.cli import main
 from onlygood.settings import METHODS, POOLED_METHODS, TRAINED_METHODS
+from onlygood.survey import Survey
 from textures import (
     FAST,
     FAST_DISCRIMINATOR,
@@ -131,3 +134,22 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
         return Ran(code, *capsys.readouterr())
 
     return run_main
+
+
+@pytest.fixture
+def learned(monkeypatch: pytest.MonkeyPatch) -> Learned:
+    found, make = Learned(), fitting.make_method
+
+    def spied(*arguments: Any, **named: Any) -> Any:
+        method = make(*arguments, **named)
+        learn = method.learn
+
+        def spy(seen: Survey, groups: Sequence[int], held_out: Array) -> None:
+            found.seen, found.groups, found.held_out = seen, groups, held_out
+            learn(seen, groups, held_out)
+
+        monkeypatch.setattr(method, "learn", spy)
+        return method
+
+    monkeypatch.setattr(fitting, "make_method", spied)
+    return found

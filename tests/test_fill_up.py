@@ -1,6 +1,6 @@
 """Few pictures, filled up with augmentations of them: these are learned from, and the promise is about pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 import onlygood
 from command_line import left, one_sentence
-from onlygood import fitting
+from learned import Learned
 from onlygood.augmentation import augment
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.augmented_sources import augmentation_sheet, fill_up
@@ -19,7 +19,6 @@ from onlygood.methods.pooled import PooledMethod
 from onlygood.reading import ReadingLimits
 from onlygood.settings import POOLED_METHODS, make_settings
 from onlygood.sources import Source, list_sources
-from onlygood.survey import Survey
 from onlygood.window import FULL_8_BIT, Window
 from textures import FAST, FAST_POOLED, GOOD, Array, numbered, save, texture, textures, twelve_bit
 
@@ -32,39 +31,6 @@ STILL: dict[str, Any] = {
     "augment_jpeg": 0,
 }
 REMEMBERING = pytest.mark.parametrize("method", ["patch", *POOLED_METHODS], scope="session")
-
-
-class Learned:
-    """What a method was given to learn from."""
-
-    seen: Survey
-    groups: Sequence[int]
-    held_out: Array
-
-    @property
-    def originals(self) -> list[int]:
-        """The position of the picture that each augmentation is made of."""
-        names = [source.name for source in self.seen.sources]
-        return [names.index(name.split(" augmented ")[0]) for name in names[self.seen.given :]]
-
-
-@pytest.fixture
-def learned(monkeypatch: pytest.MonkeyPatch) -> Learned:
-    found, make = Learned(), fitting.make_method
-
-    def spied(*arguments: Any, **named: Any) -> Any:
-        method = make(*arguments, **named)
-        learn = method.learn
-
-        def spy(seen: Survey, groups: Sequence[int], held_out: Array) -> None:
-            found.seen, found.groups, found.held_out = seen, groups, held_out
-            learn(seen, groups, held_out)
-
-        monkeypatch.setattr(method, "learn", spy)
-        return method
-
-    monkeypatch.setattr(fitting, "make_method", spied)
-    return found
 
 
 def score(model: onlygood.Model, picture: Array) -> float:

@@ -11,14 +11,13 @@ import pytest
 
 import onlygood
 from command_line import left, one_sentence
-from onlygood import fitting
+from learned import Learned
 from onlygood.augmented_sources import turned_sources
 from onlygood.errors import SettingError
 from onlygood.methods.pooled import PooledMethod
 from onlygood.picture_changes import turn_picture
 from onlygood.settings import POOLED_METHODS, FitSettings
 from onlygood.sources import Source
-from onlygood.survey import Survey
 from textures import FAST, FAST_POOLED, GOOD, SIZE, Array, numbered, save, texture, textures, twelve_bit
 
 TEN = 10
@@ -111,33 +110,6 @@ def test_two_and_four_positions_are_those_of_the_pictures_themselves(rotations: 
 
 
 # Groups
-
-
-class Learned:
-    """What a method was given to learn from."""
-
-    seen: Survey
-    groups: Sequence[int]
-    held_out: Array
-
-
-@pytest.fixture
-def learned(monkeypatch: pytest.MonkeyPatch) -> Learned:
-    found, make = Learned(), fitting.make_method
-
-    def spied(*arguments: Any, **named: Any) -> Any:
-        method = make(*arguments, **named)
-        learn = method.learn
-
-        def spy(seen: Survey, groups: Sequence[int], held_out: Array) -> None:
-            found.seen, found.groups, found.held_out = seen, groups, held_out
-            learn(seen, groups, held_out)
-
-        monkeypatch.setattr(method, "learn", spy)
-        return method
-
-    monkeypatch.setattr(fitting, "make_method", spied)
-    return found
 
 
 @pytest.mark.parametrize("calibration", ["leave-one-out", "split"])

@@ -17,10 +17,9 @@ from onlygood.detectors.patch import LOCAL_SHRINKAGE, patches_per_image
 from onlygood.detectors.whitening import learn_whitening
 from onlygood.graph.discriminator_head import Discriminator, discriminator_head
 from onlygood.graph.patch_head import patch_embedding
-from onlygood.graph.preprocess import preprocess
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.methods.method import GoodScores, TrainingFiles
-from onlygood.methods.on_backbone import check_memory, patch_input_shape, squeezing_notes
+from onlygood.methods.on_backbone import sized_for_patches, squeezing_notes
 from onlygood.methods.trained import TrainedMethod, described_training, terminal_line
 from onlygood.settings import CROSS_FIT_FOLDS, FitSettings
 from onlygood.splits import folds_of_groups
@@ -52,26 +51,19 @@ class DiscriminatorMethod(TrainedMethod):
 
     @property
     def input_shape(self) -> tuple[int, int]:  # noqa: D102
-        return self.shape
+        return self.sized.input_shape
 
     def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:  # noqa: D102
         multiple = math.lcm(self.backbone.card.multiple, self.reduction, *(tap.reduction for tap in self.taps))
-        self.shape = patch_input_shape(self.backbone, kind.size, self.settings.input_size, multiple=multiple)
-        check_memory(self.shape, self.settings.threads)
-        self.notes = squeezing_notes(kind.size, self.shape)
-        self.grid = (math.ceil(self.shape[0] / self.reduction), math.ceil(self.shape[1] / self.reduction))
+        self.sized = sized_for_patches(self.backbone, kind, self.settings, multiple=multiple)
+        self.notes = squeezing_notes(kind.size, self.input_shape)
+        self.grid = self.sized.grid(self.reduction)
         self.top_patches = max(1, round(self.settings.top_fraction * math.prod(self.grid)))
         self.rows_each = (patches_per_image(self.pictures, math.prod(self.grid)),)
         return [
-            preprocess(
-                self.backbone.card,
-                input_shape=self.shape,
-                dtype=kind.dtype,
-                window=kind.window,
-                opset=self.opset,
-            ),
+            self.sized.preprocess(kind, opset=self.opset),
             self.trunk,
-            patch_embedding(self.taps, input_shape=self.shape, grid=self.grid, opset=self.opset),
+            patch_embedding(self.taps, input_shape=self.input_shape, grid=self.grid, opset=self.opset),
         ]
 
     def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102

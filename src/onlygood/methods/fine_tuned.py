@@ -28,7 +28,7 @@ class FineTunedMethod(TrainedMethod):
     def __init__(self, settings: FitSettings, *, files: TrainingFiles | None, show_progress: bool) -> None:
         super().__init__(settings, files=files, show_progress=show_progress)
         self.sized = sized_backbone(settings)
-        self.backbone, self.input_size = self.sized.backbone, self.sized.input_size
+        self.backbone, self.input_size = self.sized.backbone, self.sized.input_shape[0]
         self.tap = self.backbone.card.last_tap(settings.taps)
         trunk = cut_trunk(self.backbone, [self.tap])
         self.opset = opset_of(trunk)

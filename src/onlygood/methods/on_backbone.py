@@ -18,20 +18,24 @@ from onlygood.survey import InputKind
 
 @dataclass(frozen=True)
 class SizedBackbone:
-    """A backbone, and the pixels a side that pictures are resized to for it."""
+    """A backbone, and the height and width in pixels that pictures are resized to for it."""
 
     backbone: Backbone
-    input_size: int
+    input_shape: tuple[int, int]
 
     def preprocess(self, kind: InputKind, *, opset: int) -> onnx.ModelProto:
         """The piece of graph from `image` to the backbone's input."""
         return preprocess(
             self.backbone.card,
-            input_shape=(self.input_size, self.input_size),
+            input_shape=self.input_shape,
             dtype=kind.dtype,
             window=kind.window,
             opset=opset,
         )
+
+    def grid(self, reduction: int) -> tuple[int, int]:
+        """Height and width in patches of so many pixels a side."""
+        return math.ceil(self.input_shape[0] / reduction), math.ceil(self.input_shape[1] / reduction)
 
 
 # Of memory while one image goes through EfficientNet-Lite0 and its patch memories, measured at 1,024 and 2,048 pixels.
@@ -119,4 +123,15 @@ def sized_backbone(settings: FitSettings) -> SizedBackbone:
     backbone = load_backbone(settings.backbone)
     input_size = settings.input_size or backbone.card.input_size
     backbone.check_input_size(input_size)
-    return SizedBackbone(backbone, input_size)
+    return SizedBackbone(backbone, (input_size, input_size))
+
+
+def sized_for_patches(backbone: Backbone, kind: InputKind, settings: FitSettings, *, multiple: int) -> SizedBackbone:
+    """The backbone at the input that `patch_input_shape` gives for images of this kind.
+
+    Raises:
+        SettingError: a size that it cannot take, or that this machine's memory cannot hold.
+    """
+    shape = patch_input_shape(backbone, kind.size, settings.input_size, multiple=multiple)
+    check_memory(shape, settings.threads)
+    return SizedBackbone(backbone, shape)

@@ -35,11 +35,10 @@ from onlygood.graph.patch_head import (
     patch_head,
     region_embedding,
 )
-from onlygood.graph.preprocess import preprocess
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.methods.method import GoodScores, Method
-from onlygood.methods.on_backbone import check_memory, patch_input_shape, squeezing_notes
+from onlygood.methods.on_backbone import sized_for_patches, squeezing_notes
 from onlygood.parallel import map_in_order, one_blas_thread
 from onlygood.progress import track
 from onlygood.settings import FitSettings
@@ -92,7 +91,7 @@ class PatchMethod(Method):
 
     @property
     def input_shape(self) -> tuple[int, int]:  # noqa: D102
-        return self.shape
+        return self.sized.input_shape
 
     def bank_size(self, level: int) -> int:
         """Most rows of the memory of a level."""
@@ -102,17 +101,16 @@ class PatchMethod(Method):
     def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:  # noqa: D102
         reductions = {tap.reduction for taps, _ in self.tap_levels for tap in taps}
         multiple = math.lcm(self.backbone.card.multiple, *reductions, *(reduction for _, reduction in self.tap_levels))
-        self.shape = patch_input_shape(self.backbone, kind.size, self.settings.input_size, multiple=multiple)
-        check_memory(self.shape, self.settings.threads)
-        self.notes = squeezing_notes(kind.size, self.shape)
+        self.sized = sized_for_patches(self.backbone, kind, self.settings, multiple=multiple)
+        self.notes = squeezing_notes(kind.size, self.input_shape)
         levels, pieces = [], []
         for number, (taps, reduction) in enumerate(self.tap_levels):
             # The coarsest, the last, is what describes an image as a whole.
             name = "embedding" if number == len(self.tap_levels) - 1 else f"embedding_{number}"
-            grid = (math.ceil(self.shape[0] / reduction), math.ceil(self.shape[1] / reduction))
+            grid = self.sized.grid(reduction)
             top_patches = max(1, round(self.settings.top_fraction * grid[0] * grid[1]))
             levels.append(_Level(name, taps, grid, top_patches, LOCAL_SHRINKAGE))
-            pieces.append(patch_embedding(taps, input_shape=self.shape, grid=grid, name=name, opset=self.opset))
+            pieces.append(patch_embedding(taps, input_shape=self.input_shape, grid=grid, name=name, opset=self.opset))
         self.map_grid = max((level.grid for level in levels), key=math.prod)
         last = levels[-1]
         rows, columns = (Windows.along(side, REGION_SIZE * math.sqrt(math.prod(last.grid))) for side in last.grid)
@@ -124,13 +122,7 @@ class PatchMethod(Method):
         self.embeddings = tuple(level.name for level in self.levels)
         self.rows_each = tuple(patches_per_image(self.pictures, math.prod(level.grid)) for level in self.levels)
         return [
-            preprocess(
-                self.backbone.card,
-                input_shape=self.shape,
-                dtype=kind.dtype,
-                window=kind.window,
-                opset=self.opset,
-            ),
+            self.sized.preprocess(kind, opset=self.opset),
             self.trunk,
             *pieces,
         ]

@@ -38,7 +38,7 @@ class PooledMethod(Method):
         self.settings = settings
         self.show_progress = show_progress
         self.sized = sized_backbone(settings)
-        self.backbone, self.input_size = self.sized.backbone, self.sized.input_size
+        self.backbone, self.input_size = self.sized.backbone, self.sized.input_shape[0]
         self.tap = self.backbone.card.last_tap(settings.taps)
         self.trunk = cut_trunk(self.backbone, [self.tap])
         self.opset = opset_of(self.trunk)
