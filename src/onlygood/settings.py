@@ -18,7 +18,7 @@ METHODS = ("patch", "knn", "lof", "mahalanobis", "doc", "deep-svdd", "discrimina
 POOLED_METHODS = ("knn", "lof", "mahalanobis")
 # Methods that train a network, and so cannot be learned anew without each picture in turn.
 TRAINED_METHODS = ("doc", "deep-svdd", "discriminator")
-# Those of them that train in seconds, and so can be trained anew without each of a few parts of the pictures.
+# Those of them that train in seconds, and so can be trained again without each of a few parts of the pictures.
 CROSS_FITTED_METHODS = ("discriminator",)
 CROSS_FIT_FOLDS = 5
 CALIBRATIONS = ("leave-one-out", "split", "cross-fit")

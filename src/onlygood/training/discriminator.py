@@ -75,7 +75,7 @@ def train_discriminator(
     Args:
         rows: float32 [n, d], at least two.
         settings: of the training.
-        stage: its name, for people and checkpoints.
+        stage: its name, in progress lines and checkpoints.
         checkpoint: to go on from, and to keep what is done.
         show: takes lines on the progress.
 
