@@ -43,8 +43,9 @@ demo: $(VENV)/.demo ## fit on real solar cells, inspect others, leave pictures a
 demo-golden: $(VENV)/.bench ## learn one golden picture with two methods, one of them in torch; leaves demo-output/golden
 	$(BIN)/python scripts/golden_demo.py demo-output/golden --methods patch,deep-svdd
 
+# One thread of OpenMP each: two processes that train on all cores would wait for one another most of the time.
 test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(VENV)/.backbone ## run also the slow tests
 	$(BIN)/python -m pytest

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from onlygood import coreset
-from onlygood.coreset import CANDIDATES, CHUNK, cluster_means, greedy_k_center, k_means
+from onlygood.coreset import (
+    CANDIDATES,
+    CHUNK,
+    cluster_means,
+    greedy_k_center,
+    k_means,
+    squared_distances_to_parts,
+)
 from onlygood.errors import SettingError
 
 
@@ -215,3 +222,32 @@ def test_it_goes_on_from_centres_that_are_there() -> None:
     for number in range(3, 12):
         distances = np.linalg.norm(points[:, None] - points[found[:number]][None], axis=2).min(axis=1)
         assert distances.argmax() == found[number]
+
+
+def test_it_goes_on_from_distances_that_are_known() -> None:
+    points = normal(6000, 4)
+    whole = greedy_k_center(points, 60, seed=1)
+    squared = squared_distances_to_parts(points, whole[:25], np.zeros(25, dtype=np.int64), 1)[:, 0]
+    found = greedy_k_center(points, 60, seed=99, centres=whole[:25], nearest=squared)
+    np.testing.assert_array_equal(found, whole)
+    # What is said to lie at a centre is not picked.
+    squared[whole[25:30]] = 0.0
+    before = squared.copy()
+    others = greedy_k_center(points, 60, seed=99, centres=whole[:25], nearest=squared)
+    assert not set(others[25:]) & set(whole[25:30])
+    np.testing.assert_array_equal(squared, before)
+
+
+def test_distances_to_parts_are_those_of_their_nearest_centres() -> None:
+    points = normal(9000, 3)  # more than one chunk
+    centres, parts = np.array([8999, 4, 70, 1, 200]), np.array([2, 0, 2, 0, 3])
+    found = squared_distances_to_parts(points, centres, parts, 5)
+    assert found.shape == (9000, 5)
+    for number in range(5):
+        theirs = points[centres[parts == number]].astype(np.float64)
+        if len(theirs) == 0:
+            assert np.isinf(found[:, number]).all()
+            continue
+        expected = np.square(points[:, None] - theirs[None]).sum(axis=2).min(axis=1)
+        np.testing.assert_allclose(found[:, number], expected, rtol=1e-4, atol=1e-5)
+    assert (found[centres, parts] == 0).all()

@@ -19,7 +19,7 @@ from onlygood.detectors.patch import (
 )
 from onlygood.detectors.whitening import Moments, learn_whitening
 from onlygood.graph.patch_head import Memory, Unit
-from onlygood.splits import FOLDS, folds_of_groups
+from onlygood.splits import folds_of_groups
 
 
 def vectors(n: int, d: int, *, seed: int = 0) -> NDArray[np.float32]:
@@ -199,10 +199,10 @@ def two_levels(groups: int, *, bank_size: int = 10_000) -> tuple[list[Fitted], l
 
 
 def without(
-    fitted: list[Fitted], rows: list[Rows], groups: NDArray[np.int64], *, bank_size: int = 10_000
+    fitted: list[Fitted], rows: list[Rows], groups: NDArray[np.int64], *, bank_size: int = 10_000, folds: int = 10
 ) -> list[tuple[frozenset[int], list[Memory]]]:
     """Each part of the groups, and the memories without it."""
-    parts = folds_of_groups(groups, seed=0)
+    parts = folds_of_groups(groups, seed=0, folds=folds)
     levels = [
         Refillable(each, known, parts, bank_size=bank_size, seed=0) for each, known in zip(fitted, rows, strict=True)
     ]
@@ -219,13 +219,13 @@ def rows_of(part: Memory, source: NDArray[np.float32]) -> NDArray[np.int64]:
     return found
 
 
-@pytest.mark.parametrize("groups", [2, 7, 10, 33])
-def test_memories_for_unseen_groups_are_made_without_them(groups: int) -> None:
+@pytest.mark.parametrize(("groups", "folds"), [(2, 10), (7, 10), (10, 10), (33, 10), (33, 40)])
+def test_memories_for_unseen_groups_are_made_without_them(groups: int, folds: int) -> None:
     fitted, rows = two_levels(groups)
     all_groups = np.arange(groups) + 100
     came: list[int] = []
-    parts = without(fitted, rows, all_groups)
-    assert len(parts) == min(FOLDS, groups)
+    parts = without(fitted, rows, all_groups, folds=folds)
+    assert len(parts) == min(folds, groups)
     for unseen, memories in parts:
         came += unseen
         for part, source in zip(memories, rows, strict=True):

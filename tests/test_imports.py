@@ -91,3 +91,14 @@ onlygood.OnlygoodError
 print("imported:", *[name for name in {HEAVY} if name in sys.modules])
 """
     assert run(script) == (0, [], "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch computes with GNU's OpenMP on Linux")
+@pytest.mark.parametrize(("given", "expected"), [({}, "10000"), ({"GOMP_SPINCOUNT": "77"}, "77")])
+def test_training_does_not_wait_long_beside_busy_neighbours(given: dict[str, str], expected: str) -> None:
+    free = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    script = "import os, onlygood.training, torch\nprint('imported:', os.environ.get('GOMP_SPINCOUNT'))"
+    code, after, err = run(script, env={**free, **given, "OMP_DISPLAY_ENV": "verbose"})
+    assert code == 0
+    assert f"GOMP_SPINCOUNT = '{expected}'" in err  # said by OpenMP, as it was loaded
+    assert after == [given.get("GOMP_SPINCOUNT", "None")]  # of others that this process starts, nothing is decided

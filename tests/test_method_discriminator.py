@@ -65,16 +65,15 @@ def test_many_pictures_are_sampled_within_the_bound_on_memory(monkeypatch: pytes
 
 
 def test_the_map_is_highest_in_a_defect() -> None:
-    inspect = onlygood.Inspector(onlygood.fit(textures(GOOD), **{**QUICK, "input_size": 2 * SIZE, "epochs": 40}))
-    found = inspect(with_defect(texture(300)))
+    model = onlygood.fit(textures(GOOD), method="discriminator", false_alarm_rate=0.2, threshold_rule="conformal")
+    found = onlygood.Inspector(model)(with_defect(texture(300)))
     assert found.is_anomaly and found.anomaly_map is not None
     row, column = np.unravel_index(found.anomaly_map.argmax(), (SIZE, SIZE))
-    # The coarsest tap says where to 32 pixels of the input, 16 of the picture.
-    assert DEFECT[0].start - 16 <= row < DEFECT[0].stop + 16
-    assert DEFECT[1].start - 16 <= column < DEFECT[1].stop + 16
+    assert DEFECT[0].start <= row < DEFECT[0].stop
+    assert DEFECT[1].start <= column < DEFECT[1].stop
     far = np.ones((SIZE, SIZE), dtype=bool)
     far[DEFECT[0].start - 16 : DEFECT[0].stop + 16, DEFECT[1].start - 16 : DEFECT[1].stop + 16] = False
-    assert found.anomaly_map[DEFECT].min() > np.quantile(found.anomaly_map[far], 0.9)
+    assert found.anomaly_map[DEFECT].min() > np.quantile(found.anomaly_map[far], 0.99)
 
 
 def test_pictures_held_out_are_not_learned_from() -> None:

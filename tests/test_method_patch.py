@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import onlygood
@@ -41,3 +42,29 @@ def test_near_copies_make_a_bank_count_twice_as_much_at_most() -> None:
     grouped, parts = fit(shots, groups=groups), fit(shots[::4])
     for (center, _), (of_parts, _) in zip(units(grouped), units(parts), strict=True):
         assert 0.4 * of_parts < center < 0.75 * of_parts
+
+
+def test_maps_that_were_not_kept_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = textures(12)
+    monkeypatch.setattr("onlygood.methods.patch.MAPPED", 2)
+    kept = fit(pictures).strangest
+    monkeypatch.setattr("onlygood.methods.patch.KEPT_BYTES", 0)
+    again = fit(pictures).strangest
+    for ours, theirs in zip(again, kept, strict=True):
+        assert ours.picture == theirs.picture
+        np.testing.assert_array_equal(ours.patch_scores, theirs.patch_scores)
+
+
+def test_images_of_a_rare_kind_are_judged_by_memories_that_know_their_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [texture(number) for number in range(30)]
+    pictures += [(texture(number).astype(int) // 2).astype("uint8") for number in range(4)]
+
+    def excess() -> float:
+        """By how much the rare ones score above the others, in the spread of these."""
+        scores = np.array([each.score for each in fit(pictures).good_pictures])
+        return float((np.mean(scores[30:]) - np.median(scores[:30])) / np.std(scores[:30]))
+
+    # Each without itself alone, or without a half of all, and so of its kind.
+    alone = excess()
+    monkeypatch.setattr("onlygood.methods.patch_scores.FOLDS", 2)
+    assert alone < 0.7 * excess()

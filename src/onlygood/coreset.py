@@ -16,7 +16,12 @@ ROUNDS = 10
 
 
 def greedy_k_center(
-    points: NDArray[np.float32], size: int, *, seed: int, centres: NDArray[np.int64] | None = None
+    points: NDArray[np.float32],
+    size: int,
+    *,
+    seed: int,
+    centres: NDArray[np.int64] | None = None,
+    nearest: NDArray[np.float32] | None = None,
 ) -> NDArray[np.int64]:
     """Indices of `size` points, in the order in which they were picked, each the farthest from all before it.
 
@@ -29,7 +34,9 @@ def greedy_k_center(
         points: float32 [n, d].
         size: how many to pick, at least 1.
         seed: of the first centre, which is drawn uniformly.
-        centres: int64 [k], k below size, distinct: indices that are picked already, to go on from; none unless given.
+        centres: int64 [k], distinct, k from 1 to size: indices that are picked already; none unless given.
+        nearest: float32 [n], the squared distance of each point to its nearest centre, where `centres` are given and it
+            is known. A point with 0 is never picked.
 
     Returns:
         int64 [m], beginning with `centres`, m = min(size, number of distinct points): nothing is picked twice,
@@ -49,16 +56,17 @@ def greedy_k_center(
         raise SettingError(f"a coreset's size must be at least 1, got {size}")
     n = len(points)
     norms = np.einsum("nd,nd->n", points, points)
-    # Squared distance to the nearest centre, as of the last full update.
-    nearest = np.full(n, np.inf, dtype=np.float32)
     picked = [int(np.random.default_rng(seed).integers(n))] if centres is None else centres.tolist()
-    pending = picked.copy()
+    # Centres that the squared distances to the nearest centre, as of the last full update, know nothing of.
+    pending = picked.copy() if nearest is None else []
+    nearest = np.full(n, np.inf, dtype=np.float32) if nearest is None else nearest.copy()
     # Below this, a squared distance may be the rounding error of the products of d terms that it was computed with.
     floor = 2 * (points.shape[1] + 4) * float(np.finfo(np.float32).eps) * float(norms.max())
     while len(picked) < size:
-        _lower(nearest, points, norms, pending)
-        nearest[pending] = 0.0
-        pending = []
+        if pending:
+            _lower(nearest, points, norms, pending)
+            nearest[pending] = 0.0
+            pending = []
         if n > CANDIDATES:
             candidates = np.sort(np.argpartition(nearest, n - CANDIDATES)[n - CANDIDATES :])
             outside = np.ones(n, dtype=bool)
@@ -85,6 +93,36 @@ def greedy_k_center(
             picked.append(int(nearest.argmax()))
             pending.append(picked[-1])
     return np.array(picked, dtype=np.int64)
+
+
+def squared_distances_to_parts(
+    points: NDArray[np.float32], centres: NDArray[np.int64], parts: NDArray[np.int64], count: int
+) -> NDArray[np.float32]:
+    """The squared distance of each point to the nearest centre of each part.
+
+    Args:
+        points: float32 [n, d].
+        centres: int64 [k], indices of points.
+        parts: int64 [k], which part each centre is in, from 0.
+        count: of parts.
+
+    Returns:
+        float32 [n, count], infinite for a part without a centre; 0 of a centre to its own part.
+    """
+    order = np.argsort(parts, kind="stable")
+    numbers, starts = np.unique(parts[order], return_index=True)
+    rows = points[centres[order]]
+    norms = np.einsum("kd,kd->k", rows, rows)
+    squared = np.full((len(points), count), np.inf, dtype=np.float32)
+    for start in range(0, len(points), CHUNK):
+        chunk = points[start : start + CHUNK]
+        products = chunk @ rows.T
+        products *= -2.0
+        products += norms
+        least = np.minimum.reduceat(products, starts, axis=1)
+        squared[start : start + CHUNK, numbers] = least + np.einsum("nd,nd->n", chunk, chunk)[:, None]
+    squared[centres, parts] = 0.0
+    return squared
 
 
 def _lower(

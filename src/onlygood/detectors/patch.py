@@ -10,7 +10,7 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.coreset import greedy_k_center
+from onlygood.coreset import greedy_k_center, squared_distances_to_parts
 from onlygood.detectors.whitening import Moments, learn_whitening
 from onlygood.graph.patch_head import Memory, Unit
 
@@ -81,8 +81,9 @@ class Refillable:
     everything new much farther).
 
     What the parts have in common is computed once: rows in the coordinates of the whole memory, in which the banks are
-    filled up, and the moments of each part, of which each row is in one, so that a whitening by all others is a
-    difference of sums.
+    filled up, their distances to the bank's rows of each part, and the moments of each part, of which each row is in
+    one, so that a whitening by all others is a difference of sums. So what a part costs is a few rows and a whitening,
+    and there can be many of them.
     """
 
     def __init__(
@@ -109,22 +110,30 @@ class Refillable:
             Moments.of(rows.vectors[self.part_of_row == number], self.memory.mean) for number in range(len(parts))
         ]
         self.total = reduce(add, self.moments)
+        self.to_parts = squared_distances_to_parts(self.whitened, self.kept, self.part_of_row[self.kept], len(parts))
 
     def without(self, number: int) -> Memory:
         """The memory without the part of this number. Thread-safe."""
-        others = np.flatnonzero(self.part_of_row != number)
-        left = np.searchsorted(others, self.kept[self.part_of_row[self.kept] != number])
-        filled = greedy_k_center(
-            self.whitened[others], self.bank_size, seed=self.seed, centres=left if len(left) else None
-        )
+        filled = self._filled_without(number)
         whitening = (self.total - self.moments[number]).whitening(self.memory.mean, shrinkage=self.rows.shrinkage)
         if whitening is None:
-            whitening = learn_whitening(self.rows.vectors[others], shrinkage=self.rows.shrinkage)
+            others = self.rows.vectors[self.part_of_row != number]
+            whitening = learn_whitening(others, shrinkage=self.rows.shrinkage)
         return Memory(
             mean=whitening[0],
             whitening=whitening[1],
-            memory_bank=_whiten(self.rows.vectors[others[filled]], *whitening),
+            memory_bank=_whiten(self.rows.vectors[filled], *whitening),
         )
+
+    def _filled_without(self, number: int) -> NDArray[np.int64]:
+        """The bank's rows but those of the part, then others that cover best what is left."""
+        left = self.kept[self.part_of_row[self.kept] != number]
+        if len(left) == 0:
+            others = np.flatnonzero(self.part_of_row != number)
+            return others[greedy_k_center(self.whitened[others], self.bank_size, seed=self.seed)]
+        nearest = np.delete(self.to_parts, number, axis=1).min(axis=1)
+        nearest[self.part_of_row == number] = 0.0
+        return greedy_k_center(self.whitened, self.bank_size, seed=self.seed, centres=left, nearest=nearest)
 
 
 def _whiten(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,13 @@ from onlygood.detectors.patch import (
     LOCAL_SHRINKAGE,
     REGION_SHRINKAGE,
     Fitted,
-    Refillable,
     Rows,
     fit_memory,
     patches_per_image,
     unit_of,
 )
-from onlygood.graph.fragments import join
 from onlygood.graph.patch_head import (
     Bank,
-    Memory,
     Unit,
     Windows,
     combine_maps,
@@ -35,14 +32,13 @@ from onlygood.graph.patch_head import (
     patch_head,
     region_embedding,
 )
-from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.methods.method import GoodScores, Method
 from onlygood.methods.on_backbone import sized_for_patches, squeezing_notes
+from onlygood.methods.patch_scores import Combiner, LeaveOut, LevelScores, Scorer
 from onlygood.parallel import map_in_order, one_blas_thread
 from onlygood.progress import track
 from onlygood.settings import FitSettings
-from onlygood.splits import folds_of_groups
 from onlygood.survey import InputKind, Survey
 
 # A window of the regions, as a share of a square with the area of the coarsest level's grid.
@@ -56,6 +52,8 @@ REGION_MAP_WEIGHT = 0.5
 LEAST_ALONE = 0.5
 # Good images whose maps are looked at to learn which levels are ordinary.
 MAPPED = 200
+# Patch scores of further images are kept up to so many bytes, and computed a second time beyond.
+KEPT_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -151,38 +149,43 @@ class PatchMethod(Method):
         ]
 
     def good_scores(self) -> GoodScores:  # noqa: D102
-        self.finished = _Scorer(self.banks, opset=self.opset)
-        score = self._unseeing()
+        self.finished = Scorer(self.banks, opset=self.opset)
         count = self.seen.given
         calibrating = np.flatnonzero(self.held_out) if self.held_out.any() else np.arange(count)
         mapped = set(calibrating[np.unique(np.linspace(0, len(calibrating) - 1, MAPPED).astype(int))].tolist())
-
-        def of_picture(position: int) -> _Parts:
-            parts = score(position)
-            return parts if position in mapped else replace(parts, patch_scores=())
-
-        found = map_in_order(of_picture, range(count), threads=self.settings.threads)
-        parts = list(track(found, total=count, description="calibrating", show=self.show_progress))
+        kept = mapped.union(range(KEPT_BYTES // (4 * sum(math.prod(level.grid) for level in self.levels))))
+        with one_blas_thread():
+            self.without_groups = self._leave_out(self.rows)
+            found: dict[int, LevelScores] = {}
+            unseen = track(self._unseen(range(count)), total=count, description="calibrating", show=self.show_progress)
+            for position, part in unseen:
+                found[position] = part if position in kept else replace(part, patch_scores=())
+            parts = [found[position] for position in range(count)]
+            scores_alone = self._scores_alone()
         # In which units the banks' scores are compared: by images that were fitted, so that those held out stay unseen.
-        fitted = [part for part, held in zip(parts, self.held_out[:count], strict=True) if not held]
-        alone = np.array([part.scores_alone for part in fitted], dtype=np.float32).T
-        grouped = np.array([part.scores for part in fitted], dtype=np.float32).T
+        fitted = np.flatnonzero(~self.held_out[:count]).tolist()
+        grouped = np.array([parts[each].scores for each in fitted], dtype=np.float32).T
+        alone = np.array([scores_alone.get(each, parts[each].scores) for each in fitted], dtype=np.float32).T
         self.units = [unit_of(scores) for scores in np.maximum(alone, LEAST_ALONE * grouped)]
         self.combining = [
             combine_scores(self.banks, self.units, opset=self.opset),
-            combine_maps(self.banks, self._map_units(parts), self.map_grid, opset=self.opset),
+            combine_maps(
+                self.banks, self._map_units([parts[each] for each in sorted(mapped)]), self.map_grid, opset=self.opset
+            ),
         ]
-        self.combine = combine = _Combiner(self.banks, self.combining)
+        self.combine = combine = Combiner(self.banks, self.combining)
         typical, highest = np.full(count, np.nan), np.full(count, np.nan, dtype=np.float32)
         for position in sorted(mapped):
             patches = combine.map(parts[position])
             typical[position], highest[position] = np.median(patches), patches.max()
-        return GoodScores(
-            raw=combine.scores(parts),
-            typical=typical,
-            highest=highest,
-            patch_scores=lambda position: combine.map(score(position)),
-        )
+
+        def patch_scores(position: int) -> NDArray[np.float32]:
+            if position not in kept:
+                ((_, again),) = self._unseen([position])
+                return combine.map(again)
+            return combine.map(parts[position])
+
+        return GoodScores(raw=combine.scores(parts), typical=typical, highest=highest, patch_scores=patch_scores)
 
     def finished_score(self, position: int) -> float:  # noqa: D102
         parts = self.finished(self.seen.embeddings(position))
@@ -211,129 +214,56 @@ class PatchMethod(Method):
             },
         }
 
-    def _map_units(self, parts: Sequence[_Parts]) -> list[Unit]:
+    def _map_units(self, parts: Sequence[LevelScores]) -> list[Unit]:
         """In which units the banks' patch scores are added up: those in which patches of good pictures vary equally,
         and regions, which are too coarse to mark a defect's border, half as much.
         """
         units = []
         for number in range(len(self.banks)):
-            patches = np.concatenate([part.patch_scores[number].ravel() for part in parts if part.patch_scores])
+            patches = np.concatenate([part.patch_scores[number].ravel() for part in parts])
             weight = REGION_MAP_WEIGHT if self.levels[number].name == "regions" else 1.0
             spread = float(np.std(patches, dtype=np.float64)) / weight
             units.append(Unit(center=float(np.median(patches)), scale=spread or 1.0))
         return units
 
-    def _unseeing(self) -> Callable[[int], _Parts]:
-        """What scores the good picture of a position: one held out as it is, another by memories without its group.
+    def _unseen(self, positions: Sequence[int]) -> Iterator[tuple[int, LevelScores]]:
+        """Positions of good pictures, in any order, and what is said of each by memories that have not seen it.
 
-        These memories are without a tenth of all groups, so they know fewer pictures than the finished ones, and the
-        scores are, if anything, a little too high.
+        Of one held out it is what the finished memories say, of another what memories without its group say. These know
+        a few pictures less, so the scores are, if anything, a little too high.
         """
-        fitted = ~self.held_out
-        by_group = self._scorers_without(self.rows, np.array(self.groups)[fitted])
-        sizes = Counter(self.groups)
+        embeddings, threads = self.seen.scored.embeddings, self.settings.threads
+
+        def finished(position: int) -> tuple[int, LevelScores]:
+            return position, self.finished(embeddings(position))
+
+        yield from map_in_order(finished, [each for each in positions if self.held_out[each]], threads=threads)
+        owners = {each: self.groups[each] for each in positions if not self.held_out[each]}
+        yield from self.without_groups.scores(owners, embeddings, threads=threads)
+
+    def _scores_alone(self) -> dict[int, tuple[float, ...]]:
+        """By position, of pictures in groups of several, the scores by memories that know the others of the group."""
+        count = self.seen.given
         # Augmentations of a picture are in its group, and would stay where the picture alone is left out.
-        is_augmented = len(self.seen.sources) > self.seen.given
-        among_others = np.array([not is_augmented and sizes[group] > 1 for group in self.groups]) & fitted
-        by_image: dict[int, _Scorer] = {}
-        if among_others.any():
-            rows = [replace(each, owners=each.images) for each in self.rows]
-            by_image = self._scorers_without(rows, self.images[fitted])
+        if len(self.seen.sources) > count:
+            return {}
+        sizes = Counter(self.groups)
+        owners = {
+            position: int(self.images[position])
+            for position in range(count)
+            if sizes[self.groups[position]] > 1 and not self.held_out[position]
+        }
+        if not owners:
+            return {}
+        without = self._leave_out([replace(each, owners=each.images) for each in self.rows])
+        unseen = without.scores(owners, self.seen.scored.embeddings, threads=self.settings.threads)
+        return {position: part.scores for position, part in unseen}
 
-        def score(position: int) -> _Parts:
-            embeddings = self.seen.scored.embeddings(position)
-            if self.held_out[position]:
-                return self.finished(embeddings)
-            parts = by_group[self.groups[position]](embeddings)
-            if not among_others[position]:
-                return parts
-            return replace(parts, scores_alone=by_image[int(self.images[position])].scores(embeddings))
-
-        return score
-
-    def _scorers_without(self, rows: Sequence[Rows], owners: NDArray[np.int64]) -> dict[int, _Scorer]:
-        """By owner, what scores its images: memories that have never seen them."""
-        scorers: dict[int, _Scorer] = {}
-        parts = folds_of_groups(owners, seed=self.settings.seed)
-
-        def without(number: int) -> list[Memory]:
-            return [level.without(number) for level in levels]
-
-        with one_blas_thread():
-            levels = [
-                Refillable(fitted, known, parts, bank_size=self.bank_size(level), seed=self.settings.seed)
-                for level, (fitted, known) in enumerate(zip(self.fitted, rows, strict=True))
-            ]
-            unseen = map_in_order(without, range(len(parts)), threads=self.settings.threads)
-            for part, memories in zip(parts, unseen, strict=True):
-                banks = [replace(bank, memory=memory) for bank, memory in zip(self.banks, memories, strict=True)]
-                scorers.update(dict.fromkeys(part.tolist(), _Scorer(banks, opset=self.opset)))
-        return scorers
+    def _leave_out(self, rows: Sequence[Rows]) -> LeaveOut:
+        sizes = [self.bank_size(level) for level in range(len(self.levels))]
+        return LeaveOut(self.fitted, rows, self.banks, bank_sizes=sizes, seed=self.settings.seed, opset=self.opset)
 
 
 def _embedding_of(level: _Level) -> str:
     """In words, such as "patches (stage2 + stage4)"."""
     return f"{'regions' if level.name == 'regions' else 'patches'} ({' + '.join(tap.name for tap in level.taps)})"
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What each bank says of a picture.
-
-    Attributes:
-        scores: by each bank.
-        scores_alone: by each bank, by memories that know the other pictures of its group.
-        patch_scores: float32 [h, w], by each bank; empty where they were let go.
-    """
-
-    scores: tuple[float, ...]
-    scores_alone: tuple[float, ...]
-    patch_scores: tuple[NDArray[np.float32], ...] = field(repr=False)
-
-
-class _Scorer:
-    """Scores of good pictures by heads as they go into the file. Thread-safe."""
-
-    def __init__(self, banks: Sequence[Bank], *, opset: int) -> None:
-        self.banks = banks
-        self.outputs = [bank.score for bank in banks] + [bank.patch_scores for bank in banks]
-        heads = join(*(patch_head(bank, opset=opset) for bank in banks), outputs=self.outputs)
-        self.session = open_session(heads.SerializeToString(), threads=1)
-
-    def __call__(self, embeddings: Sequence[NDArray[np.float32]]) -> _Parts:
-        """What the banks say of a picture with these embeddings, float32 [h, w, d], one for each bank."""
-        count = len(self.banks)
-        values = run(self.session, self.outputs, self._feeds(embeddings))
-        scores = tuple(float(value[0]) for value in values[:count])
-        return _Parts(scores=scores, scores_alone=scores, patch_scores=tuple(value[0] for value in values[count:]))
-
-    def scores(self, embeddings: Sequence[NDArray[np.float32]]) -> tuple[float, ...]:
-        """The scores alone."""
-        outputs = self.outputs[: len(self.banks)]
-        return tuple(float(value[0]) for value in run(self.session, outputs, self._feeds(embeddings)))
-
-    def _feeds(self, embeddings: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        return {bank.embedding: embedding[None] for bank, embedding in zip(self.banks, embeddings, strict=True)}
-
-
-class _Combiner:
-    """Raw scores and maps from what the banks say, by the pieces of graph that go into the file. Thread-safe."""
-
-    def __init__(self, banks: Sequence[Bank], pieces: Sequence[onnx.ModelProto]) -> None:
-        self.banks = banks
-        scores, maps = pieces
-        self.score_session = open_session(join(scores, outputs=["raw_score"]).SerializeToString(), threads=1)
-        self.map_session = open_session(join(maps, outputs=["patch_scores"]).SerializeToString(), threads=1)
-
-    def scores(self, parts: Sequence[_Parts]) -> NDArray[np.float32]:
-        """Raw scores, float32 [n]."""
-        columns = np.array([part.scores for part in parts], dtype=np.float32).T
-        feeds = {bank.score: column for bank, column in zip(self.banks, columns, strict=True)}
-        raw: NDArray[np.float32] = run(self.score_session, ["raw_score"], feeds)[0]
-        return raw
-
-    def map(self, parts: _Parts) -> NDArray[np.float32]:
-        """Patch scores, float32 [h, w]."""
-        feeds = {bank.patch_scores: each[None] for bank, each in zip(self.banks, parts.patch_scores, strict=True)}
-        patches: NDArray[np.float32] = run(self.map_session, ["patch_scores"], feeds)[0][0]
-        return patches
