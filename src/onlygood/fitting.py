@@ -48,6 +48,7 @@ from onlygood.survey import (
     survey_turned,
 )
 from onlygood.threshold_notes import deciding_sentence, odd_note
+from onlygood.two_kinds import two_kinds_note
 from onlygood.version import __version__
 
 # Scores of the file and of the calibration may differ by this share of the raw score or the threshold: both are the
@@ -177,6 +178,7 @@ class _Fit:
             *self.exclusion_notes(),
             *seen.notes,
             *duplicate_notes,
+            *self.kind_notes(seen),
             *self.turning_notes(promise),
             *self.method.notes,
         )
@@ -207,6 +209,11 @@ class _Fit:
         shown = ", ".join(self.excluded[:SHOWN_NAMES])
         more = f" and {len(self.excluded) - SHOWN_NAMES} more" if len(self.excluded) > SHOWN_NAMES else ""
         return [f"{counted(len(self.excluded), 'picture')} left out, as asked with exclude: {shown}{more}."]
+
+    def kind_notes(self, seen: Survey) -> list[str]:
+        """Whether the good pictures are of two kinds."""
+        note = None if self.golden else two_kinds_note(seen.descriptors, [each.name for each in seen.sources])
+        return [] if note is None else [note]
 
     def turning_notes(self, promise: Promise) -> list[str]:
         """At which angles each picture was learned, where that is at several."""
