@@ -4,9 +4,9 @@
     ... change the code ...
     python scripts/record_fits.py compare fits.json
 
-A change of structure must change nothing. Of each fit: the SHA-256 of its graph (the model file without its metadata), and the scores of a few new images. Both
-depend on the processor and on the versions of libraries, so what is compared must have been recorded on the same
-machine; nothing of it is kept in the repository.
+A change of structure must change nothing. Of each fit: the SHA-256 of its graph (the model file without its metadata),
+and the scores of a few new images. Both depend on the processor and on the versions of libraries, so what is compared
+must have been recorded on the same machine; nothing of it is kept in the repository.
 """
 
 from __future__ import annotations
@@ -79,12 +79,8 @@ def fits() -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
     for objective in ("one-class", "soft-boundary"):
         settings = {**svdd, "network": "lenet-mnist", "objective": objective, "epochs": 12}
         yield f"deep-svdd lenet-mnist {objective}", "grey", {}, settings
-    yield (
-        "doc lof",
-        "grey",
-        {"reference": images(6, "colour", 900)},
-        {**SHARED, **TRAINED, "method": "doc", "head": "lof"},
-    )
+    reference = {"one": images(6, "colour", 900)}
+    yield "doc lof", "grey", {"reference": reference}, {**SHARED, **TRAINED, "method": "doc", "head": "lof"}
 
 
 def graph_digest(content: bytes) -> str:
