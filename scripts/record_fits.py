@@ -79,7 +79,7 @@ def fits() -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
     for objective in ("one-class", "soft-boundary"):
         settings = {**svdd, "network": "lenet-mnist", "objective": objective, "epochs": 12}
         yield f"deep-svdd lenet-mnist {objective}", "grey", {}, settings
-    reference = {"one": images(6, "colour", 900)}
+    reference = {"one": images(6, "colour", 900), "other": images(6, "grey", 950)}
     yield "doc lof", "grey", {"reference": reference}, {**SHARED, **TRAINED, "method": "doc", "head": "lof"}
 
 
