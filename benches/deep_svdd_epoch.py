@@ -27,9 +27,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from onlygood._machine import machine_facts, versions_of
 from onlygood.architectures import ARCHITECTURES
 from onlygood.bench.datasets import open_dataset
-from onlygood.machine import machine_facts, versions_of
 from onlygood.training.loop import Plan, Stage, train
 from onlygood.training.networks import build_autoencoder
 

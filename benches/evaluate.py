@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import onlygood
-from onlygood.labelled import LabelledPicture, find_labelled
-from onlygood.machine import machine_facts, versions_of
-from onlygood.parallel import map_in_order
-from onlygood.reading import read_picture
+from onlygood._machine import machine_facts, versions_of
+from onlygood._parallel import map_in_order
+from onlygood.datasets.labelled import LabelledPicture, find_labelled
+from onlygood.images.reading import read_picture
 
 
 def inspect_all(inspector: onlygood.Inspector, folder: Path) -> None:

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from onlygood.machine import machine_facts, versions_of
+from onlygood._machine import machine_facts, versions_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 

@@ -30,7 +30,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import onlygood
-from onlygood.backbone import load_backbone
+from onlygood.backbones.backbone import load_backbone
 from onlygood.graph.trunk import cut_trunk
 
 RATE = 0.05

@@ -18,7 +18,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -32,11 +31,11 @@ import onnxruntime
 from PIL import Image
 
 import onlygood
-from onlygood.backbone import load_backbone
-from onlygood.graph.fragments import in_trunk
+from onlygood._machine import machine_facts, peak_memory_mb
+from onlygood.backbones.backbone import load_backbone
+from onlygood.graph.subgraph import in_trunk
 from onlygood.graph.trunk import cut_trunk
-from onlygood.machine import machine_facts
-from onlygood.reading import read_picture
+from onlygood.images.reading import read_picture
 
 SIDE = 1000
 LEARNED = 100
@@ -118,7 +117,7 @@ def fit_alone(data: Path, count: int) -> dict[str, float]:
     onlygood.fit(good)
     seconds = time.perf_counter() - started
     assert model.file.content
-    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"seconds": seconds, "peak_mb": peak_memory_mb()}
 
 
 def embed_alone(data: Path, count: int) -> dict[str, float]:

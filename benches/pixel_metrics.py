@@ -72,7 +72,7 @@ def measure_one(way: str, number: int, size: int, reference: Path) -> dict[str, 
     """Seconds of processor and wall, growth of peak memory in MB, and what was found, of one way to measure."""
     from sklearn.metrics import average_precision_score, roc_auc_score  # with SciPy: imports are not measured
 
-    from onlygood.pixel_metrics import PixelTally
+    from onlygood.metrics.pixel import PixelTally
 
     maps, masks = zip(*make_pictures(number, size), strict=True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -22,10 +22,10 @@ import numpy as np
 import onnxruntime
 
 import onlygood
-from onlygood.backbone import load_backbone
+from onlygood._machine import machine_facts
+from onlygood.backbones.backbone import load_backbone
 from onlygood.graph.trunk import cut_trunk
-from onlygood.machine import machine_facts
-from onlygood.reading import read_picture
+from onlygood.images.reading import read_picture
 
 METHODS = ("knn", "lof", "mahalanobis")
 LEARNED, ROUNDS = 700, 200

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import onlygood
+from onlygood._machine import machine_facts, peak_memory_mb, versions_of
+from onlygood._parallel import map_in_order
+from onlygood.datasets.folders import find_pictures
 from onlygood.evaluation import evaluate
-from onlygood.folders import find_pictures
-from onlygood.machine import machine_facts, peak_memory_mb, versions_of
-from onlygood.parallel import map_in_order
 from onlygood.report import InspectedPicture, report_paths, write_evaluation_report, write_inspection_report
 
 RATE = 0.05

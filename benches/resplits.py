@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import onlygood
-from onlygood.conformal import RULES, choose_rule, threshold_weighted
+from onlygood.calibration.threshold import RULES, choose_rule, threshold_weighted
 from sets import load_set
 
 SETS = ("casting", "elpv-mono", "elpv-poly", "deeppcb", "fabric_stain", "aliens", "cookies")

@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import onlygood
-from onlygood import augmented_sources
+from onlygood.augmentation import sources as augmented_sources
 
 DEFECTS = ("no hole", "scratch", "bite", "stain", "bent")
 SHAPES = {"oblong": (160, 240), "square": (200, 200)}

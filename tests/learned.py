@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from onlygood.survey import Survey
+from onlygood.features.survey import Survey
 from textures import Array
 
 

@@ -10,10 +10,10 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import onlygood
+from onlygood.datasets.labelled import find_labelled
 from onlygood.errors import LabelledSetError, SettingError
 from onlygood.evaluation import RateOutcome, check_promise
-from onlygood.image_metrics import exact_share
-from onlygood.labelled import find_labelled
+from onlygood.metrics.image import exact_share
 from textures import DEFECT, SIZE, Array, save, texture, with_defect
 
 GOOD_NAMES = {f"good/{number}.png": texture(200 + number) for number in range(8)}

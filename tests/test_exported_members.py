@@ -37,7 +37,7 @@ def test_all_lists_the_lazy_names_and_nothing_else() -> None:
 def test_type_checkers_see_the_same_names() -> None:
     source = inspect.getsource(onlygood)
     checked = source[source.index("if TYPE_CHECKING:") : source.index("_HOMES")]
-    imported = re.findall(r"from onlygood\.(\w+) import (?:\(([^)]*)\)|(.*))", checked)
+    imported = re.findall(r"from onlygood\.([\w.]+) import (?:\(([^)]*)\)|(.*))", checked)
     names = {name.strip(): home for home, many, one in imported for name in (many or one).split(",") if name.strip()}
     assert names == onlygood._HOMES
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import onlygood
+from onlygood._files import check_writable, make_folder, write_atomically
 from onlygood.errors import WriteError
-from onlygood.files import check_writable, make_folder, write_atomically
 
 as_user = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
 

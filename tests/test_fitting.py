@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 import onlygood
+from onlygood.detectors.patch.head import Unit
 from onlygood.errors import FolderError, PictureError, SettingError, VerificationError
-from onlygood.graph.patch_head import Unit
 from onlygood.graph.verdict import verdict
 from textures import FAST, GOOD, SIZE, Array, numbered, save, texture, textures, with_defect
 
@@ -274,7 +274,7 @@ def test_a_picture_that_vanishes_during_the_fit_is_named(
         (tmp_path / "03.png").unlink()
         return found
 
-    monkeypatch.setattr("onlygood.survey.KEPT_BYTES", 0)
+    monkeypatch.setattr("onlygood.features.survey.KEPT_BYTES", 0)
     monkeypatch.setattr(fitting, "survey", survey_then_lose)
     with pytest.raises(PictureError, match=r"03\.png does not exist"):
         onlygood.fit(tmp_path, **FAST)
@@ -426,7 +426,9 @@ def test_a_threshold_far_above_the_scores_of_pictures_remembered_is_no_reason_to
     good_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file gives raw score - threshold, in which a small raw score drowns in the rounding of a large threshold."""
-    monkeypatch.setattr("onlygood.methods.patch.unit_of", lambda scores: Unit(center=float(scores.min()), scale=1e-6))
+    monkeypatch.setattr(
+        "onlygood.detectors.patch.detector.unit_of", lambda scores: Unit(center=float(scores.min()), scale=1e-6)
+    )
     model = onlygood.fit(good_folder, calibration="split", **FAST)
     assert model.calibration.threshold > 1e6
 

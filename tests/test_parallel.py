@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from onlygood._parallel import map_in_order
 from onlygood.errors import SettingError
-from onlygood.parallel import map_in_order
 
 PATIENCE_S = 10
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from onlygood.progress import track
+from onlygood._progress import track
 
 
 class Terminal(io.StringIO):

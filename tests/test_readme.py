@@ -14,7 +14,7 @@ from PIL import Image
 
 import onlygood
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def strangers_script() -> str:

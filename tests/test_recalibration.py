@@ -21,7 +21,7 @@ from onlygood.graph.model_file import pack, read_model_file, unpack
 from onlygood.results import Promise
 from textures import FAST, GOOD, Array, numbered, save, texture, textures, twelve_bit, with_defect
 
-OLD = Path(__file__).parent / "models" / "format-1.onnx"
+OLD = Path(__file__).parents[0] / "models" / "format-1.onnx"
 NEW = textures(25, start=900)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from onlygood.version import __version__
+from onlygood._version import __version__
 
 if TYPE_CHECKING:
     from onlygood.errors import (
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         WriteError,
     )
     from onlygood.evaluation import Evaluation, evaluate
-    from onlygood.exploration import Exploration, explore
+    from onlygood.exploration.explore import Exploration, explore
     from onlygood.fitting import fit
     from onlygood.inspector import Inspector
     from onlygood.model import CalibratedModel, Model
@@ -46,8 +46,8 @@ _HOMES = {
     "calibrate": "recalibration",
     "evaluate": "evaluation",
     "Evaluation": "evaluation",
-    "explore": "exploration",
-    "Exploration": "exploration",
+    "explore": "exploration.explore",
+    "Exploration": "exploration.explore",
     "Inspector": "inspector",
     "CalibratedModel": "model",
     "Model": "model",

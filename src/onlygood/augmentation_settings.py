@@ -6,8 +6,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from onlygood._whole_numbers import is_whole
 from onlygood.errors import SettingError
-from onlygood.whole_numbers import is_whole
 
 BORDERS = ("mirror", "edge", "constant")
 MOST_BLUR = 20.0

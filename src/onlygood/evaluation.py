@@ -11,10 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood._extras import need_extra
+from onlygood._parallel import map_in_order
+from onlygood._progress import track
+from onlygood.datasets.labelled import LabelledPicture, LabelledSet, find_labelled
+from onlygood.datasets.masks import read_mask
 from onlygood.errors import LabelledSetError, PictureError, SettingError
-from onlygood.extras import need_extra
 from onlygood.graph.verdict import CalibrationScores
-from onlygood.image_metrics import (
+from onlygood.images.reading import read_picture
+from onlygood.inspector import Inspector
+from onlygood.metrics.image import (
     Area,
     F1Max,
     OperatingPoint,
@@ -26,15 +32,9 @@ from onlygood.image_metrics import (
     f1_max,
     image_auroc,
 )
-from onlygood.inspector import Inspector
-from onlygood.labelled import LabelledPicture, LabelledSet, find_labelled
-from onlygood.masks import read_mask
+from onlygood.metrics.pixel import PixelMetrics, PixelTally
 from onlygood.model import CalibratedModel
-from onlygood.parallel import map_in_order
-from onlygood.pixel_metrics import PixelMetrics, PixelTally
-from onlygood.progress import track
 from onlygood.rates import show_rate
-from onlygood.reading import read_picture
 from onlygood.recalibration import promise_of, rule_of
 
 # Misses and false alarms are tabulated at these false-alarm rates beside the model's own.

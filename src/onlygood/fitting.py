@@ -13,21 +13,12 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from onlygood.augmented_sources import EXACT_ROTATIONS, check_target, fill_up, golden_sources, turned_sources
-from onlygood.conformal import Calibration, calibrate, resolve_rule, threshold_of
-from onlygood.errors import FolderError, SettingError, VerificationError
-from onlygood.graph.fragments import join
-from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
-from onlygood.graph.runtime import open_session, run
-from onlygood.graph.verdict import full_size_map, verdict
-from onlygood.methods import GoodScores, Method, TrainingFiles, make_method
-from onlygood.model import GoodPicture, Model, StrangePicture
-from onlygood.near_duplicates import FEW, near_duplicate_groups
-from onlygood.noise_scale import noise_scale
-from onlygood.reading import ReadingLimits
-from onlygood.results import Promise, counted
-from onlygood.settings import CROSS_FITTED_METHODS, HELD_OUT_ABOVE, TRAINED_METHODS, FitSettings, make_settings
-from onlygood.sources import (
+from onlygood._version import __version__
+from onlygood.augmentation.sources import EXACT_ROTATIONS, check_target, fill_up, golden_sources, turned_sources
+from onlygood.calibration.near_duplicates import FEW, near_duplicate_groups
+from onlygood.calibration.threshold import Calibration, calibrate, resolve_rule, threshold_of
+from onlygood.calibration.two_kinds import two_kinds_note
+from onlygood.datasets.sources import (
     GoodPictures,
     ReferencePictures,
     Source,
@@ -36,8 +27,11 @@ from onlygood.sources import (
     list_references,
     list_sources,
 )
-from onlygood.splits import hold_out, merge_groups, share_held_out
-from onlygood.survey import (
+from onlygood.datasets.splits import hold_out, merge_groups, share_held_out
+from onlygood.detectors.registry import GoodScores, Method, TrainingFiles, make_method
+from onlygood.errors import FolderError, SettingError, VerificationError
+from onlygood.features.noise_scale import noise_scale
+from onlygood.features.survey import (
     Embedder,
     InputKind,
     Survey,
@@ -47,9 +41,15 @@ from onlygood.survey import (
     survey_augmentations,
     survey_turned,
 )
+from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
+from onlygood.graph.runtime import open_session, run
+from onlygood.graph.subgraph import join
+from onlygood.graph.verdict import full_size_map, verdict
+from onlygood.images.reading import ReadingLimits
+from onlygood.model import GoodPicture, Model, StrangePicture
+from onlygood.results import Promise, counted
+from onlygood.settings import CROSS_FITTED_METHODS, HELD_OUT_ABOVE, TRAINED_METHODS, FitSettings, make_settings
 from onlygood.threshold_notes import deciding_sentence, odd_note
-from onlygood.two_kinds import two_kinds_note
-from onlygood.version import __version__
 
 # Scores of the file and of the calibration may differ by this share of the raw score or the threshold: both are the
 # same arithmetic in float32, but one session and several threads may add in another order than another session.
@@ -178,7 +178,6 @@ class _Fit:
             *self.exclusion_notes(),
             *seen.notes,
             *duplicate_notes,
-            *self.kind_notes(seen),
             *self.turning_notes(promise),
             *self.method.notes,
         )
@@ -209,11 +208,6 @@ class _Fit:
         shown = ", ".join(self.excluded[:SHOWN_NAMES])
         more = f" and {len(self.excluded) - SHOWN_NAMES} more" if len(self.excluded) > SHOWN_NAMES else ""
         return [f"{counted(len(self.excluded), 'picture')} left out, as asked with exclude: {shown}{more}."]
-
-    def kind_notes(self, seen: Survey) -> list[str]:
-        """Whether the good pictures are of two kinds."""
-        note = None if self.golden else two_kinds_note(seen.descriptors, [each.name for each in seen.sources])
-        return [] if note is None else [note]
 
     def turning_notes(self, promise: Promise) -> list[str]:
         """At which angles each picture was learned, where that is at several."""
@@ -262,6 +256,11 @@ class _Fit:
         notes = []
         if unclear is not None and len(set(labels)) == len(labels):
             notes.append(unclear)
+        else:
+            # Of many images of one thing, one: they are alike, and that is no kind.
+            firsts = np.unique(groups, return_index=True)[1]
+            kinds = two_kinds_note(seen.descriptors[firsts], [seen.sources[first].name for first in firsts])
+            notes += [] if kinds is None else [kinds]
         if doubled:
             sizes = np.bincount(alike)
             sets = int((sizes > 1).sum())

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-from onlygood.reading import Picture
+from onlygood.images.reading import Picture
 
 # Colours of the overlay, from typical to far beyond remarkable. Distinguishable without red and green, too.
 LOW, MIDDLE, HIGH = (255, 220, 0), (255, 110, 0), (190, 0, 60)

@@ -15,9 +15,9 @@ from onlygood.errors import ModelFileError, OnlygoodError, PictureError
 from onlygood.graph.model_file import keep_outputs
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.verdict import CalibrationScores
+from onlygood.images.reading import Picture, PictureSource, ReadingLimits, fit_channels, read_picture, require_depth
 from onlygood.model import CalibratedModel, file_and_name
 from onlygood.occlusion import occlusion_map
-from onlygood.reading import Picture, PictureSource, ReadingLimits, fit_channels, read_picture, require_depth
 from onlygood.recalibration import at_rate
 from onlygood.results import Inspection
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.conformal import Calibration
-from onlygood.files import write_atomically
+from onlygood._files import write_atomically
+from onlygood.calibration.threshold import Calibration
+from onlygood.datasets.sources import Source
 from onlygood.graph.model_file import ModelFile, read_model_file
 from onlygood.results import Promise
-from onlygood.sources import Source
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onlygood.reading import Picture
+from onlygood.images.reading import Picture
 
 # Cells a side unless asked otherwise. A window hides two by two, so that every cell is hidden four times.
 CELLS = 8

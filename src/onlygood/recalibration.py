@@ -15,8 +15,14 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from onlygood.conformal import Calibration, resolve_rule, threshold_of
-from onlygood.conformal import calibrate as conformal_threshold
+from onlygood._parallel import map_in_order
+from onlygood._progress import track
+from onlygood._version import __version__
+from onlygood.calibration.threshold import Calibration, resolve_rule, threshold_of
+from onlygood.calibration.threshold import calibrate as conformal_threshold
+from onlygood.datasets.folders import find_pictures, group_labels
+from onlygood.datasets.sources import GoodPictures, Source, list_sources
+from onlygood.datasets.splits import merge_groups
 from onlygood.errors import (
     FolderError,
     ModelFileError,
@@ -26,20 +32,14 @@ from onlygood.errors import (
     SettingError,
     VerificationError,
 )
-from onlygood.folders import find_pictures, group_labels
+from onlygood.features.survey import pixel_digest, set_digest
 from onlygood.graph.model_file import ModelFile, pack, with_raw_score
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.verdict import CALIBRATION_INITIALIZERS, RAW_SCORE, CalibrationScores, replace_calibration
+from onlygood.images.reading import Picture, ReadingLimits, fit_channels, read_picture, require_depth
 from onlygood.model import CalibratedModel, file_and_name
-from onlygood.parallel import map_in_order
-from onlygood.progress import track
 from onlygood.rates import check_false_alarm_rate, show_rate
-from onlygood.reading import Picture, ReadingLimits, fit_channels, read_picture, require_depth
 from onlygood.results import Promise, counted
-from onlygood.sources import GoodPictures, Source, list_sources
-from onlygood.splits import merge_groups
-from onlygood.survey import pixel_digest, set_digest
-from onlygood.version import __version__
 
 # The new file is run on a few of the images that it was calibrated with; its scores may differ by this share.
 VERIFICATION_TOLERANCE = 1e-4

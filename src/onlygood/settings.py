@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
+from onlygood._whole_numbers import HIGHEST_SEED, check_whole, is_whole
 from onlygood.architectures import ARCHITECTURES, DISCRIMINATOR, DOC, PRETRAINED, FineTuning
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
 from onlygood.rates import check_false_alarm_rate
-from onlygood.whole_numbers import HIGHEST_SEED, check_whole, is_whole
 
 METHODS = ("patch", "knn", "lof", "mahalanobis", "doc", "deep-svdd", "discriminator")
 # Methods on one vector a picture, without training.

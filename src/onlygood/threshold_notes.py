@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onlygood.conformal import Calibration, resolve_rule, threshold_weighted
+from onlygood.calibration.threshold import Calibration, resolve_rule, threshold_weighted
 from onlygood.model import GoodPicture
 
 # Rates that are compared with the one asked for.

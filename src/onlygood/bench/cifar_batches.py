@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onlygood.bench.one_versus_rest import OneVersusRest, Part, one_versus_rest
 from onlygood.bench.tasks import TaskPicture
 from onlygood.errors import LabelledSetError
-from onlygood.limits_and_damage import reason
+from onlygood.images.limits import reason
 
 FOLDER = "cifar-10-batches-py"
 TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from onlygood.bench.one_versus_rest import OneVersusRest, Part, one_versus_rest
 from onlygood.bench.tasks import TaskPicture
+from onlygood.datasets.folders import EXTENSIONS, find_pictures
 from onlygood.errors import LabelledSetError
-from onlygood.folders import EXTENSIONS, find_pictures
-from onlygood.limits_and_damage import reason
+from onlygood.images.limits import reason
 
 MAX_ARCHIVE_BYTES = 1_000_000_000
 """Most bytes of pictures that an archive may hold: those of a task are kept in memory, encoded as they are."""

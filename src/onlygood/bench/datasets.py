@@ -12,7 +12,7 @@ from onlygood.bench.idx import DIGITS, FASHION, FASHION_FOLDER, open_idx
 from onlygood.bench.mvtec import open_mvtec
 from onlygood.bench.tasks import Dataset, Task, TaskPicture
 from onlygood.errors import LabelledSetError, SettingError
-from onlygood.limits_and_damage import reason
+from onlygood.images.limits import reason
 
 __all__ = ["KINDS", "KIND_OF_NAME", "Dataset", "Task", "TaskPicture", "open_dataset"]
 

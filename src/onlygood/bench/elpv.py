@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from onlygood._extras import need_extra
 from onlygood.bench.tasks import Candidates, Dataset, TaskPicture, candidates
 from onlygood.errors import LabelledSetError
-from onlygood.extras import need_extra
 
 CELLS = ("mono", "poly")
 GRADES = {"good": 0.0, "1/3": 1 / 3, "2/3": 2 / 3, "1": 1.0}

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from onlygood.bench.tasks import Candidates, Dataset, TaskPicture, candidates
+from onlygood.datasets.folders import find_pictures
+from onlygood.datasets.labelled import find_labelled
 from onlygood.errors import LabelledSetError
-from onlygood.folders import find_pictures
-from onlygood.labelled import find_labelled
 
 SINGLE = "all"
 """The class of a folder that is one part's, not a collection of such folders."""

@@ -19,19 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onlygood._machine import peak_memory_mb, versions_of
 from onlygood.bench.datasets import Dataset, Task, TaskPicture, open_dataset
 from onlygood.bench.peer_process import run_anomalib
 from onlygood.bench.peers import is_peer, run_peer
 from onlygood.bench.reference import task_with_reference
 from onlygood.bench.runs import PeerEnvironment, Run, run_from_json, split_method
+from onlygood.datasets.masks import read_mask
 from onlygood.errors import LabelledSetError, OnlygoodError
 from onlygood.fitting import fit
-from onlygood.image_metrics import average_precision, exact_share, f1_max, image_auroc
+from onlygood.images.reading import Picture, read_picture
 from onlygood.inspector import Inspector
-from onlygood.machine import peak_memory_mb, versions_of
-from onlygood.masks import read_mask
-from onlygood.pixel_metrics import PixelTally
-from onlygood.reading import Picture, read_picture
+from onlygood.metrics.image import average_precision, exact_share, f1_max, image_auroc
+from onlygood.metrics.pixel import PixelTally
 
 OUR_PACKAGES = ("onlygood", "onnxruntime", "onnx", "numpy")
 

@@ -21,12 +21,12 @@ from PIL import Image
 
 from onlygood.bench.peers import ANOMALIB, ANOMALIB_MODELS, PeerError, PeerResult, check_peer_python, sources_of
 from onlygood.bench.tasks import Task
+from onlygood.datasets.sources import Source
 from onlygood.errors import SettingError
-from onlygood.limits_and_damage import reason
-from onlygood.reading import Picture, require_depth
+from onlygood.features.survey import InputKind, input_kind
+from onlygood.images.limits import reason
+from onlygood.images.reading import Picture, require_depth
 from onlygood.settings import FitSettings
-from onlygood.sources import Source
-from onlygood.survey import InputKind, input_kind
 
 SCRIPT = Path(__file__).with_name("anomalib_peer.py")
 # As our own methods see them: the same network (timm's name of it), two of its layers, the same size of picture.

@@ -22,21 +22,21 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.backbone import load_backbone
+from onlygood._extras import need_extra
+from onlygood._machine import versions_of
+from onlygood._parallel import map_in_order
+from onlygood.backbones.backbone import load_backbone
 from onlygood.bench.tasks import Task, TaskPicture
+from onlygood.datasets.sources import Source
 from onlygood.errors import MissingExtraError, OnlygoodError, SettingError
-from onlygood.extras import need_extra
-from onlygood.graph.fragments import join
-from onlygood.graph.patch_head import patch_embedding
+from onlygood.features.survey import Embedder, InputKind, input_kind
+from onlygood.graph.patches import patch_embedding
 from onlygood.graph.preprocess import preprocess
 from onlygood.graph.runtime import open_session, run
+from onlygood.graph.subgraph import join
 from onlygood.graph.trunk import cut_trunk, opset_of
-from onlygood.machine import versions_of
-from onlygood.parallel import map_in_order
-from onlygood.reading import Picture, read_picture, require_depth
+from onlygood.images.reading import Picture, read_picture, require_depth
 from onlygood.settings import FitSettings
-from onlygood.sources import Source
-from onlygood.survey import Embedder, InputKind, input_kind
 
 SKLEARN, PYOD, ANOMALIB = "sklearn:", "pyod:", "anomalib:"
 ANOMALIB_MODELS = ("patchcore", "padim")

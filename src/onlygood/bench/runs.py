@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from onlygood._files import make_folder, write_atomically
+from onlygood._machine import machine_facts
 from onlygood.errors import SettingError, WriteError
-from onlygood.files import make_folder, write_atomically
-from onlygood.machine import machine_facts
 from onlygood.settings import make_settings, setting_fields
 
 FORMAT = 1

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood._whole_numbers import check_whole
 from onlygood.errors import SettingError
-from onlygood.whole_numbers import check_whole
 
 
 @dataclass(frozen=True, kw_only=True)

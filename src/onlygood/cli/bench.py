@@ -178,10 +178,10 @@ def run_bench(options: argparse.Namespace) -> int:
 
 def run_table(options: argparse.Namespace) -> int:
     """`onlygood bench table`."""
+    from onlygood._files import write_atomically
     from onlygood.bench.published import read_published
     from onlygood.bench.runs import results_in
     from onlygood.bench.table import as_csv, as_markdown
-    from onlygood.files import write_atomically
 
     results = [result for _, result in results_in(Path(options.results))]
     if options.format == "csv":

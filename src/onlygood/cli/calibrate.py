@@ -40,7 +40,7 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
 
 def run_calibrate(options: argparse.Namespace) -> int:
     """`onlygood calibrate`."""
-    from onlygood.files import check_writable
+    from onlygood._files import check_writable
     from onlygood.recalibration import calibrate
 
     check_writable(options.output)

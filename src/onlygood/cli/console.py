@@ -11,7 +11,7 @@ EXIT_GOOD, EXIT_ANOMALY, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER = 0, 1, 2,
 
 def note_other_files(paths: Sequence[str]) -> None:
     """Say on stderr which files were passed over, since a picture under another extension may be among them."""
-    from onlygood.folders import other_files
+    from onlygood.datasets.folders import other_files
 
     for path in paths:
         others = other_files(path)

@@ -14,7 +14,7 @@ from onlygood.rates import show_rate
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
     from onlygood.evaluation import Evaluation, ImageFigures, RateOutcome
-    from onlygood.image_metrics import Area, Share
+    from onlygood.metrics.image import Area, Share
 
 
 def add_command(commands: Commands) -> argparse.ArgumentParser:

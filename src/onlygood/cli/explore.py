@@ -12,7 +12,7 @@ from onlygood.cli.options import add_running_options, chosen_limits
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
 
-# As `onlygood.exploration.MAX_PICTURES`, which is not imported for the sake of a help text.
+# As `onlygood.exploration.explore.MAX_PICTURES`, which is not imported for the sake of a help text.
 MAX_PICTURES = 2000
 
 
@@ -64,8 +64,8 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
 
 def run_explore(options: argparse.Namespace) -> int:
     """`onlygood explore`."""
-    from onlygood.exploration import explore
-    from onlygood.files import check_writable
+    from onlygood._files import check_writable
+    from onlygood.exploration.explore import explore
     from onlygood.report import exploration_path, write_exploration
 
     check_writable(exploration_path(options.output))

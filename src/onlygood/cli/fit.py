@@ -45,7 +45,7 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
 
 def run_fit(options: argparse.Namespace) -> int:
     """`onlygood fit`."""
-    from onlygood.files import check_writable
+    from onlygood._files import check_writable
 
     check_writable(options.output)
     if options.report:
@@ -104,11 +104,11 @@ def _written_at(path: Path) -> int | None:
 
 def _show_augmentations(options: argparse.Namespace) -> None:
     """Draw the sheet before the fit, so that it can be looked at meanwhile."""
-    from onlygood.augmented_sources import augmentation_sheet
-    from onlygood.files import write_atomically
+    from onlygood._files import write_atomically
+    from onlygood.datasets.sources import list_sources
     from onlygood.heatmap import to_png
+    from onlygood.report.contact_sheet import augmentation_sheet
     from onlygood.settings import make_settings
-    from onlygood.sources import list_sources
 
     settings = make_settings(**chosen_settings(options))
     if settings.augment is None:

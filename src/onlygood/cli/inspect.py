@@ -16,9 +16,9 @@ from onlygood.errors import PictureError, SettingError
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
-    from onlygood.folders import PictureFile
+    from onlygood.datasets.folders import PictureFile
+    from onlygood.images.reading import ReadingLimits
     from onlygood.inspector import Inspector
-    from onlygood.reading import ReadingLimits
     from onlygood.report import InspectedPicture
     from onlygood.results import Inspection
 
@@ -49,10 +49,10 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
 
 def run_inspect(options: argparse.Namespace) -> int:
     """`onlygood inspect`."""
-    from onlygood.files import make_folder
+    from onlygood._files import make_folder
+    from onlygood._parallel import map_in_order
+    from onlygood._progress import track
     from onlygood.inspector import Inspector
-    from onlygood.parallel import map_in_order
-    from onlygood.progress import track
 
     if options.report:
         check_report(options.report)
@@ -129,8 +129,8 @@ def _pictures_to_inspect(
 
     Pictures in the folder for heat maps are left out: they are an earlier run's.
     """
+    from onlygood.datasets.folders import find_pictures
     from onlygood.errors import FolderError
-    from onlygood.folders import find_pictures
 
     drawn = None if heatmaps is None else Path(heatmaps).resolve()
     found = []
@@ -175,12 +175,12 @@ def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedPict
 
 def _inspect_file(inspector: Inspector, name: str, file: PictureFile, heatmaps: Path | None) -> Inspection:
     """The inspection of one file, its heat map written if a folder for it is given."""
-    from onlygood.reading import read_picture
+    from onlygood.images.reading import read_picture
 
     picture = read_picture(file.path, name=name, page=file.page, limits=inspector.limits)
     inspection = inspector(picture, name=name)
     if heatmaps is not None and inspection.anomaly_map is not None:
-        from onlygood.files import make_folder, write_atomically
+        from onlygood._files import make_folder, write_atomically
         from onlygood.heatmap import draw_heatmap, to_png
 
         drawn = draw_heatmap(picture, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window)

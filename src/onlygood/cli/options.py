@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from onlygood.settings import AUGMENT, setting_fields
 
 if TYPE_CHECKING:
+    from onlygood.images.reading import ReadingLimits
     from onlygood.inspector import Inspector
-    from onlygood.reading import ReadingLimits
 
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -62,14 +62,14 @@ def rate_sentences(inspector: Inspector) -> list[str]:
 
 def chosen_limits(options: argparse.Namespace) -> ReadingLimits:
     """The bounds on pictures on a command line that has them."""
-    from onlygood.reading import ReadingLimits
+    from onlygood.images.reading import ReadingLimits
 
     return ReadingLimits(max_pixels=options.max_pixels, max_bytes=options.max_bytes)
 
 
 def check_report(path: str) -> None:
     """Refuse a report that could not be written, before hours of work end in front of it."""
-    from onlygood.files import check_writable
+    from onlygood._files import check_writable
     from onlygood.report import report_paths
 
     for each in report_paths(path):

@@ -1,11 +1,11 @@
-"""Detectors on one vector a picture: how they are fitted. What they compute is in `onlygood.graph.neighbours_head`."""
+"""Detectors on one vector an image: how they are fitted. What they compute is in `neighbours_head`."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.graph.neighbours_head import SPARE_CANDIDATES, OutlierFactors
+from onlygood.graph.neighbours import SPARE_CANDIDATES, OutlierFactors
 
 # Templates whose distances to all others are in memory at once.
 _CHUNK = 1000

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Added to every eigenvalue of the covariance, as a share of their mean: directions in which good pictures hardly vary
-# would otherwise drown all others in their noise. Of vectors of whole pictures.
+# would otherwise drown all others in their noise. Of vectors of whole images, and of the many patches.
 WHOLE_SHRINKAGE = 0.1
+PATCH_SHRINKAGE = 0.01
 # Moments whose variance is a smaller share of their mean square hold little but rounding errors of float32.
 LEAST_VARIANCE = 1e-4
 

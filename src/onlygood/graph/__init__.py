@@ -1,1 +1,4 @@
-"""The model file's graph: preprocessing, trunk, head and verdict as ONNX, and the file around them."""
+"""Parts of a model file's graph that every detector uses: preprocessing, trunk, verdict; and the file around them.
+
+Imports `backbones`, `calibration`, `images` and what is below them.
+"""

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.backbone import Card
-from onlygood.graph.fragments import OPSET, fragment, in_trunk
-from onlygood.window import Window
+from onlygood.backbones.backbone import Card
+from onlygood.graph.subgraph import OPSET, fragment, in_trunk
+from onlygood.images.window import Window
 
 
 def preprocess(

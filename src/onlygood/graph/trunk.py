@@ -10,9 +10,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper, numpy_helper, utils, version_converter
 
-from onlygood.backbone import Backbone, Card, Tap
+from onlygood.backbones.backbone import Backbone, Card, Tap
 from onlygood.errors import BackboneError
-from onlygood.graph.fragments import IR_VERSION, OPSET, in_trunk
+from onlygood.graph.subgraph import IR_VERSION, OPSET, in_trunk
 
 # Operators that have weights to train.
 _LAYERS = ("Conv", "Gemm")

@@ -14,8 +14,8 @@ import onnx
 from onnx import TensorProto, compose, helper
 
 from onlygood.errors import ModelFormatError
-from onlygood.graph.fragments import fragment, join
-from onlygood.graph.pooled_head import pooled_vector, unit_vector
+from onlygood.graph.pooled import pooled_vector, unit_vector
+from onlygood.graph.subgraph import fragment, join
 from onlygood.graph.trunk import IN_TAIL, TAIL_INPUT, TrunkParts, opset_of
 
 # A name with a slash is not one that a file has already, unless it is the backbone's, which has a prefix of its own.

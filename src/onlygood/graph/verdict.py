@@ -9,8 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from onlygood.conformal import Calibration, calibrate_weighted, resolve_rule
-from onlygood.graph.fragments import OPSET, fragment
+from onlygood.calibration.threshold import Calibration, calibrate_weighted, resolve_rule
+from onlygood.graph.subgraph import OPSET, fragment
 from onlygood.rates import check_false_alarm_rate
 
 RAW_SCORE = "raw_score"

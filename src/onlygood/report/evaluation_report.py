@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from onlygood.evaluation import Evaluation, JudgedPicture
-from onlygood.image_metrics import precision_recall_curve, roc_curve
 from onlygood.inspector import Inspector
+from onlygood.metrics.image import precision_recall_curve, roc_curve
 from onlygood.report import charts
 from onlygood.report.facts import machine_sentence, model_facts
+from onlygood.report.formatting import show_count
 from onlygood.report.gallery import Wanted, draw_cards
 from onlygood.report.pages import report_paths, write_report
-from onlygood.report.showing import show_count
 
 # Pictures in each section of the gallery, types of defect and sessions in tables, and lines of the list of unreadable
 # pictures; the CSV file has every picture.

@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood._extras import need_extra
+from onlygood._files import write_atomically
+from onlygood._parallel import map_in_order
+from onlygood._progress import track
+from onlygood.datasets.selection import ChosenPicture
 from onlygood.errors import PictureError
-from onlygood.exploration import Exploration
-from onlygood.extras import need_extra
-from onlygood.files import write_atomically
-from onlygood.parallel import map_in_order
-from onlygood.picture_choice import ChosenPicture
-from onlygood.progress import track
-from onlygood.reading import DEFAULT_LIMITS, ReadingLimits, read_picture
-from onlygood.report import palette, showing
+from onlygood.exploration.explore import Exploration
+from onlygood.exploration.tsne import Layout
+from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits, read_picture
+from onlygood.report import formatting, palette
 from onlygood.report.facts import model_facts
 from onlygood.report.pages import page_path, render_page
 from onlygood.report.thumbnails import draw_thumbnails
-from onlygood.tsne import Layout
 
 # The width of a map in the units of its drawing, its least height, and the room that marks need at its edge.
 WIDTH, LEAST_HEIGHT, MARGIN = 500.0, 250.0, 14.0
@@ -139,11 +139,11 @@ def write_exploration(
     """
     page = exploration_path(path)
     scores = [each.score for each in exploration.inspections]
-    show_score = showing.score_format(scores)
+    show_score = formatting.score_format(scores)
     kinds = _kinds(exploration)
     titles = [
         f"{picture.name}, {kinds[picture.label].name}, called {_verdict(found.is_anomaly)}, score "
-        f"{show_score(found.score)}, p-value {showing.show_p_value(found.p_value)}"
+        f"{show_score(found.score)}, p-value {formatting.show_p_value(found.p_value)}"
         for picture, found in zip(exploration.pictures, exploration.inspections, strict=True)
     ]
     maps, height = _maps(exploration, titles)
@@ -186,7 +186,7 @@ def _kinds(exploration: Exploration) -> list[Kind]:
         used[label.is_reference] += 1
         kinds.append(
             Kind(
-                name=showing.visible(label.name),
+                name=formatting.visible(label.name),
                 colour=colours[place],
                 is_hollow=turn % 2 == 1,
                 found=label.found,
@@ -238,7 +238,7 @@ def _maps(exploration: Exploration, titles: Sequence[str]) -> tuple[list[DrawnMa
 
 
 def _facts(layout: Layout, dimensions: int) -> str:
-    share = showing.show_share(layout.variance_kept)
+    share = formatting.show_share(layout.variance_kept)
     return (
         f"{layout.components} principal components of {dimensions:,} dimensions keep {share} of the variance; "
         f"perplexity {layout.perplexity:.4g}."
@@ -289,11 +289,11 @@ def _data(
     return {
         "pictures": [
             {
-                "name": showing.visible(picture.name),
+                "name": formatting.visible(picture.name),
                 "kind": picture.label,
                 "anomalous": found.is_anomaly,
                 "score": show_score(found.score),
-                "p_value": showing.show_p_value(found.p_value),
+                "p_value": formatting.show_p_value(found.p_value),
                 "thumbnail": thumbnail,
             }
             for picture, found, thumbnail in zip(exploration.pictures, exploration.inspections, thumbnails, strict=True)

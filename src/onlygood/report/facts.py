@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from onlygood.machine import machine_facts, versions_of
-from onlygood.report.showing import show_count
+from onlygood._machine import machine_facts, versions_of
+from onlygood.report.formatting import show_count
 
 
 def model_facts(metadata: dict[str, Any], model_name: str) -> list[tuple[str, str]]:

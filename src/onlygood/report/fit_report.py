@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from onlygood.conformal import Calibration
+from onlygood.calibration.threshold import Calibration
 from onlygood.model import GoodPicture, Model
 from onlygood.rates import show_rate
 from onlygood.report import charts
 from onlygood.report.facts import machine_sentence, model_facts
+from onlygood.report.formatting import show_count
 from onlygood.report.gallery import draw_strange
 from onlygood.report.pages import report_paths, write_report
-from onlygood.report.showing import show_count
 
 # Lines of the tables; the CSV file has every picture.
 LISTED = 20

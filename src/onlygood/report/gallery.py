@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood._parallel import map_in_order
+from onlygood.datasets.folders import PictureFile
+from onlygood.datasets.labelled import LabelledPicture
+from onlygood.datasets.masks import read_mask
 from onlygood.errors import LabelledSetError, PictureError
-from onlygood.folders import PictureFile
+from onlygood.images.reading import read_picture
 from onlygood.inspector import Inspector
-from onlygood.labelled import LabelledPicture
-from onlygood.masks import read_mask
 from onlygood.model import StrangePicture
-from onlygood.parallel import map_in_order
-from onlygood.reading import read_picture
 from onlygood.report.thumbnails import Thumbnail, draw_thumbnails
 
 # Two scores of one picture may differ by this share of the score or the threshold: several threads add in another order

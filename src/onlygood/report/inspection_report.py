@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from onlygood.folders import PictureFile
+from onlygood.datasets.folders import PictureFile
 from onlygood.inspector import Inspector
 from onlygood.report import charts
 from onlygood.report.facts import machine_sentence, model_facts
+from onlygood.report.formatting import show_count
 from onlygood.report.gallery import Wanted, draw_cards
 from onlygood.report.pages import report_paths, write_report
-from onlygood.report.showing import show_count
 from onlygood.results import Inspection
 
 # Cards of anomalous pictures and of those near the threshold, and lines of tables; the CSV file has every picture.

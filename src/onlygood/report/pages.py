@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from onlygood._extras import need_extra
+from onlygood._files import write_atomically
+from onlygood._version import __version__
 from onlygood.errors import SettingError
-from onlygood.extras import need_extra
-from onlygood.files import write_atomically
 from onlygood.rates import show_rate
-from onlygood.report import palette, showing
-from onlygood.version import __version__
+from onlygood.report import formatting, palette
 
 _SUFFIXES = (".htm", ".html")
 # A spreadsheet takes a cell that begins with one of these for a formula. The wide forms count too.
@@ -48,7 +48,7 @@ def page_path(path: str | os.PathLike[str], subject: str, nature: str) -> Path:
     """
     page = Path(path)
     if page.suffix.lower() not in _SUFFIXES:
-        shown = showing.visible(os.fsdecode(path))
+        shown = formatting.visible(os.fsdecode(path))
         raise SettingError(f"{subject} must have a name that ends in .html, got {shown!r}: it is {nature}")
     return page
 
@@ -108,7 +108,7 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
 def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return "" if value is None else value
-    text = showing.visible(value)
+    text = formatting.visible(value)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
@@ -132,19 +132,19 @@ def render_page(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=showing.visible_or_same,
+        finalize=formatting.visible_or_same,
     )
     environment.globals["palette"] = palette
     environment.filters.update(
-        share=showing.show_share,
-        p_value=showing.show_p_value,
-        area=showing.show_area,
-        count=showing.show_count,
+        share=formatting.show_share,
+        p_value=formatting.show_p_value,
+        area=formatting.show_area,
+        count=formatting.show_count,
         rate=show_rate,
-        visible=showing.visible,
+        visible=formatting.visible,
     )
     page = environment.get_template(f"{template}.html.j2").render(
-        show_score=showing.score_format(scores),
+        show_score=formatting.score_format(scores),
         model_name=model_name,
         written_at=datetime.now().astimezone() if written_at is None else written_at,
         version=__version__,

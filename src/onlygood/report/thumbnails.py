@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlygood.heatmap import lay_over, to_screen
-from onlygood.reading import Picture
+from onlygood.images.reading import Picture
 
 LONG_SIDE = 256
 QUALITY = 80

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from onlygood._files import write_atomically
 from onlygood.errors import CheckpointError
-from onlygood.files import write_atomically
 
 FORMAT = 2
 

@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlygood.graph.discriminator_head import SLOPE
 from onlygood.training.checkpoint import Checkpoint
 from onlygood.training.loop import Stage, TrainingSettings, train
 
@@ -37,10 +36,12 @@ class DiscriminatorSettings(TrainingSettings):
     Attributes:
         hidden: units of the hidden layer.
         noise_std: standard deviation of the noise on each whitened coordinate, the geometric middle of those drawn.
+        slope: of the leaky ReLU.
     """
 
     hidden: int
     noise_std: float
+    slope: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ def train_discriminator(
     torch.manual_seed(settings.seed)
     hidden = nn.Linear(rows.shape[1], settings.hidden)
     last = nn.Linear(settings.hidden, 1)
-    network = nn.Sequential(nn.Flatten(), hidden, nn.LeakyReLU(SLOPE), last)
+    network = nn.Sequential(nn.Flatten(), hidden, nn.LeakyReLU(settings.slope), last)
     against = _AgainstNoise(settings)
     losses = train(
         settings.plan(stage),

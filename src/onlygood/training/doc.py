@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlygood.graph.patch_head import SHORTEST
+from onlygood.graph.subgraph import LEAST_NORM
 from onlygood.training.checkpoint import Checkpoint
 from onlygood.training.loop import Beside, Stage, TrainingSettings, train
 from onlygood.training.networks import latents
@@ -191,14 +191,14 @@ def compactness_loss(vectors: Tensor, *, at_unit_length: bool = False) -> Tensor
     """
     count, width = vectors.shape
     if at_unit_length:
-        vectors, width = nn.functional.normalize(vectors, eps=SHORTEST), 1
+        vectors, width = nn.functional.normalize(vectors, eps=LEAST_NORM), 1
     loss: Tensor = vectors.var(dim=0, correction=0).sum() * (count**2 / ((count - 1) ** 2 * width))
     return loss
 
 
 def unit_variance(vectors: Tensor) -> float:
     """The variance of vectors [n, k] at unit length, summed over coordinates."""
-    units = nn.functional.normalize(vectors, eps=SHORTEST).double()
+    units = nn.functional.normalize(vectors, eps=LEAST_NORM).double()
     return float(units.var(dim=0, correction=0).sum())
 
 

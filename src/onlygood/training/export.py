@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlygood.graph.fragments import OPSET, fragment
+from onlygood.graph.subgraph import OPSET, fragment
 
 
 def encoder_piece(

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlygood.graph.patch_head import SHORTEST
+from onlygood.graph.subgraph import LEAST_NORM
 from onlygood.training.checkpoint import Checkpoint
 from onlygood.training.deep_svdd import Hypersphere, HypersphereSettings, Trained, measure, solve_radius, watched_of
 from onlygood.training.loop import Stage, train
@@ -48,7 +48,7 @@ class UnitVectors(nn.Module):
     """Feature maps [n, c, h, w] to their mean over places, at unit length: [n, c]."""
 
     def forward(self, maps: Tensor) -> Tensor:  # noqa: D102
-        return nn.functional.normalize(maps.mean(dim=(2, 3)), eps=SHORTEST)
+        return nn.functional.normalize(maps.mean(dim=(2, 3)), eps=LEAST_NORM)
 
 
 def fine_tune(

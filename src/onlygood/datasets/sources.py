@@ -1,0 +1,206 @@
+"""The pictures that a fit is given, good ones and references: from folders, files or memory, all with a name."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from onlygood.datasets.folders import find_by_class, find_pictures, group_labels
+from onlygood.errors import FolderError, SettingError
+from onlygood.images.reading import Picture, ReadingLimits, read_picture
+
+ONE = "give a folder, or add --golden to learn from augmentations of this one"
+
+REFERENCE_WHY = "pictures of other things, one sub-folder a class, show the network what sets things apart"
+
+GoodPictures = str | os.PathLike[str] | Sequence[Any]
+ReferencePictures = str | os.PathLike[str] | Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One picture: its name, the label of its group or class, and how to read it."""
+
+    name: str
+    label: str
+    read: Callable[[], Picture]
+
+
+def file_ranks(sources: Sequence[Source]) -> list[int]:
+    """The place of each image among all, with numbers in names by their value: frame_9 before frame_10."""
+
+    def key(position: int) -> list[tuple[int, str]]:
+        parts = re.split(r"([0-9]+)", sources[position].name)
+        return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
+
+    ranks = [0] * len(sources)
+    for rank, position in enumerate(sorted(range(len(sources)), key=key)):
+        ranks[position] = rank
+    return ranks
+
+
+def list_sources(
+    pictures: GoodPictures,
+    *,
+    group_by: str | None,
+    groups: Sequence[str] | None,
+    limits: ReadingLimits,
+    allow_one: bool = False,
+    command: str = "fit",
+) -> list[Source]:
+    """The good pictures of a fit or a calibration, in a fixed order.
+
+    Args:
+        pictures: a folder, or a sequence of paths, bytes, PIL images or arrays; an array [N, H, W, C] counts as one.
+        group_by: as in FitSettings; needs a folder.
+        groups: a label a picture instead.
+        limits: on pixels and bytes.
+        allow_one: take one picture, too: a file, bytes, a PIL image or an array.
+        command: what needs them, as the subject of a sentence.
+
+    Raises:
+        FolderError: nothing there, or one picture where several are meant.
+        SettingError: labels that do not fit the pictures.
+    """
+    if isinstance(pictures, str | os.PathLike):
+        if groups is not None:
+            raise SettingError("groups goes with a sequence of pictures, got a folder: use group_by")
+        if not allow_one and Path(pictures).is_file():
+            raise FolderError(f"{os.fsdecode(pictures)} is one picture where a folder of good ones is meant: {ONE}")
+        found = find_pictures(Path(pictures), allow_file=allow_one, limits=limits)
+        labels = group_labels(found, group_by)
+        return [
+            Source(file.name, label, _reader(file.path, file.name, limits, file.page))
+            for file, label in zip(found, labels, strict=True)
+        ]
+    if group_by is not None:
+        raise SettingError(
+            f"group_by needs a folder of pictures, got a sequence with group_by={group_by!r}: use groups"
+        )
+    if _is_one_in_memory(pictures):
+        if not allow_one:
+            raise FolderError(f"{command} needs a folder or a sequence of good pictures, got one picture: {ONE}")
+        pictures = [pictures]
+    if not isinstance(pictures, Iterable):
+        raise FolderError(f"{command} needs a folder or a sequence of good pictures, got {type(pictures).__name__}")
+    items = list(pictures)
+    if not items:
+        raise FolderError(f"{command} needs good pictures, got an empty sequence")
+    names = [_name(item, position) for position, item in enumerate(items)]
+    if groups is None:
+        groups = [str(position) for position in range(len(items))]
+    if len(groups) != len(items):
+        raise SettingError(f"groups must have one label a picture, got {len(groups)} for {len(items)} pictures")
+    return [
+        Source(name, str(label), _reader(item, name, limits, None))
+        for item, name, label in zip(items, names, groups, strict=True)
+    ]
+
+
+def exclude_named(sources: Sequence[Source], names: Sequence[str]) -> tuple[list[Source], list[str]]:
+    """The sources without those of these names, and the names of those left out.
+
+    Args:
+        sources: all of them.
+        names: each as `fit` shows it, or its last part where that is one source's alone; '@' and the path of a text
+            file stand for its lines.
+
+    Raises:
+        SettingError: a name that no source has or that several have, or a list that cannot be read.
+    """
+    wanted: list[str] = []
+    for name in names:
+        wanted += _lines(Path(name[1:])) if name.startswith("@") else [name]
+    known = {source.name for source in sources}
+    by_last_part: dict[str, list[str]] = {}
+    for name in known:
+        by_last_part.setdefault(name.rsplit("/", 1)[-1], []).append(name)
+    out: set[str] = set()
+    for name in wanted:
+        found = [name] if name in known else by_last_part.get(name, [])
+        if len(found) > 1:
+            raise SettingError(
+                f"exclude must name one picture each, got {name!r}, which {len(found)} have: add the sub-folder, as in "
+                f"{sorted(found)[0]!r}"
+            )
+        if not found:
+            near = get_close_matches(name, known, n=1)
+            raise SettingError(
+                f"exclude must name good pictures that are there, got {name!r}"
+                + (f": did you mean {near[0]!r}?" if near else ": names are as inspect and fit show them")
+            )
+        out.update(found)
+    return [source for source in sources if source.name not in out], sorted(out)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingError(f"the list of pictures to exclude, {path}, cannot be read: {reason}") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> list[Source]:
+    """Reference pictures, each with its class as label, in a fixed order.
+
+    Args:
+        reference: a folder with one sub-folder a class, or sequences of pictures by class.
+        limits: on pixels and bytes.
+
+    Raises:
+        FolderError: nothing there, pictures beside the sub-folders, or fewer than two classes.
+    """
+    if isinstance(reference, str | os.PathLike):
+        shown = os.fsdecode(reference)
+        found = [
+            Source(file.name, label, _reader(file.path, file.name, limits, file.page))
+            for label, files in find_by_class(reference, limits=limits).items()
+            for file in files
+        ]
+    elif isinstance(reference, Mapping):
+        shown = "a mapping"
+        found = []
+        for label, items in reference.items():
+            is_one = isinstance(items, str | os.PathLike) or _is_one_in_memory(items)
+            if is_one or not isinstance(items, Iterable):
+                raise FolderError(
+                    f"reference must have a sequence of pictures for each class, got {type(items).__name__} for "
+                    f"{label!r}: give a list, or one folder with a sub-folder for each class"
+                )
+            for place, item in enumerate(items):
+                name = f"{label}: {_name(item, place)}"
+                found.append(Source(name, str(label), _reader(item, name, limits, None)))
+    else:
+        raise FolderError(
+            f"reference must be a folder, or sequences of pictures by class, got {type(reference).__name__}"
+        )
+    labels = {source.label for source in found}
+    if len(labels) < 2:
+        raise FolderError(
+            f"reference pictures must be of at least 2 classes, got {', '.join(sorted(labels)) or 'none'} in "
+            f"{shown}: {REFERENCE_WHY}"
+        )
+    return found
+
+
+def _is_one_in_memory(item: Any) -> bool:
+    """Whether it is one picture rather than several: an array [N, H, W, C] is several, any other one, not its rows."""
+    return isinstance(item, bytes | Image.Image) or (isinstance(item, np.ndarray) and item.ndim != 4)
+
+
+def _reader(item: Any, name: str, limits: ReadingLimits, page: int | None) -> Callable[[], Picture]:
+    return lambda: read_picture(item, name=name, page=page, limits=limits)
+
+
+def _name(item: Any, position: int) -> str:
+    return os.fspath(item) if isinstance(item, str | os.PathLike) else f"picture {position}"

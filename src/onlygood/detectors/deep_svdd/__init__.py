@@ -1,0 +1,1 @@
+"""Deep SVDD: a network that maps good images into a hypersphere."""

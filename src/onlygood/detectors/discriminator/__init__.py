@@ -1,0 +1,1 @@
+"""A small network that tells patches of good images from the same with noise."""

@@ -1,0 +1,1 @@
+"""DOC: features trained on good and reference images together, and neighbours among them."""

@@ -1,0 +1,1 @@
+"""One vector an image: nearest neighbours, the local outlier factor, and the Mahalanobis distance."""

@@ -1,0 +1,181 @@
+"""The embedding of each picture by a model file: one vector a picture, out of the same run as its verdict.
+
+Where the model trained the end of a backbone, the vector that the untrained backbone gives is there too: the file holds
+the front that both share, and the untrained end comes from the backbone that the fit began with.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from onlygood._parallel import map_in_order
+from onlygood._progress import track
+from onlygood.backbones.backbone import Backbone, available_backbones, load_backbone
+from onlygood.datasets.selection import ChosenPicture
+from onlygood.errors import BackboneError, FolderError, ModelFileError, OnlygoodError, PictureError, SettingError
+from onlygood.graph.runtime import open_session, run
+from onlygood.graph.trunk import TrunkParts, cut_trunk, split_trunk
+from onlygood.graph.vectors import VECTOR, VECTOR_BEFORE, trains_a_tail, vector_source, with_vectors
+from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
+from onlygood.inspector import VERDICT_OUTPUTS, read_for, to_inspection
+from onlygood.model import CalibratedModel, file_and_name
+from onlygood.results import Inspection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embeddings:
+    """What a model makes of pictures.
+
+    Attributes:
+        source: the value of the model file that the vectors are made of: "unit_vector", "pooled_vector", "latent"
+            (flattened) or "embedding" (its mean over places).
+        pictures: those that could be read, in the order given.
+        inspections: of each.
+        vectors: float32 [n, d], of each.
+        vectors_before: float32 [n, d], by the backbone before training; None where there are none.
+        before_note: a sentence on why there are none, for people who may expect them; else None.
+        unreadable: names of pictures that could not be read or used, each with the reason.
+        metadata: of the model.
+    """
+
+    source: str
+    pictures: tuple[ChosenPicture, ...]
+    inspections: tuple[Inspection, ...]
+    vectors: NDArray[np.float32]
+    vectors_before: NDArray[np.float32] | None
+    before_note: str | None
+    unreadable: tuple[tuple[str, str], ...]
+    metadata: dict[str, Any]
+
+
+def embeddings(
+    model: str | os.PathLike[str] | CalibratedModel,
+    pictures: Sequence[ChosenPicture],
+    *,
+    backbone: str | os.PathLike[str] | None = None,
+    provider: str = "cpu",
+    threads: int = 0,
+    limits: ReadingLimits = DEFAULT_LIMITS,
+    progress: bool = False,
+) -> Embeddings:
+    """The vectors in which a model compares pictures, and its verdicts on them.
+
+    Args:
+        model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
+        pictures: which.
+        backbone: path of the backbone whose end the fit trained, where it is not one of those shipped.
+        provider: the hardware that ONNX Runtime uses.
+        threads: pictures worked on at once; 0 for one a core.
+        limits: bounds on pixels and bytes.
+        progress: draw a progress bar if stderr is a terminal.
+
+    Raises:
+        ModelFileError: the file cannot be used, or has no value that is an embedding.
+        BackboneError: a backbone that cannot be read, or is not the model's.
+        SettingError: a backbone for a model that trained none, a provider that is not installed.
+        FolderError: none of the pictures can be read.
+    """
+    file, shown = file_and_name(model)
+    graph = onnx.load_model_from_string(file.content)
+    source = vector_source(graph, shown)
+    untrained, note = _before_training(graph, file.metadata, backbone)
+    whole = with_vectors(graph, source, VERDICT_OUTPUTS, untrained=untrained)
+    session = _open(whole, shown, provider)
+    outputs = [*VERDICT_OUTPUTS, VECTOR, *([VECTOR_BEFORE] if untrained is not None else [])]
+
+    def embed(picture: ChosenPicture) -> tuple[Inspection, list[NDArray[np.float32]]] | PictureError:
+        try:
+            pixels = read_for(
+                file.metadata, picture.file.path, name=picture.name, page=picture.file.page, limits=limits
+            )
+            started = time.perf_counter()
+            values = run(session, outputs, {"image": pixels[None]})
+            latency_ms = 1e3 * (time.perf_counter() - started)
+            inspection = to_inspection(picture.name, values, anomaly_map=None, latency_ms=latency_ms)
+        except PictureError as error:
+            return error
+        return inspection, [vector[0] for vector in values[len(VERDICT_OUTPUTS) :]]
+
+    results = map_in_order(embed, pictures, threads=threads)
+    results = track(results, total=len(pictures), description="embedding", show=progress)
+    read: list[ChosenPicture] = []
+    found: list[tuple[Inspection, list[NDArray[np.float32]]]] = []
+    unreadable: list[tuple[str, str]] = []
+    for picture, result in zip(pictures, results, strict=True):
+        if isinstance(result, PictureError):
+            unreadable.append((picture.name, str(result)))
+        else:
+            read.append(picture)
+            found.append(result)
+    if not found:
+        reason = f"none of {len(pictures)} is; the first: {unreadable[0][1]}" if unreadable else "got none"
+        raise FolderError(f"explore needs at least one picture that this model can inspect, and {reason}")
+    return Embeddings(
+        source=source,
+        pictures=tuple(read),
+        inspections=tuple(inspection for inspection, _ in found),
+        vectors=np.stack([vectors[0] for _, vectors in found]),
+        vectors_before=None if untrained is None else np.stack([vectors[1] for _, vectors in found]),
+        before_note=note,
+        unreadable=tuple(unreadable),
+        metadata=file.metadata,
+    )
+
+
+def _open(graph: onnx.ModelProto, shown: str, provider: str) -> Any:
+    try:
+        # Several pictures at once, each on one thread, are faster than one picture on all threads.
+        return open_session(graph.SerializeToString(), provider=provider, threads=1)
+    except OnlygoodError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions have no root of their own
+        raise ModelFileError(
+            f"the model {shown} must be one that ONNX Runtime {onnxruntime.__version__} can run, got: "
+            f"{' '.join(str(error).split())}: install a newer onnxruntime, or fit anew"
+        ) from error
+
+
+def _before_training(
+    graph: onnx.ModelProto, metadata: dict[str, Any], given: str | os.PathLike[str] | None
+) -> tuple[TrunkParts | None, str | None]:
+    """The untrained backbone, split as the file's is; or None and, where a person may expect it, why there is none."""
+    method = metadata["method"]
+    if not trains_a_tail(graph):
+        if given is not None:
+            raise SettingError(
+                f"backbone goes with a model that trained the end of one, got one of method {method}, which did not: "
+                "leave it out"
+            )
+        started_blank = "There is no map before training: this network was trained from nothing."
+        return None, started_blank if "training" in metadata else None
+    settings, card = metadata["settings"], metadata["backbone"]
+    name = str(settings["backbone"])
+    if given is not None:
+        backbone = load_backbone(given)
+        if backbone.card.sha256 != card["sha256"]:
+            raise BackboneError(
+                f"the backbone must be the one that the model was fitted with, {card['name']} with sha256 "
+                f"{card['sha256']}, got {backbone.card.name} with {backbone.card.sha256}: give that file"
+            )
+    elif name in available_backbones() and (shipped := load_backbone(name)).card.sha256 == card["sha256"]:
+        backbone = shipped
+    else:
+        return None, (
+            f"There is no map before training: the backbone that the fit began with, {name}, is not part of this "
+            f"onlygood. Give its file with --backbone to see both."
+        )
+    return _split_as(backbone, settings), None
+
+
+def _split_as(backbone: Backbone, settings: dict[str, Any]) -> TrunkParts:
+    trunk = cut_trunk(backbone, [backbone.card.last_tap(settings["taps"])])
+    return split_trunk(trunk, int(settings["trained_layers"]))

@@ -1,0 +1,465 @@
+"""The first pass of a fit over the good pictures: what they are, and a bounded sample of what they look like."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onlygood._parallel import map_in_order
+from onlygood._progress import track
+from onlygood.datasets.sources import Source
+from onlygood.errors import FolderError, PictureError
+from onlygood.graph.runtime import open_session, run
+from onlygood.images.reading import Picture
+from onlygood.images.window import FULL_8_BIT, LevelHistogram, Window
+from onlygood.settings import FitSettings
+
+# Embeddings that are kept for calibration; those of further pictures are computed a second time.
+KEPT_BYTES = 400_000_000
+# A picture's descriptor, by which near-duplicates are found: its embedding, averaged on so many cells a side, which
+# forgives small shifts, then randomly projected (Johnson and Lindenstrauss) to so many numbers.
+DESCRIPTOR_CELLS = 7
+DESCRIPTOR_SIZE = 256
+SHOWN_NAMES = 3
+
+
+# Images whose sizes are looked at before the first is embedded.
+SIZED_IMAGES = 25
+
+
+@dataclass(frozen=True)
+class InputKind:
+    """What the model will take.
+
+    Attributes:
+        dtype: uint8 or uint16.
+        window: the levels of black and white.
+        size: the median height and width of some of the images, in pixels.
+    """
+
+    dtype: np.dtype[Any]
+    window: Window
+    size: tuple[int, int]
+
+
+class Embedder:
+    """Images to embeddings, float32 [h, w, d] each, through the graph that the model file will hold. Thread-safe.
+
+    Args:
+        model: the graph from `image` to the embeddings.
+        names: of the embeddings; the first describes the whole image.
+    """
+
+    def __init__(self, model: onnx.ModelProto, names: Sequence[str] = ("embedding",)) -> None:
+        self.names = tuple(names)
+        # One thread an image and several images at once: less waiting than several threads on one image.
+        self.session = open_session(model.SerializeToString(), threads=1)
+
+    def __call__(self, picture: Picture) -> NDArray[np.float32]:
+        """The first embedding of one image [H, W, C]."""
+        return self.all(picture)[0]
+
+    def all(self, picture: Picture) -> tuple[NDArray[np.float32], ...]:
+        """All embeddings of one image [H, W, C]."""
+        values = run(self.session, self.names, {"image": picture[None]})
+        return tuple(np.asarray(value[0], dtype=np.float32) for value in values)
+
+
+@dataclass
+class Survey:
+    """What the first pass found, one entry a picture that could be read.
+
+    Augmentations of these pictures, if there are any, come after all of them in `sources`, `kept`, `samples`,
+    `wholes` and `digests`; the rest is about the pictures as they were given.
+
+    Attributes:
+        embedder: what embedded them.
+        given: how many pictures there are without their augmentations.
+        sources: the pictures.
+        kept: the embeddings of each, float32 [h, w, d], or None where there was no room to keep them.
+        samples: float32 [n, d], patches of all pictures, for each embedding.
+        sample_pictures: int64 [n], the position of the picture that each comes from, for each embedding.
+        descriptors: float32 [given, DESCRIPTOR_SIZE].
+        projection: float32, by which a descriptor is made of an embedding's cells.
+        wholes: float32 [pictures, d], the mean of each one's first embedding.
+        digests: sha256 of each picture's pixels.
+        sizes: (height, width) of each that was given.
+        channels: 1 if every picture is grey, else 3.
+        unreadable: one sentence for each picture that was left out.
+        notes: sentences that a person should read.
+        as_given: where all of these pictures are turned copies, the given ones that they are made of, in their order.
+    """
+
+    embedder: Embedder
+    given: int = 0
+    sources: list[Source] = field(default_factory=list)
+    kept: list[tuple[NDArray[np.float32], ...] | None] = field(default_factory=list)
+    samples: list[NDArray[np.float32]] = field(default_factory=list)
+    sample_pictures: list[NDArray[np.int64]] = field(default_factory=list)
+    descriptors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    projection: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    wholes: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    digests: list[str] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    channels: int = 1
+    unreadable: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    as_given: Survey | None = None
+
+    @property
+    def scored(self) -> Survey:
+        """The pictures as they were given, which calibrate; what is learned may be turned copies of them."""
+        return self if self.as_given is None else self.as_given
+
+    def embeddings(self, position: int) -> tuple[NDArray[np.float32], ...]:
+        """The embeddings of the picture at a position, float32 [h, w, d]; computed again where they were not kept."""
+        kept = self.kept[position]
+        return self.embedder.all(self.sources[position].read()) if kept is None else kept
+
+    def embedding(self, position: int) -> NDArray[np.float32]:
+        """The first of them."""
+        return self.embeddings(position)[0]
+
+    def describe(self, image: Picture) -> NDArray[np.float32]:
+        """The descriptor of any image, float32 [DESCRIPTOR_SIZE]."""
+        descriptor: NDArray[np.float32] = _cell_means(self.embedder(image)) @ self.projection
+        return descriptor
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a worker thread returns of one picture."""
+
+    embeddings: tuple[NDArray[np.float32], ...]
+    rows: tuple[NDArray[np.float32], ...]
+    digest: str
+    shape: tuple[int, int, int]
+    is_constant: bool
+
+
+def input_kind(
+    sources: Sequence[Source], settings: FitSettings, *, show_progress: bool, what: str = "good"
+) -> InputKind:
+    """The bit depth of the first picture that can be read, the window (given, or chosen from all pictures), and the
+    median size of some pictures, evenly spaced among all.
+
+    Raises:
+        FolderError: no picture can be read.
+        SettingError: a window that cannot be used.
+    """
+    dtype = next((picture.dtype for source in sources if (picture := _try_read(source)) is not None), None)
+    if dtype is None:
+        raise FolderError(f"{what} pictures must be readable, got none among {len(sources)}: {_reason(sources[0])}")
+    size = _median_size(sources, settings)
+    if settings.window is not None:
+        return InputKind(dtype=dtype, window=Window(*settings.window), size=size)
+    if dtype == np.uint8:
+        return InputKind(dtype=dtype, window=FULL_8_BIT, size=size)
+    histogram = LevelHistogram()
+    pictures = map_in_order(_try_read, sources, threads=settings.threads)
+    for picture in track(pictures, total=len(sources), description="levels", show=show_progress):
+        # A picture that cannot be read, or of another depth, is reported by the survey, with its name.
+        if picture is not None and picture.dtype == dtype:
+            histogram.add(picture)
+    return InputKind(dtype=dtype, window=histogram.window(), size=size)
+
+
+def _median_size(sources: Sequence[Source], settings: FitSettings) -> tuple[int, int]:
+    """Height and width in pixels."""
+    chosen = np.unique(np.linspace(0, len(sources) - 1, SIZED_IMAGES).astype(int))
+    pictures = map_in_order(_try_read, [sources[position] for position in chosen], threads=settings.threads)
+    sizes = [picture.shape[:2] for picture in pictures if picture is not None]
+    if not sizes:  # the first that can be read is another
+        sizes = [next(picture.shape[:2] for source in sources if (picture := _try_read(source)) is not None)]
+    height, width = np.median(sizes, axis=0)
+    return max(1, round(height)), max(1, round(width))
+
+
+def survey(
+    sources: Sequence[Source],
+    embedder: Embedder,
+    kind: InputKind,
+    settings: FitSettings,
+    *,
+    rows_each: Sequence[int],
+    show_progress: bool,
+    what: str = "good",
+) -> Survey:
+    """Read and embed every picture once.
+
+    Args:
+        sources: the pictures.
+        embedder: the graph up to `embedding`.
+        kind: what the model takes.
+        settings: of the fit; `skip_unreadable`, `threads` and `seed` matter here.
+        rows_each: patches sampled of each picture, for each embedding.
+        show_progress: draw a bar if stderr is a terminal.
+        what: which pictures these are, for people.
+
+    Raises:
+        FolderError: pictures that cannot be read (unless they are to be skipped), of several bit depths, or all without
+            any content.
+    """
+    found = Survey(embedder)
+    projector = _Projector(seed=settings.seed)
+
+    def look(numbered: tuple[int, Source]) -> _Seen | PictureError:
+        number, source = numbered
+        try:
+            picture = source.read()
+        except PictureError as error:
+            return error
+        if picture.dtype != kind.dtype:
+            raise FolderError(
+                f"{what} pictures must all have one bit depth, got {source.name} with {8 * picture.dtype.itemsize} "
+                f"bits a channel among pictures with {8 * kind.dtype.itemsize}: fit one model for each"
+            )
+        return _look(picture, embedder, seed=settings.seed, number=number, rows_each=rows_each)
+
+    entries = _Entries(found)
+    channel_counts: list[int] = []
+    constant: list[str] = []
+    looks = map_in_order(look, enumerate(sources), threads=settings.threads)
+    bar = track(looks, total=len(sources), description="embedding", show=show_progress)
+    for source, seen in zip(sources, bar, strict=True):
+        if isinstance(seen, PictureError):
+            found.unreadable.append(str(seen))
+            continue
+        entries.add(source, seen)
+        found.sizes.append(seen.shape[:2])
+        projector.add(_cell_means(seen.embeddings[0]))
+        channel_counts.append(seen.shape[2])
+        if seen.is_constant:
+            constant.append(source.name)
+    _report_unreadable(found, len(sources), skip=settings.skip_unreadable, what=what)
+    if len(constant) == len(found.sources):
+        raise FolderError(
+            f"{what} pictures must show something, got {len(constant)} in which every pixel has the same level: check "
+            f"lens cap, light and exposure"
+        )
+    if constant:
+        found.notes.append(
+            f"{_count(len(constant), 'picture')} of one level only, among the {what} ones: {_names(constant)}."
+        )
+    found.channels = max(channel_counts)
+    if what == "good" and min(channel_counts) != found.channels:
+        found.notes.append(
+            f"{channel_counts.count(1)} of {len(channel_counts)} good pictures are grey, the others colour: the "
+            f"model takes both, a grey picture as one with three equal channels."
+        )
+    entries.finish()
+    found.given = len(found.sources)
+    found.descriptors = projector.result()
+    assert projector.matrix is not None  # there is at least one image
+    found.projection = projector.matrix
+    return found
+
+
+def survey_augmentations(
+    found: Survey,
+    augmentations: Sequence[Source],
+    settings: FitSettings,
+    *,
+    rows_each: Sequence[int],
+    show_progress: bool,
+) -> None:
+    """Embed augmentations of the surveyed pictures as well, and put what was found of them behind the pictures.
+
+    Args:
+        found: of the pictures that they are made of.
+        augmentations: of pictures that could be read.
+        settings: of the fit; `threads` and `seed` matter here.
+        rows_each: patches sampled of each, for each embedding.
+        show_progress: draw a bar if stderr is a terminal.
+    """
+    if not augmentations:
+        return
+
+    def look(numbered: tuple[int, Source]) -> _Seen:
+        number, source = numbered
+        return _look(source.read(), found.embedder, seed=settings.seed, number=number, rows_each=rows_each)
+
+    entries = _Entries(found)
+    looks = map_in_order(look, enumerate(augmentations, len(found.sources)), threads=settings.threads)
+    bar = track(looks, total=len(augmentations), description="augmenting", show=show_progress)
+    for source, seen in zip(augmentations, bar, strict=True):
+        entries.add(source, seen)
+    entries.finish()
+
+
+def survey_turned(
+    given: Survey,
+    turned: Sequence[Source],
+    settings: FitSettings,
+    *,
+    rows_each: Sequence[int],
+    show_progress: bool,
+) -> Survey:
+    """Turned copies to learn from in place of the pictures that were given, which calibrate.
+
+    Args:
+        given: the pictures.
+        turned: a copy of each of them in their order, then further copies.
+        settings: of the fit; `threads` and `seed` matter here.
+        rows_each: as for `survey`.
+        show_progress: draw a bar if stderr is a terminal.
+    """
+    found = Survey(given.embedder, given=given.given, sizes=given.sizes, channels=given.channels, as_given=given)
+    survey_augmentations(found, turned, settings, rows_each=rows_each, show_progress=show_progress)
+    return found
+
+
+def _look(picture: Picture, embedder: Embedder, *, seed: int, number: int, rows_each: Sequence[int]) -> _Seen:
+    """What a survey finds of one picture; the seed and its number choose the patches."""
+    embeddings = embedder.all(picture)
+    random = np.random.default_rng([seed, number])
+    rows = []
+    for embedding, count in zip(embeddings, rows_each, strict=True):
+        patches = embedding.reshape(-1, embedding.shape[-1])
+        rows.append(patches[np.sort(random.permutation(len(patches))[:count])])
+    return _Seen(
+        embeddings=embeddings,
+        rows=tuple(rows),
+        digest=pixel_digest(picture),
+        shape=(picture.shape[0], picture.shape[1], picture.shape[2]),
+        is_constant=bool(picture.min() == picture.max()),
+    )
+
+
+def pixel_digest(picture: Picture) -> str:
+    """The sha256 of an image's shape and pixels: equal for equal pixels, whatever the files are."""
+    return hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest()
+
+
+def set_digest(digests: Sequence[str]) -> str:
+    """The sha256 of a set of images, from their `pixel_digest`: their order and their files do not matter."""
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+
+
+class _Entries:
+    """Further pictures of a survey, one at a time."""
+
+    def __init__(self, found: Survey) -> None:
+        self.found = found
+        kept = [*found.kept, *([] if found.as_given is None else found.as_given.kept)]
+        self.kept = sum(_bytes(embeddings) for embeddings in kept if embeddings is not None)
+        self.rows: list[tuple[NDArray[np.float32], ...]] = []
+        self.wholes: list[NDArray[np.float32]] = []
+
+    def add(self, source: Source, seen: _Seen) -> None:
+        found = self.found
+        self.kept += _bytes(seen.embeddings)
+        found.sources.append(source)
+        found.kept.append(seen.embeddings if self.kept <= KEPT_BYTES else None)
+        found.digests.append(seen.digest)
+        self.rows.append(seen.rows)
+        self.wholes.append(seen.embeddings[0].mean(axis=(0, 1)))
+
+    def finish(self) -> None:
+        """Put the arrays of those added behind the arrays that are there."""
+        found = self.found
+        before = len(found.wholes)
+        for number, parts in enumerate(zip(*self.rows, strict=True)):
+            counts = [len(part) for part in parts]
+            positions = np.repeat(np.arange(before, before + len(counts)), counts)
+            if before:
+                found.samples[number] = np.concatenate([found.samples[number], *parts])
+                found.sample_pictures[number] = np.concatenate([found.sample_pictures[number], positions])
+            else:
+                found.samples.append(np.concatenate(parts))
+                found.sample_pictures.append(positions)
+        found.wholes = np.concatenate([found.wholes, self.wholes] if before else [self.wholes])
+
+
+def _bytes(embeddings: Sequence[NDArray[np.float32]]) -> int:
+    return sum(embedding.nbytes for embedding in embeddings)
+
+
+class _Projector:
+    """Random projection of vectors that come one at a time, a batch at a time: one matrix product instead of many."""
+
+    BATCH = 256
+
+    def __init__(self, *, seed: int) -> None:
+        self.seed = seed
+        self.matrix: NDArray[np.float32] | None = None
+        self.waiting: list[NDArray[np.float32]] = []
+        self.projected: list[NDArray[np.float32]] = []
+
+    def add(self, vector: NDArray[np.float32]) -> None:
+        self.waiting.append(vector)
+        if len(self.waiting) == self.BATCH:
+            self._project()
+
+    def result(self) -> NDArray[np.float32]:
+        """All vectors projected, float32 [n, DESCRIPTOR_SIZE]."""
+        if self.waiting:
+            self._project()
+        return np.concatenate(self.projected)
+
+    def _project(self) -> None:
+        vectors = np.stack(self.waiting)
+        if self.matrix is None:
+            generator = np.random.default_rng(self.seed)
+            self.matrix = generator.standard_normal((vectors.shape[1], DESCRIPTOR_SIZE), dtype=np.float32)
+        self.projected.append(vectors @ self.matrix)
+        self.waiting = []
+
+
+def _report_unreadable(found: Survey, total: int, *, skip: bool, what: str) -> None:
+    """Raise, or note, that pictures could not be read."""
+    count = len(found.unreadable)
+    if count == 0:
+        return
+    first = found.unreadable[0]
+    if not found.sources:
+        raise FolderError(f"{what} pictures must be readable, got none among {total}: {first}")
+    if not skip:
+        raise FolderError(
+            f"{what} pictures must be readable, got {count} of {total} that cannot be read (remove or repair them, or "
+            f"use --skip-unreadable), the first: {first}"
+        )
+    noun = "picture" if what == "good" else f"{what} picture"
+    found.notes.append(f"{_count(count, noun)} left out, as not readable, the first: {first}.")
+
+
+def _cell_means(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The embedding averaged on DESCRIPTOR_CELLS x DESCRIPTOR_CELLS cells (fewer on a smaller grid), as a vector."""
+    means = embedding
+    for axis in (0, 1):
+        size = means.shape[axis]
+        starts = np.unique(np.linspace(0, size, DESCRIPTOR_CELLS, endpoint=False).astype(np.int64))
+        widths = np.diff(np.append(starts, size)).astype(np.float32)
+        sums = np.add.reduceat(means, starts, axis=axis)
+        means = (sums / np.expand_dims(widths, (1, 2) if axis == 0 else (0, 2))).astype(np.float32)
+    return means.ravel()
+
+
+def _try_read(source: Source) -> Picture | None:
+    try:
+        return source.read()
+    except PictureError:
+        return None
+
+
+def _reason(source: Source) -> str:
+    try:
+        source.read()
+    except PictureError as error:
+        return str(error)
+    raise AssertionError(f"{source.name} could not be read a moment ago, and now it can")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun} is" if number == 1 else f"{number} {noun}s are"
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN_NAMES])
+    return shown if len(names) <= SHOWN_NAMES else f"{shown} and {len(names) - SHOWN_NAMES} more"

@@ -1,0 +1,87 @@
+"""Pieces of a graph: written in ONNX's text syntax, filled with arrays, joined by the names of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+# Resize with antialiasing came with opset 18; IR version 8 is what runtimes of that age read.
+OPSET = 18
+IR_VERSION = 8
+# Shorter vectors are not scaled to unit length: a network that answers with next to nothing gives no direction.
+LEAST_NORM = 1e-6
+
+
+def fragment(
+    text: str,
+    arrays: Mapping[str, NDArray[np.generic]],
+    *,
+    names: Mapping[str, str] | None = None,
+    opset: int = OPSET,
+) -> onnx.ModelProto:
+    """A piece of graph.
+
+    Args:
+        text: one graph in ONNX's text syntax, without the header that gives versions.
+        arrays: its initializers.
+        names: what values are really called, where the text, whose syntax knows only identifiers, cannot say it.
+        opset: of the standard operators.
+
+    Returns:
+        A model whose inputs and outputs join it to other pieces by name.
+    """
+    model = onnx.parser.parse_model(f'<ir_version: {IR_VERSION}, opset_import: ["" : {opset}]>\n{text}')
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in arrays.items()
+    )
+    names = names or {}
+    for node in model.graph.node:
+        node.input[:] = [names.get(value, value) for value in node.input]
+        node.output[:] = [names.get(value, value) for value in node.output]
+    for declared in (*model.graph.input, *model.graph.output):
+        declared.name = names.get(declared.name, declared.name)
+    return model
+
+
+def in_trunk(name: str) -> str:
+    """What a value of the backbone is called in the whole graph: no name of ours has a slash."""
+    return f"backbone/{name}"
+
+
+def join(*pieces: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
+    """One model out of pieces: each takes from those before it the values that it has as inputs, by name.
+
+    Args:
+        pieces: in the order of the data; all with the same opset.
+        outputs: names of the values that the whole gives, in order.
+
+    Raises:
+        ValueError: pieces of different opsets, or an output that none of them gives.
+        onnx.checker.ValidationError, onnx.shape_inference.InferenceError: the pieces do not fit together.
+    """
+    opsets = {entry.version for piece in pieces for entry in piece.opset_import}
+    if len(opsets) != 1:
+        raise ValueError(f"pieces of a graph must have one opset, got {', '.join(map(str, sorted(opsets)))}")
+    whole = onnx.ModelProto(ir_version=max(piece.ir_version for piece in pieces), producer_name="onlygood")
+    whole.opset_import.extend(pieces[0].opset_import)
+    whole.graph.name = "onlygood"
+    made: dict[str, onnx.ValueInfoProto] = {}
+    wanted: set[str] = set()
+    for piece in pieces:
+        for value in piece.graph.input:
+            if value.name not in made and value.name not in wanted:
+                whole.graph.input.append(value)
+                wanted.add(value.name)
+        whole.graph.node.extend(piece.graph.node)
+        whole.graph.initializer.extend(piece.graph.initializer)
+        made.update({value.name: value for value in piece.graph.output})
+    missing = [name for name in outputs if name not in made]
+    if missing:
+        raise ValueError(f"outputs of a graph must be made in it, got {', '.join(missing)}")
+    whole.graph.output.extend(made[name] for name in outputs)
+    onnx.checker.check_model(whole, full_check=True)
+    return whole

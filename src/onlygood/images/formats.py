@@ -1,0 +1,263 @@
+"""The formats whose files hold one picture each: JPEG, PNG, BMP and WebP.
+
+Pillow decodes JPEG, BMP, and PNG but for 16-bit colour, which it would reduce to 8 bits; imagecodecs does the rest.
+Pillow's format classes are called directly, because `Image.open` brings its process-wide pixel limit and its warnings.
+Each reader takes the whole file, and checks its size on its header before anything is decoded.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin
+
+from onlygood.errors import PictureError
+from onlygood.images.in_memory import pil_pixels
+from onlygood.images.limits import ReadingLimits, check_size, damaged
+from onlygood.images.pixels import Picture, blacken, exif_orientation, split_alpha, turn
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def _load(
+    plugin: Callable[[BinaryIO], ImageFile.ImageFile], data: bytes, name: str, limits: ReadingLimits
+) -> Image.Image:
+    """The decoded image; Pillow raises on files cut short, unless the process has told it not to."""
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise PictureError(
+            f"{name} is not read while PIL.ImageFile.LOAD_TRUNCATED_IMAGES is on, because of a file cut short Pillow "
+            "would give half a picture: turn it off"
+        )
+    image = plugin(io.BytesIO(data))
+    check_size(image.width, image.height, name, limits)
+    image.load()
+    return image
+
+
+# JPEG
+
+
+def read_jpeg(data: bytes, name: str, limits: ReadingLimits) -> Picture:
+    """Grey or RGB, upright, of 8 bits a channel."""
+    stream, exif = _plain_jpeg(data, name, limits)
+    image = _load(JpegImagePlugin.JpegImageFile, stream, name, limits)
+    if image.mode == "CMYK" and "adobe" not in image.info:
+        # Pillow would take it for inverted; without Adobe's marker programs differ on what 0 means
+        raise PictureError(f"{name} is a CMYK JPEG that does not say whether it is inverted: save it as RGB")
+    return turn(pil_pixels(image, name), exif_orientation(exif))
+
+
+def _plain_jpeg(data: bytes, name: str, limits: ReadingLimits) -> tuple[bytes, bytes]:
+    """The JPEG without metadata, and its EXIF block.
+
+    Pillow parses metadata of all makers on opening and warns about what it does not understand; pixels depend only on
+    the JFIF (APP0) and Adobe (APP14) segments.
+    """
+    kept = [b"\xff\xd8"]
+    exif = b""
+    at = 2
+    while True:
+        at = data.find(b"\xff", at)
+        while 0 <= at < len(data) and data[at] == 0xFF:
+            at += 1
+        if at < 0 or at + 3 > len(data):
+            raise damaged(name, "JPEG", "it ends within its header")
+        marker = data[at]
+        if marker in (0x00, 0x01, 0xD8) or 0xD0 <= marker <= 0xD7:
+            at += 1
+            continue
+        if marker == 0xD9:
+            raise damaged(name, "JPEG", "it ends before its pixels")
+        if marker == 0xDA:
+            if data.rfind(b"\xff\xd9") < at:
+                # Pillow takes the zeros that a broken copy leaves at the end for pixels
+                raise damaged(name, "JPEG", "it has no end marker")
+            kept.append(data[at - 1 :])
+            return b"".join(kept), exif
+        length = int.from_bytes(data[at + 1 : at + 3], "big")
+        segment = data[at - 1 : at + 1 + length]
+        if length < 2 or len(segment) < length + 2:
+            raise damaged(name, "JPEG", "it ends within its header")
+        if is_jpeg_frame_header(marker) and length >= 8:
+            check_size(*jpeg_frame_size(segment), name, limits)
+            if segment[4] != 8:
+                raise PictureError(f"{name} is a JPEG of {segment[4]} bits, 8 are required: save it as PNG or TIFF")
+        if marker == 0xE1 and not exif and segment[4:10] == b"Exif\0\0":
+            exif = segment[10:]
+        if not (0xE1 <= marker <= 0xEF or marker == 0xFE) or marker == 0xEE:
+            kept.append(segment)
+        at += 1 + length
+
+
+def is_jpeg_frame_header(marker: int) -> bool:
+    """Whether the segment after this marker says the size of the picture."""
+    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
+
+
+def jpeg_frame_size(segment: bytes) -> tuple[int, int]:
+    """Width and height that a frame header says; the segment begins with its marker."""
+    return int.from_bytes(segment[7:9], "big"), int.from_bytes(segment[5:7], "big")
+
+
+# PNG
+
+
+def read_png(data: bytes, name: str, limits: ReadingLimits) -> Picture:
+    """Grey or RGB, upright and over black: fewer than 8 bits become 8, 16 stay."""
+    chunks = _png_chunks(data, name)
+    width, height, bits, colour_type, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"][0][8:21])
+    check_size(width, height, name, limits)
+    if b"acTL" in chunks and int.from_bytes(chunks[b"acTL"][0][8:12], "big") > 1:
+        raise PictureError(f"{name} is an animation, and one still picture is required: save its frames as files")
+    if b"IDAT" not in chunks:
+        raise damaged(name, "PNG", "it has no pixels")
+    # only what the pixels depend on: text and profiles are work for a decoder, and ways to upset it
+    stream = b"".join(
+        [PNG_SIGNATURE, chunks[b"IHDR"][0], *chunks.get(b"PLTE", [])[:1], *chunks[b"IDAT"], *chunks[b"IEND"]]
+    )
+    transparency = bytes(chunks[b"tRNS"][0][8:-4]) if b"tRNS" in chunks else None
+    pixels: Picture
+    if bits == 16 and colour_type != 0:
+        import imagecodecs
+
+        stored = _png_passes(chunks, name) if interlaced else imagecodecs.png_decode(stream)
+        if stored.dtype != np.uint16 or stored.shape[:2] != (height, width):
+            raise damaged(name, "PNG", "its pixels are not of the kind that its header says")
+        pixels = split_alpha(stored, 65535) if colour_type in (4, 6) else stored
+    else:
+        image = _load(PngImagePlugin.PngImageFile, stream, name, limits)
+        if transparency is not None and colour_type == 3:
+            image.info["transparency"] = transparency
+        pixels = pil_pixels(image, name)
+    if transparency is not None and colour_type in (0, 2):
+        key = struct.unpack_from(">H" if colour_type == 0 else ">HHH", transparency)
+        scale = 255 // (2**bits - 1) if bits < 8 else 1
+        pixels = blacken(pixels, tuple(value * scale for value in key))
+    exif = bytes(chunks[b"eXIf"][0][8:-4]) if b"eXIf" in chunks else b""
+    return turn(pixels, exif_orientation(exif))
+
+
+# the seven passes of an interlaced PNG: first column, first row, step across, step down
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+def _png_passes(chunks: dict[bytes, list[memoryview]], name: str) -> NDArray[Any]:
+    """Samples `[H, W, channels]` of an interlaced 16-bit PNG, each pass decoded as a PNG of its own.
+
+    imagecodecs decodes interlaced files too, but its libpng then writes a warning to stderr.
+    """
+    import imagecodecs
+
+    header = bytes(chunks[b"IHDR"][0][8:21])
+    width, height, _, colour_type = struct.unpack(">IIBB", header[:10])
+    channels = {2: 3, 4: 2, 6: 4}[colour_type]
+    size = sum(_png_pass_size(width, height, channels, *one)[2] for one in _ADAM7)
+    rows_of_all = zlib.decompressobj().decompress(b"".join(chunk[8:-4] for chunk in chunks[b"IDAT"]), size)
+    if len(rows_of_all) < size:
+        raise damaged(name, "PNG", "parts of its pixels are missing")
+    samples = np.empty((height, width, channels), np.uint16)
+    at = 0
+    for x, y, dx, dy in _ADAM7:
+        columns, rows, size = _png_pass_size(width, height, channels, x, y, dx, dy)
+        if size:
+            plain = struct.pack(">II", columns, rows) + header[8:12] + b"\0"
+            body = zlib.compress(rows_of_all[at : at + size], 0)
+            parts = (_png_chunk(b"IHDR", plain), _png_chunk(b"IDAT", body), _png_chunk(b"IEND", b""))
+            samples[y::dy, x::dx] = imagecodecs.png_decode(PNG_SIGNATURE + b"".join(parts))
+            at += size
+    return samples
+
+
+def _png_pass_size(width: int, height: int, channels: int, x: int, y: int, dx: int, dy: int) -> tuple[int, int, int]:
+    """Columns, rows and bytes (with the filter byte of each row) of one pass."""
+    columns, rows = max(-((x - width) // dx), 0), max(-((y - height) // dy), 0)
+    return columns, rows, rows * (1 + columns * channels * 2) if columns else 0
+
+
+def _png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _png_chunks(data: bytes, name: str) -> dict[bytes, list[memoryview]]:
+    """Whole chunks (length, type, body, checksum) by type, with the checksums of those that matter verified.
+
+    The check finds files cut short or damaged in the pixels; decoders skip the checksums of the pixel data.
+    """
+    view = memoryview(data)
+    chunks: dict[bytes, list[memoryview]] = {}
+    at = 8
+    while b"IEND" not in chunks:
+        if at + 12 > len(data):
+            raise damaged(name, "PNG", "it ends too early")
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if at + 12 + length > len(data):
+            raise damaged(name, "PNG", "it ends too early")
+        is_critical = not kind[0] & 0x20
+        if is_critical and kind not in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
+            raise damaged(name, "PNG", "it has parts that are not in the PNG standard")
+        if is_critical or kind in (b"tRNS", b"eXIf", b"acTL"):
+            body = view[at + 4 : at + 8 + length]
+            if zlib.crc32(body) != int.from_bytes(view[at + 8 + length : at + 12 + length], "big"):
+                raise damaged(name, "PNG", f"the checksum of its {kind.decode('latin-1')} part is wrong")
+            chunks.setdefault(kind, []).append(view[at : at + 12 + length])
+        at += 12 + length
+    if b"IHDR" not in chunks or len(chunks[b"IHDR"][0]) != 25:
+        raise damaged(name, "PNG", "it has no header")
+    return chunks
+
+
+# BMP
+
+
+def read_bmp(data: bytes, name: str, limits: ReadingLimits) -> Picture:
+    """Grey or RGB over black, of 8 bits a channel."""
+    (header_size,) = struct.unpack_from("<I", data, 14)
+    (bits,) = struct.unpack_from("<H", data, 24 if header_size == 12 else 28)
+    image = _load(BmpImagePlugin.BmpImageFile, data, name, limits)
+    if image.mode == "1" and bits != 1:
+        # Pillow takes the bytes of a picture with a palette of black and white for bits
+        raise PictureError(f"{name} is a BMP of {bits} bits with a palette of two colours: save it as PNG")
+    return pil_pixels(image, name)
+
+
+# WebP
+
+
+def read_webp(data: bytes, name: str, limits: ReadingLimits) -> Picture:
+    """Always colour: WebP knows no grey. imagecodecs decodes it, as Pillow's class applies its own pixel limit."""
+    if len(data) < 8 + int.from_bytes(data[4:8], "little"):
+        raise damaged(name, "WebP", "it ends too early")
+    chunk, body = data[12:16], data[20:30]
+    if chunk == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
+        width, height = (value & 0x3FFF for value in struct.unpack("<HH", body[6:10]))
+    elif chunk == b"VP8L" and body[:1] == b"\x2f":
+        packed = int.from_bytes(body[1:5], "little")
+        width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    elif chunk == b"VP8X" and len(body) == 10:
+        if body[0] & 0x02:
+            raise PictureError(f"{name} is an animation, and one still picture is required: save its frames as files")
+        width, height = (int.from_bytes(body[at : at + 3], "little") + 1 for at in (4, 7))
+    else:
+        raise damaged(name, "WebP", "its header cannot be read")
+    check_size(width, height, name, limits)
+    import imagecodecs
+
+    pixels: Picture = imagecodecs.webp_decode(data)
+    if pixels.shape[:2] != (height, width):
+        raise damaged(name, "WebP", "its pixels are not of the size that its header says")
+    colour = split_alpha(pixels, 255) if pixels.shape[2] == 4 else pixels
+    return turn(colour, exif_orientation(_webp_exif(data)))
+
+
+def _webp_exif(data: bytes) -> bytes:
+    at = 12
+    while at + 8 <= len(data):
+        chunk, size = struct.unpack_from("<4sI", data, at)
+        if chunk == b"EXIF":
+            return data[at + 8 : at + 8 + size]
+        at += 8 + size + size % 2
+    return b""

@@ -1,0 +1,279 @@
+"""Few pictures, filled up with augmentations of them: these are learned from, and the promise is about pictures."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import onlygood
+from command_line import left, one_sentence
+from learned import Learned
+from onlygood.augmentation.drawing import augment
+from onlygood.augmentation.sources import fill_up
+from onlygood.augmentation_settings import AugmentationSettings
+from onlygood.datasets.sources import Source, list_sources
+from onlygood.detectors.pooled.detector import PooledMethod
+from onlygood.errors import FolderError, PictureError, SettingError
+from onlygood.images.reading import ReadingLimits
+from onlygood.images.window import FULL_8_BIT, Window
+from onlygood.report.contact_sheet import augmentation_sheet
+from onlygood.settings import POOLED_METHODS, make_settings
+from textures import FAST, FAST_POOLED, GOOD, Array, numbered, save, texture, textures, twelve_bit
+
+TEN = 10
+FILLED = 30
+# Augmentations that are copies.
+STILL: dict[str, Any] = {
+    **dict.fromkeys(("augment_brightness", "augment_contrast", "augment_gamma", "augment_noise", "augment_blur"), 0.0),
+    **dict.fromkeys(("augment_shift", "augment_rotation", "augment_scale"), 0.0),
+    "augment_jpeg": 0,
+}
+REMEMBERING = pytest.mark.parametrize("method", ["patch", *POOLED_METHODS], scope="session")
+
+
+def score(model: onlygood.Model, picture: Array) -> float:
+    return onlygood.Inspector(model, with_map=False)(picture).score
+
+
+# Sides
+
+
+@pytest.mark.parametrize("calibration", ["leave-one-out", "split"])
+@pytest.mark.parametrize("method", ["patch", "knn"])
+def test_an_augmentation_is_in_the_group_of_its_picture_and_of_none_that_is_held_out(
+    learned: Learned, method: str, calibration: str
+) -> None:
+    labels = [str(number // 2) for number in range(TEN)]
+    settings = {**FAST, "taps": ("stage4",)} if method == "knn" else FAST
+    onlygood.fit(textures(TEN), groups=labels, method=method, calibration=calibration, augment=FILLED, **settings)
+    seen, originals = learned.seen, learned.originals
+    assert (seen.given, len(seen.sources), len(learned.groups), len(learned.held_out)) == (TEN, FILLED, FILLED, FILLED)
+    assert list(learned.groups[:TEN]) == [number // 2 for number in range(TEN)]
+    assert list(learned.groups[TEN:]) == [learned.groups[original] for original in originals]
+    assert not learned.held_out[TEN:].any()
+    assert not learned.held_out[originals].any()
+    assert learned.held_out.sum() == (2 if calibration == "split" else 0)
+    # Each picture that is learned from has about as many augmentations as the next.
+    counts = np.bincount(originals, minlength=TEN)[~learned.held_out[:TEN]]
+    assert counts.max() - counts.min() <= 1
+
+
+def test_a_method_that_trains_learns_from_augmentations_of_what_is_not_held_out(learned: Learned) -> None:
+    pytest.importorskip("torch")
+    settings: dict[str, Any] = {"pretrain_epochs": 0, "epochs": 1, "batch_size": 4, "false_alarm_rate": 0.25}
+    model = onlygood.fit(textures(TEN), method="deep-svdd", augment=16, **settings)
+    assert not learned.held_out[learned.originals].any()
+    # A checkpoint of other augmentations is no checkpoint of this training.
+    assert len(set(learned.seen.digests)) == 16
+    assert (model.promise.fitted_pictures, model.promise.augmentations) == (7, 6)
+    assert (model.promise.calibration_pictures, model.promise.is_exact) == (3, True)
+
+
+def test_whoever_scores_a_picture_has_seen_none_of_its_augmentations(
+    learned: Learned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds: list[Array] = []
+    keep = PooledMethod._unseeing
+
+    def spy(self: PooledMethod) -> Iterator[Any]:
+        for unseen, detector in keep(self):
+            folds.append(unseen)
+            yield unseen, detector
+
+    monkeypatch.setattr(PooledMethod, "_unseeing", spy)
+    labels = [str(number // 2) for number in range(24)]
+    onlygood.fit(textures(24), groups=labels, method="knn", augment=60, **FAST_POOLED)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(60))
+    groups = np.array(learned.groups)
+    for unseen in folds:
+        assert not set(groups[unseen]) & set(np.delete(groups, unseen))
+
+
+@REMEMBERING
+def test_copies_as_augmentations_change_no_score_of_a_picture_left_out(
+    good_pictures: list[Array], method: str, fast: dict[str, Any]
+) -> None:
+    """With a copy of it left in the memory, each would be next to nothing."""
+    alone = onlygood.fit(good_pictures, method=method, **fast)
+    filled = onlygood.fit(good_pictures, method=method, augment=2 * GOOD, **STILL, **fast)
+    assert filled.promise.augmentations == GOOD
+    assert filled.calibration.threshold == pytest.approx(alone.calibration.threshold, rel=0.15)
+    assert not any("near-duplicates" in note for note in filled.notes)
+
+
+# The promise
+
+
+@pytest.fixture(scope="module")
+def filled() -> onlygood.Model:
+    return onlygood.fit(textures(TEN), augment=FILLED, **FAST)
+
+
+def test_the_promise_is_about_pictures_and_rests_on_them_alone(filled: onlygood.Model) -> None:
+    promise = filled.promise
+    assert (promise.calibration_pictures, promise.groups) == (TEN, TEN)
+    assert (promise.fitted_pictures, promise.augmentations, promise.golden_pictures) == (TEN, FILLED - TEN, 0)
+    assert promise.sentences == [
+        "At most 0.1 of good pictures will be called anomalous (approximate, by leave-one-out over 10 good pictures).",
+        "This holds for pictures taken as these were; a new session, lens or lamp asks for a new fit.",
+    ]
+    assert promise.learned_from == "10 good pictures and 20 augmentations of them"
+    assert len(filled.calibration.scores) == TEN
+
+
+def test_augmentations_do_not_make_a_finer_rate_possible() -> None:
+    promise = onlygood.fit(textures(TEN), augment=120, **{**FAST, "false_alarm_rate": 0.01}).promise
+    assert promise.promised_rate == 1 / 11
+    assert "got 10: the threshold is the highest calibration score; add pictures (augmentations do not" in "".join(
+        promise.sentences
+    )
+
+
+def test_what_is_found_of_good_pictures_is_about_pictures_and_not_augmentations(filled: onlygood.Model) -> None:
+    names = [f"picture {number}" for number in range(TEN)]
+    assert [each.name for each in filled.good_pictures] == names
+    assert all(each.calibrates for each in filled.good_pictures)
+    assert sorted(each.picture.name for each in filled.strangest) == names
+    plain = onlygood.fit(textures(TEN), **FAST).metadata
+    assert filled.metadata["good_pictures"] == plain["good_pictures"]
+    assert filled.metadata["promise"]["augmentations"] == FILLED - TEN
+    assert plain["promise"]["augmentations"] == 0
+    assert filled.metadata["settings"]["augmentation"] == AugmentationSettings().to_json()
+
+
+def test_split_calibrates_with_the_pictures_held_out_and_makes_nothing_of_them() -> None:
+    promise = onlygood.fit(textures(TEN), augment=FILLED, calibration="split", **FAST).promise
+    assert (promise.calibration_pictures, promise.fitted_pictures, promise.augmentations) == (3, 7, 20)
+    assert promise.is_exact
+
+
+@pytest.mark.parametrize(("method", "settings"), [("patch", FAST), ("knn", FAST_POOLED)])
+def test_the_promise_holds_with_augmentations(method: str, settings: dict[str, Any]) -> None:
+    rates = []
+    for start in range(0, 400, 40):
+        model = onlygood.fit(textures(6, start=start), method=method, augment=12, **settings)
+        inspect = onlygood.Inspector(model, with_map=False)
+        rates.append(np.mean([inspect(picture).is_anomaly for picture in textures(20, start=start + 20)]))
+        promised = model.promise.promised_rate
+    # Refits differ widely where there are few pictures: what counts is their mean, to three of its standard errors.
+    assert promised == 1 / 7
+    assert np.mean(rates) <= promised + 3 * np.std(rates) / np.sqrt(len(rates))
+
+
+# The same file
+
+
+@pytest.mark.parametrize(("method", "settings"), [("patch", FAST), ("lof", FAST_POOLED)])
+def test_equal_fits_are_equal_files_however_many_threads_and_whatever_is_kept(
+    method: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(**others: Any) -> onlygood.Model:
+        return onlygood.fit(textures(5), method=method, augment=12, seed=3, **settings, **others)
+
+    one = fit()
+    assert fit().file.content == one.file.content
+    alone = fit(threads=1)
+    np.testing.assert_array_equal(alone.calibration.scores, one.calibration.scores)
+    assert score(alone, texture(100)) == score(one, texture(100))
+    monkeypatch.setattr("onlygood.features.survey.KEPT_BYTES", 0)
+    assert fit().file.content == one.file.content
+
+
+def test_as_many_as_there_are_adds_nothing() -> None:
+    full, plain = (onlygood.fit(textures(5), **FAST, **extra) for extra in ({"augment": 5}, {}))
+    np.testing.assert_array_equal(full.calibration.scores, plain.calibration.scores)
+    assert score(full, texture(100)) == score(plain, texture(100))
+    assert full.promise == plain.promise
+
+
+# Making them
+
+
+def test_an_augmentation_is_made_of_its_picture_when_it_is_read() -> None:
+    reads: list[int] = []
+
+    def source(number: int) -> Source:
+        def read() -> Array:
+            reads.append(number)
+            return texture(number)[:, :, None]
+
+        return Source(f"{number}.png", f"lot {number}", read)
+
+    settings = make_settings(augment=8, augment_shift=0.1, seed=5)
+    made = fill_up([source(0), source(1), source(2)], 5, settings, FULL_8_BIT)
+    assert reads == []
+    assert [original for original, _ in made] == [0, 1, 2, 0, 1]
+    assert [each.label for _, each in made] == ["lot 0", "lot 1", "lot 2", "lot 0", "lot 1"]
+    assert made[3][1].name == "0.png augmented 6"
+    for number, (original, each) in enumerate(made, 3):
+        expected = augment(texture(original)[:, :, None], AugmentationSettings(shift=0.1), seed=5, number=number)
+        np.testing.assert_array_equal(each.read(), expected)
+    assert reads == [0, 1, 2, 0, 1]
+
+
+def test_all_sixteen_bit_pictures_are_augmented_through_the_window_of_the_fit(
+    learned: Learned, sixteen_bit_model: onlygood.Model
+) -> None:
+    model = onlygood.fit([twelve_bit(seed) for seed in range(GOOD)], augment=GOOD + 2, **FAST)
+    black, white = model.metadata["input"]["window"]
+    assert [black, white] == sixteen_bit_model.metadata["input"]["window"]
+    expected = augment(
+        twelve_bit(1)[:, :, None], AugmentationSettings(), seed=0, number=GOOD + 1, window=(black, white)
+    )
+    np.testing.assert_array_equal(learned.seen.sources[-1].read(), expected)
+    assert Window(black, white) != Window(0, 65_535)
+
+
+def test_pictures_that_cannot_be_read_are_skipped_and_not_augmented(tmp_path: Path) -> None:
+    folder = save(tmp_path, numbered(textures(6)))
+    (folder / "03.png").write_bytes(b"no picture")
+    with pytest.raises(FolderError, match="got 1 of 6 that cannot be read"):
+        onlygood.fit(folder, augment=12, **FAST)
+    model = onlygood.fit(folder, augment=12, skip_unreadable=True, **FAST)
+    assert (model.promise.fitted_pictures, model.promise.augmentations) == (5, 7)
+    assert len([note for note in model.notes if "not readable" in note]) == 1
+    assert onlygood.fit(folder, augment=5, skip_unreadable=True, **FAST).promise.augmentations == 0
+    with pytest.raises(SettingError, match="augment must be at least 5, as many as there are good pictures, got 4"):
+        onlygood.fit(folder, augment=4, skip_unreadable=True, **FAST)
+    sources = list_sources(folder, group_by=None, groups=None, limits=ReadingLimits())
+    with pytest.raises(PictureError, match=r"03\.png"):
+        augmentation_sheet(sources, make_settings(augment=12))
+    assert augmentation_sheet(sources, make_settings(augment=12, skip_unreadable=True)).width == 1240
+
+
+def test_fewer_than_there_are_is_refused() -> None:
+    expected = "augment must be at least 5, as many as there are good pictures, got 4: raise it, or leave it out"
+    with pytest.raises(SettingError, match=expected):
+        onlygood.fit(textures(5), augment=4, **FAST)
+
+
+def test_two_pictures_are_too_few_whatever_is_made_of_them() -> None:
+    with pytest.raises(FolderError, match=r"fit needs at least 3 good pictures, .* got 2"):
+        onlygood.fit(textures(2), augment=50, **FAST)
+
+
+def test_copies_of_one_picture_are_one_thing_whatever_is_made_of_them() -> None:
+    with pytest.raises(FolderError, match="at least 3 independent things, got 4 pictures in 2 groups"):
+        onlygood.fit([*textures(2), *textures(2)], augment=50, **FAST)
+
+
+def test_the_command_line_says_what_was_learned_from_and_shows_it(run: Any, tmp_path: Path) -> None:
+    good = save(tmp_path / "good", numbered(textures(5)))
+    model, sheet = tmp_path / "part.onnx", tmp_path / "sheet.png"
+    options = ("--augment", 12, "--augment-shift", 0.03, "--augment-border", "constant", "--input-size", 64)
+    ran = run("fit", good, "-o", model, *options, "--show-augmentations", sheet, "--report", tmp_path / "fit.html")
+    assert ran.code == 0, ran.err
+    assert "learned from 5 good pictures and 7 augmentations of them" in ran.out
+    assert "Learned from 5 good pictures and 7 augmentations of them." in (tmp_path / "fit.html").read_text()
+    assert len((tmp_path / "fit.csv").read_text().splitlines()) == 1 + 5
+    shown = run("info", model).out
+    assert "made from: 5 good pictures, 96 x 96 pixels" in shown
+    assert ", and 7 augmentations of them\n" in shown
+    assert [name for name in left(tmp_path) if "good" not in name] == ["fit.csv", "fit.html", "part.onnx", "sheet.png"]
+    with Image.open(sheet) as drawn:
+        assert drawn.width == 1240
+    sentence = one_sentence(run("fit", good, "-o", model, "--augment", 4, "--show-augmentations", sheet))
+    assert sentence.startswith("augment must be at least 5, as many as there are good pictures, got 4")

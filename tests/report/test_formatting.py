@@ -1,0 +1,146 @@
+import csv
+import io
+import math
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onlygood.report.formatting import (
+    score_format,
+    show_area,
+    show_count,
+    show_p_value,
+    show_share,
+    visible,
+    visible_or_same,
+)
+from onlygood.report.pages import csv_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("lot 3/crack.png", "lot 3/crack.png"),
+        ("Prüfling é 検査 א ب.png", "Prüfling é 検査 א ب.png"),
+        ("a\nb\tc\r.png", "a\\nb\\tc\\r.png"),
+        ("\x00\x1b[31m\x7f\x85", "\\x00\\x1b[31m\\x7f\\x85"),
+        ("photo\u202egnp.exe", "photo\\u202egnp.exe"),
+        ("a\u200bb\u2066c\u2069\ufeff", "a\\u200bb\\u2066c\\u2069\\ufeff"),
+        ("bytes\udcff\udc80", "bytes\\udcff\\udc80"),
+        ("a\u2028b\u2029c", "a\\u2028b\\u2029c"),
+        ("👩\u200d🔧 \N{ZERO WIDTH NON-JOINER}", "👩\u200d🔧 \N{ZERO WIDTH NON-JOINER}"),
+    ],
+)
+def test_what_is_not_seen_is_written_out(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+@given(st.text(st.characters()))
+def test_whatever_a_name_holds_it_can_be_written_and_seen(text: str) -> None:
+    shown = visible(text)
+    shown.encode("utf-8")
+    assert not [each for each in shown if unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp")]
+    assert not [each for each in shown if unicodedata.bidirectional(each) in ("LRO", "RLO", "LRE", "RLE", "LRI", "RLI")]
+    assert len(shown.splitlines()) <= 1
+
+
+def test_only_plain_text_is_made_visible() -> None:
+    class Markup(str):
+        def __html__(self) -> str:
+            return self
+
+    markup = Markup("<b>\n</b>")
+    assert visible_or_same(markup) is markup
+    assert visible_or_same("\n") == "\\n"
+    assert visible_or_same(3) == 3
+    assert visible_or_same(None) is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "score", "shown"),
+    [
+        ([0.5, -0.7, 0.6], 0.51239, "+0.5124"),
+        ([0.5, -0.7, 0.6], -0.51239, "\N{MINUS SIGN}0.5124"),
+        ([5.0, -3.0, 9.0], 5.1234, "+5.123"),
+        ([1200.0, 3000.0], 1234.5, "+1234"),
+        ([2e-6, 3e-6], 2.5e-6, "+0.00000250"),
+        ([1.0, 1.0], 0.0, "0"),
+        ([], 0.25, "+0.2500"),
+        ([0.0], 0.25, "+0.2500"),
+        ([1.0], math.inf, "+∞"),
+        ([1.0], -math.inf, "\N{MINUS SIGN}∞"),
+    ],
+)
+def test_all_scores_of_a_page_have_as_many_decimals_as_an_ordinary_one_needs(
+    scores: list[float], score: float, shown: str
+) -> None:
+    assert score_format(scores)(score) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.0, "0.000"), (1.0, "1.000"), (0.06316, "0.063"), (0.01, "0.010"), (0.0042, "0.0042"), (0.00012, "0.00012")],
+)
+def test_a_share_never_vanishes(value: float, shown: str) -> None:
+    assert show_share(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(1.0, "1.0000"), (0.05, "0.0500"), (0.0013, "0.0013"), (1e-5, "0.000010")]
+)
+def test_a_p_value_never_vanishes(value: float, shown: str) -> None:
+    assert show_p_value(value) == shown
+
+
+def test_areas_and_counts() -> None:
+    assert show_area(0.96617) == "0.9662"
+    assert [show_count(count, "picture") for count in (0, 1, 2, 12_345)] == [
+        "0 pictures",
+        "1 picture",
+        "2 pictures",
+        "12,345 pictures",
+    ]
+    assert show_count(12_345) == "12,345"
+
+
+# CSV
+
+
+def rows_of(content: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+
+
+def test_texts_are_quoted_numbers_bare_and_nothing_is_an_empty_cell() -> None:
+    content = csv_bytes(("name", "score", "error"), [('a, "b".png', -0.125, None), ("ü.png", 1e-7, "x; y")])
+    assert content == (
+        b'\xef\xbb\xbf"name","score","error"\r\n"a, ""b"".png",-0.125,""\r\n"\xc3\xbc.png",1e-07,"x; y"\r\n'
+    )
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "  =", "\u3000-"])
+def test_a_name_that_a_spreadsheet_would_run_gets_an_apostrophe(first: str) -> None:
+    name = f"{first}cmd|' /C calc'!A0.png"
+    assert rows_of(csv_bytes(("name", "score"), [(name, -3.5)]))[1] == [f"'{name}", "-3.5"]
+
+
+@pytest.mark.parametrize("name", ["a=b.png", "1-2.png", "'=a.png", "e@f.png", "#1.png"])
+def test_other_names_stay_as_they_are(name: str) -> None:
+    assert rows_of(csv_bytes(("name",), [(name,)]))[1] == [name]
+
+
+def test_a_row_is_a_line_whatever_a_name_holds() -> None:
+    content = csv_bytes(("name", "error"), [("a\nb\r\nc\udcff\t=1\x00.png", "x\u2028y"), ("plain", None)])
+    assert len(content.decode("utf-8").splitlines()) == 3
+    assert rows_of(content)[1:] == [["a\\nb\\r\\nc\\udcff\\t=1\\x00.png", "x\\u2028y"], ["plain", ""]]
+
+
+@given(st.lists(st.text(st.characters()), min_size=1, max_size=4))
+def test_any_names_make_one_row_each_and_no_cell_begins_like_a_formula(names: list[str]) -> None:
+    rows = rows_of(csv_bytes(("name", "score"), [(name, 1.5) for name in names]))
+    assert len(rows) == 1 + len(names)
+    for (cell, score), name in zip(rows[1:], names, strict=True):
+        assert score == "1.5"
+        assert not cell.lstrip().startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+        assert cell.removeprefix("'") == visible(name).removeprefix("'")
