@@ -36,11 +36,11 @@ $(VENV)/.backbone: $(VENV)/.dev
 	$(INSTALL) -e .[backbone]
 	@touch $@
 
-demo: $(VENV)/.demo ## fit on real solar cells, inspect others, leave pictures and a summary in demo-output/
+demo: $(VENV)/.demo ## fit on real solar cells, inspect others, leave images and a summary in demo-output/
 	$(BIN)/python scripts/demo.py demo-output
 	$(BIN)/python scripts/golden_demo.py demo-output/golden
 
-demo-golden: $(VENV)/.bench ## learn one golden picture with two methods, one of them in torch; leaves demo-output/golden
+demo-golden: $(VENV)/.bench ## learn one golden image with two methods, one of them in torch; leaves demo-output/golden
 	$(BIN)/python scripts/golden_demo.py demo-output/golden --methods patch,deep-svdd
 
 # One thread of OpenMP each: two processes that train on all cores would wait for one another most of the time.

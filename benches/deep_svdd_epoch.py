@@ -1,12 +1,12 @@
-"""What an epoch of Deep SVDD costs, beside a loop that reads pictures as most research code does.
+"""What an epoch of Deep SVDD costs, beside a loop that reads images as most research code does.
 
     python benches/deep_svdd_epoch.py --data PATH/mnist --output benches/results/deep_svdd_epoch.json
 
 The first other loop is written after the description of the authors' PyTorch code, and is not that code: a data set
-that makes each picture a PIL image, a tensor and a contrast-normalised one anew whenever it is asked for, PyTorch's own
+that makes each image a PIL image, a tensor and a contrast-normalised one anew whenever it is asked for, PyTorch's own
 loader in the same process, batches of 200, and the same network in PyTorch's default layout with its own batch
 normalisation, activated before it is pooled, as the authors have it. The second goes over batches of a tensor in
-memory, with all else as in the first. All alternate, on digit 3 of MNIST (6,131 pictures); what counts is the ratio
+memory, with all else as in the first. All alternate, on digit 3 of MNIST (6,131 images); what counts is the ratio
 within a round. Each has a process of its own, since ours changes how the process keeps memory.
 """
 
@@ -39,22 +39,22 @@ RATE = 1e-4
 
 
 class Anew(Dataset[Tensor]):
-    """Pictures that are decoded and normalised whenever they are asked for."""
+    """Images that are decoded and normalised whenever they are asked for."""
 
-    def __init__(self, pictures: list[np.ndarray], low: float, high: float) -> None:
-        self.pictures, self.low, self.high = pictures, low, high
+    def __init__(self, images: list[np.ndarray], low: float, high: float) -> None:
+        self.images, self.low, self.high = images, low, high
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, place: int) -> Tensor:
-        image = Image.fromarray(self.pictures[place])
-        picture = torch.from_numpy(np.array(image, dtype=np.uint8, copy=True))[None].float().div(255)
-        return (contrast_normalised(picture) - self.low) / (self.high - self.low)
+        decoded = Image.fromarray(self.images[place])
+        image = torch.from_numpy(np.array(decoded, dtype=np.uint8, copy=True))[None].float().div(255)
+        return (contrast_normalised(image) - self.low) / (self.high - self.low)
 
 
-def contrast_normalised(picture: Tensor) -> Tensor:
-    centred = picture - picture.mean()
+def contrast_normalised(image: Tensor) -> Tensor:
+    centred = image - image.mean()
     return centred / centred.abs().mean()
 
 
@@ -122,11 +122,11 @@ def seconds_an_epoch(work: Callable[..., None], *arguments: object) -> float:
 def measure(stage: str, contestant: str, folder: Path) -> float:
     """Seconds an epoch of a stage takes one of them."""
     digits = open_dataset("mnist", folder).task("3", seed=0).good
-    pictures = [np.asarray(digit.source).squeeze() for digit in digits]
-    levels = torch.from_numpy(np.stack(pictures)[:, None]).float().div(255)
-    normalised = torch.stack([contrast_normalised(picture) for picture in levels])
+    images = [np.asarray(digit.source).squeeze() for digit in digits]
+    levels = torch.from_numpy(np.stack(images)[:, None]).float().div(255)
+    normalised = torch.stack([contrast_normalised(image) for image in levels])
     low, high = float(normalised.min()), float(normalised.max())
-    data, shown = Anew(pictures, low, high), (normalised - low) / (high - low)
+    data, shown = Anew(images, low, high), (normalised - low) / (high - low)
     architecture = ARCHITECTURES["lenet-mnist"]
     networks = build_autoencoder(architecture, channels=1)
     encoder, decoder = networks.encoder, networks.decoder
@@ -156,7 +156,7 @@ def main() -> None:
         parser.error("--output must be given")
     result: dict[str, object] = {
         "machine": {**machine_facts(), **versions_of("onlygood", "torch", "lightning-fabric")},
-        "pictures": len(open_dataset("mnist", options.data).task("3", seed=0).good),
+        "images": len(open_dataset("mnist", options.data).task("3", seed=0).good),
     }
     for stage in ("autoencoder", "hypersphere"):
         times: dict[str, list[float]] = {"reading_anew": [], "in_memory": [], "ours": []}

@@ -1,8 +1,8 @@
-"""What evaluating costs beyond inspecting, on the magnetic-tile pictures with their masks.
+"""What evaluating costs beyond inspecting, on the magnetic-tile images with their masks.
 
     python benches/evaluate.py --data PATH/magnetic_tile --output benches/results/evaluate.json
 
-Inspecting is reading every test picture and running the model on it, anomaly map included, on as many threads as
+Inspecting is reading every test image and running the model on it, anomaly map included, on as many threads as
 evaluate uses. Evaluating is that and all metrics, image and pixel level, with intervals. The two alternate.
 """
 
@@ -18,18 +18,18 @@ from pathlib import Path
 import onlygood
 from onlygood._machine import machine_facts, versions_of
 from onlygood._parallel import map_in_order
-from onlygood.datasets.labelled import LabelledPicture, find_labelled
-from onlygood.images.reading import read_picture
+from onlygood.datasets.labelled import LabelledImage, find_labelled
+from onlygood.images.reading import read_image
 
 
 def inspect_all(inspector: onlygood.Inspector, folder: Path) -> None:
-    pictures = find_labelled(folder).pictures
+    images = find_labelled(folder).images
 
-    def inspect(labelled: LabelledPicture) -> float:
+    def inspect(labelled: LabelledImage) -> float:
         file = labelled.file
-        return inspector(read_picture(file.path, name=file.name, page=file.page), name=file.name).score
+        return inspector(read_image(file.path, name=file.name, page=file.page), name=file.name).score
 
-    for _ in map_in_order(inspect, pictures, threads=0):
+    for _ in map_in_order(inspect, images, threads=0):
         pass
 
 
@@ -56,7 +56,7 @@ def main() -> None:
         evaluating.append(seconds(onlygood.evaluate, inspector, test))
     result = {
         "machine": {**machine_facts(), **versions_of("onlygood", "onnxruntime", "numpy", "scikit-learn")},
-        "pictures": len(evaluation.pictures),
+        "images": len(evaluation.images),
         "masks": evaluation.pixel.masks if evaluation.pixel else 0,
         "inspect_s": inspecting,
         "evaluate_s": evaluating,

@@ -1,8 +1,8 @@
-"""What `onlygood fit golden.png --golden --method deep-svdd` takes: the whole command, from one picture to the file.
+"""What `onlygood fit golden.png --golden --method deep-svdd` takes: the whole command, from one image to the file.
 
     python benches/golden_fit.py --output benches/results/golden_fit.json
 
-The picture is the one of the demo, a solar cell of 300 pixels a side; the network's input is 128 pixels a side. Seconds
+The image is the one of the demo, a solar cell of 300 pixels a side; the network's input is 128 pixels a side. Seconds
 count here, not ratios: they are what a person waits.
 """
 
@@ -20,7 +20,7 @@ from onlygood._machine import machine_facts, versions_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
-from golden_demo import pictures
+from golden_demo import images
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         golden, model = Path(folder) / "golden.png", Path(folder) / "part.onnx"
-        pictures()["golden sample"][0].save(golden)
+        images()["golden sample"][0].save(golden)
         line = ["-m", "onlygood", "fit", str(golden), "-o", str(model), "--method", "deep-svdd", "--golden"]
         started = time.perf_counter()
         subprocess.run([sys.executable, *line], check=True)

@@ -1,9 +1,9 @@
-"""The figures of the patch method on the magnetic-tile pictures: accuracy, time, memory, size, false alarms.
+"""The figures of the patch method on the magnetic-tile images: accuracy, time, memory, size, false alarms.
 
     python benches/magnetic_tile.py --data PATH/magnetic_tile --output benches/results/magnetic_tile.json
 
 Times are ratios within one run: to the bare backbone, cut at the taps that the detector uses and doing nothing but
-embed the same pictures, decoded, resized and normalised beforehand, through ONNX Runtime with its default threads.
+embed the same images, decoded, resized and normalised beforehand, through ONNX Runtime with its default threads.
 Measurements of the two alternate, and medians are compared, because machines are shared and noisy.
 """
 
@@ -37,7 +37,7 @@ RATE = 0.05
 
 
 def bare_backbone(model: dict[str, Any]) -> tuple[onnxruntime.InferenceSession, Callable[[Path], np.ndarray]]:
-    """The trunk as the model uses it, and a function that prepares a picture for it."""
+    """The trunk as the model uses it, and a function that prepares an image for it."""
     backbone = load_backbone(model["settings"]["backbone"])
     card = backbone.card
     names = dict.fromkeys(name for level in model["patch"]["levels"] for name in level["taps"])
@@ -78,7 +78,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def measure_accuracy(data: Path, folder: Path, model: Path) -> dict[str, Any]:
-    """Ranking and verdicts on the test pictures."""
+    """Ranking and verdicts on the test images."""
     inspector = onlygood.Inspector(model, with_map=False)
     scores, labels, kinds, alarms = [], [], [], []
     for path in sorted((data / "test").rglob("*.jpg")):
@@ -96,23 +96,23 @@ def measure_accuracy(data: Path, folder: Path, model: Path) -> dict[str, Any]:
     of_bad = [alarm for alarm, label in zip(alarms, labels, strict=True) if label]
     halves = {}
     for half, name in ((0, "half_used_in_development"), (1, "other_half")):
-        # Development used every second picture of each folder, by sorted name, beginning with the first.
+        # Development used every second image of each folder, by sorted name, beginning with the first.
         places = [kinds[:number].count(kind) % 2 == half for number, kind in enumerate(kinds)]
         halves[name] = roc_auc_score(np.array(labels)[places], np.array(scores)[places])
     return {
-        "pictures": len(scores),
+        "images": len(scores),
         "image_auroc": roc_auc_score(labels, scores),
         "image_auroc_halves": halves,
         "average_precision": average_precision_score(labels, scores),
         "image_auroc_per_defect": per_defect,
-        "at_rate": inspector.metadata["promise"]["asked_rate"],
+        "at_rate": inspector.metadata["guarantee"]["requested_rate"],
         "false_alarms": statistics.mean(of_good),
         "misses": 1 - statistics.mean(of_bad),
     }
 
 
 def measure_fit(data: Path, folder: Path, model: Path, runs: int) -> dict[str, Any]:
-    """The whole command against embedding its pictures with the bare backbone, in turns."""
+    """The whole command against embedding its images with the bare backbone, in turns."""
     session, prepare = bare_backbone(onlygood.Inspector(model).metadata)
     name = session.get_inputs()[0].name
     prepared = [prepare(path) for path in sorted((data / "train" / "good").glob("*.jpg"))]
@@ -124,7 +124,7 @@ def measure_fit(data: Path, folder: Path, model: Path, runs: int) -> dict[str, A
         peaks.append(peak / 1e3)
     ratios = [whole / bare for whole, bare in zip(fit, embed, strict=True)]
     return {
-        "pictures": len(prepared),
+        "images": len(prepared),
         "embed_s": spread(embed),
         "fit_s": spread(fit),
         "ratio": spread(ratios),
@@ -133,7 +133,7 @@ def measure_fit(data: Path, folder: Path, model: Path, runs: int) -> dict[str, A
 
 
 def measure_inspect(data: Path, model: Path, rounds: int) -> dict[str, Any]:
-    """One decoded picture in a warm process: the call, with its map, against the bare forward pass, in turns."""
+    """One decoded image in a warm process: the call, with its map, against the bare forward pass, in turns."""
     inspector = onlygood.Inspector(model)
     session, prepare = bare_backbone(inspector.metadata)
     full = onnxruntime.InferenceSession(load_backbone("lite0").model.SerializeToString())
@@ -160,7 +160,7 @@ def measure_inspect(data: Path, model: Path, rounds: int) -> dict[str, Any]:
 
 
 def measure_memory_growth(data: Path, folder: Path) -> dict[str, Any]:
-    """Peak memory of fit with ten times the pictures: each written ten times with another brightness and crop."""
+    """Peak memory of fit with ten times the images: each written ten times with another brightness and crop."""
     many = folder / "ten_times"
     many.mkdir()
     rng = np.random.default_rng(0)
@@ -177,7 +177,7 @@ def measure_memory_growth(data: Path, folder: Path) -> dict[str, Any]:
     wall_ten, ten = command("fit", many, "-o", folder / "ten.onnx")
     shutil.rmtree(many)
     return {
-        "pictures": [len(paths), 10 * len(paths)],
+        "images": [len(paths), 10 * len(paths)],
         "peak_memory_mb": [one / 1e3, ten / 1e3],
         "ratio": ten / one,
         "fit_s": [wall_one, wall_ten],
@@ -185,9 +185,9 @@ def measure_memory_growth(data: Path, folder: Path) -> dict[str, Any]:
 
 
 def measure_false_alarms(data: Path, resplits: int) -> dict[str, Any]:
-    """False alarms on good pictures not seen, over seeded resplits of all good ones, at RATE.
+    """False alarms on good images not seen, over seeded resplits of all good ones, at RATE.
 
-    `pictures`: 762 drawn at random, so that a tile's other exposures may be among them. `tiles`: whole tiles are drawn,
+    `images`: 762 drawn at random, so that a tile's other exposures may be among them. `tiles`: whole tiles are drawn,
     as far as the numbers in the names tell them apart (numbers within 60 of the next are one tile).
     """
     paths = sorted([*(data / "train" / "good").glob("*.jpg"), *(data / "test" / "good").glob("*.jpg")])
@@ -197,12 +197,12 @@ def measure_false_alarms(data: Path, resplits: int) -> dict[str, Any]:
     tiles[order] = np.cumsum(np.diff(numbers[order], prepend=numbers[order[0]]) > 60)
     arrays = [np.asarray(Image.open(path)) for path in paths]
     found: dict[str, dict[str, list[float]]] = {}
-    for unit in ("pictures", "tiles"):
+    for unit in ("images", "tiles"):
         for calibration in ("split", "leave-one-out"):
-            rates, promised = [], []
+            rates, guaranteed = [], []
             for seed in range(resplits):
                 rng = np.random.default_rng(seed)
-                if unit == "pictures":
+                if unit == "images":
                     unseen = np.zeros(len(paths), dtype=bool)
                     unseen[rng.permutation(len(paths))[: len(paths) // 5]] = True
                 else:
@@ -217,10 +217,10 @@ def measure_false_alarms(data: Path, resplits: int) -> dict[str, Any]:
                 inspector = onlygood.Inspector(model, with_map=False)
                 alarms = [inspector(array).is_anomaly for array, new in zip(arrays, unseen, strict=True) if new]
                 rates.append(float(np.mean(alarms)))
-                promised.append(model.promise.promised_rate)
+                guaranteed.append(model.guarantee.stated_rate)
             found.setdefault(unit, {})[calibration] = {
                 "rate": RATE,
-                "promised": max(promised),
+                "guaranteed": max(guaranteed),
                 "mean": float(np.mean(rates)),
                 "standard_error": float(np.std(rates, ddof=1) / np.sqrt(resplits)),
                 "rates": rates,

@@ -35,7 +35,7 @@ from onlygood._machine import machine_facts, peak_memory_mb
 from onlygood.backbones.backbone import load_backbone
 from onlygood.graph.subgraph import in_trunk
 from onlygood.graph.trunk import cut_trunk
-from onlygood.images.reading import read_picture
+from onlygood.images.reading import read_image
 
 SIDE = 1000
 LEARNED = 100
@@ -70,7 +70,7 @@ def latencies(contestants: dict[str, tuple[bytes, dict[str, np.ndarray]]], *, ro
 
 def enlarged(file: Path) -> np.ndarray:
     """An image of SIDE x SIDE pixels: the model chooses its input size by the images that it learns from."""
-    image = Image.fromarray(np.squeeze(read_picture(file, name=file.name)))
+    image = Image.fromarray(np.squeeze(read_image(file, name=file.name)))
     return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
@@ -134,7 +134,7 @@ def embed_alone(data: Path, count: int) -> dict[str, float]:
     embed = session(part.SerializeToString(), threads=1, spinning=False)
 
     def one(path: Path) -> None:
-        embed.run(names, {"image": read_picture(path, name=path.name)[None]})
+        embed.run(names, {"image": read_image(path, name=path.name)[None]})
 
     one(good[0])
     started = time.perf_counter()

@@ -6,7 +6,7 @@ The reference for AUPRO is the file `pro_curve_util.py` of MVTec's evaluation co
 from MVTec, or from one of the projects that carry it. Its curve is integrated up to 0.3 by trapezoids. The reference
 for pixel AUROC and average precision is scikit-learn.
 
-Maps are seeded smooth random fields, upsampled from a patch grid as those of a detector are; two of three pictures
+Maps are seeded smooth random fields, upsampled from a patch grid as those of a detector are; two of three images
 have a mask of one to three ellipses in which values are higher. Every measurement runs in a process of its own,
 references and ours in turns; times and memory are of the metrics alone, without imports and maps, and the medians of
 the ratios within a turn are stated: of wall time, and of processor time, which other work on the machine disturbs less.
@@ -35,7 +35,7 @@ FPR_LIMIT = 0.3
 WAYS = ("ours", "ours_in_file", "mvtec_aupro", "scikit_learn_auroc", "scikit_learn_average_precision")
 
 
-def make_pictures(number: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def make_images(number: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Maps float32 and masks bool, one by one."""
     rng = np.random.default_rng(0)
     grid = 32
@@ -74,14 +74,14 @@ def measure_one(way: str, number: int, size: int, reference: Path) -> dict[str, 
 
     from onlygood.metrics.pixel import PixelTally
 
-    maps, masks = zip(*make_pictures(number, size), strict=True)
+    maps, masks = zip(*make_images(number, size), strict=True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wall, processor = time.perf_counter(), time.process_time()
     if way in ("ours", "ours_in_file"):
         with PixelTally(max_pixels_in_memory=64_000_000 if way == "ours" else 8_000_000) as tally:
             for anomaly_map, mask in zip(maps, masks, strict=True):
                 tally.add(anomaly_map, mask)
-            found = tally.result(fpr_limit=FPR_LIMIT).to_json()
+            found = tally.result(fpr_limit=FPR_LIMIT).to_dict()
     elif way == "mvtec_aupro":
         rates, overlaps = load_reference(reference).compute_pro(maps, masks)
         found = {"aupro": area_up_to(FPR_LIMIT, rates, overlaps)}
@@ -99,7 +99,7 @@ def measure_one(way: str, number: int, size: int, reference: Path) -> dict[str, 
 
 def in_own_process(way: str, options: argparse.Namespace) -> dict[str, Any]:
     line = [sys.executable, __file__, "--reference", options.reference, "--output", options.output, "--one", way]
-    line += ["--pictures", options.pictures, "--size", options.size]
+    line += ["--images", options.images, "--size", options.size]
     done = subprocess.run([str(each) for each in line], check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])  # the reference prints what it does
 
@@ -116,7 +116,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
             print(f"{way}: {runs[way][-1]['wall_s']:.2f} s", flush=True)
     ours = runs["ours"][0]["found"]
     results: dict[str, Any] = {
-        "pictures": options.pictures,
+        "images": options.images,
         "size": options.size,
         "found": ours,
         "in_file_equals_in_memory": ours == runs["ours_in_file"][0]["found"],
@@ -164,13 +164,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--reference", type=Path, required=True, help="MVTec's pro_curve_util.py")
     parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
-    parser.add_argument("--pictures", type=int, default=600)
+    parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--size", type=int, default=256, help="of a map, in pixels")
     parser.add_argument("--runs", type=int, default=5, help="of every way to measure, in turns")
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure_one(options.one, options.pictures, options.size, options.reference)))
+        print(json.dumps(measure_one(options.one, options.images, options.size, options.reference)))
         return
     results = {"machine": machine(), **compare(options)}
     print(json.dumps(results, indent=1))

@@ -2,9 +2,9 @@
 
     python benches/pooled_map.py --data PATH/magnetic_tile --output benches/results/pooled_map.json
 
-Ratios within one run: of a whole inspection (pixels in; score, verdict and map at the picture's own size out) to the
-bare backbone, which does nothing but embed a picture that was resized and normalised beforehand. Both run in ONNX
-Runtime with its default threads, one picture at a time, warm; they alternate, and medians are compared, because
+Ratios within one run: of a whole inspection (pixels in; score, verdict and map at the image's own size out) to the
+bare backbone, which does nothing but embed an image that was resized and normalised beforehand. Both run in ONNX
+Runtime with its default threads, one image at a time, warm; they alternate, and medians are compared, because
 machines are shared and noisy.
 """
 
@@ -25,7 +25,7 @@ import onlygood
 from onlygood._machine import machine_facts
 from onlygood.backbones.backbone import load_backbone
 from onlygood.graph.trunk import cut_trunk
-from onlygood.images.reading import read_picture
+from onlygood.images.reading import read_image
 
 METHODS = ("knn", "lof", "mahalanobis")
 LEARNED, ROUNDS = 700, 200
@@ -44,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
 
     good = sorted((options.data / "train" / "good").iterdir())[:LEARNED]
-    test = [read_picture(path, name=path.name) for path in sorted((options.data / "test").rglob("*.*"))[:ROUNDS]]
+    test = [read_image(path, name=path.name) for path in sorted((options.data / "test").rglob("*.*"))[:ROUNDS]]
     backbone = load_backbone("lite0")
     card = backbone.card
     trunk = cut_trunk(backbone, [card.taps[-1]])
@@ -57,9 +57,9 @@ def main() -> None:
             bare.run(None, given)
             inspect(test[0])
         backbone_ms, with_map_ms = [], []
-        for picture in test:
+        for image in test:
             backbone_ms.append(milliseconds(lambda: bare.run(None, given)))
-            with_map_ms.append(milliseconds(functools.partial(inspect, picture)))
+            with_map_ms.append(milliseconds(functools.partial(inspect, image)))
         results[method] = {
             "backbone_ms": round(statistics.median(backbone_ms), 3),
             "with_map_ms": round(statistics.median(with_map_ms), 3),

@@ -1,8 +1,8 @@
-"""What reports cost: seconds beyond inspecting, and megabytes, of ten thousand pictures and of a labelled set.
+"""What reports cost: seconds beyond inspecting, and megabytes, of ten thousand images and of a labelled set.
 
     python benches/report.py --data PATH/magnetic_tile --output benches/results/report.json
 
-The pictures of the test set are inspected once. For the report of an inspection they then stand for ten thousand, under
+The images of the test set are inspected once. For the report of an inspection they then stand for ten thousand, under
 different names: a report does not see that files are the same, and reads and inspects those that it shows once more.
 """
 
@@ -22,9 +22,9 @@ from typing import Any
 import onlygood
 from onlygood._machine import machine_facts, peak_memory_mb, versions_of
 from onlygood._parallel import map_in_order
-from onlygood.datasets.folders import find_pictures
+from onlygood.datasets.folders import find_images
 from onlygood.evaluation import evaluate
-from onlygood.report import InspectedPicture, report_paths, write_evaluation_report, write_inspection_report
+from onlygood.report import InspectedImage, report_paths, write_evaluation_report, write_inspection_report
 
 RATE = 0.05
 
@@ -51,26 +51,26 @@ def measured(page: Path, write: Callable[[], None], runs: int) -> dict[str, Any]
     }
 
 
-def measure_inspection(data: Path, model: Path, folder: Path, pictures: int, runs: int) -> dict[str, Any]:
+def measure_inspection(data: Path, model: Path, folder: Path, images: int, runs: int) -> dict[str, Any]:
     """The report of an inspection, after the inspection."""
     quick = onlygood.Inspector(model, with_map=False, threads=1)
-    files = find_pictures(data / "test")
+    files = find_images(data / "test")
     started = time.perf_counter()
     inspections = list(map_in_order(lambda file: quick(file.path, name=file.name), files, threads=0))
     inspect_s = time.perf_counter() - started
     inspected = [
-        InspectedPicture(
+        InspectedImage(
             name=f"{number:05}/{file.name}",
             file=file,
             inspection=replace(inspection, name=f"{number:05}/{file.name}"),
             error=None,
         )
-        for number, (file, inspection) in enumerate(islice(cycle(zip(files, inspections, strict=True)), pictures))
+        for number, (file, inspection) in enumerate(islice(cycle(zip(files, inspections, strict=True)), images))
     ]
     inspector, page = onlygood.Inspector(model, threads=1), folder / "inspection.html"
     before = peak_memory_mb()
     return {
-        "pictures": pictures,
+        "images": images,
         "files": len(files),
         "anomalous": sum(inspection.is_anomaly for inspection in inspections),
         "inspect_s_each": inspect_s / len(files),
@@ -86,7 +86,7 @@ def measure_evaluation(data: Path, model: Path, folder: Path, runs: int) -> dict
     evaluation = evaluate(inspector, data / "test")
     evaluate_s = time.perf_counter() - started
     return {
-        "pictures": len(evaluation.pictures),
+        "images": len(evaluation.images),
         "evaluate_s": evaluate_s,
         **measured(page, lambda: write_evaluation_report(page, evaluation, inspector, model_name=model.name), runs),
     }
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder magnetic_tile, in MVTec layout")
     parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
     parser.add_argument("--model", type=Path, help="a model file; fitted on train/good unless given")
-    parser.add_argument("--pictures", type=int, default=10_000, help="in the report of an inspection")
+    parser.add_argument("--images", type=int, default=10_000, help="in the report of an inspection")
     parser.add_argument("--runs", type=int, default=5, help="of each report")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -113,7 +113,7 @@ def main() -> None:
             onlygood.fit(options.data / "train" / "good", false_alarm_rate=RATE).save(model)
         results = {
             "machine": machine(),
-            "inspection": measure_inspection(options.data, model, folder, options.pictures, options.runs),
+            "inspection": measure_inspection(options.data, model, folder, options.images, options.runs),
             "evaluation": measure_evaluation(options.data, model, folder, options.runs),
         }
     print(json.dumps(results, indent=1))

@@ -3,7 +3,7 @@
     python benches/rotations.py --parts drawn --turned 0 --rotations 1 8 24
     python benches/rotations.py --parts casting --data data/casting --rotations 1 8
 
-Of castings, pictures are evenly spaced among all to learn from and among the test pictures of either kind.
+Of castings, images are evenly spaced among all to learn from and among the test images of either kind.
 Drawn parts are brackets with two holes on a plain background, drawn at their angle and not turned afterwards; they are
 learned as they lie within `--turned` degrees, and inspected at any angle. One line of JSON for each fit.
 """
@@ -96,8 +96,8 @@ def main() -> None:
     parser.add_argument("--frame", choices=sorted(SHAPES), default="oblong")
     parser.add_argument("--length", type=float, default=130, help="of a drawn part, in pixels")
     parser.add_argument("--turned", type=float, default=0, help="degrees by which drawn parts to learn from lie turned")
-    parser.add_argument("--good", type=int, default=30, help="pictures to learn from")
-    parser.add_argument("--test", type=int, default=60, help="good and as many defective pictures to inspect")
+    parser.add_argument("--good", type=int, default=30, help="images to learn from")
+    parser.add_argument("--test", type=int, default=60, help="good and as many defective images to inspect")
     parser.add_argument("--rotations", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--border", nargs="+", default=[augmented_sources.TURNED_BORDER])
     parser.add_argument("--method", default="patch")
@@ -115,7 +115,7 @@ def main() -> None:
             model = onlygood.fit(good, method=options.method, rotations=rotations, threads=1, seed=options.seed, **more)
             took = time.perf_counter() - start
             inspect = onlygood.Inspector(model, with_map=False)
-            scores = np.array([inspect(picture).score for picture in (*new, *bad)])
+            scores = np.array([inspect(image).score for image in (*new, *bad)])
             labels = np.arange(len(scores)) >= len(new)
             row = {
                 **{name: getattr(options, name) for name in ("parts", "method", "seed", "good")},

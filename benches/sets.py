@@ -4,7 +4,7 @@
 
 Each run is a line of the output; a run that is there already is not repeated. For each set and seed the model is fitted
 to the set's own good images and measured on its own test images, and fitted once more to as many good images, drawn
-from all of them, and measured on the good images left: that is where false alarms are counted without the luck of one
+from all of them, and measured on the good images left: that is where false alarms are pluralize without the luck of one
 split. Nothing is chosen on any of these images.
 """
 
@@ -85,8 +85,8 @@ def labelled(test: Sequence[tuple[Path, str, Path | None]], folder: Path) -> Pat
 
 def hindsight_misses(evaluation: onlygood.Evaluation, rate: float) -> float:
     """What a threshold that the good test images exceed at most at this rate misses."""
-    good = [each.score for each in evaluation.pictures if not each.picture.is_anomalous]
-    bad = [each.score for each in evaluation.pictures if each.picture.is_anomalous]
+    good = [each.score for each in evaluation.images if not each.image.is_anomalous]
+    bad = [each.score for each in evaluation.images if each.image.is_anomalous]
     return float(np.mean(np.array(bad) <= np.quantile(good, 1.0 - rate, method="higher")))
 
 
@@ -101,10 +101,10 @@ def measure(good: Sequence[Path], test: Sequence[tuple[Path, str, Path | None]],
     image = evaluation.image
     measured: dict[str, Any] = {
         "fitted": len(good),
-        "groups": model.promise.groups,
-        "rate": model.promise.asked_rate,
-        "rule": model.promise.rule,
-        "odd": [Path(each.name).name for each in model.good_pictures if each.is_odd],
+        "groups": model.guarantee.groups,
+        "rate": model.guarantee.requested_rate,
+        "rule": model.guarantee.rule,
+        "odd": [Path(each.name).name for each in model.good_images if each.is_odd],
         "input_shape": model.metadata["input"]["input_shape"],
         "fit_s": round(fit_s, 2),
         "false_alarms": None if image.false_alarms is None else image.false_alarms.value,
@@ -114,7 +114,7 @@ def measure(good: Sequence[Path], test: Sequence[tuple[Path, str, Path | None]],
         measured |= {
             "auroc": image.auroc.value,
             "misses": image.misses.value,
-            "hindsight_misses": hindsight_misses(evaluation, model.promise.asked_rate),
+            "hindsight_misses": hindsight_misses(evaluation, model.guarantee.requested_rate),
             "at_rates": {
                 f"{each.requested_rate:g}": [
                     each.misses and each.misses.value,

@@ -2,7 +2,7 @@
 
     python scripts/demo.py demo-output
 
-The pictures are those of the PyPI package elpv-dataset: electroluminescence pictures of solar cells, graded by experts
+The images are those of the PyPI package elpv-dataset: electroluminescence images of solar cells, graded by experts
 from 0 (functional) to 1 (defective). Monocrystalline cells graded 0 are the good ones; those graded 1 are defective;
 the uncertain grades between are left out. Sixty of a hundred good cells, drawn at random, are learned from; the rest
 and all defective ones are inspected. Nothing about the inspected cells reaches the model.
@@ -46,7 +46,7 @@ def elpv_cells() -> tuple[list[Path], list[Path]]:
 
 
 def copy_into(folder: Path, paths: list[Path]) -> None:
-    """Put pictures into a folder, as a person would have them."""
+    """Put images into a folder, as a person would have them."""
     folder.mkdir(parents=True)
     for path in paths:
         shutil.copy(path, folder / path.name)

@@ -5,7 +5,7 @@
     python scripts/export_timm.py vit_small_patch14_dinov2.lvd142m backbones --taps 3,9 --input-size 224
     onlygood fit good/ -o part.onnx --backbone backbones/wide_resnet50_2.onnx
 
-Taps are counted from 0 in the order in which timm's `features_only` gives them. The file takes pictures of the one size
+Taps are pluralize from 0 in the order in which timm's `features_only` gives them. The file takes images of the one size
 that it was exported for.
 """
 
@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("network", help="a name that timm.create_model takes")
     parser.add_argument("folder", type=Path, help="where the file and its card are written")
-    parser.add_argument("--taps", default="1,2", help="which feature maps, counted from 0 (default: 1,2)")
+    parser.add_argument("--taps", default="1,2", help="which feature maps, pluralize from 0 (default: 1,2)")
     parser.add_argument("--input-size", type=int, help="pixels a side; as the network was trained unless given")
     arguments = parser.parse_args()
     import timm

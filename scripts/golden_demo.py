@@ -1,8 +1,8 @@
-"""The golden sample: one picture, augmentations of it, and what falls outside them.
+"""The golden sample: one image, augmentations of it, and what falls outside them.
 
     python scripts/golden_demo.py demo-output/golden --methods patch,deep-svdd
 
-The picture is a real solar cell of the PyPI package elpv-dataset with a marking, 8, printed on it. A model learns from
+The image is a real solar cell of the PyPI package elpv-dataset with a marking, 8, printed on it. A model learns from
 it and 199 augmentations within the default ranges: brightness, contrast, noise, small shifts and so on. Then it sees
 the cell darker by a tenth and moved by two pixels, which those ranges allow, and four changes that they do not: a small
 and a large defect, the marking shifted by 40 pixels, and 12 in place of 8.
@@ -25,30 +25,30 @@ LEVEL = 235
 
 def marked(cell: Image.Image, text: str, at: tuple[int, int]) -> Image.Image:
     """The cell with a marking printed on it."""
-    picture = cell.copy()
-    ImageDraw.Draw(picture).text(at, text, fill=LEVEL, font_size=70, anchor="mm", stroke_width=2, stroke_fill=LEVEL)
-    return picture
+    image = cell.copy()
+    ImageDraw.Draw(image).text(at, text, fill=LEVEL, font_size=70, anchor="mm", stroke_width=2, stroke_fill=LEVEL)
+    return image
 
 
-def spotted(picture: Image.Image, at: tuple[int, int], radius: int) -> Image.Image:
-    """The picture with a dark spot, as dirt or a dead area makes it."""
-    spot = Image.new("L", picture.size, 0)
+def spotted(image: Image.Image, at: tuple[int, int], radius: int) -> Image.Image:
+    """The image with a dark spot, as dirt or a dead area makes it."""
+    spot = Image.new("L", image.size, 0)
     (x, y), r = at, radius
     ImageDraw.Draw(spot).ellipse((x - r, y - r, x + r, y + r), fill=255)
-    changed = picture.copy()
+    changed = image.copy()
     changed.paste(25, mask=spot.filter(ImageFilter.GaussianBlur(1.5)))
     return changed
 
 
-def moved(picture: Image.Image, right: int, down: int) -> Image.Image:
-    """The picture moved by some pixels; its edge stays where nothing comes after it."""
-    changed = picture.copy()
-    changed.paste(picture, (right, down))
+def moved(image: Image.Image, right: int, down: int) -> Image.Image:
+    """The image moved by some pixels; its edge stays where nothing comes after it."""
+    changed = image.copy()
+    changed.paste(image, (right, down))
     return changed
 
 
-def pictures() -> dict[str, tuple[Image.Image, bool]]:
-    """Each picture by its name, and whether it must be inside."""
+def images() -> dict[str, tuple[Image.Image, bool]]:
+    """Each image by its name, and whether it must be inside."""
     good, _ = elpv_cells()
     cell = Image.open(good[np.random.default_rng(0).permutation(len(good))[0]]).convert("L")
     golden = marked(cell, "8", (150, 150))
@@ -64,7 +64,7 @@ def pictures() -> dict[str, tuple[Image.Image, bool]]:
 
 
 def draw_sheet(rows: list[tuple[str, list[tuple[str, Path, float]]]], target: Path) -> None:
-    """A row a method: each picture beside its heat map, with its name and score."""
+    """A row a method: each image beside its heat map, with its name and score."""
     cell, margin, label = 150, 8, 22
     across = len(rows[0][1])
     sheet = Image.new("RGB", (across * (cell + margin) + margin, len(rows) * (2 * cell + 3 * label + margin)), "white")
@@ -76,11 +76,11 @@ def draw_sheet(rows: list[tuple[str, list[tuple[str, Path, float]]]], target: Pa
             left = margin + column * (cell + margin)
             with Image.open(heatmap) as both:
                 half = both.width // 2
-                picture, overlay = (
+                image, overlay = (
                     both.crop((0, 0, half, both.height)),
                     both.crop((both.width - half, 0, both.width, both.height)),
                 )
-            sheet.paste(picture.resize((cell, cell)), (left, top + label))
+            sheet.paste(image.resize((cell, cell)), (left, top + label))
             sheet.paste(overlay.resize((cell, cell)), (left, top + label + cell + 2))
             below = top + label + 2 * cell + 4
             draw.text((left, below), name, fill="black", font_size=14)
@@ -96,9 +96,9 @@ def main() -> None:
     output: Path = options.output
     shown = output / "incoming"
     shown.mkdir(parents=True, exist_ok=True)
-    made = pictures()
-    for name, (picture, _) in made.items():
-        picture.save(shown / f"{name}.png")
+    made = images()
+    for name, (image, _) in made.items():
+        image.save(shown / f"{name}.png")
     golden = output / "golden.png"
     made["golden sample"][0].save(golden)
     rows, wrong = [], []

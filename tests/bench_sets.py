@@ -1,4 +1,4 @@
-"""Benchmark data sets in small, as they lie on disk: two or three pictures a class, numbered so that each is known."""
+"""Benchmark data sets in small, as they lie on disk: two or three images a class, numbered so that each is known."""
 
 import gzip
 import io
@@ -26,7 +26,7 @@ CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
 
 
 def images(count: int, *, start: int = 0) -> Array:
-    """uint8 [count, 4, 5]; picture i is start + i everywhere."""
+    """uint8 [count, 4, 5]; image i is start + i everywhere."""
     return np.broadcast_to(np.arange(start, start + count, dtype=np.uint8)[:, None, None], (count, 4, 5))
 
 
@@ -35,22 +35,22 @@ def idx(array: Array) -> bytes:
 
 
 def put_idx(folder: Path, *, gzipped: bool = False, dot: str = "-") -> Path:
-    """The four files; training picture i is i everywhere, test picture i is 100 + i."""
+    """The four files; training image i is i everywhere, test image i is 100 + i."""
     folder.mkdir(parents=True, exist_ok=True)
-    for prefix, pictures, labels in (
+    for prefix, given, labels in (
         ("train", images(len(TRAIN_LABELS)), TRAIN_LABELS),
         ("t10k", images(len(TEST_LABELS), start=100), TEST_LABELS),
     ):
-        for stem, content in ((f"images{dot}idx3-ubyte", idx(pictures)), (f"labels{dot}idx1-ubyte", idx(labels))):
+        for stem, content in ((f"images{dot}idx3-ubyte", idx(given)), (f"labels{dot}idx1-ubyte", idx(labels))):
             path = folder / f"{prefix}-{stem}{'.gz' if gzipped else ''}"
             path.write_bytes(gzip.compress(content) if gzipped else content)
     return folder
 
 
-# Folders of pictures
+# Folders of images
 
 
-def picture(level: int) -> bytes:
+def image(level: int) -> bytes:
     """A PNG of one level."""
     return encoded(np.full((4, 5), level, np.uint8), "PNG")
 
@@ -64,10 +64,10 @@ def put(root: Path, files: dict[str, bytes]) -> Path:
 
 
 def class_files() -> dict[str, bytes]:
-    """Three classes, two training and one test picture each, all of different levels."""
+    """Three classes, two training and one test image each, all of different levels."""
     names = [f"train/{kind}/{number}.png" for kind in ("bird", "cat", "dog") for number in (0, 1)]
     names += [f"test/{kind}/0.png" for kind in ("bird", "cat", "dog")]
-    return {name: picture(level) for level, name in enumerate(names)}
+    return {name: image(level) for level, name in enumerate(names)}
 
 
 def zipped(path: Path, files: dict[str, bytes]) -> Path:
@@ -79,9 +79,9 @@ def zipped(path: Path, files: dict[str, bytes]) -> Path:
 
 def mvtec_files(*, start: int = 0) -> dict[str, bytes]:
     names = ["train/good/0.png", "train/good/1.png", "test/good/0.png", "test/crack/0.png", "test/hole/0.png"]
-    return {name: picture(start + level) for level, name in enumerate(names)} | {
-        "ground_truth/crack/0_mask.png": picture(255),
-        "ground_truth/hole/0_mask.png": picture(255),
+    return {name: image(start + level) for level, name in enumerate(names)} | {
+        "ground_truth/crack/0_mask.png": image(255),
+        "ground_truth/hole/0_mask.png": image(255),
     }
 
 
@@ -113,7 +113,7 @@ def batch_rows(count: int, seed: int) -> Array:
 
 
 def cifar_batches(protocol: int | None = None) -> dict[str, bytes]:
-    """All seven files: four pictures a training batch, ten test pictures; as Python 2 wrote them unless told."""
+    """All seven files: four images a training batch, ten test images; as Python 2 wrote them unless told."""
     files = {}
     for number in range(1, 6):
         labels = [(4 * (number - 1) + place) % 10 for place in range(4)]
@@ -151,6 +151,6 @@ def put_elpv(folder: Path) -> Path:
         for grade, count in ELPV_GRADES.items():
             for _ in range(count):
                 name = f"images/cell{len(lines) + 1:04}.png"
-                files[name] = picture(len(lines))
+                files[name] = image(len(lines))
                 lines.append(f"{name}  {grade:<18}  {kind}")
     return put(folder, files | {"labels.csv": "\n".join([*lines, ""]).encode()})

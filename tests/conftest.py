@@ -15,7 +15,7 @@ from command_line import Ran
 from learned import Learned
 from onlygood import fitting
 from onlygood.cli import main
-from onlygood.features.survey import Survey
+from onlygood.features.extraction import Features
 from onlygood.settings import METHODS, POOLED_METHODS, TRAINED_METHODS
 from textures import (
     FAST,
@@ -26,7 +26,7 @@ from textures import (
     GOOD,
     Array,
     numbered,
-    reference_pictures,
+    reference_images,
     save,
     texture,
     textures,
@@ -46,7 +46,7 @@ def method(request: pytest.FixtureRequest) -> str:
 def fast(method: str) -> dict[str, Any]:
     """Settings with which a fit of each method is quick."""
     if method == "doc":
-        return {**FAST_DOC, "reference": reference_pictures()}
+        return {**FAST_DOC, "reference": reference_images()}
     if method == "discriminator":
         return FAST_DISCRIMINATOR
     if method in TRAINED_METHODS:
@@ -55,13 +55,13 @@ def fast(method: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def good_pictures() -> list[Array]:
+def good_images() -> list[Array]:
     return textures(GOOD)
 
 
 @pytest.fixture(scope="session")
-def good_folder(tmp_path_factory: pytest.TempPathFactory, good_pictures: list[Array]) -> Path:
-    return save(tmp_path_factory.mktemp("good"), numbered(good_pictures))
+def good_folder(tmp_path_factory: pytest.TempPathFactory, good_images: list[Array]) -> Path:
+    return save(tmp_path_factory.mktemp("good"), numbered(good_images))
 
 
 @pytest.fixture(scope="session")
@@ -115,9 +115,9 @@ def sixteen_bit_model() -> onlygood.Model:
 
 @pytest.fixture(scope="session")
 def new_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three pictures to inspect: two good ones, one of them in a sub-folder, and one with a defect."""
-    pictures = {"a.png": texture(100), "b.png": with_defect(texture(101)), "lot/c.png": texture(102)}
-    return save(tmp_path_factory.mktemp("new"), pictures)
+    """Three images to inspect: two good ones, one of them in a sub-folder, and one with a defect."""
+    images = {"a.png": texture(100), "b.png": with_defect(texture(101)), "lot/c.png": texture(102)}
+    return save(tmp_path_factory.mktemp("new"), images)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> Learned:
         method = make(*arguments, **named)
         learn = method.learn
 
-        def spy(seen: Survey, groups: Sequence[int], held_out: Array) -> None:
+        def spy(seen: Features, groups: Sequence[int], held_out: Array) -> None:
             found.seen, found.groups, found.held_out = seen, groups, held_out
             learn(seen, groups, held_out)
 

@@ -1,4 +1,4 @@
-"""Picture files made byte by byte: kinds that writers do not offer, damage, and lies in headers."""
+"""ImageArray files made byte by byte: kinds that writers do not offer, damage, and lies in headers."""
 
 import io
 import struct
@@ -184,22 +184,22 @@ def jpeg_claiming(width: int, height: int, *, bits: int = 8) -> bytes:
     return bytes(data)
 
 
-def not_pictures() -> dict[str, tuple[bytes, str]]:
-    """File contents that are no picture that is read, with words that the error must have."""
+def not_images() -> dict[str, tuple[bytes, str]]:
+    """File contents that are no image that is read, with words that the error must have."""
     return {
-        "text": (b"this is no picture\n", "a text file"),
+        "text": (b"this is no image\n", "a text file"),
         "html": ("<!DOCTYPE html><p>Zugriff verweigert: Pr\u00fcfbild".encode(), "a text file"),
         "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
-        "gif": (encoded(np.zeros((4, 4), np.uint8), "GIF"), "a GIF picture"),
-        "heif": (struct.pack(">I", 24) + b"ftypheic" + bytes(32), "a HEIF picture"),
-        "avif": (struct.pack(">I", 24) + b"ftypavif" + bytes(32), "an AVIF picture"),
+        "gif": (encoded(np.zeros((4, 4), np.uint8), "GIF"), "a GIF image"),
+        "heif": (struct.pack(">I", 24) + b"ftypheic" + bytes(32), "a HEIF image"),
+        "avif": (struct.pack(">I", 24) + b"ftypavif" + bytes(32), "an AVIF image"),
         "psd": (b"8BPS\0\1" + bytes(32), "a Photoshop document"),
         "zip": (b"PK\x03\x04" + bytes(32), "a ZIP archive"),
         "zeros": (bytes(100), "in a format that is not known"),
     }
 
 
-def small_pictures() -> dict[str, bytes]:
+def small_images() -> dict[str, bytes]:
     """One small valid file of each way in which pixels are stored, for cutting short and flipping bits."""
     import tifffile
 

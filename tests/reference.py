@@ -21,7 +21,7 @@ def evaluate(model: onnx.ModelProto, feeds: dict[str, Any]) -> dict[str, Any]:
 def triangle_weights(old: int, new: int, *, antialias: bool, edge_goes_on: bool) -> NDArray[np.float64]:
     """The matrix [new, old] of linear resizing with half-pixel centres; as wide as the reduction with `antialias`.
 
-    Outside the picture its edge goes on, or nothing counts.
+    Outside the image its edge goes on, or nothing counts.
     """
     scale = old / new
     support = max(scale, 1.0) if antialias else 1.0
@@ -48,7 +48,7 @@ def resize(
 
 
 def local_mean(planes: NDArray[Any]) -> NDArray[np.float64]:
-    """Each place's mean over itself and its neighbours, those outside not counted; planes [..., H, W]."""
+    """Each place's mean over itself and its neighbours, those outside not pluralize; planes [..., H, W]."""
     height, width = planes.shape[-2:]
     means = np.empty(planes.shape)
     for i in range(height):

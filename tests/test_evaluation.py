@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 import onlygood
 from onlygood.datasets.labelled import find_labelled
 from onlygood.errors import LabelledSetError, SettingError
-from onlygood.evaluation import RateOutcome, check_promise
+from onlygood.evaluation import RateOutcome, check_guarantee
 from onlygood.metrics.image import exact_share
 from textures import DEFECT, SIZE, Array, save, texture, with_defect
 
@@ -42,13 +42,13 @@ def evaluation(model: onlygood.Model, test_folder: Path) -> onlygood.Evaluation:
     return onlygood.evaluate(model, test_folder)
 
 
-def test_every_picture_is_judged_as_inspect_judges_it(
+def test_every_image_is_judged_as_inspect_judges_it(
     model: onlygood.Model, test_folder: Path, evaluation: onlygood.Evaluation
 ) -> None:
     inspect = onlygood.Inspector(model, threads=1)
-    assert len(evaluation.pictures) == 18
-    for judged in evaluation.pictures:
-        inspection = inspect(test_folder / judged.picture.name)
+    assert len(evaluation.images) == 18
+    for judged in evaluation.images:
+        inspection = inspect(test_folder / judged.image.name)
         assert (judged.score, judged.p_value, judged.is_anomaly) == (
             inspection.score,
             inspection.p_value,
@@ -57,8 +57,8 @@ def test_every_picture_is_judged_as_inspect_judges_it(
 
 
 def test_image_figures_are_those_of_the_scores(evaluation: onlygood.Evaluation) -> None:
-    scores = [judged.score for judged in evaluation.pictures]
-    labels = [judged.picture.is_anomalous for judged in evaluation.pictures]
+    scores = [judged.score for judged in evaluation.images]
+    labels = [judged.image.is_anomalous for judged in evaluation.images]
     image = evaluation.image
     assert (image.good, image.anomalous) == (8, 10)
     assert image.auroc is not None and image.false_alarms is not None and image.misses is not None
@@ -75,22 +75,22 @@ def test_pixel_figures_are_those_of_the_maps(
 ) -> None:
     inspect = onlygood.Inspector(model, threads=1)
     maps, masks = [], []
-    for judged in evaluation.pictures:
-        maps.append(inspect(test_folder / judged.picture.name).anomaly_map)
-        masks.append(marked() > 0 if judged.picture.is_anomalous else np.zeros((SIZE, SIZE), dtype=bool))
+    for judged in evaluation.images:
+        maps.append(inspect(test_folder / judged.image.name).anomaly_map)
+        masks.append(marked() > 0 if judged.image.is_anomalous else np.zeros((SIZE, SIZE), dtype=bool))
     assert evaluation.pixel is not None
     metrics = evaluation.pixel.metrics
     expected = roc_auc_score(np.ravel(masks), np.ravel(maps))
     assert metrics.pixel_auroc == pytest.approx(expected, abs=1e-6)
     assert (metrics.pixels, metrics.regions) == (18 * SIZE * SIZE, 10)
-    assert (evaluation.pixel.pictures, evaluation.pixel.masks) == (18, 10)
+    assert (evaluation.pixel.images, evaluation.pixel.masks) == (18, 10)
 
 
-def test_each_defect_stands_against_all_good_pictures(evaluation: onlygood.Evaluation) -> None:
+def test_each_defect_stands_against_all_good_images(evaluation: onlygood.Evaluation) -> None:
     assert list(evaluation.per_defect) == ["black", "faint"]
     for name, figures in evaluation.per_defect.items():
-        chosen = [each for each in evaluation.pictures if each.picture.defect in ("good", name)]
-        expected = roc_auc_score([each.picture.is_anomalous for each in chosen], [each.score for each in chosen])
+        chosen = [each for each in evaluation.images if each.image.defect in ("good", name)]
+        expected = roc_auc_score([each.image.is_anomalous for each in chosen], [each.score for each in chosen])
         assert figures.auroc is not None
         assert figures.auroc.value == pytest.approx(expected, abs=1e-6)
         assert (figures.good, figures.anomalous, figures.false_alarms) == (8, 5, None)
@@ -103,7 +103,7 @@ def test_sessions_are_measured_by_themselves(model: onlygood.Model, test_folder:
     evaluation = onlygood.evaluate(model, test_folder, group_by=r"(\d)\.png")
     assert set(evaluation.per_session) == {str(number) for number in range(8)}
     assert [evaluation.per_session["0"].good, evaluation.per_session["0"].anomalous] == [1, 2]
-    # The sessions 5 to 7 have no defective picture.
+    # The sessions 5 to 7 have no defective image.
     last = evaluation.per_session["7"]
     assert last.auroc is None and last.misses is None and last.false_alarms is not None
     assert sum(figures.good for figures in evaluation.per_session.values()) == 8
@@ -119,7 +119,7 @@ def test_a_path_a_model_an_inspector_and_a_labelled_set_give_the_same(
     model: onlygood.Model, model_path: Path, test_folder: Path, evaluation: onlygood.Evaluation
 ) -> None:
     def figures(found: onlygood.Evaluation) -> object:
-        return [found.to_json()[key] for key in ("image", "per_defect", "pixel", "promise")]
+        return [found.to_dict()[key] for key in ("image", "per_defect", "pixel", "guarantee")]
 
     assert figures(onlygood.evaluate(model_path, test_folder)) == figures(evaluation)
     inspector = onlygood.Inspector(model, threads=1)
@@ -127,9 +127,9 @@ def test_a_path_a_model_an_inspector_and_a_labelled_set_give_the_same(
 
 
 def test_an_evaluation_is_plain_json(evaluation: onlygood.Evaluation) -> None:
-    values = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
+    values = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert values["image"]["misses"]["trials"] == 10
-    assert values["pictures"][0]["name"] == evaluation.pictures[0].picture.name
+    assert values["images"][0]["name"] == evaluation.images[0].image.name
     assert values["advice"] is None
 
 
@@ -138,23 +138,23 @@ def test_without_masks_there_are_no_pixel_figures(model: onlygood.Model, tmp_pat
     assert evaluation.pixel is None and evaluation.layout == "folders"
 
 
-def test_only_good_pictures_give_false_alarms_and_a_note(model: onlygood.Model, tmp_path: Path) -> None:
+def test_only_good_images_give_false_alarms_and_a_note(model: onlygood.Model, tmp_path: Path) -> None:
     evaluation = onlygood.evaluate(model, save(tmp_path, GOOD_NAMES), cost_false_alarm=1, cost_miss=1)
     image = evaluation.image
     assert image.false_alarms is not None
     assert (image.auroc, image.average_precision, image.f1_max, image.misses) == (None, None, None, None)
-    assert evaluation.promise is not None and evaluation.advice is None
-    assert any("no anomalous pictures: only false alarms can be measured" in note for note in evaluation.notes)
+    assert evaluation.guarantee is not None and evaluation.advice is None
+    assert any("no anomalous images: only false alarms can be measured" in note for note in evaluation.notes)
 
 
-def test_only_bad_pictures_give_misses_and_a_note(model: onlygood.Model, tmp_path: Path) -> None:
+def test_only_bad_images_give_misses_and_a_note(model: onlygood.Model, tmp_path: Path) -> None:
     evaluation = onlygood.evaluate(model, save(tmp_path, BLACK))
     assert evaluation.image.misses is not None and evaluation.image.false_alarms is None
-    assert evaluation.promise is None
-    assert any("no good pictures: only misses can be measured" in note for note in evaluation.notes)
+    assert evaluation.guarantee is None
+    assert any("no good images: only misses can be measured" in note for note in evaluation.notes)
 
 
-def test_a_picture_that_cannot_be_read_is_named_and_left_out(model: onlygood.Model, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_named_and_left_out(model: onlygood.Model, tmp_path: Path) -> None:
     save(tmp_path, {**GOOD_NAMES, **BLACK})
     (tmp_path / "good" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     save(tmp_path, {"black/colour.png": np.zeros((SIZE, SIZE, 3), np.uint8) + np.array([9, 99, 200], np.uint8)})
@@ -170,7 +170,7 @@ def test_where_nothing_can_be_read_the_first_reason_is_given(model: onlygood.Mod
         onlygood.evaluate(model, tmp_path)
 
 
-def test_a_mask_that_cannot_be_used_leaves_its_picture_out_of_the_pixels_alone(
+def test_a_mask_that_cannot_be_used_leaves_its_image_out_of_the_pixels_alone(
     model: onlygood.Model, tmp_path: Path
 ) -> None:
     save(tmp_path / "test", {**GOOD_NAMES, **BLACK})
@@ -180,12 +180,10 @@ def test_a_mask_that_cannot_be_used_leaves_its_picture_out_of_the_pixels_alone(
     save(tmp_path / "ground_truth", masks)
     evaluation = onlygood.evaluate(model, tmp_path / "test")
     assert evaluation.pixel is not None
-    assert (evaluation.pixel.masks, evaluation.pixel.pictures, evaluation.pixel.metrics.regions) == (3, 11, 3)
+    assert (evaluation.pixel.masks, evaluation.pixel.images, evaluation.pixel.metrics.regions) == (3, 11, 3)
     assert evaluation.image.anomalous == 5
     (note,) = evaluation.notes
-    assert note.startswith(
-        "2 masks cannot be used; their pictures are left out of the pixel metrics; the first: a mask"
-    )
+    assert note.startswith("2 masks cannot be used; their images are left out of the pixel metrics; the first: a mask")
 
 
 def test_where_no_mask_can_be_used_there_are_no_pixel_figures(model: onlygood.Model, tmp_path: Path) -> None:
@@ -193,28 +191,30 @@ def test_where_no_mask_can_be_used_there_are_no_pixel_figures(model: onlygood.Mo
     save(tmp_path / "ground_truth", {"black/0_mask.png": np.zeros((SIZE, SIZE), np.uint8)})
     evaluation = onlygood.evaluate(model, tmp_path / "test")
     assert evaluation.pixel is None
-    assert evaluation.notes[0].startswith("1 mask cannot be used; its picture is left out")
+    assert evaluation.notes[0].startswith("1 mask cannot be used; its image is left out")
 
 
 @pytest.mark.parametrize(
     ("events", "trials", "verdict"),
     [(0, 10, "consistent"), (0, 1000, "confirmed"), (200, 1000, "contradicted"), (100, 1000, "consistent")],
 )
-def test_the_promise_is_compared_by_the_interval(model: onlygood.Model, events: int, trials: int, verdict: str) -> None:
-    assert model.promise.promised_rate == 0.1
-    check = check_promise(model.metadata, exact_share(events, trials))
+def test_the_guarantee_is_compared_by_the_interval(
+    model: onlygood.Model, events: int, trials: int, verdict: str
+) -> None:
+    assert model.guarantee.stated_rate == 0.1
+    check = check_guarantee(model.metadata, exact_share(events, trials))
     assert check.verdict == verdict
-    assert f"{events} of {trials} good pictures" in check.sentence
+    assert f"{events} of {trials} good images" in check.sentence
     assert ("CONTRADICTED" in check.sentence) == (verdict == "contradicted")
 
 
-def test_good_pictures_of_another_kind_contradict_the_promise(model: onlygood.Model, tmp_path: Path) -> None:
-    """As many false alarms as pictures: this is what a new lamp looks like."""
+def test_good_images_of_another_kind_contradict_the_guarantee(model: onlygood.Model, tmp_path: Path) -> None:
+    """As many false alarms as images: this is what a new lamp looks like."""
     dark = {f"good/{number}.png": (texture(500 + number) // 4).astype(np.uint8) for number in range(20)}
     evaluation = onlygood.evaluate(model, save(tmp_path, dark))
-    assert evaluation.promise is not None
-    assert evaluation.promise.verdict == "contradicted"
-    assert "20 of 20 good pictures" in evaluation.promise.sentence and "fit anew" in evaluation.promise.sentence
+    assert evaluation.guarantee is not None
+    assert evaluation.guarantee.verdict == "contradicted"
+    assert "20 of 20 good images" in evaluation.guarantee.sentence and "fit anew" in evaluation.guarantee.sentence
 
 
 def test_costs_give_the_cheapest_threshold_and_what_it_costs(model: onlygood.Model, test_folder: Path) -> None:
@@ -223,8 +223,8 @@ def test_costs_give_the_cheapest_threshold_and_what_it_costs(model: onlygood.Mod
     assert advice is not None and evaluation.image.misses is not None and evaluation.image.false_alarms is not None
     expected = 1000 * (0.99 * evaluation.image.false_alarms.value + 0.01 * 50 * evaluation.image.misses.value)
     assert advice.current.cost_per_thousand == pytest.approx(expected)
-    scores = np.array([judged.score for judged in evaluation.pictures])
-    labels = np.array([judged.picture.is_anomalous for judged in evaluation.pictures])
+    scores = np.array([judged.score for judged in evaluation.images])
+    labels = np.array([judged.image.is_anomalous for judged in evaluation.images])
     costs = [
         1000 * (0.99 * (scores[~labels] > level).mean() + 0.01 * 50 * (scores[labels] <= level).mean())
         for level in [-np.inf, *scores]
@@ -263,8 +263,8 @@ def test_pages_of_a_file_are_judged_one_by_one(model: onlygood.Model, tmp_path: 
     (tmp_path / "good").mkdir()
     pages[0].save(tmp_path / "good" / "stack.tif", save_all=True, append_images=pages[1:])
     evaluation = onlygood.evaluate(model, tmp_path)
-    assert [judged.picture.name for judged in evaluation.pictures] == [f"good/stack.tif#{page}" for page in (1, 2, 3)]
-    assert len({judged.score for judged in evaluation.pictures}) == 3
+    assert [judged.image.name for judged in evaluation.images] == [f"good/stack.tif#{page}" for page in (1, 2, 3)]
+    assert len({judged.score for judged in evaluation.images}) == 3
 
 
 def test_where_masks_mark_every_pixel_there_are_no_pixel_figures(model: onlygood.Model, tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_each_rate_has_the_outcome_of_an_inspector_at_it(
         inspector = onlygood.Inspector(model, threads=1, false_alarm_rate=outcome.requested_rate)
         at_rate = onlygood.evaluate(inspector, test_folder)
         assert (outcome.false_alarms, outcome.misses) == (at_rate.image.false_alarms, at_rate.image.misses)
-        assert outcome.guaranteed_rate == inspector.metadata["promise"]["promised_rate"]
+        assert outcome.guaranteed_rate == inspector.metadata["guarantee"]["stated_rate"]
         moved = inspector.metadata["calibration"]["threshold"] - model.calibration.threshold
         assert outcome.threshold == pytest.approx(moved, abs=1e-5)
 
@@ -319,7 +319,7 @@ def test_a_rate_that_the_calibration_scores_cannot_guarantee_says_which_they_can
 
 
 def test_outcomes_are_plain_json(evaluation: onlygood.Evaluation) -> None:
-    values = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
+    values = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     own = values["at_rates"][-1]
     assert (own["requested_rate"], own["guaranteed_rate"], own["threshold"], own["is_own"]) == (0.1, 0.1, 0.0, True)
     assert own["misses"] == values["image"]["misses"]
@@ -386,12 +386,12 @@ def outcome(
 def test_a_sentence_says_what_another_rate_would_give_where_fewer_are_missed(
     evaluation: onlygood.Evaluation, outcomes: list[RateOutcome], is_exact: bool, said: str | None
 ) -> None:
-    metadata = {**evaluation.metadata, "promise": {**evaluation.metadata["promise"], "is_exact": is_exact}}
+    metadata = {**evaluation.metadata, "guarantee": {**evaluation.metadata["guarantee"], "is_exact": is_exact}}
     assert replace(evaluation, at_rates=tuple(outcomes), metadata=metadata).miss_sentence == said
 
 
 def test_the_file_stays_as_it_is_at_another_rate(model_path: Path, test_folder: Path) -> None:
     content = model_path.read_bytes()
     evaluation = onlygood.evaluate(onlygood.Inspector(model_path, threads=1, false_alarm_rate=0.5), test_folder)
-    assert evaluation.promise is not None and evaluation.promise.promised_rate == 0.5
+    assert evaluation.guarantee is not None and evaluation.guarantee.stated_rate == 0.5
     assert model_path.read_bytes() == content

@@ -1,4 +1,4 @@
-"""From good pictures to a calibrated model: what is promised, what is noted, what is refused, what is written down."""
+"""From good images to a calibrated model: what is guaranteed, what is noted, what is refused, what is written down."""
 
 import dataclasses
 import json
@@ -14,97 +14,98 @@ from PIL import Image, ImageFilter
 
 import onlygood
 from onlygood.detectors.patch.head import Unit
-from onlygood.errors import FolderError, PictureError, SettingError, VerificationError
+from onlygood.errors import FolderError, ImageError, SettingError, VerificationError
+from onlygood.graph.model_file import FORMAT
 from onlygood.graph.verdict import verdict
 from textures import FAST, GOOD, SIZE, Array, numbered, save, texture, textures, with_defect
 
 
-def false_alarms(model: onlygood.Model, pictures: Sequence[Array]) -> int:
+def false_alarms(model: onlygood.Model, images: Sequence[Array]) -> int:
     inspect = onlygood.Inspector(model)
-    return sum(inspect(picture).is_anomaly for picture in pictures)
+    return sum(inspect(image).is_anomaly for image in images)
 
 
-# What is promised
+# What is guaranteed
 
 
 @pytest.mark.parametrize("calibration", ["split", "leave-one-out"])
-def test_good_pictures_that_were_not_seen_are_called_anomalous_as_rarely_as_promised(calibration: str) -> None:
-    """Twelve fits to other pictures of one material, 20 new ones each: 240 verdicts at a rate of 0.2.
+def test_good_images_that_were_not_seen_are_called_anomalous_as_rarely_as_guaranteed(calibration: str) -> None:
+    """Twelve fits to other images of one material, 20 new ones each: 240 verdicts at a rate of 0.2.
 
-    Verdicts of one fit share its threshold, whose own coverage varies like Beta(k, n + 1 - k): with 9 pictures to
+    Verdicts of one fit share its threshold, whose own coverage varies like Beta(k, n + 1 - k): with 9 images to
     calibrate with its variance is 0.2 * 0.8 / 11. The margin is 3 standard errors, for the worst case that a fit's
     verdicts all agree beyond that.
     """
     rate, fits, new, calibrated = 0.2, 12, 20, 9
-    total = promised = 0.0
+    total = guaranteed = 0.0
     for seed in range(fits):
         model = onlygood.fit(
             textures(30, start=1000 * (seed + 1)),
             **{**FAST, "false_alarm_rate": rate, "calibration": calibration, "seed": seed, "bank_size": 100},
         )
-        promised = max(promised, model.promise.promised_rate)
+        guaranteed = max(guaranteed, model.guarantee.stated_rate)
         total += false_alarms(model, textures(new, start=1000 * (seed + 1) + 500))
     spread = math.sqrt(rate * (1 - rate) * (1 / (calibrated + 2) / fits + 1 / (fits * new)))
-    assert promised == rate
+    assert guaranteed == rate
     assert total / (fits * new) <= rate + 3 * spread
     # A threshold that nothing exceeds would pass as well; this one must be near where it should be.
     assert total / (fits * new) >= rate / 10
 
 
 @pytest.mark.parametrize("count", [8, 24])
-def test_leave_one_out_with_few_pictures_does_not_call_most_new_ones_anomalous(count: int) -> None:
-    """With fewer pictures than an embedding has directions, a whitening that has seen them finds all else strange."""
+def test_leave_one_out_with_few_images_does_not_call_most_new_ones_anomalous(count: int) -> None:
+    """With fewer images than an embedding has directions, a whitening that has seen them finds all else strange."""
     alarms = 0
     for seed in range(3):
         model = onlygood.fit(textures(count, start=100 * seed), **FAST)
         alarms += false_alarms(model, textures(20, start=5000 + 100 * seed))
-    # 60 verdicts at 0.11 (8 pictures) or 0.1: 6 or 7 expected; the bound is three standard errors higher.
+    # 60 verdicts at 0.11 (8 images) or 0.1: 6 or 7 expected; the bound is three standard errors higher.
     assert alarms <= 60 * 0.11 + 3 * math.sqrt(60 * 0.11 * 0.89)
 
 
-def test_leave_one_out_calibrates_with_every_picture_and_split_with_some(good_pictures: list[Array]) -> None:
-    alone = onlygood.fit(good_pictures, **FAST).promise
-    split = onlygood.fit(good_pictures, calibration="split", calibration_fraction=0.25, **FAST).promise
-    assert (alone.is_exact, alone.calibration_pictures, alone.fitted_pictures) == (False, GOOD, GOOD)
-    assert (split.is_exact, split.calibration_pictures, split.fitted_pictures) == (True, GOOD // 4, GOOD - GOOD // 4)
+def test_leave_one_out_calibrates_with_every_image_and_split_with_some(good_images: list[Array]) -> None:
+    alone = onlygood.fit(good_images, **FAST).guarantee
+    split = onlygood.fit(good_images, calibration="split", calibration_fraction=0.25, **FAST).guarantee
+    assert (alone.is_exact, alone.calibration_images, alone.fitted_images) == (False, GOOD, GOOD)
+    assert (split.is_exact, split.calibration_images, split.fitted_images) == (True, GOOD // 4, GOOD - GOOD // 4)
 
 
-def test_split_calibrates_with_the_scores_that_the_file_gives_the_pictures_held_out(good_pictures: list[Array]) -> None:
-    model = onlygood.fit(good_pictures, calibration="split", **FAST)
+def test_split_calibrates_with_the_scores_that_the_file_gives_the_images_held_out(good_images: list[Array]) -> None:
+    model = onlygood.fit(good_images, calibration="split", **FAST)
     inspect = onlygood.Inspector(model)
-    raw = np.array([inspect(picture).score for picture in good_pictures]) + model.calibration.threshold
+    raw = np.array([inspect(image).score for image in good_images]) + model.calibration.threshold
     for score in model.calibration.scores:
         assert np.isclose(raw, score, rtol=1e-4, atol=1e-3).any()
 
 
-def test_a_rate_finer_than_the_pictures_support_makes_a_model_that_says_what_it_can_promise() -> None:
+def test_a_rate_finer_than_the_images_support_makes_a_model_that_says_what_it_can_guarantee() -> None:
     model = onlygood.fit(textures(9), **{**FAST, "false_alarm_rate": 0.01})
-    promise = model.promise
-    assert (promise.asked_rate, promise.promised_rate, promise.groups_needed) == (0.01, 0.1, 99)
+    guarantee = model.guarantee
+    assert (guarantee.requested_rate, guarantee.stated_rate, guarantee.groups_needed) == (0.01, 0.1, 99)
     assert model.calibration.threshold == model.calibration.scores.max()
-    stored = model.metadata["promise"]
-    assert (stored["asked_rate"], stored["promised_rate"]) == (0.01, 0.1)
-    assert stored["statement"].startswith("At most 0.1 of good pictures will be called anomalous (approximate, ")
-    assert "The rate asked for, 0.01, needs at least 99 pictures to calibrate with, got 9" in stored["statement"]
+    stored = model.metadata["guarantee"]
+    assert (stored["requested_rate"], stored["stated_rate"]) == (0.01, 0.1)
+    assert stored["statement"].startswith("At most 0.1 of good images will be called anomalous (approximate, ")
+    assert "The rate asked for, 0.01, needs at least 99 images to calibrate with, got 9" in stored["statement"]
 
 
-def test_a_rate_that_the_pictures_support_is_the_one_promised() -> None:
-    promise = onlygood.fit(textures(9), **{**FAST, "false_alarm_rate": 0.1}).promise
-    assert promise.promised_rate == promise.asked_rate == 0.1
-    assert not any("The rate asked for" in sentence for sentence in promise.sentences)
+def test_a_rate_that_the_images_support_is_the_one_guaranteed() -> None:
+    guarantee = onlygood.fit(textures(9), **{**FAST, "false_alarm_rate": 0.1}).guarantee
+    assert guarantee.stated_rate == guarantee.requested_rate == 0.1
+    assert not any("The rate asked for" in sentence for sentence in guarantee.sentences)
 
 
 # Groups
 
 
 def lots(tmp_path: Path) -> Path:
-    """Six lots of three pictures."""
-    pictures = {f"lot{lot}/{number}.png": texture(10 * lot + number) for lot in range(6) for number in range(3)}
-    return save(tmp_path, pictures)
+    """Six lots of three images."""
+    images = {f"lot{lot}/{number}.png": texture(10 * lot + number) for lot in range(6) for number in range(3)}
+    return save(tmp_path, images)
 
 
 @pytest.mark.parametrize("group_by", ["folder", r"lot(\d+)"])
-def test_pictures_of_a_group_stay_on_one_side(tmp_path: Path, group_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_of_a_group_stay_on_one_side(tmp_path: Path, group_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
     from onlygood import fitting
 
@@ -121,70 +122,70 @@ def test_pictures_of_a_group_stay_on_one_side(tmp_path: Path, group_by: str, mon
     held = seen["held"]
     assert 0 < held.sum() < 18
     assert all(len(set(held[labels == lot])) == 1 for lot in range(6))
-    assert model.promise.groups == held.sum() // 3
-    assert model.promise.calibration_pictures == held.sum()
-    assert "independent groups" in model.promise.sentences[0]
+    assert model.guarantee.groups == held.sum() // 3
+    assert model.guarantee.calibration_images == held.sum()
+    assert "independent groups" in model.guarantee.sentences[0]
 
 
 def test_leave_one_out_leaves_out_the_whole_group() -> None:
-    """Each picture has a shifted copy in its group: with the copy in the memory its score would be next to nothing."""
+    """Each image has a shifted copy in its group: with the copy in the memory its score would be next to nothing."""
     settings = {**FAST, "near_duplicates": "ignore"}
 
     def median_p_value(model: onlygood.Model, first: int) -> float:
-        """Of new pictures: about 0.5 if calibration pictures count as new."""
+        """Of new images: about 0.5 if calibration images count as new."""
         inspect = onlygood.Inspector(model)
         return float(np.median([inspect(texture(seed)).p_value for seed in range(first + 50, first + 90)]))
 
-    of_groups, of_pictures = [], []
+    of_groups, of_images = [], []
     for first in (0, 200, 400):
-        pictures, groups = [], []
+        images, groups = [], []
         for seed in range(first, first + 10):
             big = texture(seed, (SIZE + 1, SIZE + 1))
-            pictures += [big[1:, 1:], big[:-1, :-1]]
+            images += [big[1:, 1:], big[:-1, :-1]]
             groups += [str(seed)] * 2
-        together = onlygood.fit(pictures, groups=groups, **settings)
-        apart = onlygood.fit(pictures, **settings)
-        assert (together.promise.groups, apart.promise.groups) == (10, 20)
+        together = onlygood.fit(images, groups=groups, **settings)
+        apart = onlygood.fit(images, **settings)
+        assert (together.guarantee.groups, apart.guarantee.groups) == (10, 20)
         of_groups.append(median_p_value(together, first))
-        of_pictures.append(median_p_value(apart, first))
-    # Ten pictures may happen to be odder than new ones, so it is the mean of three draws that is looked at.
+        of_images.append(median_p_value(apart, first))
+    # Ten images may happen to be odder than new ones, so it is the mean of three draws that is looked at.
     assert 0.35 < np.mean(of_groups) < 0.8
-    # Every calibration picture seems better than new ones, whose p-values are then the least of 20 pictures.
-    assert np.mean(of_pictures) < 0.1
+    # Every calibration image seems better than new ones, whose p-values are then the least of 20 images.
+    assert np.mean(of_images) < 0.1
 
 
 def test_groups_of_arrays_are_given_as_labels() -> None:
     model = onlygood.fit(textures(6), groups=["a", "a", "b", "b", "c", "c"], **FAST)
-    assert (model.promise.groups, model.promise.promised_rate) == (3, 0.25)
+    assert (model.guarantee.groups, model.guarantee.stated_rate) == (3, 0.25)
 
 
 def test_near_duplicates_are_noted_and_kept_together() -> None:
-    pictures = textures(12)
+    images = textures(12)
     noise = np.random.default_rng(0)
-    doubled = [*pictures, *((p + noise.integers(0, 3, p.shape)).astype(np.uint8) for p in pictures[:4])]
+    doubled = [*images, *((p + noise.integers(0, 3, p.shape)).astype(np.uint8) for p in images[:4])]
     model = onlygood.fit(doubled, **FAST)
-    assert model.promise.groups == 12
+    assert model.guarantee.groups == 12
     (note,) = model.notes
     assert note == (
-        "8 of 16 good pictures are near-duplicates of one another, in 4 sets: each set is kept on one side of every "
+        "8 of 16 good images are near-duplicates of one another, in 4 sets: each set is kept on one side of every "
         "split and counts as one."
     )
     assert model.metadata["notes"] == [note]
 
 
-def test_near_duplicates_are_not_looked_for_when_they_are_to_be_ignored_but_equal_pictures_still_count_once() -> None:
-    pictures = textures(12)
-    softened = np.asarray(Image.fromarray(pictures[0]).filter(ImageFilter.GaussianBlur(0.3)))
-    model = onlygood.fit([*pictures, softened, pictures[1]], **{**FAST, "near_duplicates": "ignore"})
-    assert model.promise.groups == 13
+def test_near_duplicates_are_not_looked_for_when_they_are_to_be_ignored_but_equal_images_still_count_once() -> None:
+    images = textures(12)
+    softened = np.asarray(Image.fromarray(images[0]).filter(ImageFilter.GaussianBlur(0.3)))
+    model = onlygood.fit([*images, softened, images[1]], **{**FAST, "near_duplicates": "ignore"})
+    assert model.guarantee.groups == 13
 
 
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"groups": ["a"]}, SettingError, "groups must have one label a picture, got 1 for 4 pictures"),
-        ({"groups": ["a"] * 4}, FolderError, "at least 3 independent things, got 4 pictures in 1 group"),
-        ({"group_by": "folder"}, SettingError, "group_by needs a folder of pictures, got a sequence"),
+        ({"groups": ["a"]}, SettingError, "groups must have one label an image, got 1 for 4 images"),
+        ({"groups": ["a"] * 4}, FolderError, "at least 3 independent things, got 4 images in 1 group"),
+        ({"group_by": "folder"}, SettingError, "group_by needs a folder of images, got a sequence"),
         ({"calibration": "split", "groups": list("aabc")}, FolderError, "at least 3 independent things beside those"),
     ],
 )
@@ -194,15 +195,15 @@ def test_groups_that_cannot_be_used_are_refused(settings: dict[str, Any], error:
 
 
 def test_a_folder_takes_no_labels(good_folder: Path) -> None:
-    with pytest.raises(SettingError, match="groups goes with a sequence of pictures, got a folder: use group_by"):
+    with pytest.raises(SettingError, match="groups goes with a sequence of images, got a folder: use group_by"):
         onlygood.fit(good_folder, groups=["a"] * GOOD)
 
 
-# Pictures
+# Images
 
 
 def test_a_folder_a_list_of_paths_and_arrays_give_the_same_calibration(
-    good_folder: Path, good_pictures: list[Array]
+    good_folder: Path, good_images: list[Array]
 ) -> None:
     paths = sorted(good_folder.iterdir())
     forms: list[Any] = [
@@ -210,8 +211,8 @@ def test_a_folder_a_list_of_paths_and_arrays_give_the_same_calibration(
         str(good_folder),
         paths,
         [path.read_bytes() for path in paths],
-        [Image.fromarray(picture) for picture in good_pictures],
-        np.stack(good_pictures)[:, :, :, None],
+        [Image.fromarray(image) for image in good_images],
+        np.stack(good_images)[:, :, :, None],
     ]
     first, *others = (onlygood.fit(form, **FAST) for form in forms)
     for other in others:
@@ -219,64 +220,64 @@ def test_a_folder_a_list_of_paths_and_arrays_give_the_same_calibration(
 
 
 @pytest.mark.parametrize("one", [b"x", Image.new("L", (9, 9)), np.zeros((9, 9), np.uint8)])
-def test_one_picture_instead_of_several_is_refused(one: Any) -> None:
-    with pytest.raises(FolderError, match="fit needs a folder or a sequence of good pictures, got one picture"):
+def test_one_image_instead_of_several_is_refused(one: Any) -> None:
+    with pytest.raises(FolderError, match="fit needs a folder or a sequence of good images, got one image"):
         onlygood.fit(one)
 
 
-def test_an_unreadable_picture_among_many_is_named(good_pictures: list[Array], tmp_path: Path) -> None:
-    save(tmp_path, numbered(good_pictures))
+def test_an_unreadable_image_among_many_is_named(good_images: list[Array], tmp_path: Path) -> None:
+    save(tmp_path, numbered(good_images))
     (tmp_path / "07.png").write_bytes((tmp_path / "07.png").read_bytes()[:300])
     with pytest.raises(FolderError) as caught:
         onlygood.fit(tmp_path, **FAST)
     assert str(caught.value).startswith(
-        "good pictures must be readable, got 1 of 16 that cannot be read (remove or repair them, or use "
+        "good images must be readable, got 1 of 16 that cannot be read (remove or repair them, or use "
         "--skip-unreadable), the first: 07.png "
     )
 
 
-def test_unreadable_pictures_are_left_out_on_request_and_noted(good_pictures: list[Array], tmp_path: Path) -> None:
-    save(tmp_path, numbered(good_pictures))
+def test_unreadable_images_are_left_out_on_request_and_noted(good_images: list[Array], tmp_path: Path) -> None:
+    save(tmp_path, numbered(good_images))
     for name in ("00.png", "07.png"):
         (tmp_path / name).write_bytes(b"")
     model = onlygood.fit(tmp_path, skip_unreadable=True, **FAST)
-    assert model.promise.calibration_pictures == GOOD - 2
-    assert (model.metadata["good_pictures"]["count"], model.metadata["good_pictures"]["unreadable"]) == (GOOD - 2, 2)
+    assert model.guarantee.calibration_images == GOOD - 2
+    assert (model.metadata["good_images"]["count"], model.metadata["good_images"]["unreadable"]) == (GOOD - 2, 2)
     (note,) = (note for note in model.notes if "readable" in note)
-    assert note.startswith("2 pictures are left out, as not readable, the first: 00.png is empty (0 bytes): copy or ")
+    assert note.startswith("2 images are left out, as not readable, the first: 00.png is empty (0 bytes): copy or ")
 
 
 @pytest.mark.parametrize("skip", [True, False])
-def test_pictures_none_of_which_can_be_read_are_refused(skip: bool, tmp_path: Path) -> None:
+def test_images_none_of_which_can_be_read_are_refused(skip: bool, tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "c.png"):
-        (tmp_path / name).write_bytes(b"no picture")
+        (tmp_path / name).write_bytes(b"no image")
     with pytest.raises(FolderError, match=r"must be readable, got none among 3: a\.png is a text file"):
         onlygood.fit(tmp_path, skip_unreadable=skip, **FAST)
 
 
-def test_pictures_beyond_the_limits_are_refused_with_the_limit(good_folder: Path) -> None:
+def test_images_beyond_the_limits_are_refused_with_the_limit(good_folder: Path) -> None:
     with pytest.raises(FolderError, match=r"00\.png has 96 x 96 = 9,216 pixels, and at most 9,000 are read"):
         onlygood.fit(good_folder, max_pixels=9000, **FAST)
     with pytest.raises(FolderError, match=r"00\.png has [\d,]+ bytes, and at most 100 are read"):
         onlygood.fit(good_folder, max_bytes=100, **FAST)
 
 
-def test_a_picture_that_vanishes_during_the_fit_is_named(
-    good_pictures: list[Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_image_that_vanishes_during_the_fit_is_named(
+    good_images: list[Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save(tmp_path, numbered(good_pictures))
+    save(tmp_path, numbered(good_images))
     from onlygood import fitting
 
-    survey = fitting.survey
+    extract_features = fitting.extract_features
 
-    def survey_then_lose(*arguments: Any, **keywords: Any) -> Any:
-        found = survey(*arguments, **keywords)
+    def extract_then_lose(*arguments: Any, **keywords: Any) -> Any:
+        found = extract_features(*arguments, **keywords)
         (tmp_path / "03.png").unlink()
         return found
 
-    monkeypatch.setattr("onlygood.features.survey.KEPT_BYTES", 0)
-    monkeypatch.setattr(fitting, "survey", survey_then_lose)
-    with pytest.raises(PictureError, match=r"03\.png does not exist"):
+    monkeypatch.setattr("onlygood.features.extraction.KEPT_BYTES", 0)
+    monkeypatch.setattr(fitting, "extract_features", extract_then_lose)
+    with pytest.raises(ImageError, match=r"03\.png does not exist"):
         onlygood.fit(tmp_path, **FAST)
 
 
@@ -286,17 +287,17 @@ def test_a_picture_that_vanishes_during_the_fit_is_named(
 def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -> None:
     metadata = model.metadata
     assert set(metadata) == {
-        *("format", "content_sha256", "method", "settings", "input", "backbone", "patch", "good_pictures"),
-        *("calibration", "promise", "map_levels", "notes", "made_with"),
+        *("format", "content_sha256", "method", "settings", "input", "backbone", "patch", "good_images"),
+        *("calibration", "guarantee", "map_levels", "notes", "made_with"),
     }
-    assert metadata["format"] == 1
+    assert metadata["format"] == FORMAT
     assert metadata["method"] == "patch"
     assert set(metadata["settings"]) == {entry.name for entry in dataclasses.fields(onlygood.FitSettings)}
     assert metadata["input"] == {"dtype": "uint8", "channels": 1, "window": [0, 255], "input_shape": [64, 64]}
     assert metadata["backbone"]["licence"] == "Apache-2.0"
-    assert len(metadata["backbone"]["sha256"]) == len(metadata["good_pictures"]["sha256"]) == 64
-    assert metadata["good_pictures"]["count"] == GOOD
-    assert metadata["good_pictures"]["heights"] == metadata["good_pictures"]["widths"] == [SIZE, SIZE]
+    assert len(metadata["backbone"]["sha256"]) == len(metadata["good_images"]["sha256"]) == 64
+    assert metadata["good_images"]["count"] == GOOD
+    assert metadata["good_images"]["heights"] == metadata["good_images"]["widths"] == [SIZE, SIZE]
     assert metadata["calibration"] == {
         "method": "leave-one-out",
         "threshold": model.calibration.threshold,
@@ -304,28 +305,28 @@ def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -
         "odd": [],
         "decided_by": model.deciding,
     }
-    assert metadata["promise"] == {
-        "asked_rate": 0.1,
-        "promised_rate": 0.1,
+    assert metadata["guarantee"] == {
+        "requested_rate": 0.1,
+        "stated_rate": 0.1,
         "is_exact": False,
-        "calibration_pictures": GOOD,
+        "calibration_images": GOOD,
         "groups": GOOD,
-        "fitted_pictures": GOOD,
-        "golden_pictures": 0,
+        "fitted_images": GOOD,
+        "golden_images": 0,
         "augmentations": 0,
         "rotations": 1,
         "rule": "conformal",
         "interval": None,
         "odd": 0,
         "folds": 0,
-        "statement": " ".join(model.promise.sentences),
+        "statement": " ".join(model.guarantee.sentences),
     }
-    assert set(metadata["map_levels"]) == {"typical", "remarkable"}
+    assert set(metadata["map_levels"]) == {"typical", "high"}
     assert set(metadata["made_with"]) == {"onlygood", "onnx", "onnxruntime", "numpy"}
     assert json.loads(json.dumps(metadata)) == metadata
 
 
-def test_the_file_holds_no_paths_and_no_names_of_good_pictures(good_folder: Path, model: onlygood.Model) -> None:
+def test_the_file_holds_no_paths_and_no_names_of_good_images(good_folder: Path, model: onlygood.Model) -> None:
     for text in (str(good_folder), good_folder.name, str(Path.home()), "05.png", str(Path(onlygood.__file__).parent)):
         assert text.encode() not in model.file.content
 
@@ -339,18 +340,18 @@ def test_a_backbone_given_by_path_leaves_its_name_alone(tmp_path: Path) -> None:
     assert str(tmp_path).encode() not in model.file.content
 
 
-def test_equal_pictures_make_equal_files_wherever_they_lie_and_whenever(
-    model: onlygood.Model, good_pictures: list[Array], tmp_path: Path
+def test_equal_images_make_equal_files_wherever_they_lie_and_whenever(
+    model: onlygood.Model, good_images: list[Array], tmp_path: Path
 ) -> None:
-    elsewhere = save(tmp_path / "elsewhere", numbered(good_pictures))
+    elsewhere = save(tmp_path / "elsewhere", numbered(good_images))
     assert onlygood.fit(elsewhere, **FAST).file.content == model.file.content
 
 
-def test_other_pictures_have_another_digest(model: onlygood.Model, good_pictures: list[Array]) -> None:
-    changed = [*good_pictures[:-1], good_pictures[-1].copy()]
+def test_other_images_have_another_digest(model: onlygood.Model, good_images: list[Array]) -> None:
+    changed = [*good_images[:-1], good_images[-1].copy()]
     changed[-1][0, 0] ^= 1
     other = onlygood.fit(changed, **FAST)
-    assert other.metadata["good_pictures"]["sha256"] != model.metadata["good_pictures"]["sha256"]
+    assert other.metadata["good_images"]["sha256"] != model.metadata["good_images"]["sha256"]
 
 
 @pytest.mark.parametrize(
@@ -380,7 +381,7 @@ def test_taps_and_input_size_are_those_asked_for() -> None:
 def test_the_levels_of_the_card_and_the_regions_have_a_memory_each(model: onlygood.Model) -> None:
     described = model.metadata["patch"]
     assert set(described) == {"levels", "region_size"}
-    # The coarsest comes first: it describes the whole picture. Of 64 x 64 pixels there are 4 x 4 patches of 16.
+    # The coarsest comes first: it describes the whole image. Of 64 x 64 pixels there are 4 x 4 patches of 16.
     assert [(level["taps"], level["grid"], level["top_patches"]) for level in described["levels"]] == [
         (["stage4", "stage5"], [4, 4], 1),
         (["stage1", "stage2"], [8, 8], 1),
@@ -422,7 +423,7 @@ def test_a_finished_graph_that_gives_no_number_is_refused(good_folder: Path, mon
         onlygood.fit(good_folder, **FAST)
 
 
-def test_a_threshold_far_above_the_scores_of_pictures_remembered_is_no_reason_to_refuse(
+def test_a_threshold_far_above_the_scores_of_images_remembered_is_no_reason_to_refuse(
     good_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file gives raw score - threshold, in which a small raw score drowns in the rounding of a large threshold."""
@@ -434,43 +435,43 @@ def test_a_threshold_far_above_the_scores_of_pictures_remembered_is_no_reason_to
 
 
 def test_a_fit_in_which_all_scores_are_nearly_equal_is_verified_all_the_same() -> None:
-    pictures = [np.roll(texture(0), number, axis=0) for number in range(16)]
+    images = [np.roll(texture(0), number, axis=0) for number in range(16)]
     settings = {**FAST, "near_duplicates": "ignore", "calibration": "split"}
-    assert onlygood.fit(pictures, **settings).promise.is_exact
+    assert onlygood.fit(images, **settings).guarantee.is_exact
 
 
-def test_a_model_prints_as_a_line(good_pictures: list[Array]) -> None:
-    assert len(repr(onlygood.fit(good_pictures, **FAST))) < 2000
+def test_a_model_prints_as_a_line(good_images: list[Array]) -> None:
+    assert len(repr(onlygood.fit(good_images, **FAST))) < 2000
 
 
-def test_every_good_picture_has_a_score_about_the_threshold() -> None:
+def test_every_good_image_has_a_score_about_the_threshold() -> None:
     """The calibration's own scores, centred, with the names that they lost when they were sorted."""
     model = onlygood.fit(textures(24), **FAST)
-    assert [picture.name for picture in model.good_pictures] == [f"picture {number}" for number in range(24)]
-    assert all(picture.calibrates for picture in model.good_pictures)
-    found = sorted(picture.score + model.calibration.threshold for picture in model.good_pictures)
+    assert [image.name for image in model.good_images] == [f"image {number}" for number in range(24)]
+    assert all(image.calibrates for image in model.good_images)
+    found = sorted(image.score + model.calibration.threshold for image in model.good_images)
     np.testing.assert_allclose(found, model.calibration.scores, rtol=1e-6)
 
 
-def test_only_pictures_held_out_calibrate_with_split() -> None:
+def test_only_images_held_out_calibrate_with_split() -> None:
     model = onlygood.fit(textures(24), **FAST, calibration="split")
-    calibrating = [picture for picture in model.good_pictures if picture.calibrates]
-    assert len(calibrating) == model.promise.calibration_pictures
-    found = sorted(picture.score + model.calibration.threshold for picture in calibrating)
+    calibrating = [image for image in model.good_images if image.calibrates]
+    assert len(calibrating) == model.guarantee.calibration_images
+    found = sorted(image.score + model.calibration.threshold for image in calibrating)
     np.testing.assert_allclose(found, model.calibration.scores, rtol=1e-6)
 
 
-def test_the_strangest_good_picture_is_shown_where_it_is_strange() -> None:
-    pictures = textures(30)
-    pictures[7] = with_defect(pictures[7])
-    model = onlygood.fit(pictures, **FAST)
-    assert len(model.strangest) == 24
-    assert [each.picture.score for each in model.strangest] == sorted(
-        (picture.score for picture in model.good_pictures), reverse=True
+def test_the_strangest_good_image_is_shown_where_it_is_strange() -> None:
+    images = textures(30)
+    images[7] = with_defect(images[7])
+    model = onlygood.fit(images, **FAST)
+    assert len(model.highest_scoring) == 24
+    assert [each.image.score for each in model.highest_scoring] == sorted(
+        (image.score for image in model.good_images), reverse=True
     )[:24]
-    strangest = model.strangest[0]
-    assert strangest.picture.name == "picture 7"
-    np.testing.assert_array_equal(strangest.source.read()[:, :, 0], pictures[7])
-    assert strangest.patch_scores.shape == (8, 8)
-    # Without its own rows: a picture scored by a memory that holds it would have patches at distance (nearly) 0.
-    assert strangest.patch_scores.max() > model.metadata["map_levels"]["typical"]
+    highest_scoring = model.highest_scoring[0]
+    assert highest_scoring.image.name == "image 7"
+    np.testing.assert_array_equal(highest_scoring.source.read()[:, :, 0], images[7])
+    assert highest_scoring.patch_scores.shape == (8, 8)
+    # Without its own rows: an image scored by a memory that holds it would have patches at distance (nearly) 0.
+    assert highest_scoring.patch_scores.max() > model.metadata["map_levels"]["typical"]

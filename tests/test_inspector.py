@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import onlygood
-from onlygood.errors import PictureError, PictureTooLargeError, SettingError
+from onlygood.errors import ImageError, ImageTooLargeError, SettingError
 from textures import texture, with_defect
 
 
@@ -20,23 +20,23 @@ def inspector(model_path: Path) -> onlygood.Inspector:
 
 @pytest.fixture
 def forms(tmp_path: Path) -> dict[str, Any]:
-    """One picture as everything that an inspector takes."""
-    picture = with_defect(texture(100))
+    """One image as everything that an inspector takes."""
+    image = with_defect(texture(100))
     path = tmp_path / "a.png"
-    Image.fromarray(picture).save(path)
+    Image.fromarray(image).save(path)
     return {
         "path": path,
         "text": str(path),
         "bytes": path.read_bytes(),
-        "PIL": Image.fromarray(picture),
-        "array": picture,
-        "array with a channel": picture[:, :, None],
-        "array in colour": np.repeat(picture[:, :, None], 3, axis=2),
-        "array that is not contiguous": np.asfortranarray(picture),
+        "PIL": Image.fromarray(image),
+        "array": image,
+        "array with a channel": image[:, :, None],
+        "array in colour": np.repeat(image[:, :, None], 3, axis=2),
+        "array that is not contiguous": np.asfortranarray(image),
     }
 
 
-def test_every_form_of_a_picture_gets_the_same_verdict(inspector: onlygood.Inspector, forms: dict[str, Any]) -> None:
+def test_every_form_of_an_image_gets_the_same_verdict(inspector: onlygood.Inspector, forms: dict[str, Any]) -> None:
     first = inspector(forms["path"])
     for kind, form in forms.items():
         result = inspector(form)
@@ -47,7 +47,7 @@ def test_every_form_of_a_picture_gets_the_same_verdict(inspector: onlygood.Inspe
 def test_the_name_is_the_path_or_the_one_given(inspector: onlygood.Inspector, forms: dict[str, Any]) -> None:
     assert inspector(forms["path"]).name == str(forms["path"])
     assert inspector(forms["path"], name="lot 7").name == "lot 7"
-    assert inspector(forms["array"]).name == "the picture"
+    assert inspector(forms["array"]).name == "the image"
 
 
 def test_numbers_are_python_numbers_and_the_latency_is_positive(
@@ -66,30 +66,30 @@ def test_a_page_of_a_tiff_is_inspected(inspector: onlygood.Inspector, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("picture", "message"),
+    ("image", "message"),
     [
         ("none.png", "none.png does not exist"),
-        (b"", "the picture is empty"),
-        (b"GIF89a" + bytes(50), "the picture is a GIF picture"),
-        (np.zeros((4, 4)), "the picture must be of type uint8 or uint16, got float64"),
-        (np.zeros((4, 4, 2), np.uint8), "the picture must have the shape"),
-        (np.zeros((0, 4), np.uint8), "the picture must have at least one pixel"),
-        (None, "a picture must be a path, bytes, a PIL image or an array, got NoneType"),
+        (b"", "the image is empty"),
+        (b"GIF89a" + bytes(50), "the image is a GIF image"),
+        (np.zeros((4, 4)), "the image must be of type uint8 or uint16, got float64"),
+        (np.zeros((4, 4, 2), np.uint8), "the image must have the shape"),
+        (np.zeros((0, 4), np.uint8), "the image must have at least one pixel"),
+        (None, "an image must be a path, bytes, a PIL image or an array, got NoneType"),
     ],
 )
-def test_what_is_no_picture_is_refused(inspector: onlygood.Inspector, picture: Any, message: str) -> None:
-    with pytest.raises(PictureError) as caught:
-        inspector(picture)
+def test_what_is_no_image_is_refused(inspector: onlygood.Inspector, image: Any, message: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        inspector(image)
     assert str(caught.value).startswith(message)
 
 
 def test_the_limits_hold(model_path: Path) -> None:
     inspector = onlygood.Inspector(model_path, max_pixels=9000, max_bytes=500)
-    with pytest.raises(PictureTooLargeError, match="9,216 pixels, and at most 9,000"):
+    with pytest.raises(ImageTooLargeError, match="9,216 pixels, and at most 9,000"):
         inspector(texture(100))
     written = io.BytesIO()
     Image.fromarray(texture(100)).save(written, "PNG")
-    with pytest.raises(PictureTooLargeError, match="and at most 500 are read"):
+    with pytest.raises(ImageTooLargeError, match="and at most 500 are read"):
         inspector(written.getvalue())
 
 
@@ -107,17 +107,17 @@ def test_settings_that_cannot_be_used_are_refused(model_path: Path, settings: di
         onlygood.Inspector(model_path, **settings)
 
 
-def test_map_levels_are_ordered_and_hardly_any_good_picture_reaches_the_upper_one(
+def test_map_levels_are_ordered_and_hardly_any_good_image_reaches_the_upper_one(
     inspector: onlygood.Inspector,
 ) -> None:
-    typical, remarkable = inspector.map_levels
-    assert typical < remarkable
+    typical, high = inspector.map_levels
+    assert typical < high
     results = [inspector(texture(seed)).anomaly_map for seed in range(300, 320)]
     # At a rate of 0.1, 2 of 20 are expected to; seven or more have a probability of 0.002.
-    assert sum(bool((levels > remarkable).any()) for levels in results if levels is not None) < 7
+    assert sum(bool((levels > high).any()) for levels in results if levels is not None) < 7
     # Patch scores are in units from their median, so that what is typical lies near 0.
     found = np.median([np.median(levels) for levels in results if levels is not None])
-    assert found == pytest.approx(typical, abs=0.2 * (remarkable - typical))
+    assert found == pytest.approx(typical, abs=0.2 * (high - typical))
 
 
 def test_a_score_that_is_not_finite_is_an_error_and_never_a_verdict(
@@ -125,5 +125,5 @@ def test_a_score_that_is_not_finite_is_an_error_and_never_a_verdict(
 ) -> None:
     nan = np.array([np.nan], np.float32)
     monkeypatch.setattr("onlygood.inspector.run", lambda *_: [nan, nan, np.array([False]), np.zeros((1, 9, 9))])
-    with pytest.raises(PictureError, match=r"a\.png has a score that is not finite, nan"):
+    with pytest.raises(ImageError, match=r"a\.png has a score that is not finite, nan"):
         inspector(texture(0), name="a.png")

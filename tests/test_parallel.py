@@ -62,12 +62,12 @@ def test_an_error_arrives_after_the_results_before_it_and_ends_the_work() -> Non
     def work(item: int) -> int:
         started.append(item)
         if item == 4:
-            raise KeyError("picture 4")
+            raise KeyError("image 4")
         return item
 
     results = map_in_order(work, range(1000), threads=2)
     assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
-    with pytest.raises(KeyError, match="picture 4"):
+    with pytest.raises(KeyError, match="image 4"):
         next(results)
     assert len(started) <= 4 + 2 * 2
     assert pool_threads() == 0

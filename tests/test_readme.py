@@ -18,15 +18,15 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def strangers_script() -> str:
-    found = re.search(r"<!-- stranger's script.*?-->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert found, "the README must show the stranger's script"
+    found = re.search(r"<!-- more anomalous's script.*?-->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert found, "the README must show the more anomalous's script"
     return found.group(1)
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve good pictures and, of new ones, grey JPEG, colour PNG of other sizes, one with a blot."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve good images and, of new ones, grey JPEG, colour PNG of other sizes, one with a blot."""
+    folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     for part, count in (("good", 12), ("new", 4)):
         (folder / part).mkdir()
@@ -38,21 +38,21 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_stranger_with_onnxruntime_alone_gets_the_verdicts_of_inspect(pictures: Path, tmp_path: Path) -> None:
-    script = tmp_path / "stranger.py"
+def test_a_stranger_with_onnxruntime_alone_gets_the_verdicts_of_inspect(images: Path, tmp_path: Path) -> None:
+    script = tmp_path / "more anomalous.py"
     script.write_text(strangers_script())
     imported = re.findall(r"^(?:import|from) ([\w, ]+?)(?: import.*)?$", script.read_text(), re.MULTILINE)
     assert {name.strip() for names in imported for name in names.split(",")} == {"sys", "numpy", "onnxruntime", "PIL"}
     model = tmp_path / "part.onnx"
-    onlygood.fit(pictures / "good", false_alarm_rate=0.1, bank_size=200).save(model)
-    paths = sorted((pictures / "new").iterdir())
+    onlygood.fit(images / "good", false_alarm_rate=0.1, bank_size=200).save(model)
+    paths = sorted((images / "new").iterdir())
 
     strange = subprocess.run([sys.executable, script, model, *paths], capture_output=True, text=True, check=True)
     ours = subprocess.run(
-        [sys.executable, "-m", "onlygood", "inspect", model, pictures / "new", "--json"], capture_output=True, text=True
+        [sys.executable, "-m", "onlygood", "inspect", model, images / "new", "--json"], capture_output=True, text=True
     )
 
-    assert ours.returncode == 1, "the picture with a blot is anomalous"
+    assert ours.returncode == 1, "the image with a blot is anomalous"
     lines = strange.stdout.splitlines()
     results = [json.loads(line) for line in ours.stdout.splitlines()]
     assert len(lines) == len(results) == len(paths)

@@ -17,8 +17,8 @@ from onnx import numpy_helper
 
 import onlygood
 from onlygood.errors import FolderError, ModelFormatError, SettingError, VerificationError
-from onlygood.graph.model_file import pack, read_model_file, unpack
-from onlygood.results import Promise
+from onlygood.graph.model_file import FORMAT, pack, read_model_file, unpack
+from onlygood.results import Guarantee
 from textures import FAST, GOOD, Array, numbered, save, texture, textures, twelve_bit, with_defect
 
 OLD = Path(__file__).parents[0] / "models" / "format-1.onnx"
@@ -62,7 +62,7 @@ def test_the_threshold_is_the_order_statistic_of_the_scores_in_the_file(model: o
     assert found.calibration.threshold == order_statistic(model.calibration.scores, rate)
     assert initializers(found)["threshold"] == np.float32(found.calibration.threshold)
     assert found.metadata["calibration"]["threshold"] == found.calibration.threshold
-    assert found.metadata["settings"]["false_alarm_rate"] == found.promise.promised_rate == float(rate)
+    assert found.metadata["settings"]["false_alarm_rate"] == found.guarantee.stated_rate == float(rate)
 
 
 def test_a_verdict_moves_with_the_threshold_and_nothing_else_does(model: onlygood.Model) -> None:
@@ -81,9 +81,9 @@ def test_a_verdict_moves_with_the_threshold_and_nothing_else_does(model: onlygoo
 
 
 def test_the_rate_that_the_model_has_gives_the_same_graph_and_no_note(model: onlygood.Model) -> None:
-    found = onlygood.calibrate(model, false_alarm_rate=model.promise.asked_rate)
+    found = onlygood.calibrate(model, false_alarm_rate=model.guarantee.requested_rate)
     assert graph_of(found).graph == graph_of(model).graph
-    assert (found.promise, found.notes) == (model.promise, ())
+    assert (found.guarantee, found.notes) == (model.guarantee, ())
 
 
 def test_there_and_back_is_the_same_graph(model: onlygood.Model) -> None:
@@ -91,16 +91,16 @@ def test_there_and_back_is_the_same_graph(model: onlygood.Model) -> None:
     back = onlygood.calibrate(there, false_alarm_rate=0.1)
     assert graph_of(there).graph != graph_of(model).graph
     assert graph_of(back).graph == graph_of(model).graph
-    assert [record["asked_rate_before"] for record in back.metadata["recalibrations"]] == [0.1, 0.4]
+    assert [record["requested_rate_before"] for record in back.metadata["recalibrations"]] == [0.1, 0.4]
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.001, 1e-9])
 def test_a_rate_that_needs_more_images_is_answered_in_the_words_of_fit(model: onlygood.Model, rate: float) -> None:
     found = onlygood.calibrate(model, false_alarm_rate=rate)
-    expected = replace(model.promise, asked_rate=rate, promised_rate=1 / (GOOD + 1))
-    assert found.promise.sentences == expected.sentences
-    assert "add pictures, or ask for 0.0589" in found.promise.sentences[1]
-    assert found.metadata["promise"] == expected.to_json()
+    expected = replace(model.guarantee, requested_rate=rate, stated_rate=1 / (GOOD + 1))
+    assert found.guarantee.sentences == expected.sentences
+    assert "add images, or ask for 0.0589" in found.guarantee.sentences[1]
+    assert found.metadata["guarantee"] == expected.to_dict()
     assert found.calibration.threshold == model.calibration.scores.max()
 
 
@@ -111,7 +111,7 @@ def test_scores_in_groups_keep_their_weights(tmp_path: Path) -> None:
     # Four groups of four: each score has the weight 1/20, and 10 of 16 scores are needed for a half.
     assert found.calibration.groups == 4
     assert found.calibration.threshold == np.sort(model.calibration.scores)[9]
-    assert "in 4 independent groups" in found.promise.sentences[0]
+    assert "in 4 independent groups" in found.guarantee.sentences[0]
 
 
 def test_the_map_keeps_its_levels_and_a_note_says_so(model: onlygood.Model) -> None:
@@ -143,25 +143,25 @@ def test_p_values_come_from_the_new_scores(calibrated: onlygood.CalibratedModel)
     assert inspect(with_defect(texture(1000))).p_value == pytest.approx(1 / 26, abs=1e-6)
 
 
-def test_the_promise_is_exact_and_about_the_new_images(
+def test_the_guarantee_is_exact_and_about_the_new_images(
     model: onlygood.Model, calibrated: onlygood.CalibratedModel
 ) -> None:
-    assert not model.promise.is_exact
-    assert calibrated.promise == Promise(
-        asked_rate=0.2, promised_rate=0.2, is_exact=True, calibration_pictures=25, groups=25, fitted_pictures=GOOD
+    assert not model.guarantee.is_exact
+    assert calibrated.guarantee == Guarantee(
+        requested_rate=0.2, stated_rate=0.2, is_exact=True, calibration_images=25, groups=25, fitted_images=GOOD
     )
-    assert calibrated.metadata["promise"] == calibrated.promise.to_json()
+    assert calibrated.metadata["guarantee"] == calibrated.guarantee.to_dict()
     assert calibrated.metadata["calibration"]["method"] == "split"
 
 
 def test_too_few_new_images_are_answered_in_the_words_of_fit(model: onlygood.Model) -> None:
     found = onlygood.calibrate(model, NEW[:4], false_alarm_rate=0.1)
-    assert found.promise.promised_rate == 0.2
-    assert found.promise.sentences[1].startswith("The rate asked for, 0.1, needs at least 9 pictures to calibrate with")
+    assert found.guarantee.stated_rate == 0.2
+    assert found.guarantee.sentences[1].startswith("The rate asked for, 0.1, needs at least 9 images to calibrate with")
 
 
 def test_without_a_rate_it_is_the_one_of_before(model: onlygood.Model) -> None:
-    assert onlygood.calibrate(model, NEW).promise.asked_rate == model.promise.asked_rate == 0.1
+    assert onlygood.calibrate(model, NEW).guarantee.requested_rate == model.guarantee.requested_rate == 0.1
 
 
 def test_the_levels_of_the_map_are_computed_again(model: onlygood.Model, calibrated: onlygood.CalibratedModel) -> None:
@@ -170,7 +170,7 @@ def test_the_levels_of_the_map_are_computed_again(model: onlygood.Model, calibra
     levels = calibrated.metadata["map_levels"]
     assert levels["typical"] == pytest.approx(np.median([np.median(each) for each in patches]), rel=1e-5)
     highest = np.array([each.max() for each in patches])
-    assert levels["remarkable"] == pytest.approx(order_statistic(highest, "0.2"), rel=1e-5)
+    assert levels["high"] == pytest.approx(order_statistic(highest, "0.2"), rel=1e-5)
 
 
 def exact_threshold(scores: Array, labels: list[int], rate: Fraction) -> float:
@@ -189,14 +189,14 @@ def test_images_of_one_folder_are_one_group(model: onlygood.Model, tmp_path: Pat
     found = onlygood.calibrate(model, save(tmp_path, names), false_alarm_rate=0.4, group_by="folder")
     expected = exact_threshold(raw_scores(model, NEW[:12]), labels, Fraction("0.4"))
     assert found.calibration.threshold == pytest.approx(expected, rel=1e-6)
-    assert (found.promise.groups, found.promise.calibration_pictures) == (4, 12)
+    assert (found.guarantee.groups, found.guarantee.calibration_images) == (4, 12)
     given = onlygood.calibrate(model, NEW[:12], false_alarm_rate=0.4, groups=[str(label) for label in labels])
     assert given.file.content == found.file.content
 
 
 def test_images_of_equal_pixels_count_as_one_and_are_mentioned(model: onlygood.Model) -> None:
     found = onlygood.calibrate(model, [*NEW[:9], NEW[0], NEW[0], NEW[1]], false_alarm_rate=0.1)
-    assert (found.promise.groups, found.promise.calibration_pictures) == (9, 12)
+    assert (found.guarantee.groups, found.guarantee.calibration_images) == (9, 12)
     assert found.calibration.weights.sum() == pytest.approx(9 / 10)
     assert found.notes[0] == (
         "5 of 12 calibration images have the pixels of another one, in 2 sets: each set counts as one."
@@ -209,7 +209,7 @@ def test_a_note_says_what_the_threshold_of_before_makes_of_the_new_images(model:
     for images, expected in ((NEW, above), (dark, 25)):
         note = onlygood.calibrate(model, images).notes[-1]
         assert note == (
-            "The threshold that the model had before, with at most 0.1 of good images promised to be called "
+            "The threshold that the model had before, with at most 0.1 of good images guaranteed to be called "
             f"anomalous, calls {expected} of these 25 anomalous."
         )
 
@@ -218,20 +218,20 @@ def test_folders_and_images_of_several_places_stay_apart(model: onlygood.Model, 
     one = save(tmp_path / "one", {"lot/a.png": NEW[0], "lot/b.png": NEW[1]})
     two = save(tmp_path / "two", {"lot/a.png": NEW[2], "c.png": NEW[3]})
     found = onlygood.calibrate(model, [one, two / "lot", two / "c.png"], group_by="folder")
-    assert (found.promise.calibration_pictures, found.promise.groups) == (4, 3)
+    assert (found.guarantee.calibration_images, found.guarantee.groups) == (4, 3)
     alone = onlygood.calibrate(model, two / "c.png")
-    assert (alone.promise.calibration_pictures, alone.promise.promised_rate) == (1, 0.5)
+    assert (alone.guarantee.calibration_images, alone.guarantee.stated_rate) == (1, 0.5)
 
 
-def test_a_golden_samples_promise_becomes_one_about_parts() -> None:
+def test_a_golden_samples_guarantee_becomes_one_about_parts() -> None:
     golden = onlygood.fit(texture(0), golden=True, augment=12, input_size=64, bank_size=300, false_alarm_rate=0.2)
-    assert golden.promise.golden_pictures == 1
+    assert golden.guarantee.golden_images == 1
     again = onlygood.calibrate(golden, false_alarm_rate=0.5)
-    assert "augmentations of a golden picture" in again.promise.sentences[0]
+    assert "augmentations of a golden image" in again.guarantee.sentences[0]
     found = onlygood.calibrate(golden, NEW)
-    assert found.promise.sentences[0] == (
-        "At most 0.2 of good pictures will be called anomalous (exact, by split conformal calibration on 25 good "
-        "pictures that the detector has not seen)."
+    assert found.guarantee.sentences[0] == (
+        "At most 0.2 of good images will be called anomalous (exact, by split conformal calibration on 25 good "
+        "images that the detector has not seen)."
     )
 
 
@@ -243,7 +243,7 @@ def test_the_record_says_from_what(model: onlygood.Model, calibrated: onlygood.C
     first, second = again.metadata["recalibrations"]
     assert calibrated.metadata["recalibrations"] == [first]
     assert (first["from"], first["images"], first["groups"]) == ("new good images", 25, 25)
-    assert (first["asked_rate"], first["asked_rate_before"]) == (0.2, 0.1)
+    assert (first["requested_rate"], first["requested_rate_before"]) == (0.2, 0.1)
     assert first["threshold_before"] == model.calibration.threshold
     assert first["model_sha256"] == model.metadata["content_sha256"]
     assert (second["from"], second["images"]) == ("calibration scores", 25)
@@ -251,7 +251,7 @@ def test_the_record_says_from_what(model: onlygood.Model, calibrated: onlygood.C
 
 
 def test_the_rest_of_the_metadata_stays(model: onlygood.Model, calibrated: onlygood.CalibratedModel) -> None:
-    changed = {"calibration", "settings", "promise", "map_levels", "recalibrations", "content_sha256"}
+    changed = {"calibration", "settings", "guarantee", "map_levels", "recalibrations", "content_sha256"}
     assert set(calibrated.metadata) == set(model.metadata) | {"recalibrations"}
     for key in set(model.metadata) - changed:
         assert calibrated.metadata[key] == model.metadata[key], key
@@ -289,7 +289,7 @@ def test_what_is_saved_is_read_again(calibrated: onlygood.CalibratedModel, tmp_p
     assert onlygood.Inspector(tmp_path / "new.onnx")(NEW[3]).score == onlygood.Inspector(calibrated)(NEW[3]).score
 
 
-def test_files_of_the_first_format_are_calibrated_and_keep_it() -> None:
+def test_files_of_the_first_format_are_calibrated_and_get_the_newest() -> None:
     scores = read_model_file(OLD).calibration_scores
     assert scores is not None
     by_scores = onlygood.calibrate(OLD, false_alarm_rate=0.25)
@@ -298,8 +298,8 @@ def test_files_of_the_first_format_are_calibrated_and_keep_it() -> None:
     raw = raw_scores(by_scores, NEW)
     assert by_images.calibration.threshold == pytest.approx(order_statistic(raw, "0.25"), rel=1e-6)
     for found in (by_scores, by_images):
-        assert found.metadata["format"] == 1
-        assert found.promise.augmentations == 0
+        assert found.metadata["format"] == FORMAT
+        assert found.guarantee.augmentations == 0
         assert onlygood.Inspector(found)(with_defect(texture(501))).is_anomaly
 
 
@@ -346,10 +346,10 @@ def test_rates_that_cannot_be_used_are_refused(model: onlygood.Model, rate: Any)
             SettingError,
             "group_by and groups go with images, got none",
         ),
-        ({"images": []}, FolderError, "calibrate needs good pictures, got an empty sequence"),
-        ({"images": 7}, FolderError, "calibrate needs a folder or a sequence of good pictures, got int"),
-        ({"images": NEW[:2], "groups": ["a"]}, SettingError, "groups must have one label a picture, got 1 for 2"),
-        ({"images": NEW[:2], "group_by": "folder"}, SettingError, "group_by needs a folder of pictures"),
+        ({"images": []}, FolderError, "calibrate needs good images, got an empty sequence"),
+        ({"images": 7}, FolderError, "calibrate needs a folder or a sequence of good images, got int"),
+        ({"images": NEW[:2], "groups": ["a"]}, SettingError, "groups must have one label an image, got 1 for 2"),
+        ({"images": NEW[:2], "group_by": "folder"}, SettingError, "group_by needs a folder of images"),
         ({"images": "none"}, FolderError, "none does not exist"),
         ({"images": NEW[:2], "threads": -1}, SettingError, "threads must be 0"),
         ({"images": NEW[:2], "provider": "abacus"}, SettingError, "the provider must be one that"),
@@ -357,7 +357,7 @@ def test_rates_that_cannot_be_used_are_refused(model: onlygood.Model, rate: Any)
             {"images": [NEW[0], b"no image", b""]},
             FolderError,
             "calibration needs good images that this model can inspect, got 2 of 3 that it cannot .*, the first: "
-            "picture 1 is",
+            "image 1 is",
         ),
         ({"images": [twelve_bit(1)]}, FolderError, "got 1 of 1 that it cannot .*16"),
         ({"images": [NEW[0]], "max_pixels": 9000}, FolderError, "9,216 pixels, and at most 9,000"),
@@ -372,18 +372,18 @@ def test_what_cannot_be_calibrated_with_is_one_sentence(
 
 
 def test_an_empty_folder_is_refused(model: onlygood.Model, tmp_path: Path) -> None:
-    with pytest.raises(FolderError, match="is empty: put pictures into it"):
+    with pytest.raises(FolderError, match="is empty: put images into it"):
         onlygood.calibrate(model, tmp_path)
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_images_that_the_model_was_fitted_with_are_refused(
-    model: onlygood.Model, good_pictures: list[Array], order: int
+    model: onlygood.Model, good_images: list[Array], order: int
 ) -> None:
     with pytest.raises(FolderError, match="calibration needs good images that the model has not seen, got the 16"):
-        onlygood.calibrate(model, good_pictures[::order])
+        onlygood.calibrate(model, good_images[::order])
     # Some of them are not recognised.
-    assert onlygood.calibrate(model, good_pictures[:-1]).promise.calibration_pictures == 15
+    assert onlygood.calibrate(model, good_images[:-1]).guarantee.calibration_images == 15
 
 
 def without(model: onlygood.Model, edit: Callable[[onnx.ModelProto], None]) -> onlygood.CalibratedModel:
@@ -464,7 +464,7 @@ def test_a_model_without_usable_calibration_scores_is_refused_in_one_sentence(
 
 def test_a_model_without_a_raw_score_is_refused_with_images_alone(model: onlygood.Model) -> None:
     bare = without(model, renamed("raw_score"))
-    assert onlygood.calibrate(bare, false_alarm_rate=0.2).promise.asked_rate == 0.2
+    assert onlygood.calibrate(bare, false_alarm_rate=0.2).guarantee.requested_rate == 0.2
     with pytest.raises(ModelFormatError, match="must have the value raw_score in its graph to be calibrated with"):
         onlygood.calibrate(bare, NEW[:3])
 
@@ -473,5 +473,5 @@ def test_a_file_that_gives_other_scores_is_not_handed_over(
     model: onlygood.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onlygood.recalibration.replace_calibration", lambda *_: None)
-    with pytest.raises(VerificationError, match=r"the new model must give picture 0 the score .*: nothing was written"):
+    with pytest.raises(VerificationError, match=r"the new model must give image 0 the score .*: nothing was written"):
         onlygood.calibrate(model, NEW, false_alarm_rate=0.5)

@@ -32,7 +32,7 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     *(("seed", seed, "seed must be a whole number from 0 to 4294967295") for seed in (-1, 1.5, "3", None, True, 2**32)),
     ("threshold_rule", "median", "threshold_rule must be one of auto, conformal, estimated, got 'median'"),
-    *(("exclude", names, "exclude must be a sequence of names of pictures") for names in ("a.png", ("",), (1,))),
+    *(("exclude", names, "exclude must be a sequence of names of images") for names in ("a.png", ("",), (1,))),
     ("metric", "manhattan", "metric must be one of euclidean, cosine, whitened, got 'manhattan'"),
     *((name, 0, f"{name} must be a whole number of at least 1") for name in ("bank_size", "max_pixels", "max_bytes")),
     *((("input_size", size, "input_size must be a whole number of pixels")) for size in (0, -32, 64.0, "64", True)),
@@ -72,10 +72,10 @@ BAD: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("pictures", "epochs"), [(10, 50), (500, 32), (1000, 16), (6000, 3), (100_000, 3)])
-def test_of_many_pictures_doc_needs_few_epochs(pictures: int, epochs: int) -> None:
-    assert DOC.epochs_for(pictures) == epochs
-    assert PRETRAINED.epochs_for(pictures) == 100
+@pytest.mark.parametrize(("images", "epochs"), [(10, 50), (500, 32), (1000, 16), (6000, 3), (100_000, 3)])
+def test_of_many_images_doc_needs_few_epochs(images: int, epochs: int) -> None:
+    assert DOC.epochs_for(images) == epochs
+    assert PRETRAINED.epochs_for(images) == 100
 
 
 @pytest.mark.parametrize(("name", "value", "message"), BAD)
@@ -164,7 +164,7 @@ def test_a_setting_that_is_not_read_is_refused(given: dict[str, Any], message: s
 def test_a_setting_that_is_read_is_taken_and_survives_a_copy(given: dict[str, Any]) -> None:
     settings = FitSettings(**given)
     assert all(getattr(settings, name) == value for name, value in given.items())
-    assert dataclasses.replace(settings, threads=2).to_json() == {**settings.to_json(), "threads": 2}
+    assert dataclasses.replace(settings, threads=2).to_dict() == {**settings.to_dict(), "threads": 2}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -203,8 +203,8 @@ def test_a_warm_up_after_which_nothing_comes_is_refused(warmup: int | None, epoc
 
 def test_settings_are_plain_json() -> None:
     settings = FitSettings(window=(0, 4095), taps=("stage2",), group_by="folder")
-    assert json.loads(json.dumps(settings.to_json())) == {
-        **settings.to_json(),
+    assert json.loads(json.dumps(settings.to_dict())) == {
+        **settings.to_dict(),
         "window": [0, 4095],
         "taps": ["stage2"],
     }

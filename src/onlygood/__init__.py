@@ -1,4 +1,4 @@
-"""Visual inspection that learns from good pictures only.
+"""Visual inspection that learns from good images only.
 
 model = onlygood.fit("parts/good")
 model.save("part.onnx")
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
         BackboneError,
         CheckpointError,
         FolderError,
+        ImageError,
+        ImageFormatError,
+        ImageTooLargeError,
         LabelledSetError,
         MissingExtraError,
         ModelFileError,
         ModelFormatError,
         ModelVersionError,
         OnlygoodError,
-        PictureError,
-        PictureFormatError,
-        PictureTooLargeError,
         SettingError,
         TrainingError,
         VerificationError,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from onlygood.inspector import Inspector
     from onlygood.model import CalibratedModel, Model
     from onlygood.recalibration import calibrate
-    from onlygood.results import Inspection, Promise
+    from onlygood.results import Guarantee, Inspection
     from onlygood.settings import FitSettings
 
 # Public names and where they live. They are imported when first used, so that `onlygood --help` needs no runtime.
@@ -52,13 +52,13 @@ _HOMES = {
     "CalibratedModel": "model",
     "Model": "model",
     "Inspection": "results",
-    "Promise": "results",
+    "Guarantee": "results",
     "FitSettings": "settings",
     "OnlygoodError": "errors",
     "SettingError": "errors",
-    "PictureError": "errors",
-    "PictureTooLargeError": "errors",
-    "PictureFormatError": "errors",
+    "ImageError": "errors",
+    "ImageTooLargeError": "errors",
+    "ImageFormatError": "errors",
     "FolderError": "errors",
     "BackboneError": "errors",
     "ModelFileError": "errors",
@@ -80,6 +80,10 @@ __all__ = [
     "Exploration",
     "FitSettings",
     "FolderError",
+    "Guarantee",
+    "ImageError",
+    "ImageFormatError",
+    "ImageTooLargeError",
     "Inspection",
     "Inspector",
     "LabelledSetError",
@@ -89,10 +93,6 @@ __all__ = [
     "ModelFormatError",
     "ModelVersionError",
     "OnlygoodError",
-    "PictureError",
-    "PictureFormatError",
-    "PictureTooLargeError",
-    "Promise",
     "SettingError",
     "TrainingError",
     "VerificationError",

@@ -22,7 +22,7 @@ def map_in_order(work: Callable[[In], Out], items: Iterable[In], *, threads: int
     """`work` of each item, in the items' order, with few results waiting at any time.
 
     `ThreadPoolExecutor.map` takes all items at once and keeps every result that nobody has asked for yet, which for
-    pictures is all of them.
+    images is all of them.
 
     Args:
         work: called on several threads at once.

@@ -16,4 +16,4 @@ def track(items: Iterable[T], *, total: int, description: str, show: bool) -> It
         return
     from tqdm import tqdm
 
-    yield from tqdm(items, total=total, desc=description, unit="picture", leave=False, file=sys.stderr)
+    yield from tqdm(items, total=total, desc=description, unit="image", leave=False, file=sys.stderr)

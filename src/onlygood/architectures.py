@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# However many pictures there are, each is shown so often.
+# However many images there are, each is shown so often.
 LEAST_EPOCHS = 10
 
 
@@ -16,7 +16,7 @@ class Architecture:
         name: what `--network` calls it.
         input_size: pixels a side, unless another is asked for.
         multiple: the size must be a multiple of this; 0 if it must be `input_size`.
-        channels: of its pictures; None for as many as the good pictures have, 1 or 3.
+        channels: of its images; None for as many as the good images have, 1 or 3.
         contrast_normalised: whether global contrast normalisation (L1) belongs to it.
         has_places: whether its latent is [c, h, w], so that each place's share of the distance is a map.
         pretrain_epochs: of the autoencoder.
@@ -25,10 +25,10 @@ class Architecture:
         epochs: of the hypersphere stage.
         milestone: likewise, of the hypersphere stage.
         warmup_epochs: of the soft boundary, and half of the epochs at most.
-        batch_size: pictures a step.
+        batch_size: images a step.
         learning_rate: of Adam, in both stages.
-        most_shown: pictures shown in a stage at most: of many there are fewer epochs, down to LEAST_EPOCHS. None for
-            as many epochs, however many pictures there are.
+        most_shown: images shown in a stage at most: of many there are fewer epochs, down to LEAST_EPOCHS. None for
+            as many epochs, however many images there are.
         source: where it comes from.
     """
 
@@ -49,9 +49,9 @@ class Architecture:
     most_shown: int | None
     source: str
 
-    def epochs_for(self, epochs: int, pictures: int) -> int:
-        """So many epochs, or fewer where there are many pictures."""
-        return _bounded(epochs, pictures, least=LEAST_EPOCHS, most_shown=self.most_shown)
+    def epochs_for(self, epochs: int, images: int) -> int:
+        """So many epochs, or fewer where there are many images."""
+        return _bounded(epochs, images, least=LEAST_EPOCHS, most_shown=self.most_shown)
 
 
 _PAPER = "Ruff et al., Deep One-Class Classification, ICML 2018"
@@ -121,11 +121,11 @@ class FineTuning:
     Attributes:
         name: what it is called.
         epochs: at most; training stops earlier, by what it has done.
-        least_epochs: as many, however many pictures there are.
-        most_shown: good pictures (or patches, where these are trained on) shown at most, but for least_epochs; None
-            for no such bound. What changes a network is steps, not epochs: of many pictures few epochs are enough, and
+        least_epochs: as many, however many images there are.
+        most_shown: good images (or patches, where these are trained on) shown at most, but for least_epochs; None
+            for no such bound. What changes a network is steps, not epochs: of many images few epochs are enough, and
             more only forget.
-        batch_size: pictures a step.
+        batch_size: images a step.
         learning_rate: of Adam.
         weight_decay: of Adam.
         warmup_epochs: of deep-svdd's soft boundary, and half of the epochs at most. One: some have nearly done their
@@ -141,14 +141,14 @@ class FineTuning:
     learning_rate: float
     weight_decay: float
 
-    def epochs_for(self, pictures: int) -> int:
-        """The most epochs for so many pictures."""
-        return _bounded(self.epochs, pictures, least=self.least_epochs, most_shown=self.most_shown)
+    def epochs_for(self, images: int) -> int:
+        """The most epochs for so many images."""
+        return _bounded(self.epochs, images, least=self.least_epochs, most_shown=self.most_shown)
 
 
-def _bounded(epochs: int, pictures: int, *, least: int, most_shown: int | None) -> int:
-    """So many epochs, or fewer, down to the least, where they would show more pictures than are to be shown."""
-    return epochs if most_shown is None else max(min(epochs, least), min(epochs, most_shown // pictures))
+def _bounded(epochs: int, images: int, *, least: int, most_shown: int | None) -> int:
+    """So many epochs, or fewer, down to the least, where they would show more images than are to be shown."""
+    return epochs if most_shown is None else max(min(epochs, least), min(epochs, most_shown // images))
 
 
 # As the network of deep-svdd.

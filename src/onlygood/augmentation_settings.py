@@ -1,4 +1,4 @@
-"""How far good pictures are allowed to vary, where a golden picture stands for all of them."""
+"""How far good images are allowed to vary, where a golden image stands for all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from onlygood._whole_numbers import is_whole
+from onlygood._integers import is_integer
 from onlygood.errors import SettingError
 
 BORDERS = ("mirror", "edge", "constant")
@@ -19,7 +19,7 @@ def _setting(default: Any, help_text: str, **details: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationSettings:
-    """The ranges within which an augmentation changes a picture. Each field's meaning is its `help`.
+    """The ranges within which an augmentation changes an image. Each field's meaning is its `help`.
 
     What lies within these ranges is good by decision, and what lies outside is anomalous by construction; so they are
     to be as wide as what happens at a machine on a good day, and no wider. The defaults are meant for a camera that is
@@ -31,9 +31,9 @@ class AugmentationSettings:
     - blur of 0.7 pixels: a part a little above or below the plane of focus; more would hide fine scratches.
     - JPEG down to 75: what most software writes unless told otherwise.
     - shift, rotation and scale of 0.01, 1 degree and 0.01: the play of a fixture, where each moves a point at the
-      picture's border by at most about one per cent of its side. Parts that lie freely on a belt need more.
+      image's border by at most about one per cent of its side. Parts that lie freely on a belt need more.
     - no flips: a mirrored print is a wrong print. For parts without a left and a right, allow them.
-    - the picture mirrored at its border: texture goes on there as texture, where repeated pixels draw streaks and a
+    - the image mirrored at its border: texture goes on there as texture, where repeated pixels draw streaks and a
       constant level draws a seam. Where a part's own edge lies so close to the border that it would be seen twice, the
       background is plain, and a constant level is the better choice.
 
@@ -45,7 +45,7 @@ class AugmentationSettings:
         0.1, "most that an augmentation is brighter or darker, as a share of the levels from black to white, 0 to 1"
     )
     contrast: float = _setting(
-        0.1, "most that its contrast (about the picture's mean) is higher or lower, as a share, 0 to below 1"
+        0.1, "most that its contrast (about the image's mean) is higher or lower, as a share, 0 to below 1"
     )
     gamma: float = _setting(
         0.1, "most that its gamma is above or below 1, 0 to below 1: 0.1 is exponents from 0.9 to 1.1"
@@ -53,10 +53,10 @@ class AugmentationSettings:
     noise: float = _setting(
         0.01, "most sensor noise: standard deviation as a share of the levels from black to white, 0 to 1"
     )
-    blur: float = _setting(0.7, f"most blur: standard deviation in pixels of the picture as given, 0 to {MOST_BLUR:g}")
+    blur: float = _setting(0.7, f"most blur: standard deviation in pixels of the image as given, 0 to {MOST_BLUR:g}")
     jpeg: int = _setting(75, "lowest quality of JPEG compression, 1 to 100; 0 for no compression")
     shift: float = _setting(
-        0.01, "most that it is shifted to each side, as a share of the picture's width and of its height, 0 to 0.5"
+        0.01, "most that it is shifted to each side, as a share of the image's width and of its height, 0 to 0.5"
     )
     rotation: float = _setting(1.0, "most that it is turned to each side about its centre, in degrees, 0 to 180")
     scale: float = _setting(0.01, "most that it is larger or smaller about its centre, as a share, 0 to 0.5")
@@ -64,12 +64,12 @@ class AugmentationSettings:
     flip_vertical: bool = _setting(False, "mirror every other one top to bottom: only for parts where either is good")
     border: str = _setting(
         "mirror",
-        "what comes into view at the border: the picture mirrored there, the edge's pixels repeated, or one constant "
+        "what comes into view at the border: the image mirrored there, the edge's pixels repeated, or one constant "
         "level (--augment-border-level)",
         choices=BORDERS,
     )
     border_level: float | None = _setting(
-        None, "the level that --augment-border constant fills with; the median of the picture's own border unless given"
+        None, "the level that --augment-border constant fills with; the median of the image's own border unless given"
     )
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class AugmentationSettings:
                 end = f"{most:g}" if included else f"below {most:g}"
                 unit = {"blur": " of pixels", "rotation": " of degrees"}.get(name, "")
                 raise SettingError(f"{name} must be a number{unit} from 0 to {end}, got {value!r}")
-        if not is_whole(self.jpeg, 0, 100):
+        if not is_integer(self.jpeg, 0, 100):
             raise SettingError(f"jpeg must be a whole number from 1 to 100, or 0 for no compression, got {self.jpeg!r}")
         for name in ("flip_horizontal", "flip_vertical"):
             if not isinstance(getattr(self, name), bool):
@@ -104,7 +104,7 @@ class AugmentationSettings:
                     f"{self.border!r}: set border to 'constant'"
                 )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
         return asdict(self)
 

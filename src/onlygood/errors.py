@@ -2,10 +2,10 @@
 
     OnlygoodError                 the root: catch this to catch them all
     |-- SettingError              an option or argument has a value that cannot be used
-    |-- PictureError              one picture cannot be read or cannot be used
-    |   |-- PictureTooLargeError  more pixels or bytes than the limits allow
-    |   `-- PictureFormatError    readable, but not of the kind that this model takes (bit depth, colour)
-    |-- FolderError               a set of pictures cannot be used (missing, empty, nothing readable, too few)
+    |-- ImageError              one image cannot be read or cannot be used
+    |   |-- ImageTooLargeError  more pixels or bytes than the limits allow
+    |   `-- ImageFormatError    readable, but not of the kind that this model takes (bit depth, colour)
+    |-- FolderError               a set of images cannot be used (missing, empty, nothing readable, too few)
     |-- BackboneError             a backbone file or its card cannot be used
     |-- ModelFileError            a model file cannot be used
     |   |-- ModelFormatError      not a model of ours, damaged, or with parts that we do not accept
@@ -14,7 +14,7 @@
     |   `-- CheckpointError       a checkpoint cannot be resumed from
     |-- VerificationError         the file written gives other scores than those calibrated with
     |-- WriteError                a result cannot be written
-    |-- LabelledSetError          labelled pictures cannot be used to measure with
+    |-- LabelledSetError          labelled images cannot be used to measure with
     `-- MissingExtraError         a command needs a library that is not installed
 
 Each message is one sentence: the subject, what is required, what was got, what to do.
@@ -29,20 +29,20 @@ class SettingError(OnlygoodError, ValueError):
     """An option or argument has a value that cannot be used."""
 
 
-class PictureError(OnlygoodError):
-    """One picture cannot be read or cannot be used."""
+class ImageError(OnlygoodError):
+    """One image cannot be read or cannot be used."""
 
 
-class PictureTooLargeError(PictureError):
-    """A picture has more pixels or bytes than the limits allow."""
+class ImageTooLargeError(ImageError):
+    """An image has more pixels or bytes than the limits allow."""
 
 
-class PictureFormatError(PictureError):
-    """A picture is readable, but its bit depth or colour is not what the model takes."""
+class ImageFormatError(ImageError):
+    """An image is readable, but its bit depth or colour is not what the model takes."""
 
 
 class FolderError(OnlygoodError):
-    """A set of pictures is missing, empty, unreadable or too small."""
+    """A set of images is missing, empty, unreadable or too small."""
 
 
 class BackboneError(OnlygoodError):
@@ -78,7 +78,7 @@ class WriteError(OnlygoodError):
 
 
 class LabelledSetError(OnlygoodError):
-    """Labelled pictures (a folder of test pictures, a CSV file, masks) cannot be used to measure with."""
+    """Labelled images (a folder of test images, a CSV file, masks) cannot be used to measure with."""
 
 
 class MissingExtraError(OnlygoodError, ImportError):

@@ -1,4 +1,4 @@
-"""Fit: from good pictures to a calibrated model."""
+"""Fit: from good images to a calibrated model."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from onlygood.calibration.near_duplicates import FEW, near_duplicate_groups
 from onlygood.calibration.threshold import Calibration, calibrate, resolve_rule, threshold_of
 from onlygood.calibration.two_kinds import two_kinds_note
 from onlygood.datasets.sources import (
-    GoodPictures,
-    ReferencePictures,
+    GoodImages,
+    ReferenceImages,
     Source,
     exclude_named,
     file_ranks,
@@ -30,61 +30,61 @@ from onlygood.datasets.sources import (
 from onlygood.datasets.splits import hold_out, merge_groups, share_held_out
 from onlygood.detectors.registry import GoodScores, Method, TrainingFiles, make_method
 from onlygood.errors import FolderError, SettingError, VerificationError
-from onlygood.features.noise_scale import noise_scale
-from onlygood.features.survey import (
+from onlygood.features.extraction import (
     Embedder,
+    Features,
     InputKind,
-    Survey,
+    extract_augmentations,
+    extract_features,
+    extract_turned,
     input_kind,
     set_digest,
-    survey,
-    survey_augmentations,
-    survey_turned,
 )
+from onlygood.features.noise_scale import noise_scale
 from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import join
 from onlygood.graph.verdict import full_size_map, verdict
 from onlygood.images.reading import ReadingLimits
-from onlygood.model import GoodPicture, Model, StrangePicture
-from onlygood.results import Promise, counted
+from onlygood.model import GoodImage, Model, ScoredImage
+from onlygood.results import Guarantee, pluralize
 from onlygood.settings import CROSS_FITTED_METHODS, HELD_OUT_ABOVE, TRAINED_METHODS, FitSettings, make_settings
 from onlygood.threshold_notes import deciding_sentence, odd_note
 
 # Scores of the file and of the calibration may differ by this share of the raw score or the threshold: both are the
 # same arithmetic in float32, but one session and several threads may add in another order than another session.
 VERIFICATION_TOLERANCE = 1e-4
-VERIFIED_PICTURES = 3
+VERIFIED_IMAGES = 3
 # Leave-one-out learns without each group in turn, and from a single thing no variation can be learned.
 LEAST_GROUPS = 3
-# How many of the strangest good pictures are kept to be looked at.
-STRANGEST_KEPT = 24
-# The largest share of the pictures that is held out unless one is given, and of a golden sample's augmentations.
+# How many of the highest_scoring good images are kept to be looked at.
+HIGHEST_KEPT = 24
+# The largest share of the images that is held out unless one is given, and of a golden sample's augmentations.
 MOST_HELD_OUT = 1 / 3
 MOST_GOLDEN_HELD_OUT = 0.5
-# How many names of pictures that were left out a note gives.
+# How many names of images that were left out a note gives.
 SHOWN_NAMES = 3
 
 
 def fit(
-    pictures: GoodPictures,
+    images: GoodImages,
     *,
     groups: Sequence[str] | None = None,
-    reference: ReferencePictures | None = None,
+    reference: ReferenceImages | None = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     **settings: Any,
 ) -> Model:
-    """A detector of everything that does not look like these pictures, calibrated and ready to save.
+    """A detector of everything that does not look like these images, calibrated and ready to save.
 
     Args:
-        pictures: a folder of good pictures, or a sequence of paths, bytes, PIL images or arrays uint8 or uint16
+        images: a folder of good images, or a sequence of paths, bytes, PIL images or arrays uint8 or uint16
             [H, W], [H, W, C].
-        groups: for a sequence, one label a picture: pictures with equal labels stay on one side of every split. For a
+        groups: for a sequence, one label an image: images with equal labels stay on one side of every split. For a
             folder, use the setting `group_by`.
-        reference: for method doc, pictures of other things: a folder with one sub-folder a class, or sequences of
-            pictures by class.
+        reference: for method doc, images of other things: a folder with one sub-folder a class, or sequences of
+            images by class.
         progress: draw progress bars if stderr is a terminal.
         checkpoint: where a method that trains keeps what it has reached; None for nowhere. It stays there, since the
             model is in memory alone: take it away when the model is saved.
@@ -93,7 +93,7 @@ def fit(
 
     Raises:
         SettingError: a setting that does not exist or cannot be used.
-        FolderError: pictures that are missing, unreadable, too few or too alike.
+        FolderError: images that are missing, unreadable, too few or too alike.
         BackboneError: a backbone that cannot be used.
         TrainingError: a network cannot be trained, or a checkpoint not be resumed from.
         MissingExtraError: a method that trains, and no torch.
@@ -109,7 +109,7 @@ def fit(
         raise SettingError("resume needs a checkpoint, got none: give one, or leave resume out")
     files = None if checkpoint is None else TrainingFiles(Path(checkpoint), resume)
     limits = ReadingLimits(max_pixels=chosen.max_pixels, max_bytes=chosen.max_bytes)
-    sources = list_sources(pictures, group_by=chosen.group_by, groups=groups, limits=limits, allow_one=chosen.golden)
+    sources = list_sources(images, group_by=chosen.group_by, groups=groups, limits=limits, allow_one=chosen.golden)
     excluded: list[str] = []
     if chosen.exclude is not None:
         sources, excluded = exclude_named(sources, chosen.exclude)
@@ -123,8 +123,8 @@ def fit(
     references = [] if reference is None else list_references(reference, limits=limits)
     if len(sources) < LEAST_GROUPS:
         raise FolderError(
-            f"fit needs at least {LEAST_GROUPS} good pictures, so that what good pictures have in common can be told "
-            f"without each of them, got {len(sources)}: add pictures, or add --golden to learn from augmentations of "
+            f"fit needs at least {LEAST_GROUPS} good images, so that what good images have in common can be told "
+            f"without each of them, got {len(sources)}: add images, or add --golden to learn from augmentations of "
             f"{'this one' if len(sources) == 1 else 'these'}"
         )
     method = make_method(chosen, sources, references=references, files=files, show_progress=progress)
@@ -154,7 +154,7 @@ class _Fit:
     def run(self) -> Model:
         kind = input_kind(self.sources, self.settings, show_progress=self.show_progress)
         embed = self.method.embedding_pieces(kind)
-        seen = survey(
+        seen = extract_features(
             self.sources,
             Embedder(join(*embed, outputs=list(self.method.embeddings)), self.method.embeddings),
             kind,
@@ -168,17 +168,17 @@ class _Fit:
         self.method.learn(learned, labels, calibrating)
         scores = self.method.good_scores()
         calibration, map_levels = self.calibrate(scores, groups, held_out)
-        promise = self.promise(seen, calibration, held_out)
-        pictures = self.good_pictures(seen, scores, groups, held_out, calibration)
-        odd = odd_note(calibration, pictures)
+        guarantee = self.guarantee(seen, calibration, held_out)
+        images = self.good_images(seen, scores, groups, held_out, calibration)
+        odd = odd_note(calibration, images)
         deciding = deciding_sentence(
-            calibration, pictures, rule=self.settings.threshold_rule, is_exact=promise.is_exact
+            calibration, images, rule=self.settings.threshold_rule, is_exact=guarantee.is_exact
         )
         notes = (
             *self.exclusion_notes(),
             *seen.notes,
             *duplicate_notes,
-            *self.turning_notes(promise),
+            *self.turning_notes(guarantee),
             *self.method.notes,
         )
         notes += (odd,) if odd else ()
@@ -189,49 +189,49 @@ class _Fit:
             full_size_map(kind.dtype, opset=self.method.opset),
             outputs=list(OUTPUTS),
         )
-        file = pack(model, self.describe(kind, seen, calibration, promise, pictures, map_levels, notes, deciding))
+        file = pack(model, self.describe(kind, seen, calibration, guarantee, images, map_levels, notes, deciding))
         self.verify(file, learned, calibration)
         return Model(
             file=file,
-            promise=promise,
+            guarantee=guarantee,
             calibration=calibration,
             notes=notes,
-            good_pictures=pictures,
-            strangest=self.strangest(seen, pictures, scores),
+            good_images=images,
+            highest_scoring=self.highest_scoring(seen, images, scores),
             deciding=deciding,
         )
 
     def exclusion_notes(self) -> list[str]:
-        """Which pictures were left out since they were named."""
+        """Which images were left out since they were named."""
         if not self.excluded:
             return []
         shown = ", ".join(self.excluded[:SHOWN_NAMES])
         more = f" and {len(self.excluded) - SHOWN_NAMES} more" if len(self.excluded) > SHOWN_NAMES else ""
-        return [f"{counted(len(self.excluded), 'picture')} left out, as asked with exclude: {shown}{more}."]
+        return [f"{pluralize(len(self.excluded), 'image')} left out, as asked with exclude: {shown}{more}."]
 
-    def turning_notes(self, promise: Promise) -> list[str]:
-        """At which angles each picture was learned, where that is at several."""
+    def turning_notes(self, guarantee: Guarantee) -> list[str]:
+        """At which angles each image was learned, where that is at several."""
         rotations = self.settings.rotations
         if rotations == 1:
             return []
-        begin = "the first its own" if rotations in EXACT_ROTATIONS else "the first drawn for each picture"
+        begin = "the first its own" if rotations in EXACT_ROTATIONS else "the first drawn for each image"
         return [
-            f"Learned each of {counted(promise.fitted_pictures, 'good picture')} at {rotations} angles, "
-            f"{360 / rotations:.3g} degrees apart, {begin}; the threshold comes from the pictures as they were taken."
+            f"Learned each of {pluralize(guarantee.fitted_images, 'good image')} at {rotations} angles, "
+            f"{360 / rotations:.3g} degrees apart, {begin}; the threshold comes from the images as they were taken."
         ]
 
-    def independent_groups(self, seen: Survey, kind: InputKind) -> tuple[list[int], list[str]]:
-        """A label a picture; pictures with different labels may be treated as independent. And notes about it."""
+    def independent_groups(self, seen: Features, kind: InputKind) -> tuple[list[int], list[str]]:
+        """A label an image; images with different labels may be treated as independent. And notes about it."""
         if self.golden:
             different = len(set(seen.digests))
             if 2 * different < seen.given:
                 has_copies = len(set(seen.digests[: self.golden])) < self.golden
                 raise SettingError(
                     f"most augmentations of a golden sample must differ from one another, got {different} different "
-                    f"pictures among {seen.given}: "
+                    f"images among {seen.given}: "
                     + ("leave out copies" if has_copies else "widen a range, such as augment_brightness")
                 )
-            # Augmentations of one picture are near-duplicates by design, and independent given the picture.
+            # Augmentations of one image are near-duplicates by design, and independent given the image.
             return list(range(seen.given)), []
         if self.settings.near_duplicates == "group":
             alike, unclear = near_duplicate_groups(
@@ -249,8 +249,8 @@ class _Fit:
         doubled = len(alike) - len(set(alike))
         if count < LEAST_GROUPS:
             raise FolderError(
-                f"calibration needs good pictures of at least {LEAST_GROUPS} independent things, got {len(groups)} "
-                f"pictures in {counted(count, 'group')} of one session or (nearly) the same: add other parts"
+                f"calibration needs good images of at least {LEAST_GROUPS} independent things, got {len(groups)} "
+                f"images in {pluralize(count, 'group')} of one session or (nearly) the same: add other parts"
                 + (", or if these differ, add --near-duplicates ignore" if len(set(alike)) < different else "")
             )
         notes = []
@@ -265,14 +265,14 @@ class _Fit:
             sizes = np.bincount(alike)
             sets = int((sizes > 1).sum())
             notes.append(
-                f"{int(sizes[sizes > 1].sum())} of {len(alike)} good pictures are near-duplicates of one another, in "
-                f"{counted(sets, 'set')}: each set is kept on one side of every split and counts as one"
+                f"{int(sizes[sizes > 1].sum())} of {len(alike)} good images are near-duplicates of one another, in "
+                f"{pluralize(sets, 'set')}: each set is kept on one side of every split and counts as one"
                 + (", or if a set holds different parts, add --near-duplicates ignore." if sizes.max() > FEW else ".")
             )
         return groups, notes
 
     def held_out(self, groups: list[int]) -> NDArray[np.bool_]:
-        """True for pictures that only calibrate: none with leave-one-out and cross-fitting."""
+        """True for images that only calibrate: none with leave-one-out and cross-fitting."""
         held_out = np.zeros(len(groups), dtype=bool)
         if self.settings.calibration == "split":
             share = self.settings.calibration_fraction or share_held_out(
@@ -284,7 +284,7 @@ class _Fit:
             held_out = hold_out(groups, share, seed=self.settings.seed)
         left = len(set(np.array(groups)[~held_out]))
         if left < LEAST_GROUPS:
-            advice = ["raise augment" if self.golden else "add pictures of other parts"]
+            advice = ["raise augment" if self.golden else "add images of other parts"]
             if len(set(groups)) > LEAST_GROUPS:
                 advice.append("lower calibration_fraction")
             if not self.golden and self.settings.method not in TRAINED_METHODS:
@@ -292,17 +292,17 @@ class _Fit:
             if not self.golden and self.settings.method in CROSS_FITTED_METHODS:
                 advice.append("calibrate with cross-fit")
             raise FolderError(
-                f"fit needs good pictures of at least {LEAST_GROUPS} independent things beside those held out, got "
+                f"fit needs good images of at least {LEAST_GROUPS} independent things beside those held out, got "
                 f"{left} of {len(set(groups))}: {', or '.join(advice)}"
             )
         return held_out
 
     def learned(
-        self, seen: Survey, kind: InputKind, groups: list[int], held_out: NDArray[np.bool_]
-    ) -> tuple[Survey, list[int], NDArray[np.bool_]]:
-        """What is learned from: the pictures, with augmentations of them behind them, or turned copies in their place.
+        self, seen: Features, kind: InputKind, groups: list[int], held_out: NDArray[np.bool_]
+    ) -> tuple[Features, list[int], NDArray[np.bool_]]:
+        """What is learned from: the images, with augmentations of them behind them, or turned copies in their place.
 
-        Each is in the group of its picture, so that whoever is scored without that picture is scored without them too.
+        Each is in the group of its image, so that whoever is scored without that image is scored without them too.
 
         Returns:
             What was found of them all, and `groups` and `held_out` of each.
@@ -312,15 +312,15 @@ class _Fit:
         if settings.rotations > 1:
             copies = turned_sources(seen.sources, settings.rotations, fitted, seed=settings.seed)
             originals = fitted * (settings.rotations - 1)
-            learned = survey_turned(
+            learned = extract_turned(
                 seen, copies, settings, rows_each=self.method.rows_each, show_progress=self.show_progress
             )
         elif settings.augment is not None and not self.golden:
             check_target(seen.given, settings)
-            pictures = [seen.sources[position] for position in fitted]
-            made = fill_up(pictures, settings.augment - seen.given, settings, kind.window)
+            images = [seen.sources[position] for position in fitted]
+            made = fill_up(images, settings.augment - seen.given, settings, kind.window)
             originals, learned = [fitted[original] for original, _ in made], seen
-            survey_augmentations(
+            extract_augmentations(
                 seen,
                 [source for _, source in made],
                 settings,
@@ -335,7 +335,7 @@ class _Fit:
     def calibrate(
         self, scores: GoodScores, groups: list[int], held_out: NDArray[np.bool_]
     ) -> tuple[Calibration, dict[str, float]]:
-        """The threshold, and the levels of the map, from the pictures held out or else from all."""
+        """The threshold, and the levels of the map, from the images held out or else from all."""
         positions = np.flatnonzero(held_out) if held_out.any() else np.arange(len(groups))
         labels: list[Hashable] = [groups[position] for position in positions]
         rate = self.settings.false_alarm_rate
@@ -345,22 +345,22 @@ class _Fit:
             return resolve_rule(self.settings.threshold_rule, len(set(of)), rate, is_exact=is_exact)
 
         calibration = calibrate(scores.raw[positions], labels, rate, rule=rule(labels))
-        # Where a map becomes remarkable: the level that the strangest patch of a good picture exceeds at that rate.
+        # Where a map becomes high: the level that the highest_scoring patch of a good image exceeds at that rate.
         mapped = positions[np.isfinite(scores.highest[positions])]
         theirs = [groups[position] for position in mapped]
-        remarkable = threshold_of(scores.highest[mapped], theirs, rate, rule=rule(theirs))
-        return calibration, {"typical": float(np.median(scores.typical[mapped])), "remarkable": remarkable}
+        high = threshold_of(scores.highest[mapped], theirs, rate, rule=rule(theirs))
+        return calibration, {"typical": float(np.median(scores.typical[mapped])), "high": high}
 
-    def promise(self, seen: Survey, calibration: Calibration, held_out: NDArray[np.bool_]) -> Promise:
+    def guarantee(self, seen: Features, calibration: Calibration, held_out: NDArray[np.bool_]) -> Guarantee:
         """What can be said of the threshold."""
-        return Promise(
-            asked_rate=calibration.asked_rate,
-            promised_rate=calibration.promised_rate,
+        return Guarantee(
+            requested_rate=calibration.requested_rate,
+            stated_rate=calibration.stated_rate,
             is_exact=self.settings.calibration == "split",
-            calibration_pictures=len(calibration.scores),
+            calibration_images=len(calibration.scores),
             groups=calibration.groups,
-            fitted_pictures=int((~held_out).sum()),
-            golden_pictures=self.golden,
+            fitted_images=int((~held_out).sum()),
+            golden_images=self.golden,
             augmentations=len(seen.sources) - seen.given,
             rotations=self.settings.rotations,
             rule=calibration.rule,
@@ -369,20 +369,20 @@ class _Fit:
             folds=self.method.cross_fit_folds,
         )
 
-    def good_pictures(
+    def good_images(
         self,
-        seen: Survey,
+        seen: Features,
         scores: GoodScores,
         groups: list[int],
         held_out: NDArray[np.bool_],
         calibration: Calibration,
-    ) -> tuple[GoodPicture, ...]:
+    ) -> tuple[GoodImage, ...]:
         """What was found of each."""
         calibrates = held_out if held_out.any() else ~held_out
         # Scores are stored as float32, so the lowest of those that stand apart is found exactly.
         least_odd = calibration.scores[-calibration.odd] if calibration.odd else np.float32(np.inf)
         return tuple(
-            GoodPicture(
+            GoodImage(
                 name=source.name,
                 score=float(scores.raw[position]) - calibration.threshold,
                 group=groups[position],
@@ -392,27 +392,27 @@ class _Fit:
             for position, source in enumerate(seen.sources[: seen.given])
         )
 
-    def strangest(
-        self, seen: Survey, pictures: Sequence[GoodPicture], scores: GoodScores
-    ) -> tuple[StrangePicture, ...]:
-        """A few pictures, the strangest first, with where they are strange."""
-        order = sorted(range(len(pictures)), key=lambda position: -pictures[position].score)
+    def highest_scoring(
+        self, seen: Features, images: Sequence[GoodImage], scores: GoodScores
+    ) -> tuple[ScoredImage, ...]:
+        """A few images, the highest_scoring first, with where they are strange."""
+        order = sorted(range(len(images)), key=lambda position: -images[position].score)
         return tuple(
-            StrangePicture(
-                picture=pictures[position],
+            ScoredImage(
+                image=images[position],
                 source=seen.sources[position],
                 patch_scores=scores.patch_scores(position),
             )
-            for position in order[:STRANGEST_KEPT]
+            for position in order[:HIGHEST_KEPT]
         )
 
     def describe(
         self,
         kind: InputKind,
-        seen: Survey,
+        seen: Features,
         calibration: Calibration,
-        promise: Promise,
-        pictures: Sequence[GoodPicture],
+        guarantee: Guarantee,
+        images: Sequence[GoodImage],
         map_levels: dict[str, float],
         notes: Sequence[str],
         deciding: str,
@@ -424,7 +424,7 @@ class _Fit:
             settings = replace(settings, backbone=Path(settings.backbone).name)
         return {
             "method": settings.method,
-            "settings": settings.to_json(),
+            "settings": settings.to_dict(),
             "input": {
                 "dtype": kind.dtype.name,
                 "channels": seen.channels,
@@ -432,7 +432,7 @@ class _Fit:
                 "input_shape": list(self.method.input_shape),
             },
             **self.method.describe(),
-            "good_pictures": {
+            "good_images": {
                 "count": seen.given,
                 "unreadable": len(seen.unreadable),
                 "heights": [min(heights), max(heights)],
@@ -443,10 +443,10 @@ class _Fit:
                 "method": settings.calibration,
                 "threshold": calibration.threshold,
                 "rule": calibration.rule,
-                "odd": [each.name for each in pictures if each.is_odd],
+                "odd": [each.name for each in images if each.is_odd],
                 "decided_by": deciding,
             },
-            "promise": promise.to_json(),
+            "guarantee": guarantee.to_dict(),
             "map_levels": map_levels,
             "notes": list(notes),
             "made_with": {
@@ -460,16 +460,16 @@ class _Fit:
     def verify(
         self,
         file: ModelFile,
-        learned: Survey,
+        learned: Features,
         calibration: Calibration,
     ) -> None:
-        """Run the file as it will be written on a few pictures, and compare with the calibration's own arithmetic.
+        """Run the file as it will be written on a few images, and compare with the calibration's own arithmetic.
 
         Raises:
             VerificationError: they differ.
         """
         session = open_session(file.content)
-        for position in np.unique(np.linspace(0, len(learned.sources) - 1, VERIFIED_PICTURES).astype(int)):
+        for position in np.unique(np.linspace(0, len(learned.sources) - 1, VERIFIED_IMAGES).astype(int)):
             source = learned.sources[position]
             (score,) = run(session, ["score"], {"image": source.read()[None]})
             expected = self.method.finished_score(int(position))
@@ -479,6 +479,6 @@ class _Fit:
             if not abs(found - expected) <= VERIFICATION_TOLERANCE * scale:
                 raise VerificationError(
                     f"the finished model must give {source.name} the raw score {expected:.6g} that it was calibrated "
-                    f"with, got {found:.6g}: nothing was written; if good pictures are all but equal, add some that "
+                    f"with, got {found:.6g}: nothing was written; if good images are all but equal, add some that "
                     "differ, else try another version of onnxruntime and report this"
                 )

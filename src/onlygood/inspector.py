@@ -1,4 +1,4 @@
-"""Inspect: a model file and a picture, in; a verdict, out."""
+"""Inspect: a model file and an image, in; a verdict, out."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from onlygood.errors import ModelFileError, OnlygoodError, PictureError
+from onlygood.errors import ImageError, ModelFileError, OnlygoodError
 from onlygood.graph.model_file import keep_outputs
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.verdict import CalibrationScores
-from onlygood.images.reading import Picture, PictureSource, ReadingLimits, fit_channels, read_picture, require_depth
+from onlygood.images.reading import ImageArray, ImageSource, ReadingLimits, fit_channels, read_image, require_depth
 from onlygood.model import CalibratedModel, file_and_name
 from onlygood.occlusion import occlusion_map
 from onlygood.recalibration import at_rate
@@ -25,20 +25,20 @@ VERDICT_OUTPUTS = ("score", "p_value", "is_anomaly")
 
 
 class Inspector:
-    """A model, loaded and ready: call it with a picture. Safe to share between threads.
+    """A model, loaded and ready: call it with an image. Safe to share between threads.
 
     Args:
         model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
         false_alarm_rate: use the threshold that the calibration scores in the file give at this rate, in (0, 1),
             instead of the one in the file. The file stays as it is; `metadata` are those that it would have.
         provider: the hardware that ONNX Runtime uses, "cpu" or one that its installation has ("cuda", ...).
-        threads: that share one picture's work; 0 for one a core.
-        with_map: give anomaly maps; without them large pictures are inspected faster.
-        by_occlusion: make those maps by hiding parts of the picture (see `onlygood.occlusion`), which takes some eighty
+        threads: that share one image's work; 0 for one a core.
+        with_map: give anomaly maps; without them large images are inspected faster.
+        by_occlusion: make those maps by hiding parts of the image (see `onlygood.occlusion`), which takes some eighty
             inspections each, instead of in the graph. They say something also where the model's latent space has no
             places.
-        max_pixels: most pixels that one picture may have.
-        max_bytes: most bytes that one picture's file may have.
+        max_pixels: most pixels that one image may have.
+        max_bytes: most bytes that one image's file may have.
 
     Raises:
         ModelFileError: the file is missing, damaged, of another kind or newer than this onlygood.
@@ -79,13 +79,13 @@ class Inspector:
 
     @property
     def map_levels(self) -> tuple[float, float]:
-        """Levels of the anomaly map: what is typical of good pictures, and what few of them reach anywhere."""
+        """Levels of the anomaly map: what is typical of good images, and what few of them reach anywhere."""
         if self._by_occlusion:
-            # A raw score is at least 0, so hiding a part can take off no more than all of it, which of good pictures
-            # is below the threshold, at the rate promised.
+            # A raw score is at least 0, so hiding a part can take off no more than all of it, which of good images
+            # is below the threshold, at the rate guaranteed.
             return 0.0, float(self.metadata["calibration"]["threshold"])
         levels = self.metadata["map_levels"]
-        return float(levels["typical"]), float(levels["remarkable"])
+        return float(levels["typical"]), float(levels["high"])
 
     @property
     def window(self) -> tuple[float, float]:
@@ -93,20 +93,20 @@ class Inspector:
         black, white = self.metadata["input"]["window"]
         return float(black), float(white)
 
-    def __call__(self, picture: PictureSource, *, name: str | None = None, page: int | None = None) -> Inspection:
-        """The verdict on one picture.
+    def __call__(self, image: ImageSource, *, name: str | None = None, page: int | None = None) -> Inspection:
+        """The verdict on one image.
 
         Args:
-            picture: a path, the bytes of a file, a PIL image, or an array uint8 or uint16 [H, W] or [H, W, C].
+            image: a path, the bytes of a file, a PIL image, or an array uint8 or uint16 [H, W] or [H, W, C].
             name: what to call it; its path unless given.
             page: of a multi-page TIFF, from 0.
 
         Raises:
-            PictureError: it cannot be read, or is not of the kind that this model takes.
+            ImageError: it cannot be read, or is not of the kind that this model takes.
         """
         if name is None:
-            name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else "the picture"
-        pixels = read_for(self.metadata, picture, name=name, page=page, limits=self.limits)
+            name = os.fspath(image) if isinstance(image, str | os.PathLike) else "the image"
+        pixels = read_for(self.metadata, image, name=name, page=page, limits=self.limits)
         started = time.perf_counter()
         values = run(self._session, self._outputs, {"image": pixels[None]})
         latency_ms = 1e3 * (time.perf_counter() - started)
@@ -115,29 +115,29 @@ class Inspector:
             anomaly_map = occlusion_map(pixels, self._scores)
         return to_inspection(name, values, anomaly_map=anomaly_map, latency_ms=latency_ms)
 
-    def _scores(self, pictures: Picture) -> NDArray[np.float32]:
-        """Scores of several pictures of one size, float32 [n]."""
-        scores: NDArray[np.float32] = run(self._session, ["score"], {"image": pictures})[0]
+    def _scores(self, images: ImageArray) -> NDArray[np.float32]:
+        """Scores of several images of one size, float32 [n]."""
+        scores: NDArray[np.float32] = run(self._session, ["score"], {"image": images})[0]
         return scores
 
 
 def read_for(
-    metadata: dict[str, Any], picture: PictureSource, *, name: str, page: int | None, limits: ReadingLimits
-) -> Picture:
-    """A picture's pixels as the model with these metadata takes them.
+    metadata: dict[str, Any], image: ImageSource, *, name: str, page: int | None, limits: ReadingLimits
+) -> ImageArray:
+    """An image's pixels as the model with these metadata takes them.
 
     Args:
         metadata: of the model.
-        picture: as `Inspector` takes it.
+        image: as `Inspector` takes it.
         name: what errors call it.
         page: of a multi-page TIFF, from 0.
         limits: bounds on pixels and bytes.
 
     Raises:
-        PictureError: it cannot be read, or is not of the kind that this model takes.
+        ImageError: it cannot be read, or is not of the kind that this model takes.
     """
     kind = metadata["input"]
-    pixels = read_picture(picture, name=name, page=page, limits=limits)
+    pixels = read_image(image, name=name, page=page, limits=limits)
     require_depth(pixels, np.dtype(kind["dtype"]), name)
     return fit_channels(pixels, int(kind["channels"]), name)
 
@@ -145,21 +145,21 @@ def read_for(
 def to_inspection(
     name: str, verdict: Sequence[Any], *, anomaly_map: NDArray[np.float32] | None, latency_ms: float
 ) -> Inspection:
-    """What a graph said of one picture.
+    """What a graph said of one image.
 
     Args:
-        name: of the picture.
+        name: of the image.
         verdict: the values of VERDICT_OUTPUTS, each [1]; more may follow.
         anomaly_map: as in the inspection.
         latency_ms: likewise.
 
     Raises:
-        PictureError: a score that is not finite.
+        ImageError: a score that is not finite.
     """
     # Here and below, the shortest decimal of a float32: 0.05 stays 0.05 and does not become 0.0500000007.
     score = float(str(verdict[0][0]))
     if not np.isfinite(score):
-        raise PictureError(f"{name} has a score that is not finite, {score}: report this with the picture")
+        raise ImageError(f"{name} has a score that is not finite, {score}: report this with the image")
     return Inspection(
         name=name,
         score=score,

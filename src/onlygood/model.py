@@ -1,4 +1,4 @@
-"""A fitted model in memory: the bytes of its file, and what is promised of it."""
+"""A fitted model in memory: the bytes of its file, and what is guaranteed of it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from onlygood._files import write_atomically
 from onlygood.calibration.threshold import Calibration
 from onlygood.datasets.sources import Source
 from onlygood.graph.model_file import ModelFile, read_model_file
-from onlygood.results import Promise
+from onlygood.results import Guarantee
 
 
 @dataclass(frozen=True, kw_only=True)
-class GoodPicture:
-    """What a fit found of one good picture.
+class GoodImage:
+    """What a fit found of one good image.
 
     Attributes:
-        name: of the picture.
+        name: of the image.
         score: as the detector scores it without having seen it: above 0 it would have been called anomalous.
-        group: a number; pictures of one group are (nearly) the same thing or of one session.
+        group: a number; images of one group are (nearly) the same thing or of one session.
         calibrates: whether the threshold rests on it.
         is_odd: whether it stands apart from the others by its score.
     """
@@ -36,16 +36,16 @@ class GoodPicture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StrangePicture:
-    """One of the strangest good pictures, for a person to see whether it is good at all.
+class ScoredImage:
+    """One of the highest_scoring good images, for a person to see whether it is good at all.
 
     Attributes:
-        picture: which.
+        image: which.
         source: where its pixels come from.
         patch_scores: float32 [h, w], by the detector without its group, on the grid that it was computed on.
     """
 
-    picture: GoodPicture
+    image: GoodImage
     source: Source
     patch_scores: NDArray[np.float32] = field(repr=False)
 
@@ -56,13 +56,13 @@ class CalibratedModel:
 
     Attributes:
         file: content and metadata of the model file.
-        promise: how often good images will be called anomalous, and why.
+        guarantee: how often good images will be called anomalous, and why.
         calibration: the scores that the threshold comes from.
         notes: sentences about the good images that a person should read.
     """
 
     file: ModelFile
-    promise: Promise
+    guarantee: Guarantee
     calibration: Calibration
     notes: tuple[str, ...]
 
@@ -85,13 +85,13 @@ class Model(CalibratedModel):
     """What `onlygood.fit` returns. `fit` has already run the very bytes of its file against its own scores.
 
     Attributes:
-        good_pictures: each good picture that was read, in the order in which they were given.
-        strangest: a few, the strangest first.
+        good_images: each good image that was read, in the order in which they were given.
+        highest_scoring: a few, the highest_scoring first.
         deciding: a sentence on what decides the threshold, and what another rate would change.
     """
 
-    good_pictures: tuple[GoodPicture, ...] = field(repr=False)
-    strangest: tuple[StrangePicture, ...] = field(repr=False)
+    good_images: tuple[GoodImage, ...] = field(repr=False)
+    highest_scoring: tuple[ScoredImage, ...] = field(repr=False)
     deciding: str
 
 

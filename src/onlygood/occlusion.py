@@ -1,4 +1,4 @@
-"""Where to look, by hiding: how much the score falls when a part of the picture cannot be seen.
+"""Where to look, by hiding: how much the score falls when a part of the image cannot be seen.
 
 It asks nothing of the model but scores, so it serves where a map from inside says little: a network whose latent space
 has no places, such as the LeNets of Deep SVDD. It costs as many inspections as there are windows.
@@ -14,30 +14,30 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onlygood.images.reading import Picture
+from onlygood.images.reading import ImageArray
 
 # Cells a side unless asked otherwise. A window hides two by two, so that every cell is hidden four times.
 CELLS = 8
-# Pixels and channels of hidden pictures that are scored at once.
+# Pixels and channels of hidden images that are scored at once.
 _AT_ONCE = 8_000_000
 
 
 def occlusion_map(
-    picture: Picture, scores: Callable[[Picture], NDArray[np.float32]], *, cells: int = CELLS
+    image: ImageArray, scores: Callable[[ImageArray], NDArray[np.float32]], *, cells: int = CELLS
 ) -> NDArray[np.float32]:
     """How much the score falls, float32 [H, W] and at least 0, in the score's unit.
 
-    What is hidden gets the picture's median level, channel by channel: the background of most pictures of parts.
+    What is hidden gets the image's median level, channel by channel: the background of most images of parts.
 
     Args:
-        picture: uint8 or uint16 [H, W, C].
+        image: uint8 or uint16 [H, W, C].
         scores: of a batch [n, H, W, C] to float32 [n].
         cells: a side of the grid that it is computed on, or as many as there are pixels if that is fewer.
     """
-    height, width, _ = picture.shape
+    height, width, _ = image.shape
     rows = _edges(height, min(cells, height))
     columns = _edges(width, min(cells, width))
-    whole = float(scores(picture[None])[0])
+    whole = float(scores(image[None])[0])
     fall = np.zeros((len(rows) - 1, len(columns) - 1))
     count = np.zeros_like(fall)
     windows = [
@@ -45,10 +45,10 @@ def occlusion_map(
         for row in range(-1, len(fall))
         for column in range(-1, fall.shape[1])
     ]
-    at_once = max(1, _AT_ONCE // picture.size)
+    at_once = max(1, _AT_ONCE // image.size)
     for begin in range(0, len(windows), at_once):
         part = windows[begin : begin + at_once]
-        hidden = scores(np.stack(list(_hide(picture, part, rows, columns))))
+        hidden = scores(np.stack(list(_hide(image, part, rows, columns))))
         for window, score in zip(part, hidden.tolist(), strict=True):
             fall[window] += whole - score
             count[window] += 1
@@ -62,11 +62,11 @@ def _edges(length: int, cells: int) -> NDArray[np.int64]:
 
 
 def _hide(
-    picture: Picture, windows: list[tuple[slice, slice]], rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> Iterator[Picture]:
-    background = np.median(picture, axis=(0, 1)).astype(picture.dtype)
+    image: ImageArray, windows: list[tuple[slice, slice]], rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> Iterator[ImageArray]:
+    background = np.median(image, axis=(0, 1)).astype(image.dtype)
     for down, across in windows:
         bottom, right = min(down.stop, len(rows) - 1), min(across.stop, len(columns) - 1)
-        hidden = picture.copy()
+        hidden = image.copy()
         hidden[rows[down.start] : rows[bottom], columns[across.start] : columns[right]] = background
         yield hidden

@@ -1,4 +1,4 @@
-"""False-alarm rates: which can be asked for, and how many pictures each needs."""
+"""False-alarm rates: which can be asked for, and how many images each needs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def check_false_alarm_rate(rate: float) -> None:
     """
     if not (isinstance(rate, int | float) and math.isfinite(rate) and 0.0 < rate < 1.0):
         raise SettingError(
-            f"the false-alarm rate must be between 0 and 1, both excluded (0.01 is one good picture in a hundred), "
+            f"the false-alarm rate must be between 0 and 1, both excluded (0.01 is one good image in a hundred), "
             f"got {rate!r}"
         )
 
 
-def pictures_needed(rate: float) -> int:
-    """The fewest independent calibration pictures from which `rate` can be promised: ceil(1 / rate) - 1."""
+def images_needed(rate: float) -> int:
+    """The fewest independent calibration images from which `rate` can be guaranteed: ceil(1 / rate) - 1."""
     return max(1, math.ceil(1.0 / rate - TOLERANCE) - 1)
 
 
-def show_rate(rate: float) -> str:
-    """The rate with three significant digits, rounded up: what is shown is then promised, and can be asked for."""
+def format_rate(rate: float) -> str:
+    """The rate with three significant digits, rounded up: what is shown is then guaranteed, and can be asked for."""
     unit = 10.0 ** (math.floor(math.log10(rate)) - 2)
     return f"{math.ceil(rate / unit - 1e-6) * unit:.3g}"

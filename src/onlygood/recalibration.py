@@ -20,26 +20,26 @@ from onlygood._progress import track
 from onlygood._version import __version__
 from onlygood.calibration.threshold import Calibration, resolve_rule, threshold_of
 from onlygood.calibration.threshold import calibrate as conformal_threshold
-from onlygood.datasets.folders import find_pictures, group_labels
-from onlygood.datasets.sources import GoodPictures, Source, list_sources
+from onlygood.datasets.folders import find_images, group_labels
+from onlygood.datasets.sources import GoodImages, Source, list_sources
 from onlygood.datasets.splits import merge_groups
 from onlygood.errors import (
     FolderError,
+    ImageError,
     ModelFileError,
     ModelFormatError,
     OnlygoodError,
-    PictureError,
     SettingError,
     VerificationError,
 )
-from onlygood.features.survey import pixel_digest, set_digest
+from onlygood.features.extraction import pixel_digest, set_digest
 from onlygood.graph.model_file import ModelFile, pack, with_raw_score
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.verdict import CALIBRATION_INITIALIZERS, RAW_SCORE, CalibrationScores, replace_calibration
-from onlygood.images.reading import Picture, ReadingLimits, fit_channels, read_picture, require_depth
+from onlygood.images.reading import ImageArray, ReadingLimits, fit_channels, read_image, require_depth
 from onlygood.model import CalibratedModel, file_and_name
-from onlygood.rates import check_false_alarm_rate, show_rate
-from onlygood.results import Promise, counted
+from onlygood.rates import check_false_alarm_rate, format_rate
+from onlygood.results import Guarantee, pluralize
 
 # The new file is run on a few of the images that it was calibrated with; its scores may differ by this share.
 VERIFICATION_TOLERANCE = 1e-4
@@ -52,7 +52,7 @@ MAP_NOTE = (
 
 def calibrate(
     model: str | os.PathLike[str] | CalibratedModel,
-    images: GoodPictures | None = None,
+    images: GoodImages | None = None,
     *,
     false_alarm_rate: float | None = None,
     group_by: str | None = None,
@@ -102,7 +102,7 @@ def calibrate(
         if false_alarm_rate is None:
             raise SettingError("calibrate needs a false-alarm rate or new good images, got neither: give one of them")
         return at_rate(file, false_alarm_rate, name=name)
-    rate = float(file.metadata["promise"]["asked_rate"]) if false_alarm_rate is None else false_alarm_rate
+    rate = float(file.metadata["guarantee"]["requested_rate"]) if false_alarm_rate is None else false_alarm_rate
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
     sources = _list_images(images, group_by=group_by, groups=groups, limits=limits)
     return _ByImages(file, name, sources, provider=provider, threads=threads, show_progress=progress).at(rate)
@@ -121,11 +121,11 @@ def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> Calibrate
         ModelFormatError: the file has no calibration scores.
     """
     check_false_alarm_rate(false_alarm_rate)
-    before = promise_of(file.metadata)
+    before = guarantee_of(file.metadata)
     calibration = require_calibration_scores(file, name).at(
         false_alarm_rate, rule=rule_of(file.metadata), is_exact=before.is_exact
     )
-    promise = _promise_at(before, calibration)
+    guarantee = _guarantee_at(before, calibration)
     changes = {
         "calibration": {
             **_without_decision(file.metadata["calibration"]),
@@ -134,8 +134,8 @@ def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> Calibrate
         }
     }
     record = {"from": "calibration scores", "images": len(calibration.scores), "groups": calibration.groups}
-    notes = () if false_alarm_rate == file.metadata["promise"]["asked_rate"] else (MAP_NOTE,)
-    return _calibrated(file, calibration, promise, changes, record, notes=notes)
+    notes = () if false_alarm_rate == file.metadata["guarantee"]["requested_rate"] else (MAP_NOTE,)
+    return _calibrated(file, calibration, guarantee, changes, record, notes=notes)
 
 
 def require_calibration_scores(file: ModelFile, name: str) -> CalibrationScores:
@@ -157,12 +157,12 @@ def rule_of(metadata: dict[str, Any]) -> str:
     return str(metadata["settings"].get("threshold_rule", "conformal"))
 
 
-def _promise_at(before: Promise, calibration: Calibration, **others: Any) -> Promise:
+def _guarantee_at(before: Guarantee, calibration: Calibration, **others: Any) -> Guarantee:
     """What can be said of another calibration."""
     return replace(
         before,
-        asked_rate=calibration.asked_rate,
-        promised_rate=calibration.promised_rate,
+        requested_rate=calibration.requested_rate,
+        stated_rate=calibration.stated_rate,
         rule=calibration.rule,
         interval=calibration.interval,
         odd=0 if calibration.is_guaranteed else calibration.odd,
@@ -175,19 +175,19 @@ def _without_decision(described: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in described.items() if key != "decided_by"}
 
 
-def promise_of(metadata: dict[str, Any]) -> Promise:
-    """The promise that a model's metadata hold; files of an older onlygood lack some of its fields."""
-    known = {entry.name for entry in fields(Promise)}
-    values = {key: value for key, value in metadata["promise"].items() if key in known}
+def guarantee_of(metadata: dict[str, Any]) -> Guarantee:
+    """The guarantee that a model's metadata hold; files of an older onlygood lack some of its fields."""
+    known = {entry.name for entry in fields(Guarantee)}
+    values = {key: value for key, value in metadata["guarantee"].items() if key in known}
     if values.get("interval") is not None:
         values["interval"] = tuple(values["interval"])
-    return Promise(**values)
+    return Guarantee(**values)
 
 
 def _calibrated(
     file: ModelFile,
     calibration: Calibration,
-    promise: Promise,
+    guarantee: Guarantee,
     changes: dict[str, Any],
     record: dict[str, Any],
     *,
@@ -198,8 +198,8 @@ def _calibrated(
     Args:
         file: of the model as it was.
         calibration: the new one.
-        promise: the new one.
-        changes: entries of the metadata that become others, beside promise and settings.
+        guarantee: the new one.
+        changes: entries of the metadata that become others, beside guarantee and settings.
         record: what the calibration was made from.
         notes: sentences about it that a person should read.
     """
@@ -208,8 +208,8 @@ def _calibrated(
     before = file.metadata
     record = {
         **record,
-        "asked_rate": calibration.asked_rate,
-        "asked_rate_before": before["promise"]["asked_rate"],
+        "requested_rate": calibration.requested_rate,
+        "requested_rate_before": before["guarantee"]["requested_rate"],
         "threshold_before": before["calibration"]["threshold"],
         "model_sha256": before["content_sha256"],
         "notes": list(notes),
@@ -218,11 +218,11 @@ def _calibrated(
     metadata = {
         **{key: value for key, value in before.items() if key != "content_sha256"},
         **changes,
-        "settings": {**before["settings"], "false_alarm_rate": calibration.asked_rate},
-        "promise": promise.to_json(),
+        "settings": {**before["settings"], "false_alarm_rate": calibration.requested_rate},
+        "guarantee": guarantee.to_dict(),
         "recalibrations": [*before.get("recalibrations", []), record],
     }
-    return CalibratedModel(file=pack(model, metadata), promise=promise, calibration=calibration, notes=tuple(notes))
+    return CalibratedModel(file=pack(model, metadata), guarantee=guarantee, calibration=calibration, notes=tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ class _ByImages:
         scored = self.score()
         digests = [each.digest for each in scored]
         images_sha256 = set_digest(digests)
-        if images_sha256 == self.file.metadata["good_pictures"]["sha256"]:
+        if images_sha256 == self.file.metadata["good_images"]["sha256"]:
             raise FolderError(
                 f"calibration needs good images that the model has not seen, got the {len(digests)} that it was fitted "
                 "with: give others, or leave the images out to use the scores in the file"
@@ -270,14 +270,14 @@ class _ByImages:
         highest = np.array([each.highest for each in scored], dtype=np.float32)
         rule = resolve_rule(rule_of(self.file.metadata), len(set(groups)), false_alarm_rate, is_exact=True)
         calibration = conformal_threshold(raw, groups, false_alarm_rate, rule=rule)
-        promise = _promise_at(
-            promise_of(self.file.metadata),
+        guarantee = _guarantee_at(
+            guarantee_of(self.file.metadata),
             calibration,
             is_exact=True,
-            calibration_pictures=len(raw),
+            calibration_images=len(raw),
             groups=calibration.groups,
             folds=0,
-            golden_pictures=0,  # the images are of parts, whatever the detector learned from
+            golden_images=0,  # the images are of parts, whatever the detector learned from
         )
         changes = {
             "calibration": {
@@ -293,7 +293,7 @@ class _ByImages:
             },
             "map_levels": {
                 "typical": float(np.median([each.typical for each in scored])),
-                "remarkable": threshold_of(highest, groups, false_alarm_rate, rule=rule),
+                "high": threshold_of(highest, groups, false_alarm_rate, rule=rule),
             },
         }
         record = {
@@ -303,7 +303,7 @@ class _ByImages:
             "images_sha256": images_sha256,
         }
         notes = self.notes(raw, digests)
-        model = _calibrated(self.file, calibration, promise, changes, record, notes=notes)
+        model = _calibrated(self.file, calibration, guarantee, changes, record, notes=notes)
         self.verify(model, raw)
         return model
 
@@ -315,23 +315,23 @@ class _ByImages:
         """
         session = _open(with_raw_score(self.file.content, self.name), self.name, self.provider)
 
-        def score(source: Source) -> _Scored | PictureError:
+        def score(source: Source) -> _Scored | ImageError:
             try:
                 pixels = source.read()
                 image = self.as_input(pixels, source.name)
-            except PictureError as error:
+            except ImageError as error:
                 return error
             raw, patches = run(session, [RAW_SCORE, "patch_scores"], {"image": image[None]})
             if not (np.isfinite(raw[0]) and np.isfinite(patches).all()):
-                return PictureError(f"{source.name} has a score that is not finite: report this with the image")
+                return ImageError(f"{source.name} has a score that is not finite: report this with the image")
             return _Scored(raw[0], float(np.median(patches)), patches.max(), pixel_digest(pixels))
 
         results = map_in_order(score, self.sources, threads=self.threads)
         bar = track(results, total=len(self.sources), description="calibrating", show=self.show_progress)
         scored: list[_Scored] = []
-        unreadable: list[PictureError] = []
+        unreadable: list[ImageError] = []
         for result in bar:
-            if isinstance(result, PictureError):
+            if isinstance(result, ImageError):
                 unreadable.append(result)
             else:
                 scored.append(result)
@@ -342,7 +342,7 @@ class _ByImages:
             )
         return scored
 
-    def as_input(self, pixels: Picture, name: str) -> Picture:
+    def as_input(self, pixels: ImageArray, name: str) -> ImageArray:
         kind = self.file.metadata["input"]
         require_depth(pixels, np.dtype(kind["dtype"]), name)
         return fit_channels(pixels, int(kind["channels"]), name)
@@ -353,13 +353,13 @@ class _ByImages:
         if sets:
             notes.append(
                 f"{sum(sets)} of {len(digests)} calibration images have the pixels of another one, in "
-                f"{counted(len(sets), 'set')}: each set counts as one."
+                f"{pluralize(len(sets), 'set')}: each set counts as one."
             )
-        before = self.file.metadata["promise"]["promised_rate"]
+        before = self.file.metadata["guarantee"]["stated_rate"]
         above = int((raw > np.float32(self.file.metadata["calibration"]["threshold"])).sum())
         notes.append(
-            f"The threshold that the model had before, with at most {show_rate(before)} of good images promised to be "
-            f"called anomalous, calls {above} of these {len(raw)} anomalous."
+            f"The threshold that the model had before, with at most {format_rate(before)} of good images guaranteed to "
+            f"be called anomalous, calls {above} of these {len(raw)} anomalous."
         )
         return tuple(notes)
 
@@ -385,7 +385,7 @@ class _ByImages:
 
 
 def _list_images(
-    images: GoodPictures, *, group_by: str | None, groups: Sequence[str] | None, limits: ReadingLimits
+    images: GoodImages, *, group_by: str | None, groups: Sequence[str] | None, limits: ReadingLimits
 ) -> list[Source]:
     """The images, in a fixed order: below folders, in files, or in memory."""
     is_path = isinstance(images, str | os.PathLike)
@@ -397,11 +397,11 @@ def _list_images(
     found = []
     for path in map(Path, paths):
         prefix = path if path.is_dir() else path.parent
-        for file in find_pictures(path, allow_file=True, limits=limits):
+        for file in find_images(path, allow_file=True, limits=limits):
             # Of several folders, images and sub-folders of equal names stay apart.
             found.append(replace(file, relative=(prefix / file.relative).as_posix()) if len(paths) > 1 else file)
     return [
-        Source(file.name, label, partial(read_picture, file.path, name=file.name, page=file.page, limits=limits))
+        Source(file.name, label, partial(read_image, file.path, name=file.name, page=file.page, limits=limits))
         for file, label in zip(found, group_labels(found, group_by), strict=True)
     ]
 

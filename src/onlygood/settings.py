@@ -7,28 +7,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
-from onlygood._whole_numbers import HIGHEST_SEED, check_whole, is_whole
+from onlygood._integers import HIGHEST_SEED, check_integer, is_integer
 from onlygood.architectures import ARCHITECTURES, DISCRIMINATOR, DOC, PRETRAINED, FineTuning
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
 from onlygood.rates import check_false_alarm_rate
 
 METHODS = ("patch", "knn", "lof", "mahalanobis", "doc", "deep-svdd", "discriminator")
-# Methods on one vector a picture, without training.
+# Methods on one vector an image, without training.
 POOLED_METHODS = ("knn", "lof", "mahalanobis")
-# Methods that train a network, and so cannot be learned anew without each picture in turn.
+# Methods that train a network, and so cannot be learned anew without each image in turn.
 TRAINED_METHODS = ("doc", "deep-svdd", "discriminator")
-# Those of them that train in seconds, and so can be trained again without each of a few parts of the pictures.
+# Those of them that train in seconds, and so can be trained again without each of a few parts of the images.
 CROSS_FITTED_METHODS = ("discriminator",)
 CROSS_FIT_FOLDS = 5
 CALIBRATIONS = ("leave-one-out", "split", "cross-fit")
 # What keywords and options of augmentation begin with: `augment_shift`, `--augment-shift`.
 AUGMENT = "augment_"
-# A golden picture and 199 augmentations of it.
+# A golden image and 199 augmentations of it.
 GOLDEN_COUNT = 200
 # The most angles at which an image is learned: 5 degrees apart.
 MOST_ROTATIONS = 72
-# So many of the pictures held out are expected above the threshold unless a share is given: at 0.05, 100 are held out.
+# So many of the images held out are expected above the threshold unless a share is given: at 0.05, 100 are held out.
 HELD_OUT_ABOVE = 5
 
 
@@ -53,43 +53,43 @@ class FitSettings:
     """
 
     method: str = _setting("patch", "the detector", choices=METHODS)
-    false_alarm_rate: float = _setting(0.05, "share of good pictures that may be called anomalous, between 0 and 1")
+    false_alarm_rate: float = _setting(0.05, "share of good images that may be called anomalous, between 0 and 1")
     threshold_rule: str = _setting(
         "auto",
-        "how the threshold is decided: 'conformal' guarantees the rate, as far as there are enough good pictures, and "
+        "how the threshold is decided: 'conformal' guarantees the rate, as far as there are enough good images, and "
         "lets the few most anomalous of them decide; 'estimated' extrapolates the tail of all scores, without those "
-        "that stand apart, and guarantees nothing; 'auto' is conformal where many pictures lie above the threshold (or "
-        "where pictures are held out and enough for the rate), else estimated",
+        "that stand apart, and guarantees nothing; 'auto' is conformal where many images lie above the threshold (or "
+        "where images are held out and enough for the rate), else estimated",
         choices=("auto", "conformal", "estimated"),
     )
     calibration: str | None = _setting(
         None,
-        "where calibration scores come from: each good picture against a memory without it (all are used, the promise "
-        "is approximate), or pictures held out of fitting (fewer to learn from, the promise is exact); "
+        "where calibration scores come from: each good image against a memory without it (all are used, the guarantee "
+        "is approximate), or images held out of fitting (fewer to learn from, the guarantee is exact); "
         "leave-one-out unless given, split for methods that train; with discriminator also cross-fit: each good "
-        f"picture by one of {CROSS_FIT_FOLDS} networks that were trained without it (all are used, the promise is "
+        f"image by one of {CROSS_FIT_FOLDS} networks that were trained without it (all are used, the guarantee is "
         "approximate)",
         choices=CALIBRATIONS,
     )
     calibration_fraction: float | None = _setting(
         None,
-        "share of the pictures (or of their groups) held out by --calibration split; unless given, as many as are "
+        "share of the images (or of their groups) held out by --calibration split; unless given, as many as are "
         f"expected to have {HELD_OUT_ABOVE} above the threshold at the false-alarm rate, and at most a third (half of "
         "a golden sample's augmentations, of which there are as many as wanted)",
         goes_with={"calibration": ("split",)},
     )
     group_by: str | None = _setting(
         None,
-        "what keeps pictures of one session or part together: 'folder' (the sub-folder) or a regular expression "
-        "searched in each picture's name, whose first group is the label",
+        "what keeps images of one session or part together: 'folder' (the sub-folder) or a regular expression "
+        "searched in each image's name, whose first group is the label",
     )
     exclude: tuple[str, ...] | None = _setting(
         None,
-        "names of good pictures to leave out, separated by commas, or '@' and a text file with one a line",
+        "names of good images to leave out, separated by commas, or '@' and a text file with one a line",
     )
     near_duplicates: str = _setting(
         "group",
-        "pictures of (nearly) the same thing: 'group' keeps them on one side of every split, 'ignore' does not look",
+        "images of (nearly) the same thing: 'group' keeps them on one side of every split, 'ignore' does not look",
         choices=("group", "ignore"),
     )
     backbone: str = _setting(
@@ -104,11 +104,11 @@ class FitSettings:
         goes_with={"network": (PRETRAINED.name,)},
     )
     input_size: int | None = _setting(
-        None, "pixels a side that pictures are resized to; as the backbone's card or the network says unless given"
+        None, "pixels a side that images are resized to; as the backbone's card or the network says unless given"
     )
     window: tuple[float, float] | None = _setting(
         None,
-        "the levels that become black and white, separated by a comma; for 16-bit pictures chosen from the good ones "
+        "the levels that become black and white, separated by a comma; for 16-bit images chosen from the good ones "
         "unless given, for 8-bit ones 0,255",
     )
     bank_size: int | None = _setting(
@@ -125,7 +125,7 @@ class FitSettings:
     metric: str = _setting(
         "cosine",
         "how knn, lof, mahalanobis and doc compare vectors: as they are, at unit length, or at unit length in "
-        "coordinates in which good pictures vary equally (mahalanobis always does the last part)",
+        "coordinates in which good images vary equally (mahalanobis always does the last part)",
         choices=("euclidean", "cosine", "whitened"),
         goes_with={"method": (*POOLED_METHODS, "doc")},
     )
@@ -137,13 +137,13 @@ class FitSettings:
     )
     compactness_weight: float | None = _setting(
         None,
-        "of doc: weight of how close good pictures are to one another, beside telling reference classes apart; 1 at "
+        "of doc: weight of how close good images are to one another, beside telling reference classes apart; 1 at "
         "unit length and 0.1 as they are unless given",
         goes_with={"method": ("doc",)},
     )
     top_fraction: float = _setting(
         0.01,
-        "share of a picture's patches, the most anomalous, whose mean is its score at each level",
+        "share of an image's patches, the most anomalous, whose mean is its score at each level",
         goes_with={"method": ("patch", "discriminator")},
     )
     noise_std: float = _setting(
@@ -171,7 +171,7 @@ class FitSettings:
     )
     nu: float = _setting(
         0.1,
-        "of deep-svdd: share of good pictures that may lie outside while training, in (0, 1]",
+        "of deep-svdd: share of good images that may lie outside while training, in (0, 1]",
         goes_with={"method": ("deep-svdd",)},
     )
     pretrain_epochs: int | None = _setting(
@@ -190,7 +190,7 @@ class FitSettings:
     )
     batch_size: int | None = _setting(
         None,
-        "pictures (of discriminator: patches) a training step; as the network's own unless given",
+        "images (of discriminator: patches) a training step; as the network's own unless given",
         goes_with={"method": TRAINED_METHODS},
     )
     learning_rate: float | None = _setting(
@@ -210,12 +210,12 @@ class FitSettings:
     )
     golden: bool = _setting(
         False,
-        "the pictures (one will do, also as a file) are golden samples: learn from augmentations of them, and promise "
+        "the images (one will do, also as a file) are golden samples: learn from augmentations of them, and guarantee "
         "something about these alone",
     )
     augment: int | None = _setting(
         None,
-        "fill up to so many pictures with augmentations of those to learn from, which never calibrate; with --golden "
+        "fill up to so many images with augmentations of those to learn from, which never calibrate; with --golden "
         f"they do, and there are {GOLDEN_COUNT} in all unless given",
     )
     augmentation: AugmentationSettings | None = field(
@@ -224,13 +224,13 @@ class FitSettings:
     )
     rotations: int = _setting(
         1,
-        "for parts that lie at any angle: learn each good picture at so many angles, evenly spaced over the full "
+        "for parts that lie at any angle: learn each good image at so many angles, evenly spaced over the full "
         f"circle, 1 to {MOST_ROTATIONS}; 2 or 4 for parts that lie in as many positions; turned copies never calibrate",
     )
-    skip_unreadable: bool = _setting(False, "leave out pictures that cannot be read instead of refusing to fit")
-    max_pixels: int = _setting(100_000_000, "most pixels that one picture may have")
-    max_bytes: int = _setting(500_000_000, "most bytes that one picture's file may have")
-    threads: int = _setting(0, "pictures worked on at once; 0 for one a core")
+    skip_unreadable: bool = _setting(False, "leave out images that cannot be read instead of refusing to fit")
+    max_pixels: int = _setting(100_000_000, "most pixels that one image may have")
+    max_bytes: int = _setting(500_000_000, "most bytes that one image's file may have")
+    threads: int = _setting(0, "images worked on at once; 0 for one a core")
     seed: int = _setting(0, "of everything random")
 
     def __post_init__(self) -> None:
@@ -254,10 +254,10 @@ class FitSettings:
         ):
             value = getattr(self, name)
             if value is not None or name not in ("bank_size", "num_neighbors"):  # the method's own, or none
-                check_whole(name, value, least)
-        check_whole("seed", self.seed, 0, HIGHEST_SEED)
-        check_whole("rotations", self.rotations, 1, MOST_ROTATIONS)
-        if self.input_size is not None and not is_whole(self.input_size, 16, 4096):
+                check_integer(name, value, least)
+        check_integer("seed", self.seed, 0, HIGHEST_SEED)
+        check_integer("rotations", self.rotations, 1, MOST_ROTATIONS)
+        if self.input_size is not None and not is_integer(self.input_size, 16, 4096):
             raise SettingError(f"input_size must be a whole number of pixels from 16 to 4096, got {self.input_size!r}")
         if self.window is not None and not (
             isinstance(self.window, Sequence) and len(self.window) == 2 and all(map(_is_number, self.window))
@@ -276,7 +276,7 @@ class FitSettings:
         if self.exclude is not None and (
             isinstance(self.exclude, str) or not all(isinstance(name, str) and name for name in self.exclude)
         ):
-            raise SettingError(f"exclude must be a sequence of names of pictures, got {self.exclude!r}")
+            raise SettingError(f"exclude must be a sequence of names of images, got {self.exclude!r}")
 
         self._check_training()
         self._check_augmentation()
@@ -318,7 +318,7 @@ class FitSettings:
         for name in ("pretrain_epochs", "epochs", "warmup_epochs", "batch_size"):
             value, least = getattr(self, name), {"pretrain_epochs": 0, "batch_size": 2}.get(name, 1)
             if value is not None:  # the network's own
-                check_whole(name, value, least)
+                check_integer(name, value, least)
         if self.method == "deep-svdd" and self.objective == "soft-boundary" and self.epochs is not None:
             check_warmup(self.warmup_epochs or 1, self.epochs)
         if not (_is_number(self.nu) and 0.0 < self.nu <= 1.0):
@@ -340,7 +340,7 @@ class FitSettings:
             allowed = ("split", "cross-fit") if self.method in CROSS_FITTED_METHODS else ("split",)
             raise SettingError(
                 f"calibration must be {_one_of(allowed)} for method {self.method}, got {self.calibration}: a network "
-                "that was trained on a picture cannot score it as if it had not seen it"
+                "that was trained on an image cannot score it as if it had not seen it"
             )
 
     def _check_augmentation(self) -> None:
@@ -358,12 +358,12 @@ class FitSettings:
         if self.augment is not None:
             if self.augmentation is None:
                 object.__setattr__(self, "augmentation", AugmentationSettings())
-            check_whole("augment", self.augment, 3)
-            # A golden sample is a picture or a handful that somebody chose: one that cannot be read is a mistake.
+            check_integer("augment", self.augment, 3)
+            # A golden sample is an image or a handful that somebody chose: one that cannot be read is a mistake.
             for name in ("group_by", "exclude", "near_duplicates", "skip_unreadable"):
                 if self.golden and self._differs(self._field(name)):
                     raise SettingError(
-                        f"{name} goes with pictures of many parts, got it with golden: leave one of them out"
+                        f"{name} goes with images of many parts, got it with golden: leave one of them out"
                     )
         elif self.augmentation not in (None, AugmentationSettings()):
             raise SettingError(
@@ -373,7 +373,7 @@ class FitSettings:
         else:
             object.__setattr__(self, "augmentation", None)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
         return asdict(self)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onlygood.calibration.threshold import Calibration, resolve_rule, threshold_weighted
-from onlygood.model import GoodPicture
+from onlygood.model import GoodImage
 
 # Rates that are compared with the one asked for.
 OTHER_RATES = (0.01, 0.05, 0.1)
@@ -13,30 +13,28 @@ OTHER_RATES = (0.01, 0.05, 0.1)
 NAMED = 10
 
 
-def deciding_sentence(calibration: Calibration, pictures: Sequence[GoodPicture], *, rule: str, is_exact: bool) -> str:
+def deciding_sentence(calibration: Calibration, images: Sequence[GoodImage], *, rule: str, is_exact: bool) -> str:
     """What decides the threshold, and how far from it another rate's would be.
 
     Args:
         calibration: of the fit.
-        pictures: all good ones, with their scores relative to the threshold.
+        images: all good ones, with their scores relative to the threshold.
         rule: what was asked for, "auto" included, and so what decides at other rates.
-        is_exact: whether the pictures that calibrate were held out.
+        is_exact: whether the images that calibrate were held out.
     """
-    calibrating = [each for each in pictures if each.calibrates]
+    calibrating = [each for each in images if each.calibrates]
     if calibration.is_guaranteed:
         above = sum(each.score > 0 for each in calibrating)
         nearest = min(calibrating, key=lambda each: abs(each.score))
         said = (
-            f"The threshold is the score of {nearest.name}: {above or 'none'} of {len(calibrating)} good pictures "
+            f"The threshold is the score of {nearest.name}: {above or 'none'} of {len(calibrating)} good images "
             f"{'is' if above == 1 else 'are'} above it"
         )
     else:
-        said = (
-            f"The threshold follows from the tail of {len(calibrating) - calibration.odd} scores, not from one picture"
-        )
+        said = f"The threshold follows from the tail of {len(calibrating) - calibration.odd} scores, not from one image"
     changes = []
     for rate in OTHER_RATES:
-        if rate == calibration.asked_rate:
+        if rate == calibration.requested_rate:
             continue
         other = threshold_weighted(
             calibration.scores,
@@ -51,14 +49,14 @@ def deciding_sentence(calibration: Calibration, pictures: Sequence[GoodPicture],
     return f"{said}; it would be {' and '.join(changes)}." if changes else f"{said}."
 
 
-def odd_note(calibration: Calibration, pictures: Sequence[GoodPicture]) -> str | None:
+def odd_note(calibration: Calibration, images: Sequence[GoodImage]) -> str | None:
     """Which good images stand apart from the others, and what that does to the threshold; None where none does.
 
     Args:
         calibration: of the fit.
-        pictures: all good ones; those that stand apart are marked.
+        images: all good ones; those that stand apart are marked.
     """
-    odd = sorted((each for each in pictures if each.is_odd), key=lambda each: (-each.score, each.name))
+    odd = sorted((each for each in images if each.is_odd), key=lambda each: (-each.score, each.name))
     if not odd:
         return None
     one = len(odd) == 1
@@ -74,13 +72,13 @@ def odd_note(calibration: Calibration, pictures: Sequence[GoodPicture]) -> str |
             calibration.scores[:ordinary],
             calibration.weights[:ordinary] * (calibration.groups + 1) / (left + 1),
             left,
-            calibration.asked_rate,
+            calibration.requested_rate,
         )
         lower = calibration.threshold - without
         effect = f"without {'it' if one else 'them'} the threshold would be {lower:.3g} lower"
     else:
         effect = f"the threshold is estimated without {'it' if one else 'them'}"
     return (
-        f"{len(odd)} of {len(calibration.scores)} good pictures {'stands' if one else 'stand'} apart from the others: "
+        f"{len(odd)} of {len(calibration.scores)} good images {'stands' if one else 'stand'} apart from the others: "
         f"{names}. Look at {'it' if one else 'them'}: {effect}; leave out what is not good with --exclude."
     )

@@ -85,4 +85,4 @@ def test_every_setting_is_refused_for_some_value_and_says_what_it_is() -> None:
 )
 def test_the_ends_of_what_is_allowed_are_allowed_and_come_back_from_json(ends: dict[str, Any]) -> None:
     settings = AugmentationSettings(**ends)
-    assert AugmentationSettings(**json.loads(json.dumps(settings.to_json()))) == settings
+    assert AugmentationSettings(**json.loads(json.dumps(settings.to_dict()))) == settings

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from onlygood.augmentation.changes import Change, change_picture
+from onlygood.augmentation.changes import Change, change_image
 from onlygood.augmentation.drawing import (
     Augmentation,
     augment,
@@ -18,7 +18,7 @@ from onlygood.augmentation.drawing import (
     plan_augmentations,
 )
 from onlygood.augmentation_settings import AugmentationSettings
-from onlygood.errors import FolderError, PictureError, PictureFormatError, SettingError
+from onlygood.errors import FolderError, ImageError, ImageFormatError, SettingError
 from onlygood.images.window import LevelHistogram, Window
 from textures import Array, as_colour, texture, twelve_bit
 
@@ -61,7 +61,7 @@ def only(**ranges: Any) -> AugmentationSettings:
 
 def equal(a: Augmentation, b: Augmentation) -> bool:
     same = (a.source, a.number, a.change) == (b.source, b.number, b.change)
-    return same and np.array_equal(a.picture, b.picture)
+    return same and np.array_equal(a.image, b.image)
 
 
 # Draws
@@ -123,49 +123,49 @@ def test_seeds_and_numbers_of_any_size_give_draws_of_their_own() -> None:
 
 def test_a_change_is_plain_json() -> None:
     change = draw_change(WIDEST, seed=0, number=1)
-    assert Change(**json.loads(json.dumps(change.to_json()))) == change
+    assert Change(**json.loads(json.dumps(change.to_dict()))) == change
 
 
-# One picture
+# One image
 
 
-def test_number_0_is_the_picture_as_it_is() -> None:
-    picture = grey()
+def test_number_0_is_the_image_as_it_is() -> None:
+    image = grey()
     assert draw_change(WIDEST, seed=3, number=0) == Change()
-    np.testing.assert_array_equal(augment(picture, WIDEST, seed=3, number=0), picture)
+    np.testing.assert_array_equal(augment(image, WIDEST, seed=3, number=0), image)
 
 
-@pytest.mark.parametrize("picture", [grey(), as_colour(grey()), twelve_bit(0)[:, :, None]])
-def test_ranges_of_zero_give_the_picture_as_it_is(picture: Array) -> None:
+@pytest.mark.parametrize("image", [grey(), as_colour(grey()), twelve_bit(0)[:, :, None]])
+def test_ranges_of_zero_give_the_image_as_it_is(image: Array) -> None:
     for number in range(4):
-        np.testing.assert_array_equal(augment(picture, NONE, seed=0, number=number), picture)
+        np.testing.assert_array_equal(augment(image, NONE, seed=0, number=number), image)
 
 
-def test_a_seed_and_a_number_are_one_picture_and_others_are_others() -> None:
-    picture = grey()
+def test_a_seed_and_a_number_are_one_image_and_others_are_others() -> None:
+    image = grey()
     made = {
-        (seed, number): augment(picture, DEFAULTS, seed=seed, number=number).tobytes()
+        (seed, number): augment(image, DEFAULTS, seed=seed, number=number).tobytes()
         for seed in range(3)
         for number in range(1, 5)
     }
     assert len(set(made.values())) == len(made)
     for (seed, number), expected in reversed(made.items()):
-        assert augment(picture, DEFAULTS, seed=seed, number=number).tobytes() == expected
+        assert augment(image, DEFAULTS, seed=seed, number=number).tobytes() == expected
 
 
 def test_an_augmentation_is_its_change_and_nothing_else() -> None:
-    picture = grey()
+    image = grey()
     silent = dataclasses.replace(DEFAULTS, noise=0.0, border="constant", border_level=9)
     for number in range(1, 5):
-        expected = change_picture(
-            picture,
+        expected = change_image(
+            image,
             draw_change(silent, seed=7, number=number),
             window=Window(0, 255),
             border="constant",
             border_level=9,
             noise=np.random.default_rng(),
         )
-        np.testing.assert_array_equal(augment(picture, silent, seed=7, number=number), expected)
+        np.testing.assert_array_equal(augment(image, silent, seed=7, number=number), expected)
 
 
 def test_noise_is_another_for_every_augmentation() -> None:
@@ -180,19 +180,19 @@ def test_noise_is_another_for_every_augmentation() -> None:
 
 
 @pytest.mark.parametrize("kind", ["brightness", "contrast", "gamma", "noise"])
-def test_sixteen_bit_pictures_change_by_shares_of_their_window(kind: str) -> None:
-    picture = twelve_bit(1)[:, :, None]
+def test_sixteen_bit_images_change_by_shares_of_their_window(kind: str) -> None:
+    image = twelve_bit(1)[:, :, None]
     ranges = only(**{kind: 0.05})
-    made = augment(picture, ranges, seed=0, number=2, window=(500, 2_540))
-    moved = np.abs(made.astype(int) - picture).max()
+    made = augment(image, ranges, seed=0, number=2, window=(500, 2_540))
+    moved = np.abs(made.astype(int) - image).max()
     share = {"brightness": 0.05, "contrast": 0.05, "gamma": 0.05, "noise": 0.05 * 5}[kind]
     assert 10 < moved <= share * 2_040 + 1
 
 
-def test_sixteen_bit_pictures_keep_sixteen_bits() -> None:
-    picture = np.linspace(2_000, 3_999, 64 * 64).reshape(64, 64, 1).astype(np.uint16)
+def test_sixteen_bit_images_keep_sixteen_bits() -> None:
+    image = np.linspace(2_000, 3_999, 64 * 64).reshape(64, 64, 1).astype(np.uint16)
     for number in range(5):
-        made = augment(picture, DEFAULTS, seed=0, number=number)
+        made = augment(image, DEFAULTS, seed=0, number=number)
         assert made.dtype == np.uint16
         assert len(np.unique(made)) > 1_000
 
@@ -206,57 +206,57 @@ def test_sixteen_bit_pictures_keep_sixteen_bits() -> None:
     seed=st.integers(0, 2**70),
     number=st.integers(0, 2**40),
 )
-def test_any_picture_gives_one_of_its_shape_and_depth_and_is_left_alone(
+def test_any_image_gives_one_of_its_shape_and_depth_and_is_left_alone(
     shape: tuple[int, int, int], dtype: Any, ranges: AugmentationSettings, border: str, seed: int, number: int
 ) -> None:
-    picture = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
-    before = picture.copy()
-    picture.flags.writeable = False
+    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+    before = image.copy()
+    image.flags.writeable = False
     ranges = dataclasses.replace(ranges, border=border)
-    made = augment(picture, ranges, seed=seed, number=number)
+    made = augment(image, ranges, seed=seed, number=number)
     assert (made.shape, made.dtype) == (shape, dtype)
-    np.testing.assert_array_equal(augment(picture, ranges, seed=seed, number=number), made)
-    np.testing.assert_array_equal(picture, before)
+    np.testing.assert_array_equal(augment(image, ranges, seed=seed, number=number), made)
+    np.testing.assert_array_equal(image, before)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 3), (1, 400, 1), (400, 1, 3), (2, 2, 1)])
-def test_tiny_and_thin_pictures_can_be_augmented(shape: tuple[int, int, int]) -> None:
+def test_tiny_and_thin_images_can_be_augmented(shape: tuple[int, int, int]) -> None:
     flat = np.full(shape, 100, np.uint8)
     still = dataclasses.replace(WIDEST, brightness=0, contrast=0, gamma=0, noise=0, jpeg=95)
     for number in range(1, 6):
         made = augment(flat, still, seed=0, number=number)
-        assert np.abs(made.astype(int) - 100).max() <= 2, "JPEG alone changes a picture of one level, by a level or two"
+        assert np.abs(made.astype(int) - 100).max() <= 2, "JPEG alone changes an image of one level, by a level or two"
 
 
-# Few pictures into many
+# Few images into many
 
 
-def test_one_picture_becomes_itself_and_its_augmentations() -> None:
-    picture = grey()
-    made = list(augmentations([picture], 6, DEFAULTS, seed=5))
+def test_one_image_becomes_itself_and_its_augmentations() -> None:
+    image = grey()
+    made = list(augmentations([image], 6, DEFAULTS, seed=5))
     assert [(each.source, each.number) for each in made] == [(0, number) for number in range(6)]
-    np.testing.assert_array_equal(made[0].picture, picture)
+    np.testing.assert_array_equal(made[0].image, image)
     for each in made:
-        np.testing.assert_array_equal(each.picture, augment(picture, DEFAULTS, seed=5, number=each.number))
+        np.testing.assert_array_equal(each.image, augment(image, DEFAULTS, seed=5, number=each.number))
         assert each.change == draw_change(DEFAULTS, seed=5, number=each.number)
 
 
-def test_several_pictures_come_first_as_they_are_and_are_then_augmented_in_turn() -> None:
-    pictures = [grey(0), grey(1), grey(2)]
-    made = list(augmentations(pictures, 8, DEFAULTS, seed=0))
+def test_several_images_come_first_as_they_are_and_are_then_augmented_in_turn() -> None:
+    images = [grey(0), grey(1), grey(2)]
+    made = list(augmentations(images, 8, DEFAULTS, seed=0))
     assert [(each.source, each.number) for each in made] == [
         (0, 0), (1, 0), (2, 0), (0, 3), (1, 4), (2, 5), (0, 6), (1, 7),
     ]  # fmt: skip
-    for each, picture in zip(made, pictures, strict=False):
-        np.testing.assert_array_equal(each.picture, picture)
+    for each, image in zip(made, images, strict=False):
+        np.testing.assert_array_equal(each.image, image)
 
 
 def test_more_augmentations_begin_with_the_same_ones() -> None:
-    pictures = [grey(0), grey(1)]
-    few = list(augmentations(pictures, 4, DEFAULTS, seed=0))
-    many = list(augmentations(pictures, 9, DEFAULTS, seed=0))
+    images = [grey(0), grey(1)]
+    few = list(augmentations(images, 4, DEFAULTS, seed=0))
+    many = list(augmentations(images, 9, DEFAULTS, seed=0))
     assert all(equal(a, b) for a, b in zip(few, many, strict=False))
-    later = list(augmentations(pictures, 9, DEFAULTS, seed=0, start=2))
+    later = list(augmentations(images, 9, DEFAULTS, seed=0, start=2))
     assert all(equal(a, b) for a, b in zip(later, many[2:], strict=True))
     assert plan_augmentations(7, 20) == plan_augmentations(7, 300)[:20]
 
@@ -266,14 +266,14 @@ def test_as_many_as_there_are_is_none_more() -> None:
     assert [each.change for each in augmentations([grey()], 1, WIDEST, seed=0)] == [Change()]
 
 
-def test_every_picture_gets_as_many_augmentations_as_the_others_or_one_fewer() -> None:
+def test_every_image_gets_as_many_augmentations_as_the_others_or_one_fewer() -> None:
     sources = [source for source, _ in plan_augmentations(7, 199)]
     assert sorted(np.bincount(sources).tolist()) == [28, 28, 28, 28, 29, 29, 29]
     numbers = [number for _, number in plan_augmentations(7, 199) if number]
     assert len(set(numbers)) == len(numbers) == 192
 
 
-def test_the_window_is_the_one_that_a_fit_on_all_pictures_would_choose() -> None:
+def test_the_window_is_the_one_that_a_fit_on_all_images_would_choose() -> None:
     dark, bright = twelve_bit(0)[:, :, None], twelve_bit(1)[:, :, None] + np.uint16(1_000)
     histogram = LevelHistogram()
     histogram.add(dark)
@@ -301,23 +301,23 @@ def test_a_seed_and_a_number_must_be_whole(bad: Any) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 0, -1, 5.0, "5", None, True])
-def test_a_count_must_be_at_least_the_pictures(count: Any) -> None:
+def test_a_count_must_be_at_least_the_images(count: Any) -> None:
     with pytest.raises(SettingError) as caught:
         augmentations([grey()] * 3, count, DEFAULTS, seed=0)
     assert str(caught.value) == (
-        "the number of pictures after augmentation must be a whole number of at least 3, as many as there are, "
+        "the number of images after augmentation must be a whole number of at least 3, as many as there are, "
         f"got {count!r}"
     )
 
 
-def test_bad_input_is_refused_at_once_and_not_at_the_first_picture() -> None:
-    with pytest.raises(FolderError, match=r"^augmentation needs at least one good picture, got none: add one$"):
+def test_bad_input_is_refused_at_once_and_not_at_the_first_image() -> None:
+    with pytest.raises(FolderError, match=r"^augmentation needs at least one good image, got none: add one$"):
         augmentations([], 10, DEFAULTS, seed=0)
     with pytest.raises(SettingError, match=r"^a seed must be a whole number"):
         augmentations([grey()], 10, DEFAULTS, seed=-1)
     with pytest.raises(SettingError, match=r"^a window must be two levels with black < white"):
         augmentations([grey()], 10, DEFAULTS, seed=0, window=(255, 0))
-    with pytest.raises(PictureError, match=r"^a picture to change must have the shape"):
+    with pytest.raises(ImageError, match=r"^an image to change must have the shape"):
         augmentations([grey(), grey()[:, :, 0]], 10, DEFAULTS, seed=0, window=(0, 255))
-    with pytest.raises(PictureFormatError, match=r"^picture 2 has 16 bits a channel"):
+    with pytest.raises(ImageFormatError, match=r"^image 2 has 16 bits a channel"):
         augmentations([grey(), twelve_bit(0)[:, :, None]], 10, DEFAULTS, seed=0)

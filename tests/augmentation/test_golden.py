@@ -1,4 +1,4 @@
-"""The golden sample: one picture and what is allowed to happen to it stand for all good ones."""
+"""The golden sample: one image and what is allowed to happen to it stand for all good ones."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 import onlygood
 from command_line import left, one_sentence
-from onlygood.augmentation.changes import Change, change_picture
+from onlygood.augmentation.changes import Change, change_image
 from onlygood.augmentation.drawing import augment
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import FolderError, SettingError
@@ -30,7 +30,7 @@ def label(text: str = "No. 8") -> Array:
 
 
 def changed(**change: Any) -> Array:
-    return change_picture(
+    return change_image(
         label(),
         Change(**change),
         window=FULL_8_BIT,
@@ -45,16 +45,16 @@ def inspect() -> onlygood.Inspector:
     return onlygood.Inspector(onlygood.fit(label(), augment=120, **SMALL))
 
 
-def test_the_golden_picture_and_what_is_allowed_are_inside(inspect: onlygood.Inspector) -> None:
-    for picture in (label(), changed(brightness=-0.08), changed(shift_x=0.008), changed(rotation=0.7, noise=0.008)):
-        assert inspect(picture).score < 0
+def test_the_golden_image_and_what_is_allowed_are_inside(inspect: onlygood.Inspector) -> None:
+    for image in (label(), changed(brightness=-0.08), changed(shift_x=0.008), changed(rotation=0.7, noise=0.008)):
+        assert inspect(image).score < 0
 
 
 def test_a_wrong_print_and_a_defect_are_outside(inspect: onlygood.Inspector) -> None:
     scratched = label().copy()
     scratched[30:34, 20:100] = 255
-    for picture in (label("No. 12"), scratched, changed(rotation=180.0)):
-        assert inspect(picture).score > 0
+    for image in (label("No. 12"), scratched, changed(rotation=180.0)):
+        assert inspect(image).score > 0
 
 
 def test_a_shift_is_outside_unless_shifts_that_large_are_allowed(inspect: onlygood.Inspector) -> None:
@@ -64,34 +64,34 @@ def test_a_shift_is_outside_unless_shifts_that_large_are_allowed(inspect: onlygo
     assert wide(shifted).score < 0
 
 
-def test_new_augmentations_are_called_anomalous_no_more_often_than_promised(inspect: onlygood.Inspector) -> None:
+def test_new_augmentations_are_called_anomalous_no_more_often_than_guaranteed(inspect: onlygood.Inspector) -> None:
     new = [augment(label(), AugmentationSettings(), seed=99, number=number) for number in range(1, 101)]
-    alarms = sum(inspect(picture).is_anomaly for picture in new)
+    alarms = sum(inspect(image).is_anomaly for image in new)
     assert alarms <= 12  # of 100 at a rate of 0.05: beyond 12 comes once in 700 times
 
 
-def test_the_promise_is_about_augmentations_and_says_so() -> None:
+def test_the_guarantee_is_about_augmentations_and_says_so() -> None:
     model = onlygood.fit([label(), label("No. 8 ")], augment=30, threshold_rule="conformal", **SMALL)
-    assert model.promise.golden_pictures == 2
-    first, *_, last = model.promise.sentences
+    assert model.guarantee.golden_images == 2
+    first, *_, last = model.guarantee.sentences
     assert first == (
-        "At most 0.05 of augmentations of 2 golden pictures will be called anomalous (approximate, by leave-one-out "
-        "over 30 augmented pictures)."
+        "At most 0.05 of augmentations of 2 golden images will be called anomalous (approximate, by leave-one-out "
+        "over 30 augmented images)."
     )
     assert last.startswith("This holds for these augmentations, not for tomorrow's parts")
-    assert model.metadata["promise"]["golden_pictures"] == 2
+    assert model.metadata["guarantee"]["golden_images"] == 2
 
 
 def test_every_range_is_in_the_file() -> None:
     model = onlygood.fit(label(), augment=20, augment_rotation=3.0, augment_flip_horizontal=True, **SMALL)
     recorded = model.metadata["settings"]
     assert recorded["golden"] is True and recorded["augment"] == 20
-    assert recorded["augmentation"] == AugmentationSettings(rotation=3.0, flip_horizontal=True).to_json()
+    assert recorded["augmentation"] == AugmentationSettings(rotation=3.0, flip_horizontal=True).to_dict()
 
 
 def test_a_fit_without_a_golden_sample_records_no_augmentation(model: onlygood.Model) -> None:
     assert model.metadata["settings"]["augmentation"] is None
-    assert model.promise.golden_pictures == 0
+    assert model.guarantee.golden_images == 0
 
 
 def test_equal_golden_fits_are_equal_files() -> None:
@@ -119,9 +119,9 @@ def test_a_file_bytes_an_image_or_an_array_may_be_golden(tmp_path: Path) -> None
         ({"golden": True, "augment": 2}, "augment must be a whole number of at least 3, got 2"),
         ({"golden": True, "augment_shift": 0.9}, "augment_shift must be a number from 0 to 0.5, got 0.9"),
         ({"golden": True, "augment_blurr": 1}, "a setting must be one of .*augment_blur.*, got augment_blurr"),
-        ({"golden": True, "group_by": "folder"}, "group_by goes with pictures of many parts"),
-        ({"golden": True, "near_duplicates": "ignore"}, "near_duplicates goes with pictures of many parts"),
-        ({"golden": True, "skip_unreadable": True}, "skip_unreadable goes with pictures of many parts"),
+        ({"golden": True, "group_by": "folder"}, "group_by goes with images of many parts"),
+        ({"golden": True, "near_duplicates": "ignore"}, "near_duplicates goes with images of many parts"),
+        ({"golden": True, "skip_unreadable": True}, "skip_unreadable goes with images of many parts"),
         ({"golden": 1}, "golden must be True or False, got 1"),
     ],
 )
@@ -135,24 +135,24 @@ def test_default_ranges_are_no_request_for_augmentation() -> None:
     assert make_settings(augment_shift=AugmentationSettings().shift) == FitSettings()
 
 
-def test_one_picture_without_golden_is_refused_with_an_offer(tmp_path: Path) -> None:
+def test_one_image_without_golden_is_refused_with_an_offer(tmp_path: Path) -> None:
     Image.fromarray(label()[:, :, 0]).save(tmp_path / "golden.png")
-    for pictures in (tmp_path / "golden.png", label(), [label()]):
+    for images in (tmp_path / "golden.png", label(), [label()]):
         with pytest.raises(FolderError, match="add --golden to learn from augmentations of this one"):
-            onlygood.fit(pictures)
+            onlygood.fit(images)
 
 
 def test_ranges_within_which_nothing_changes_are_refused() -> None:
     ranges = ("brightness", "contrast", "gamma", "noise", "blur", "shift", "rotation", "scale")
     narrow: dict[str, Any] = {f"augment_{name}": 0.0 for name in ranges}
-    with pytest.raises(SettingError, match=r"must differ from one another, got 2 different pictures among 20: widen"):
+    with pytest.raises(SettingError, match=r"must differ from one another, got 2 different images among 20: widen"):
         onlygood.fit(label(), augment=20, augment_jpeg=100, **narrow, **SMALL)
-    with pytest.raises(SettingError, match=r"got 6 different pictures among 25: leave out copies"):
+    with pytest.raises(SettingError, match=r"got 6 different images among 25: leave out copies"):
         onlygood.fit([label()] * 20, augment=25, **SMALL)
 
 
-def test_too_many_golden_pictures_and_fewer_than_there_are_are_refused() -> None:
-    with pytest.raises(SettingError, match="a golden sample must be at most 50 pictures, got 51"):
+def test_too_many_golden_images_and_fewer_than_there_are_are_refused() -> None:
+    with pytest.raises(SettingError, match="a golden sample must be at most 50 images, got 51"):
         onlygood.fit([texture(number) for number in range(51)], **SMALL)
     with pytest.raises(SettingError, match="must be a whole number of at least 5"):
         onlygood.fit([texture(number) for number in range(5)], augment=4, **SMALL)
@@ -166,7 +166,7 @@ def test_the_command_line_shows_what_is_being_called_good(run: Any, tmp_path: Pa
         *("--augment-shift", 0.03, "--show-augmentations", tmp_path / "sheet.png"),
     )
     assert ran.code == 0, ran.err
-    assert "learned from 30 augmentations of 1 golden picture" in ran.out
+    assert "learned from 30 augmentations of 1 golden image" in ran.out
     assert left(tmp_path) == ["golden.png", "part.onnx", "sheet.png"]
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width == 1240

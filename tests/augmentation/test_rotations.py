@@ -1,4 +1,4 @@
-"""Good pictures learned at many angles: copies are of their picture's group, never calibrate, and find turned parts."""
+"""Good images learned at many angles: copies are of their image's group, never calibrate, and find turned parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import onlygood
 from command_line import left, one_sentence
 from learned import Learned
-from onlygood.augmentation.changes import turn_picture
+from onlygood.augmentation.changes import turn_image
 from onlygood.augmentation.sources import turned_sources
 from onlygood.datasets.sources import Source
 from onlygood.detectors.pooled.detector import PooledMethod
@@ -43,32 +43,32 @@ def part(seed: int, degrees: float, *, is_chipped: bool = False) -> Array:
 # Turning
 
 
-@pytest.mark.parametrize("picture", [texture(0)[:, :, None], twelve_bit(0)[:95, :95, None], np.dstack(textures(3))])
+@pytest.mark.parametrize("image", [texture(0)[:, :, None], twelve_bit(0)[:95, :95, None], np.dstack(textures(3))])
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3, 4, -1])
-def test_a_square_turned_by_a_quarter_keeps_every_pixel(picture: Array, quarters: int) -> None:
-    turned = turn_picture(picture, 90.0 * quarters, border="mirror")
-    size = len(picture)
-    expected = np.empty_like(picture)
+def test_a_square_turned_by_a_quarter_keeps_every_pixel(image: Array, quarters: int) -> None:
+    turned = turn_image(image, 90.0 * quarters, border="mirror")
+    size = len(image)
+    expected = np.empty_like(image)
     for row in range(size):
         for column in range(size):
             place = row, column
             for _ in range(quarters % 4):  # clockwise, what is at the top goes to the right
                 place = place[1], size - 1 - place[0]
-            expected[place] = picture[row, column]
+            expected[place] = image[row, column]
     np.testing.assert_array_equal(turned, expected)
-    assert turned.dtype == picture.dtype
+    assert turned.dtype == image.dtype
 
 
-def test_any_picture_turned_by_a_half_keeps_every_pixel() -> None:
-    picture = texture(0, (40, 70))[:, :, None]
-    np.testing.assert_array_equal(turn_picture(picture, 180.0, border="mirror"), picture[::-1, ::-1])
+def test_any_image_turned_by_a_half_keeps_every_pixel() -> None:
+    image = texture(0, (40, 70))[:, :, None]
+    np.testing.assert_array_equal(turn_image(image, 180.0, border="mirror"), image[::-1, ::-1])
 
 
 @pytest.mark.parametrize("degrees", [10.0, 45.0, 90.0, 137.0, 270.0, 359.0])
-def test_an_oblong_picture_keeps_its_frame_and_its_part_turns_in_it(degrees: float) -> None:
+def test_an_oblong_image_keeps_its_frame_and_its_part_turns_in_it(degrees: float) -> None:
     """The frame is cut out of a square that shows the same part, and the part comes to lie where it is drawn."""
     rows = slice(12, SIZE - 12)
-    turned = turn_picture(part(0, 0.0)[rows, :, None], degrees, border="mirror")
+    turned = turn_image(part(0, 0.0)[rows, :, None], degrees, border="mirror")
     drawn = part(1, degrees)[rows, :, None]
     assert turned.shape == drawn.shape
     # Other noise and brightness, and edges that were resampled: by far less than a part at another angle differs.
@@ -78,35 +78,35 @@ def test_an_oblong_picture_keeps_its_frame_and_its_part_turns_in_it(degrees: flo
 
 
 def test_turning_clockwise_is_turning_clockwise() -> None:
-    picture = np.zeros((41, 41, 1), np.uint8)
-    picture[3:6, 19:22] = 255  # at twelve o'clock
-    rows, columns = np.nonzero(turn_picture(picture, 45.0, border="mirror")[:, :, 0])
+    image = np.zeros((41, 41, 1), np.uint8)
+    image[3:6, 19:22] = 255  # at twelve o'clock
+    rows, columns = np.nonzero(turn_image(image, 45.0, border="mirror")[:, :, 0])
     assert rows.mean() < 15 and columns.mean() > 25  # at half past one
 
 
 # What is made
 
 
-def test_copies_are_evenly_spaced_and_those_of_each_picture_begin_at_an_angle_of_its_own() -> None:
-    pictures = [Source(f"{number}.png", f"lot {number}", lambda: texture(0)[:, :, None]) for number in range(3)]
-    made = turned_sources(pictures, 8, [0, 2], seed=5)
+def test_copies_are_evenly_spaced_and_those_of_each_image_begin_at_an_angle_of_its_own() -> None:
+    images = [Source(f"{number}.png", f"lot {number}", lambda: texture(0)[:, :, None]) for number in range(3)]
+    made = turned_sources(images, 8, [0, 2], seed=5)
     assert [source.label for source in made] == ["lot 0", "lot 1", "lot 2", *["lot 0", "lot 2"] * 7]
     angles = [float(source.name.split(" turned ")[1].removesuffix("°")) for source in made]
     assert all(0 <= angle < 45 for angle in angles[:3])
     assert len(set(angles[:3])) == 3
     for first, column in ((angles[0], angles[3::2]), (angles[2], angles[4::2])):
         np.testing.assert_allclose(column, first + 45 * np.arange(1, 8), atol=0.11)
-    assert [source.name for source in turned_sources(pictures, 8, [0, 2], seed=5)] == [each.name for each in made]
-    assert turned_sources(pictures, 8, [0, 2], seed=6)[0].name != made[0].name
+    assert [source.name for source in turned_sources(images, 8, [0, 2], seed=5)] == [each.name for each in made]
+    assert turned_sources(images, 8, [0, 2], seed=6)[0].name != made[0].name
 
 
 @pytest.mark.parametrize("rotations", [2, 4])
-def test_two_and_four_positions_are_those_of_the_pictures_themselves(rotations: int) -> None:
-    picture = texture(0)[:, :, None]
-    made = turned_sources([Source("a.png", "a", lambda: picture)], rotations, [0], seed=0)
+def test_two_and_four_positions_are_those_of_the_images_themselves(rotations: int) -> None:
+    image = texture(0)[:, :, None]
+    made = turned_sources([Source("a.png", "a", lambda: image)], rotations, [0], seed=0)
     assert len(made) == rotations
     for number, source in enumerate(made):
-        np.testing.assert_array_equal(source.read(), np.rot90(picture, -number * 4 // rotations))
+        np.testing.assert_array_equal(source.read(), np.rot90(image, -number * 4 // rotations))
 
 
 # Groups
@@ -114,12 +114,12 @@ def test_two_and_four_positions_are_those_of_the_pictures_themselves(rotations: 
 
 @pytest.mark.parametrize("calibration", ["leave-one-out", "split"])
 @pytest.mark.parametrize(("method", "settings"), [("patch", FAST), ("knn", FAST_POOLED)])
-def test_a_copy_is_in_the_group_of_its_picture_and_none_is_learned_of_one_that_is_held_out(
+def test_a_copy_is_in_the_group_of_its_image_and_none_is_learned_of_one_that_is_held_out(
     learned: Learned, method: str, settings: dict[str, Any], calibration: str
 ) -> None:
     labels = [str(number // 2) for number in range(TEN)]
     onlygood.fit(textures(TEN), groups=labels, method=method, calibration=calibration, rotations=3, **settings)
-    names = [f"picture {number}" for number in range(TEN)]
+    names = [f"image {number}" for number in range(TEN)]
     originals = [names.index(source.name.split(" turned ")[0]) for source in learned.seen.sources]
     fitted = [name for name, held in enumerate(learned.held_out[:TEN]) if not held]
     assert originals == [*range(TEN), *fitted, *fitted]
@@ -129,7 +129,7 @@ def test_a_copy_is_in_the_group_of_its_picture_and_none_is_learned_of_one_that_i
 
 
 @pytest.mark.parametrize("method", POOLED_METHODS, scope="session")
-def test_whoever_scores_a_picture_has_seen_none_of_its_copies(
+def test_whoever_scores_an_image_has_seen_none_of_its_copies(
     learned: Learned, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folds: list[Array] = []
@@ -150,15 +150,15 @@ def test_whoever_scores_a_picture_has_seen_none_of_its_copies(
 
 
 @pytest.mark.parametrize(("method", "settings"), [("patch", FAST), *((name, FAST_POOLED) for name in POOLED_METHODS)])
-def test_a_symmetric_copy_does_not_vouch_for_its_picture(method: str, settings: dict[str, Any]) -> None:
-    """Pictures that a half turn leaves as they are: with a copy left in, each would be next to nothing."""
-    pictures = [np.maximum(each, each[::-1, ::-1]) for each in textures(GOOD)]
-    alone = onlygood.fit(pictures, method=method, **settings)
-    turned = onlygood.fit(pictures, method=method, rotations=2, **settings)
+def test_a_symmetric_copy_does_not_vouch_for_its_image(method: str, settings: dict[str, Any]) -> None:
+    """Images that a half turn leaves as they are: with a copy left in, each would be next to nothing."""
+    images = [np.maximum(each, each[::-1, ::-1]) for each in textures(GOOD)]
+    alone = onlygood.fit(images, method=method, **settings)
+    turned = onlygood.fit(images, method=method, rotations=2, **settings)
     assert turned.calibration.threshold == pytest.approx(alone.calibration.threshold, rel=0.15)
 
 
-# The promise
+# The guarantee
 
 
 @pytest.fixture(scope="module")
@@ -166,28 +166,30 @@ def turned() -> onlygood.Model:
     return onlygood.fit(textures(TEN), rotations=8, **FAST)
 
 
-def test_the_promise_rests_on_the_pictures_as_they_were_taken(turned: onlygood.Model) -> None:
-    promise = turned.promise
-    assert (promise.calibration_pictures, promise.groups, promise.fitted_pictures) == (TEN, TEN, TEN)
-    assert (promise.rotations, promise.augmentations) == (8, 0)
-    assert promise.learned_from == "10 good pictures at 8 angles each"
-    assert [each.name for each in turned.good_pictures] == [f"picture {number}" for number in range(TEN)]
-    assert sorted(each.source.name for each in turned.strangest) == sorted(each.name for each in turned.good_pictures)
+def test_the_guarantee_rests_on_the_images_as_they_were_taken(turned: onlygood.Model) -> None:
+    guarantee = turned.guarantee
+    assert (guarantee.calibration_images, guarantee.groups, guarantee.fitted_images) == (TEN, TEN, TEN)
+    assert (guarantee.rotations, guarantee.augmentations) == (8, 0)
+    assert guarantee.learned_from == "10 good images at 8 angles each"
+    assert [each.name for each in turned.good_images] == [f"image {number}" for number in range(TEN)]
+    assert sorted(each.source.name for each in turned.highest_scoring) == sorted(
+        each.name for each in turned.good_images
+    )
     assert [note for note in turned.notes if "angles" in note] == [
-        "Learned each of 10 good pictures at 8 angles, 45 degrees apart, the first drawn for each picture; the "
-        "threshold comes from the pictures as they were taken."
+        "Learned each of 10 good images at 8 angles, 45 degrees apart, the first drawn for each image; the "
+        "threshold comes from the images as they were taken."
     ]
 
 
 def test_the_file_says_at_how_many_angles(turned: onlygood.Model) -> None:
     plain = onlygood.fit(textures(TEN), **FAST).metadata
-    assert turned.metadata["settings"]["rotations"] == turned.metadata["promise"]["rotations"] == 8
-    assert plain["settings"]["rotations"] == plain["promise"]["rotations"] == 1
-    assert turned.metadata["good_pictures"] == plain["good_pictures"]
+    assert turned.metadata["settings"]["rotations"] == turned.metadata["guarantee"]["rotations"] == 8
+    assert plain["settings"]["rotations"] == plain["guarantee"]["rotations"] == 1
+    assert turned.metadata["good_images"] == plain["good_images"]
 
 
 def test_recalibrated_it_still_says_what_it_learned_from(turned: onlygood.Model) -> None:
-    assert onlygood.calibrate(turned, false_alarm_rate=0.2).promise.learned_from == turned.promise.learned_from
+    assert onlygood.calibrate(turned, false_alarm_rate=0.2).guarantee.learned_from == turned.guarantee.learned_from
 
 
 def test_the_command_line_report_and_info_say_at_how_many_angles(run: Any, tmp_path: Path) -> None:
@@ -195,8 +197,8 @@ def test_the_command_line_report_and_info_say_at_how_many_angles(run: Any, tmp_p
     model = tmp_path / "part.onnx"
     ran = run("fit", good, "-o", model, "--rotations", 6, "--input-size", 64, "--report", tmp_path / "fit.html")
     assert ran.code == 0, ran.err
-    assert "learned from 5 good pictures at 6 angles each" in ran.out
-    assert "note: Learned each of 5 good pictures at 6 angles, 60 degrees apart" in ran.err
+    assert "learned from 5 good images at 6 angles each" in ran.out
+    assert "note: Learned each of 5 good images at 6 angles, 60 degrees apart" in ran.err
     assert ", each at 6 angles" in (tmp_path / "fit.html").read_text()
     assert len((tmp_path / "fit.csv").read_text().splitlines()) == 1 + 5
     assert ", each at 6 angles\n" in run("info", model).out
@@ -216,17 +218,17 @@ def test_equal_fits_are_equal_files_however_many_threads_and_whatever_is_kept(
     assert fit().file.content == one.file.content
     np.testing.assert_array_equal(fit(threads=1).calibration.scores, one.calibration.scores)
     assert (fit(seed=4).calibration.scores != one.calibration.scores).any()
-    monkeypatch.setattr("onlygood.features.survey.KEPT_BYTES", 0)
+    monkeypatch.setattr("onlygood.features.extraction.KEPT_BYTES", 0)
     assert fit().file.content == one.file.content
 
 
 def test_one_angle_is_no_rotation() -> None:
     one, plain = (onlygood.fit(textures(5), **FAST, **extra) for extra in ({"rotations": 1}, {}))
     assert one.file.content == plain.file.content
-    assert one.promise == plain.promise
+    assert one.guarantee == plain.guarantee
 
 
-def test_sixteen_bit_pictures_are_turned_too() -> None:
+def test_sixteen_bit_images_are_turned_too() -> None:
     model = onlygood.fit([twelve_bit(seed) for seed in range(6)], rotations=3, **FAST)
     assert model.metadata["input"]["dtype"] == "uint16"
 
@@ -235,9 +237,9 @@ def test_a_method_that_trains_learns_from_copies_of_what_is_not_held_out(learned
     pytest.importorskip("torch")
     settings: dict[str, Any] = {"pretrain_epochs": 0, "epochs": 1, "batch_size": 4, "false_alarm_rate": 0.25}
     model = onlygood.fit(textures(TEN), method="deep-svdd", rotations=2, **settings)
-    assert (model.promise.fitted_pictures, model.promise.calibration_pictures) == (7, 3)
+    assert (model.guarantee.fitted_images, model.guarantee.calibration_images) == (7, 3)
     assert len(learned.seen.sources) == TEN + 7
-    assert model.promise.learned_from == "7 good pictures at 2 angles each"
+    assert model.guarantee.learned_from == "7 good images at 2 angles each"
 
 
 # Parts at any angle
@@ -250,17 +252,17 @@ def test_parts_learned_at_one_angle_are_inspected_at_any(method: str, settings: 
     new = [part(100 + number, angle) for number, angle in enumerate(angles)]
     chipped = [part(200 + number, angle, is_chipped=True) for number, angle in enumerate(angles)]
 
-    def above(model: onlygood.Model | onlygood.CalibratedModel, pictures: Sequence[Array]) -> float:
+    def above(model: onlygood.Model | onlygood.CalibratedModel, images: Sequence[Array]) -> float:
         inspect = onlygood.Inspector(model, with_map=False)
-        return float(np.mean([inspect(picture).is_anomaly for picture in pictures]))
+        return float(np.mean([inspect(image).is_anomaly for image in images]))
 
     upright = onlygood.fit(good, method=method, **settings)
     assert above(upright, new) == 1.0
     turned = onlygood.fit(good, method=method, rotations=12, **settings)
-    # Good pictures at one angle calibrate for that angle: most others are inside, but not at the rate asked for.
+    # Good images at one angle calibrate for that angle: most others are inside, but not at the rate asked for.
     assert above(turned, new) <= 0.6
     assert above(turned, chipped) > 0.9
-    # Good pictures at one angle say little of the others: 20 at any angle give the rate asked for, 0.1.
+    # Good images at one angle say little of the others: 20 at any angle give the rate asked for, 0.1.
     anywhere = [part(300 + number, 18.0 * number + 3) for number in range(20)]
     calibrated = onlygood.calibrate(turned, anywhere)
     # Of 24, at the second highest of 20 scores, 6 or fewer are above in 96 of 100 draws (beta-binomial).
@@ -268,7 +270,7 @@ def test_parts_learned_at_one_angle_are_inspected_at_any(method: str, settings: 
     assert above(calibrated, chipped) > 0.8
 
 
-def test_parts_taken_at_any_angle_are_promised_at_any_angle() -> None:
+def test_parts_taken_at_any_angle_are_guaranteed_at_any_angle() -> None:
     rates, found = [], []
     for start in range(0, 3000, 1000):
         random = np.random.default_rng(start)
@@ -276,8 +278,8 @@ def test_parts_taken_at_any_angle_are_promised_at_any_angle() -> None:
         inspect = onlygood.Inspector(onlygood.fit(good, rotations=8, seed=start, **FAST), with_map=False)
         new = [part(start + 100 + seed, random.uniform(0, 360)) for seed in range(20)]
         chipped = [part(start + 200 + seed, random.uniform(0, 360), is_chipped=True) for seed in range(20)]
-        rates.append(np.mean([inspect(picture).is_anomaly for picture in new]))
-        found.append(np.mean([inspect(picture).is_anomaly for picture in chipped]))
+        rates.append(np.mean([inspect(image).is_anomaly for image in new]))
+        found.append(np.mean([inspect(image).is_anomaly for image in chipped]))
     assert np.mean(rates) <= 0.1 + 3 * np.sqrt(0.1 * 0.9 * (1 / 20 + 1 / 20) / 3)
     assert np.mean(found) > 0.9
 

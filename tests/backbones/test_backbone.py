@@ -72,13 +72,13 @@ def test_a_card_says_all_that_is_needed() -> None:
     card = parsed(mean=[1, 2, 3.5])
     assert (card.input_size, card.multiple, card.mean) == (64, 8, (1.0, 2.0, 3.5))
     assert card.taps == (Tap(name="shallow", channels=4, reduction=4), Tap(name="deep", channels=6, reduction=8))
-    assert set(FIELDS) | set(OPTIONAL) | {"card"} == set(card.to_json())
+    assert set(FIELDS) | set(OPTIONAL) | {"card"} == set(card.to_dict())
 
 
 @pytest.mark.parametrize("changes", [{}, LOOKS, {"levels": LOOKS["levels"]}, {"patch_input_sizes": [64, 64]}])
 def test_a_card_survives_json(changes: dict[str, Any]) -> None:
     card = parsed(**changes)
-    assert parse_card(json.loads(json.dumps(card.to_json())), "again") == card
+    assert parse_card(json.loads(json.dumps(card.to_dict())), "again") == card
 
 
 def test_a_card_may_say_what_the_patch_detector_looks_at_side_by_side_and_at_which_sizes() -> None:
@@ -90,8 +90,8 @@ def test_a_card_may_say_what_the_patch_detector_looks_at_side_by_side_and_at_whi
     assert card.patch_input_sizes == (64, 96)
     shallow, deep = card.taps
     assert card.choose_levels(None) == (((shallow,), 4), ((deep, shallow), 8))
-    assert json.loads(json.dumps(card.to_json()))["levels"] == LOOKS["levels"]
-    assert json.loads(json.dumps(card.to_json()))["patch_input_sizes"] == LOOKS["patch_input_sizes"]
+    assert json.loads(json.dumps(card.to_dict()))["levels"] == LOOKS["levels"]
+    assert json.loads(json.dumps(card.to_dict()))["patch_input_sizes"] == LOOKS["patch_input_sizes"]
 
 
 @pytest.mark.parametrize("changes", [{}, {"levels": None, "patch_input_sizes": None}, {"levels": []}])
@@ -240,8 +240,8 @@ def test_a_backbone_is_a_file_with_its_card_beside_it(tmp_path: Path) -> None:
     for given in (path, str(path)):
         backbone = load_backbone(given)
         assert backbone.model == model
-        assert backbone.card.to_json() == {
-            **parse_card({**tiny_card(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}, "").to_json()
+        assert backbone.card.to_dict() == {
+            **parse_card({**tiny_card(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}, "").to_dict()
         }
 
 
@@ -371,9 +371,9 @@ def test_any_names_and_opsets_fit_between_our_own_pieces(
         outputs=["embedding"],
     )
     assert [value.name for value in whole.graph.input] == ["image"]
-    pictures = np.random.default_rng(2).integers(0, 256, size=(2, 64, 64, 3), dtype=np.uint8)
-    found = evaluate(whole, {"image": pictures})["embedding"]
-    normalised = ((pictures - np.float64(card.mean)) / card.std).astype(np.float32).transpose(0, 3, 1, 2)
+    images = np.random.default_rng(2).integers(0, 256, size=(2, 64, 64, 3), dtype=np.uint8)
+    found = evaluate(whole, {"image": images})["embedding"]
+    normalised = ((images - np.float64(card.mean)) / card.std).astype(np.float32).transpose(0, 3, 1, 2)
     by_hand = evaluate(model, {input_name: normalised})
     expected = evaluate(
         join(patch_embedding(card.taps, input_shape=(64, 64), grid=(8, 8)), outputs=["embedding"]),
@@ -476,7 +476,7 @@ def test_a_shipped_card_is_that_of_its_file(name: str) -> None:
     described = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     backbone = load_backbone(name)
     assert backbone.card.sha256 == hashlib.sha256(content).hexdigest() == described["sha256"]
-    assert backbone.card.to_json() == parse_card(described, name).to_json()
+    assert backbone.card.to_dict() == parse_card(described, name).to_dict()
     assert {tap.name for tap in backbone.card.taps} == {value.name for value in backbone.model.graph.output}
     assert (backbone.model.ir_version, opset_of(backbone.model)) == (8, 18)
     onnx.checker.check_model(backbone.model, full_check=True)

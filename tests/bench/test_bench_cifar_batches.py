@@ -14,7 +14,7 @@ from bench_sets import CIFAR_CLASSES, batch, batch_rows, cifar_batches, put, pyt
 from onlygood.bench import cifar_batches as module
 from onlygood.bench.cifar_batches import holds_batches, open_cifar_batches
 from onlygood.errors import LabelledSetError, OnlygoodError
-from onlygood.images.reading import read_picture
+from onlygood.images.reading import read_image
 
 
 def test_python_reads_the_tests_batch_as_the_original_ones() -> None:
@@ -28,7 +28,7 @@ def test_python_reads_the_tests_batch_as_the_original_ones() -> None:
 
 @pytest.mark.parametrize("protocol", [None, 2, 3, 4])
 @pytest.mark.parametrize("form", ["folder", "folder in a folder", "tar.gz", "tar"])
-def test_every_picture_comes_with_its_class(tmp_path: Path, form: str, protocol: int | None) -> None:
+def test_every_image_comes_with_its_class(tmp_path: Path, form: str, protocol: int | None) -> None:
     files = cifar_batches(protocol)
     if form.startswith("tar"):
         path = tarred(tmp_path / f"c.{form}", files, mode="w:gz" if form == "tar.gz" else "w")
@@ -37,14 +37,14 @@ def test_every_picture_comes_with_its_class(tmp_path: Path, form: str, protocol:
         put(path if form == "folder" else path / "cifar-10-batches-py", files)
     data = open_cifar_batches("cifar10", path)
     assert data.classes == CIFAR_CLASSES
-    assert data.sentence == "cifar10: 20 training and 10 test pictures of 10 classes"
+    assert data.sentence == "cifar10: 20 training and 10 test images of 10 classes"
     rows = np.concatenate([batch_rows(4, number) for number in range(1, 6)])
     for label, kind in enumerate(CIFAR_CLASSES):
         task = data.task(kind, seed=0)
         assert [one.name for one in task.good] == [f"train/{label:05}", f"train/{label + 10:05}"]
         for one, row in zip(task.good, rows[[label, label + 10]], strict=True):
             expected = np.stack([row[:1024], row[1024:2048], row[2048:]], axis=-1).reshape(32, 32, 3)
-            np.testing.assert_array_equal(read_picture(one.source), expected)
+            np.testing.assert_array_equal(read_image(one.source), expected)
         assert [one.defect for one in task.test] == ["good" if other == kind else other for other in CIFAR_CLASSES]
         assert len({one.name for one in task.good + task.test}) == 12
 
@@ -156,21 +156,21 @@ ROWS = batch_rows(4, 1)
         (pickle.dumps({b"labels": [1]}), "must hold an array under 'data', got nothing: download"),
         (pickle.dumps({b"data": b"x", b"labels": [1]}), "must hold an array under 'data', got a bytes: download"),
         (pickle.dumps({1: ROWS, (2, 3): [1]}, protocol=4), "must hold an array under 'data', got nothing"),
-        (batch(ROWS.astype(np.float32), [0, 1, 2, 3], 2), "must hold an array of bytes, 3,072 a picture, got another"),
-        (batch(ROWS.astype(np.int8), [0, 1, 2, 3], 2), "must hold an array of bytes, 3,072 a picture, got another"),
-        (batch(ROWS[:, :-1], [0, 1, 2, 3], 2), "must hold an array of bytes, 3,072 a picture, got another: download"),
-        (batch(ROWS[0], [0], 2), "must hold an array of bytes, 3,072 a picture, got another: download"),
-        (batch(ROWS.reshape(4, 3, 32, 32), [0, 1, 2, 3], 2), "must hold an array of bytes, 3,072 a picture"),
-        (batch(np.array([[None] * 3072]), [0], 2), "must hold an array of bytes, 3,072 a picture, got another"),
+        (batch(ROWS.astype(np.float32), [0, 1, 2, 3], 2), "must hold an array of bytes, 3,072 an image, got another"),
+        (batch(ROWS.astype(np.int8), [0, 1, 2, 3], 2), "must hold an array of bytes, 3,072 an image, got another"),
+        (batch(ROWS[:, :-1], [0, 1, 2, 3], 2), "must hold an array of bytes, 3,072 an image, got another: download"),
+        (batch(ROWS[0], [0], 2), "must hold an array of bytes, 3,072 an image, got another: download"),
+        (batch(ROWS.reshape(4, 3, 32, 32), [0, 1, 2, 3], 2), "must hold an array of bytes, 3,072 an image"),
+        (batch(np.array([[None] * 3072]), [0], 2), "must hold an array of bytes, 3,072 an image, got another"),
         (
             python2_batch(ROWS, [0, 1, 2, 3]).replace(b"K\x01M\x04\x00", b"K\x01M\xff\xff"),
-            "must hold an array of bytes, 3,072 a picture, got another",
+            "must hold an array of bytes, 3,072 an image, got another",
         ),
         (
             b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\n)RU\x06labels]u.",
-            "must hold an array of bytes, 3,072 a picture, got another",
+            "must hold an array of bytes, 3,072 an image, got another",
         ),
-        (batch(ROWS, [0, 1, 2], 2), "must hold a label for each picture, got 3 for 4: download"),
+        (batch(ROWS, [0, 1, 2], 2), "must hold a label for each image, got 3 for 4: download"),
         (batch(ROWS, (0, 1, 2, 3), 2), "must hold a list under 'labels', got a tuple: download"),
         (batch(ROWS, [0, 1, 2, 2**70], 2), "must hold labels that are small whole numbers: download"),
         (batch(ROWS, [0, 1, 2, "3"], 2), "must hold labels that are small whole numbers: download"),
@@ -186,15 +186,13 @@ def test_class_names_must_be_names(tmp_path: Path, names: list[Any]) -> None:
     refuse(tmp_path, content, "must hold a different name for each class: download", "batches.meta")
 
 
-def test_labels_must_have_names_and_classes_must_have_pictures(tmp_path: Path) -> None:
+def test_labels_must_have_names_and_classes_must_have_images(tmp_path: Path) -> None:
     files = cifar_batches()
     path = put(tmp_path / "a", files | {"test_batch": batch(batch_rows(10, 0), [*range(9), 10])})
-    with pytest.raises(LabelledSetError, match=r"test_batch in .* must hold labels from 0 to 9, got 10 for picture 9"):
+    with pytest.raises(LabelledSetError, match=r"test_batch in .* must hold labels from 0 to 9, got 10 for image 9"):
         open_cifar_batches("cifar10", path)
     path = put(tmp_path / "b", files | {"test_batch": batch(batch_rows(10, 0), [*range(9), 8])})
-    with pytest.raises(
-        LabelledSetError, match=r"test_batch in .* must have pictures of every class, got none of truck"
-    ):
+    with pytest.raises(LabelledSetError, match=r"test_batch in .* must have images of every class, got none of truck"):
         open_cifar_batches("cifar10", path)
 
 

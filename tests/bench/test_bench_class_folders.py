@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench_sets import class_files, picture, put, zipped
-from hostile import encoded, small_pictures
+from bench_sets import class_files, image, put, zipped
+from hostile import encoded, small_images
 from onlygood.bench import class_folders
 from onlygood.bench.class_folders import open_class_folders
 from onlygood.errors import FolderError, LabelledSetError, OnlygoodError
-from onlygood.images.reading import read_picture
+from onlygood.images.reading import read_image
 
 
 def made(tmp_path: Path, files: dict[str, bytes], form: str) -> Path:
@@ -18,10 +18,10 @@ def made(tmp_path: Path, files: dict[str, bytes], form: str) -> Path:
 
 
 @pytest.mark.parametrize("form", ["folder", "zip"])
-def test_every_picture_comes_with_its_class(tmp_path: Path, form: str) -> None:
+def test_every_image_comes_with_its_class(tmp_path: Path, form: str) -> None:
     data = open_class_folders("cifar10", made(tmp_path, class_files(), form))
     assert data.classes == ("bird", "cat", "dog")
-    assert data.sentence == "cifar10: 6 training and 3 test pictures of 3 classes"
+    assert data.sentence == "cifar10: 6 training and 3 test images of 3 classes"
     assert not any("JPEG" in note for note in data.notes)
     levels = {name: level for level, name in enumerate(class_files())}
     for kind in data.classes:
@@ -31,19 +31,19 @@ def test_every_picture_comes_with_its_class(tmp_path: Path, form: str) -> None:
             (f"test/{other}/0.png", "good" if other == kind else other) for other in data.classes
         ]
         for one in task.good + task.test:
-            np.testing.assert_array_equal(read_picture(one.source, page=one.page), levels[one.name])
+            np.testing.assert_array_equal(read_image(one.source, page=one.page), levels[one.name])
     assert data.task("1", seed=0) == data.task("cat", seed=0)
 
 
 @pytest.mark.parametrize("form", ["folder", "zip"])
-def test_pictures_that_are_jpeg_files_are_said_to_be(tmp_path: Path, form: str) -> None:
+def test_images_that_are_jpeg_files_are_said_to_be(tmp_path: Path, form: str) -> None:
     files = class_files() | {"train/dog/9.JPG": encoded(np.zeros((4, 4), np.uint8), "JPEG")}
     data = open_class_folders("cifar10", made(tmp_path, files, form))
     assert "re-coded as JPEG: pixels differ from the original batches" in data.task("bird", seed=0).notes
 
 
-def test_the_pages_of_a_stack_are_pictures(tmp_path: Path) -> None:
-    files = class_files() | {"train/dog/9.tif": small_pictures()["tiff-pages"]}
+def test_the_pages_of_a_stack_are_images(tmp_path: Path) -> None:
+    files = class_files() | {"train/dog/9.tif": small_images()["tiff-pages"]}
     task = open_class_folders("cifar10", put(tmp_path, files)).task("dog", seed=0)
     assert [(one.name, one.page) for one in task.good[2:]] == [(f"train/dog/9.tif#{i + 1}", i) for i in range(3)]
 
@@ -67,8 +67,8 @@ def test_an_archive_may_hold_it_all_in_a_folder_and_other_files_beside_it(tmp_pa
 @pytest.mark.parametrize(
     ("gone", "words"),
     [
-        ("test/dog/", "test in .*set.* must have pictures of every class, got none of dog: copy"),
-        ("train/bird/", "train in .*set.* must have pictures of every class, got none of bird: copy"),
+        ("test/dog/", "test in .*set.* must have images of every class, got none of dog: copy"),
+        ("train/bird/", "train in .*set.* must have images of every class, got none of bird: copy"),
     ],
 )
 def test_a_class_must_be_in_both_splits(tmp_path: Path, form: str, gone: str, words: str) -> None:
@@ -77,38 +77,36 @@ def test_a_class_must_be_in_both_splits(tmp_path: Path, form: str, gone: str, wo
         open_class_folders("cifar10", made(tmp_path, files, form))
 
 
-def test_a_folder_must_hold_both_splits_and_pictures_in_classes(tmp_path: Path) -> None:
-    path = put(tmp_path / "one", {"train/cat/0.png": picture(0)})
+def test_a_folder_must_hold_both_splits_and_images_in_classes(tmp_path: Path) -> None:
+    path = put(tmp_path / "one", {"train/cat/0.png": image(0)})
     with pytest.raises(
         LabelledSetError, match=r"must hold train/<class>/ and test/<class>/, .* got no folder test: give"
     ):
         open_class_folders("cifar10", path)
-    put(path, {"train/0.png": picture(0), "test/cat/0.png": picture(1)})
-    with pytest.raises(
-        LabelledSetError, match=r"train must hold a folder for each class, got the picture 0\.png: move"
-    ):
+    put(path, {"train/0.png": image(0), "test/cat/0.png": image(1)})
+    with pytest.raises(LabelledSetError, match=r"train must hold a folder for each class, got the image 0\.png: move"):
         open_class_folders("cifar10", path)
-    empty = put(tmp_path / "two", {"train/cat/0.png": picture(0)})
+    empty = put(tmp_path / "two", {"train/cat/0.png": image(0)})
     (empty / "test").mkdir()
-    with pytest.raises(FolderError, match="test is empty: put pictures into it"):
+    with pytest.raises(FolderError, match="test is empty: put images into it"):
         open_class_folders("cifar10", empty)
 
 
 def test_an_archive_without_classes_has_its_sentence(tmp_path: Path) -> None:
-    path = zipped(tmp_path / "a.zip", {"cat/0.png": picture(0), "train/0.png": picture(0), "train/cat/0.txt": b"x"})
-    with pytest.raises(LabelledSetError, match=r"must hold pictures in train/<class>/ and test/<class>/, got 3 others"):
+    path = zipped(tmp_path / "a.zip", {"cat/0.png": image(0), "train/0.png": image(0), "train/cat/0.txt": b"x"})
+    with pytest.raises(LabelledSetError, match=r"must hold images in train/<class>/ and test/<class>/, got 3 others"):
         open_class_folders("cifar10", path)
 
 
-def test_an_archive_holds_one_data_set_and_each_picture_once(tmp_path: Path) -> None:
+def test_an_archive_holds_one_data_set_and_each_image_once(tmp_path: Path) -> None:
     files = class_files()
-    path = zipped(tmp_path / "two.zip", files | {"copy/train/cat/7.png": picture(0)})
+    path = zipped(tmp_path / "two.zip", files | {"copy/train/cat/7.png": image(0)})
     with pytest.raises(LabelledSetError, match="must hold one data set, got one in copy and one in its top: unpack it"):
         open_class_folders("cifar10", path)
     path = zipped(tmp_path / "again.zip", files)
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("train/cat/0.png", picture(9))
-    with pytest.raises(LabelledSetError, match=r"must hold each picture once, got train/cat/0\.png twice: download"):
+        archive.writestr("train/cat/0.png", image(9))
+    with pytest.raises(LabelledSetError, match=r"must hold each image once, got train/cat/0\.png twice: download"):
         open_class_folders("cifar10", path)
 
 
@@ -118,7 +116,7 @@ def test_an_archive_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(class_folders, "MAX_ARCHIVE_BYTES", size)
     open_class_folders("cifar10", path)
     monkeypatch.setattr(class_folders, "MAX_ARCHIVE_BYTES", size - 1)
-    words = rf"holds {size:,} bytes of pictures, and at most {size - 1:,} are read from an archive: unpack it and give"
+    words = rf"holds {size:,} bytes of images, and at most {size - 1:,} are read from an archive: unpack it and give"
     with pytest.raises(LabelledSetError, match=words):
         open_class_folders("cifar10", path)
 
@@ -133,10 +131,10 @@ def test_an_archive_that_asks_for_a_password_has_its_sentence(tmp_path: Path) ->
         open_class_folders("cifar10", path).task("bird", seed=0)
 
 
-def test_a_changed_picture_is_found_when_a_task_has_it(tmp_path: Path) -> None:
+def test_a_changed_image_is_found_when_a_task_has_it(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", class_files())
     content = path.read_bytes()
-    path.write_bytes(content.replace(picture(4), picture(5)))
+    path.write_bytes(content.replace(image(4), image(5)))
     data = open_class_folders("cifar10", path)
     assert len(data.task("bird", seed=0).good) == 2
     with pytest.raises(LabelledSetError, match=r"a\.zip cannot be unpacked \(Bad CRC-32.*\): download it again"):

@@ -9,18 +9,18 @@ import pytest
 from bench_sets import put_elpv
 from onlygood.bench.elpv import open_elpv
 from onlygood.errors import LabelledSetError, MissingExtraError
-from onlygood.images.reading import read_picture
+from onlygood.images.reading import read_image
 
 
 def number(name: str) -> int:
-    """The line of labels.csv, from 0, and in these tests the picture's level."""
+    """The line of labels.csv, from 0, and in these tests the image's level."""
     return int(name.removeprefix("images/cell").removesuffix(".png")) - 1
 
 
 def test_each_kind_of_cell_is_a_task_with_and_without_the_grades_between(tmp_path: Path) -> None:
     data = open_elpv("elpv", put_elpv(tmp_path))
     assert data.classes == ("mono", "poly", "mono-all-grades", "poly-all-grades")
-    assert data.sentence == "elpv: 6 training and 16 test pictures of 4 classes"
+    assert data.sentence == "elpv: 6 training and 16 test images of 4 classes"
     for kind, start in (("mono", 0), ("poly", 11)):
         clear, every = data.task(kind, seed=0), data.task(f"{kind}-all-grades", seed=0)
         assert clear.good == every.good
@@ -30,7 +30,7 @@ def test_each_kind_of_cell_is_a_task_with_and_without_the_grades_between(tmp_pat
         cells = every.good + every.test
         assert sorted(number(one.name) for one in cells) == list(range(start, start + 11))
         for one in cells:
-            np.testing.assert_array_equal(read_picture(one.source), number(one.name))
+            np.testing.assert_array_equal(read_image(one.source), number(one.name))
             assert one.defect == [*["good"] * 5, "1/3", "2/3", "2/3", "1", "1", "1"][number(one.name) - start]
         assert [one.name for one in every.test] == sorted(one.name for one in every.test)
 
@@ -78,13 +78,13 @@ FIRST = "images/cell0001.png  0.0                 mono"
         ("images/cell0001.png 0.5 mono", r"must grade the cell 0, 1/3, 2/3 or 1, got '0\.5': copy"),
         ("images/cell0001.png nan mono", "must grade the cell 0, 1/3, 2/3 or 1, got 'nan': copy"),
         ("images/cell0001.png good mono", "must grade the cell 0, 1/3, 2/3 or 1, got 'good': copy"),
-        ("images/cell9999.png 0.0 mono", r"must name a picture in .*, got 'images/cell9999\.png', which is not there"),
-        ("../outside.png 0.0 mono", r"must name a picture in .*, got '\.\./outside\.png', which is not there: copy"),
-        ("images 0.0 mono", "must name a picture in .*, got 'images', which is not there: copy"),
-        ("images/a\0.png 0.0 mono", r"must name a picture in .*, got 'images/a\\x00\.png', which is not there"),
+        ("images/cell9999.png 0.0 mono", r"must name an image in .*, got 'images/cell9999\.png', which is not there"),
+        ("../outside.png 0.0 mono", r"must name an image in .*, got '\.\./outside\.png', which is not there: copy"),
+        ("images 0.0 mono", "must name an image in .*, got 'images', which is not there: copy"),
+        ("images/a\0.png 0.0 mono", r"must name an image in .*, got 'images/a\\x00\.png', which is not there"),
         (
             "images/cell0002.png 0.0 mono",
-            r"line 2 of .*labels\.csv must name a new picture, got images/cell0002\.png ag",
+            r"line 2 of .*labels\.csv must name a new image, got images/cell0002\.png ag",
         ),
     ],
 )
@@ -100,11 +100,11 @@ def test_a_line_that_cannot_be_understood_has_its_sentence(tmp_path: Path, line:
     assert str(raised.value).startswith(f"line {2 if 'cell0002' in line else 1} of {labels} must ")
 
 
-def test_a_picture_is_named_by_a_path_in_the_folder(tmp_path: Path) -> None:
+def test_an_image_is_named_by_a_path_in_the_folder(tmp_path: Path) -> None:
     folder = put_elpv(tmp_path)
     labels = folder / "labels.csv"
     labels.write_text(labels.read_text().replace("images/cell0001.png", str(folder / "images/cell0001.png")))
-    with pytest.raises(LabelledSetError, match=r"line 1 of .* must name a picture in "):
+    with pytest.raises(LabelledSetError, match=r"line 1 of .* must name an image in "):
         open_elpv("elpv", folder)
 
 

@@ -8,27 +8,27 @@ import pytest
 from bench_sets import TEST_LABELS, TRAIN_LABELS, idx, images, put_idx
 from onlygood.bench.idx import DIGITS, FASHION, MAX_BYTES, open_idx
 from onlygood.errors import LabelledSetError
-from onlygood.images.reading import read_picture
+from onlygood.images.reading import read_image
 
 
 @pytest.mark.parametrize("gzipped", [False, True])
 @pytest.mark.parametrize("dot", ["-", "."])
-def test_every_picture_comes_with_its_label(tmp_path: Path, gzipped: bool, dot: str) -> None:
+def test_every_image_comes_with_its_label(tmp_path: Path, gzipped: bool, dot: str) -> None:
     data = open_idx("mnist", put_idx(tmp_path, gzipped=gzipped, dot=dot), classes=DIGITS)
-    assert data.sentence == "mnist: 30 training and 20 test pictures of 10 classes"
+    assert data.sentence == "mnist: 30 training and 20 test images of 10 classes"
     assert data.classes == tuple("0123456789")
     for digit in range(10):
         task = data.task(str(digit), seed=0)
-        learned = [int(read_picture(one.source)[3, 4, 0]) for one in task.good]
+        learned = [int(read_image(one.source)[3, 4, 0]) for one in task.good]
         assert learned == np.flatnonzero(digit == TRAIN_LABELS).tolist()
-        judged = {int(read_picture(one.source)[3, 4, 0]) - 100: one for one in task.test}
+        judged = {int(read_image(one.source)[3, 4, 0]) - 100: one for one in task.test}
         assert sorted(judged) == list(range(20))
         for number, one in judged.items():
             assert one.is_anomalous == (TEST_LABELS[number] != digit)
             assert one.defect == (str(TEST_LABELS[number]) if one.is_anomalous else "good")
         assert len({one.name for one in task.good + task.test}) == len(task.good) + 20
     assert task.good[0].name == "train/00000"
-    assert read_picture(task.good[0].source).shape == (4, 5, 1)
+    assert read_image(task.good[0].source).shape == (4, 5, 1)
 
 
 def test_unpacked_images_stay_on_disk(tmp_path: Path) -> None:
@@ -77,17 +77,17 @@ CASES = {
     "fewer labels": (
         "labels-idx1",
         idx(TRAIN_LABELS[:-1]),
-        "must hold a label for each picture of train-images-idx3-ubyte.*, got 29 for 30: take both files from one",
+        "must hold a label for each image of train-images-idx3-ubyte.*, got 29 for 30: take both files from one",
     ),
     "a label of none": (
         "labels-idx1",
         idx(np.append(TRAIN_LABELS[:-1], 11).astype(np.uint8)),
-        "must hold labels from 0 to 9, got 11 for picture 29: copy",
+        "must hold labels from 0 to 9, got 11 for image 29: copy",
     ),
     "a class that is missing": (
         "labels-idx1",
         idx(np.minimum(TRAIN_LABELS, 7)),
-        "must have pictures of every class, got none of 8, 9: copy",
+        "must have images of every class, got none of 8, 9: copy",
     ),
     "more than fits": (
         "images-idx3",

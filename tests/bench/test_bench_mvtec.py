@@ -3,17 +3,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench_sets import mvtec_files, picture, put
-from hostile import small_pictures
+from bench_sets import image, mvtec_files, put
+from hostile import small_images
 from onlygood.bench.mvtec import open_mvtec
 from onlygood.errors import FolderError, LabelledSetError
-from onlygood.images.reading import read_picture
+from onlygood.images.reading import read_image
 
 
 def test_one_part_is_one_class(tmp_path: Path) -> None:
     data = open_mvtec("tile", put(tmp_path, mvtec_files()))
     assert data.classes == ("all",)
-    assert data.sentence == "tile: 2 training and 3 test pictures of 1 class"
+    assert data.sentence == "tile: 2 training and 3 test images of 1 class"
     task = data.task("all", seed=0)
     assert (task.data, task.class_name, task.notes) == ("tile", "all", ())
     assert [(one.name, one.is_anomalous, one.defect, one.mask) for one in task.good + task.test] == [
@@ -25,7 +25,7 @@ def test_one_part_is_one_class(tmp_path: Path) -> None:
     ]
     levels = {name: level for level, name in enumerate(mvtec_files())}
     for one in task.good + task.test:
-        np.testing.assert_array_equal(read_picture(one.source), levels[one.name])
+        np.testing.assert_array_equal(read_image(one.source), levels[one.name])
 
 
 def test_a_folder_of_parts_has_a_class_a_part(tmp_path: Path) -> None:
@@ -36,19 +36,19 @@ def test_a_folder_of_parts_has_a_class_a_part(tmp_path: Path) -> None:
     assert data.classes == ("bottle", "cable")
     assert data.counts == {"train": 4, "test": 6}
     task = data.task("cable", seed=0)
-    assert {int(read_picture(one.source)[0, 0, 0]) for one in task.good + task.test} == set(range(50, 55))
+    assert {int(read_image(one.source)[0, 0, 0]) for one in task.good + task.test} == set(range(50, 55))
 
 
 def test_masks_are_no_must_and_folders_may_be_nested(tmp_path: Path) -> None:
     files = {name: content for name, content in mvtec_files().items() if not name.startswith("ground_truth")}
-    task = open_mvtec("tile", put(tmp_path, files | {"train/good/lot2/0.png": picture(9)})).task("all", seed=0)
+    task = open_mvtec("tile", put(tmp_path, files | {"train/good/lot2/0.png": image(9)})).task("all", seed=0)
     assert all(one.mask is None for one in task.test)
     assert [one.name for one in task.good] == [f"train/good/{name}.png" for name in ("0", "1", "lot2/0")]
 
 
-def test_the_pages_of_a_stack_are_pictures(tmp_path: Path) -> None:
-    files = mvtec_files() | {"train/good/9.tif": small_pictures()["tiff-pages"]}
-    files["test/good/9.tif"] = small_pictures()["tiff-pages"]
+def test_the_pages_of_a_stack_are_images(tmp_path: Path) -> None:
+    files = mvtec_files() | {"train/good/9.tif": small_images()["tiff-pages"]}
+    files["test/good/9.tif"] = small_images()["tiff-pages"]
     task = open_mvtec("tile", put(tmp_path, files)).task("all", seed=0)
     assert [(one.name, one.page) for one in task.good[2:]] == [(f"train/good/9.tif#{i + 1}", i) for i in range(3)]
     assert [one.page for one in task.test if ".tif" in one.name] == [0, 1, 2]
@@ -56,7 +56,7 @@ def test_the_pages_of_a_stack_are_pictures(tmp_path: Path) -> None:
 
 def test_what_is_odd_about_a_part_is_noted_for_that_part(tmp_path: Path) -> None:
     put(tmp_path / "bottle", mvtec_files())
-    put(tmp_path / "cable", mvtec_files() | {"test/hole/1.png": picture(7)})
+    put(tmp_path / "cable", mvtec_files() | {"test/hole/1.png": image(7)})
     data = open_mvtec("mvtec-ad", tmp_path)
     assert data.task("bottle", seed=0).notes == ()
     (note,) = data.task("cable", seed=0).notes
@@ -68,12 +68,12 @@ def test_what_is_odd_about_a_part_is_noted_for_that_part(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("gone", "words"),
     [
-        ("train/", "tile must hold train/good, got none: arrange its pictures as train/good and test/<defect>"),
-        ("train/good/", "tile must hold train/good, got none: arrange its pictures as train/good and test/<defect>"),
-        ("test/", "tile must hold test, got none: arrange its pictures as train/good and test/<defect>"),
+        ("train/", "tile must hold train/good, got none: arrange its images as train/good and test/<defect>"),
+        ("train/good/", "tile must hold train/good, got none: arrange its images as train/good and test/<defect>"),
+        ("test/", "tile must hold test, got none: arrange its images as train/good and test/<defect>"),
         (
             "test/good/",
-            "test must hold good pictures, in good, and anomalous ones, .* got 0 and 2: add what is missing",
+            "test must hold good images, in good, and anomalous ones, .* got 0 and 2: add what is missing",
         ),
     ],
 )
@@ -82,7 +82,7 @@ def test_a_part_that_is_not_whole_has_its_sentence(tmp_path: Path, gone: str, wo
     root = tmp_path / ("root" if inside else "tile")
     files = {name: content for name, content in mvtec_files().items() if not name.startswith(gone)}
     if gone == "train/good/":
-        files["train/bad/0.png"] = picture(0)
+        files["train/bad/0.png"] = image(0)
     put(root / inside, files)
     if inside:
         put(root / "bottle", mvtec_files())
@@ -90,21 +90,21 @@ def test_a_part_that_is_not_whole_has_its_sentence(tmp_path: Path, gone: str, wo
         open_mvtec("tile", root)
 
 
-def test_anomalous_test_pictures_are_needed(tmp_path: Path) -> None:
+def test_anomalous_test_images_are_needed(tmp_path: Path) -> None:
     files = {name: content for name, content in mvtec_files().items() if "good" in name}
-    with pytest.raises(LabelledSetError, match=r"test must hold good pictures, .* got 1 and 0: add what is missing"):
+    with pytest.raises(LabelledSetError, match=r"test must hold good images, .* got 1 and 0: add what is missing"):
         open_mvtec("tile", put(tmp_path, files))
 
 
-def test_training_pictures_are_needed(tmp_path: Path) -> None:
+def test_training_images_are_needed(tmp_path: Path) -> None:
     files = {name: content for name, content in mvtec_files().items() if not name.startswith("train")}
     (put(tmp_path, files) / "train/good").mkdir(parents=True)
-    with pytest.raises(FolderError, match="good is empty: put pictures into it"):
+    with pytest.raises(FolderError, match="good is empty: put images into it"):
         open_mvtec("tile", tmp_path)
 
 
 def test_a_folder_of_something_else_has_its_sentence(tmp_path: Path) -> None:
-    path = put(tmp_path, {"cat/0.png": picture(0)})
+    path = put(tmp_path, {"cat/0.png": image(0)})
     words = (
         r"must hold train/good and test/<defect>, or folders that do, got neither: check its path, or say which kind"
     )

@@ -11,7 +11,7 @@ import pytest
 import onlygood
 from onlygood.bench.one_run import Contestant, Judgement, main, measure
 from onlygood.bench.runs import PeerEnvironment, Run, execute
-from onlygood.bench.tasks import Task, TaskPicture
+from onlygood.bench.tasks import Task, TaskImage
 from textures import DEFECT, SIZE, save, texture, with_defect
 
 PATCH = "patch@input_size=64+bank_size=300"
@@ -33,7 +33,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ran(tmp_path: Path, run: Run) -> dict[str, Any]:
     """What the run answers, in this process."""
     order, answer = tmp_path / "order.json", tmp_path / "answer.json"
-    order.write_text(json.dumps({"run": run.to_json(), "peer_python": None, "peer_weights": None}))
+    order.write_text(json.dumps({"run": run.to_dict(), "peer_python": None, "peer_weights": None}))
     assert main([str(order), str(answer)]) == 0
     values: dict[str, Any] = json.loads(answer.read_text())
     return values
@@ -59,7 +59,7 @@ def test_ours_gives_the_figures_of_fit_and_evaluate(parts: Path, tmp_path: Path)
     assert 0 < found["times"]["inspect_ms"]["median"] <= found["times"]["inspect_ms"]["p95"]
 
 
-def test_a_peer_runs_on_the_same_pictures_without_maps(parts: Path, tmp_path: Path) -> None:
+def test_a_peer_runs_on_the_same_images_without_maps(parts: Path, tmp_path: Path) -> None:
     run = Run(data="parts", path=str(parts), class_name="all", method="sklearn:lof", seed=0)
     found = ran(tmp_path, run)
     assert found["metrics"]["pixel"] is None
@@ -85,10 +85,10 @@ def test_what_is_wrong_with_the_data_is_the_error_of_the_run(tmp_path: Path) -> 
 
 
 def test_figures_are_counted_by_hand() -> None:
-    """Two good and two bad pictures, one of each called anomalous; three of four pairs in the right order."""
+    """Two good and two bad images, one of each called anomalous; three of four pairs in the right order."""
     pixels = np.zeros((4, 4), np.uint8)
     test = tuple(
-        TaskPicture(name=str(number), source=pixels, is_anomalous=number > 1, defect="good" if number < 2 else "dent")
+        TaskImage(name=str(number), source=pixels, is_anomalous=number > 1, defect="good" if number < 2 else "dent")
         for number in range(4)
     )
     task = Task(data="d", class_name="c", good=test[:1], test=test, notes=("a note",))
@@ -113,7 +113,7 @@ def test_figures_are_counted_by_hand() -> None:
 
 def test_a_method_without_verdicts_has_no_false_alarms() -> None:
     pixels = np.zeros((4, 4), np.uint8)
-    test = tuple(TaskPicture(name=str(n), source=pixels, is_anomalous=bool(n), defect="dent") for n in range(2))
+    test = tuple(TaskImage(name=str(n), source=pixels, is_anomalous=bool(n), defect="dent") for n in range(2))
     contestant = Contestant(
         judgements=[Judgement(score=n, is_anomaly=None, inspect_ms=1.0, anomaly_map=None) for n in (0.0, 1.0)],
         fit_s=0.0,
@@ -132,5 +132,5 @@ def test_a_mask_that_cannot_be_used_is_left_out_with_a_note(parts: Path, tmp_pat
     run = Run(data="parts", path=str(tmp_path / "parts"), class_name="all", method=PATCH, seed=0)
     found = ran(tmp_path, run)
     assert found["metrics"]["pixel"]["regions"] == 3
-    assert "masks that mark nothing or do not fit: 1; their pictures are left out of pixel figures" in found["notes"]
+    assert "masks that mark nothing or do not fit: 1; their images are left out of pixel figures" in found["notes"]
     assert found["counts"]["test_anomalous"] == 4

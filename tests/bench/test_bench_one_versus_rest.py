@@ -3,13 +3,13 @@ import pytest
 from numpy.typing import NDArray
 
 from onlygood.bench.one_versus_rest import PROTOCOL, OneVersusRest, Part, one_versus_rest
-from onlygood.bench.tasks import TaskPicture
+from onlygood.bench.tasks import TaskImage
 from onlygood.errors import LabelledSetError, SettingError
 
 
 def part(shown: str, labels: list[int]) -> Part:
-    def load(positions: NDArray[np.intp]) -> list[TaskPicture]:
-        return [TaskPicture(name=f"{shown}/{i}", source=np.full((1, 1), i, np.uint8)) for i in positions]
+    def load(positions: NDArray[np.intp]) -> list[TaskImage]:
+        return [TaskImage(name=f"{shown}/{i}", source=np.full((1, 1), i, np.uint8)) for i in positions]
 
     return Part(shown=shown, labels=np.array(labels, dtype=np.int64), load=load)
 
@@ -38,7 +38,7 @@ def test_one_class_is_learned_and_the_rest_of_the_test_split_is_anomalous() -> N
     assert [int(one.source[0, 0]) for one in task.test] == [0, 1, 2, 3]
 
 
-def test_a_bounded_task_has_the_pictures_and_labels_of_the_whole_one() -> None:
+def test_a_bounded_task_has_the_images_and_labels_of_the_whole_one() -> None:
     data = made([0, 1, 2] * 10, [2, 1, 0] * 10)
     whole, some = data.task("owl", seed=1), data.task("owl", seed=1, max_train=4, max_test=12)
     assert set(some.good) < set(whole.good)
@@ -62,11 +62,11 @@ def test_a_class_must_be_known(wrong: str) -> None:
 @pytest.mark.parametrize(
     ("train", "test", "words"),
     [
-        ([0, 1, 3], [0, 1, 2], "train must hold labels from 0 to 2, got 3 for picture 2: copy"),
-        ([0, 1, 2], [-1, 0, 1, 2], "test must hold labels from 0 to 2, got -1 for picture 0: copy"),
-        ([0, 0, 2], [0, 1, 2], "train must have pictures of every class, got none of dog: copy"),
-        ([0, 1, 2], [1], "test must have pictures of every class, got none of cat, owl: copy"),
-        ([], [1], "train must have pictures of every class, got none of cat, dog, owl: copy"),
+        ([0, 1, 3], [0, 1, 2], "train must hold labels from 0 to 2, got 3 for image 2: copy"),
+        ([0, 1, 2], [-1, 0, 1, 2], "test must hold labels from 0 to 2, got -1 for image 0: copy"),
+        ([0, 0, 2], [0, 1, 2], "train must have images of every class, got none of dog: copy"),
+        ([0, 1, 2], [1], "test must have images of every class, got none of cat, owl: copy"),
+        ([], [1], "train must have images of every class, got none of cat, dog, owl: copy"),
     ],
 )
 def test_every_class_must_be_in_both_splits(train: list[int], test: list[int], words: str) -> None:

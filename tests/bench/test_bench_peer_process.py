@@ -20,15 +20,15 @@ from onlygood.bench import peer_process
 from onlygood.bench.anomalib_peer import in_order, parse
 from onlygood.bench.peer_process import run_anomalib
 from onlygood.bench.peers import ANOMALIB_MODELS, PeerError, PeerResult
-from onlygood.bench.tasks import Task, TaskPicture
-from onlygood.errors import PictureError, PictureFormatError, SettingError
+from onlygood.bench.tasks import Task, TaskImage
+from onlygood.errors import ImageError, ImageFormatError, SettingError
 from textures import texture, textures, twelve_bit, with_defect
 
 TEST = 3
 PEER_PYTHON = os.environ.get("ONLYGOOD_PEER_PYTHON")
 
 # Stands for an interpreter with anomalib: reads the command line of the script that it is given, and answers as that
-# would, with a picture's mean level as its score and that level everywhere in its map.
+# would, with an image's mean level as its score and that level everywhere in its map.
 ANSWER = """
 import json, sys
 from pathlib import Path
@@ -36,8 +36,8 @@ import numpy as np
 from PIL import Image
 
 options = dict(zip(sys.argv[3:-1:2], sys.argv[4:-1:2]))
-pictures, out = Path(options["--pictures"]), Path(options["--out"])
-paths = sorted((pictures / "test").iterdir())
+images, out = Path(options["--images"]), Path(options["--out"])
+paths = sorted((images / "test").iterdir())
 modes = sorted({Image.open(path).mode for path in paths})
 scores = np.array([np.asarray(Image.open(path)).mean() for path in paths])
 maps = np.repeat(scores.astype(np.float32), 6).reshape(-1, 2, 3)
@@ -48,7 +48,7 @@ result = {
     "peak_memory_mb": 12.5,
     "settings": {
         "arguments": sys.argv[1:],
-        "files": sorted(str(path.relative_to(pictures)) for path in pictures.rglob("*") if path.is_file()),
+        "files": sorted(str(path.relative_to(images)) for path in images.rglob("*") if path.is_file()),
         "modes": modes,
         "beside": sorted(path.name for path in out.iterdir()),
         "cwd": str(Path.cwd()),
@@ -84,9 +84,9 @@ def make_task(good: list[Any], test: list[Any]) -> Task:
     return Task(
         data="textures",
         class_name="all",
-        good=tuple(TaskPicture(name=f"good/{number}", source=one) for number, one in enumerate(good)),
+        good=tuple(TaskImage(name=f"good/{number}", source=one) for number, one in enumerate(good)),
         test=tuple(
-            TaskPicture(name=f"{'bent' if number % 2 else 'good'}/{number}", source=one, is_anomalous=bool(number % 2))
+            TaskImage(name=f"{'bent' if number % 2 else 'good'}/{number}", source=one, is_anomalous=bool(number % 2))
             for number, one in enumerate(test)
         ),
         notes=(),
@@ -110,20 +110,20 @@ def files_below(folder: Path) -> list[Path]:
 # What it is given
 
 
-def test_scores_and_maps_come_back_in_the_order_of_the_pictures(tmp_path: Path, task: Task) -> None:
+def test_scores_and_maps_come_back_in_the_order_of_the_images(tmp_path: Path, task: Task) -> None:
     found = run(task, interpreter(tmp_path, ANSWER, WRITE))
-    means = [np.asarray(picture.source).mean() for picture in task.test]
+    means = [np.asarray(image.source).mean() for image in task.test]
     np.testing.assert_array_equal(found.scores, means)
     assert found.maps is not None
     for position, mean in enumerate(means):
         np.testing.assert_array_equal(found.maps(position), np.full((2, 3), mean, dtype=np.float32))
-    assert found.is_anomaly is None, "its thresholds come from labelled pictures"
+    assert found.is_anomaly is None, "its thresholds come from labelled images"
     assert (found.fit_s, found.inspect_ms, found.model_bytes, found.peak_memory_mb) == (1.5, [2.0] * TEST, 1000, 12.5)
     assert found.versions == {"anomalib": "0.0"}
     assert found.settings["window"] == [0.0, 255.0]
 
 
-def test_nothing_that_it_is_given_says_which_pictures_are_anomalous(tmp_path: Path, task: Task) -> None:
+def test_nothing_that_it_is_given_says_which_images_are_anomalous(tmp_path: Path, task: Task) -> None:
     settings = run(task, interpreter(tmp_path, ANSWER, WRITE)).settings
     assert settings["files"] == [f"test/{number:08}.png" for number in range(TEST)] + [
         f"train/good/{number:08}.png" for number in range(4)
@@ -152,7 +152,7 @@ def test_its_command_line_is_one_that_the_script_takes(tmp_path: Path, task: Tas
 
 
 def test_it_sees_the_pixels_that_our_methods_see(tmp_path: Path) -> None:
-    """A file that says that it is to be turned, grey as colour, and an array: read as `read_picture` does."""
+    """A file that says that it is to be turned, grey as colour, and an array: read as `read_image` does."""
     turned, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     Image.fromarray(texture(0)[:40]).save(turned, format="PNG", exif=exif)
@@ -170,7 +170,7 @@ def test_it_sees_the_pixels_that_our_methods_see(tmp_path: Path) -> None:
     assert found.settings["modes"] == ["L", "RGB"]
 
 
-def test_sixteen_bit_pictures_become_eight_bit_ones_through_the_window_of_the_good_ones(tmp_path: Path) -> None:
+def test_sixteen_bit_images_become_eight_bit_ones_through_the_window_of_the_good_ones(tmp_path: Path) -> None:
     levels = np.array([[0, 500, 1500, 65_535]], dtype=np.uint16)
     maps = "maps = np.stack([np.asarray(Image.open(path)) for path in paths]).astype(np.float32)"
     found = run(
@@ -190,7 +190,7 @@ def test_sixteen_bit_pictures_become_eight_bit_ones_through_the_window_of_the_go
 def test_temporary_folders_go_with_the_result(tmp_path: Path, task: Task, temporary: Path) -> None:
     found = run(task, interpreter(tmp_path, ANSWER, WRITE))
     (folder,) = files_below(temporary)
-    assert not (folder / "pictures").exists(), "only the maps stay, for as long as they can be asked for"
+    assert not (folder / "images").exists(), "only the maps stay, for as long as they can be asked for"
     del found
     assert files_below(temporary) == []
 
@@ -201,13 +201,13 @@ def test_temporary_folders_go_when_it_fails(tmp_path: Path, task: Task, temporar
     assert files_below(temporary) == []
 
 
-def test_pictures_that_cannot_be_used_are_refused_before_it_is_started(
+def test_images_that_cannot_be_used_are_refused_before_it_is_started(
     tmp_path: Path, task: Task, temporary: Path
 ) -> None:
     python = interpreter(tmp_path, f"open({str(tmp_path / 'started')!r}, 'w')")
-    with pytest.raises(PictureFormatError, match=r"^bent/1 has 16 bits a channel, the model takes 8: "):
+    with pytest.raises(ImageFormatError, match=r"^bent/1 has 16 bits a channel, the model takes 8: "):
         run(make_task(textures(3), [texture(0), twelve_bit(0)]), python)
-    with pytest.raises(PictureError, match=r"^bent/1 does not exist: "):
+    with pytest.raises(ImageError, match=r"^bent/1 does not exist: "):
         run(make_task(textures(3), [texture(0), tmp_path / "none.png"]), python)
     assert not (tmp_path / "started").exists()
     assert files_below(temporary) == []
@@ -216,8 +216,8 @@ def test_pictures_that_cannot_be_used_are_refused_before_it_is_started(
 # How it may fail
 
 WHOLE = r"must write result\.json, scores\.npy and maps\.npy, each whole, and did not \("
-SCORES = r"must give each of 3 test pictures one finite score, got "
-MAPS = r"must give each of 3 test pictures one finite map, got "
+SCORES = r"must give each of 3 test images one finite score, got "
+MAPS = r"must give each of 3 test images one finite map, got "
 SAID = r"must say how long it took and with which settings, and did not "
 
 
@@ -259,7 +259,7 @@ def test_a_process_that_ends_without_an_answer_is_an_error(
         ("maps = maps[:, 0]", MAPS + r"float32 \[3, 3\], 0 "),
         ("maps = maps[:, :0]", MAPS + r"float32 \[3, 0, 3\], 0 "),
         ("maps = maps.astype(np.float64)", MAPS + r"float64 \[3, 2, 3\], 0 "),
-        ("result['inspect_ms'].pop()", SAID + r"\(ValueError: 2 times for 3 pictures\)$"),
+        ("result['inspect_ms'].pop()", SAID + r"\(ValueError: 2 times for 3 images\)$"),
         ("result['inspect_ms'][0] = -1", SAID + r"\(ValueError: -1 is no amount\)$"),
         ("result['fit_s'] = float('nan')", SAID + r"\(ValueError: nan is no amount\)$"),
         ("result['fit_s'] = None", SAID + r"\(TypeError: "),
@@ -430,7 +430,7 @@ def test_weights_of_another_network_are_refused() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(PEER_PYTHON is None, reason="ONLYGOOD_PEER_PYTHON names no interpreter with anomalib")
 @pytest.mark.parametrize("model", ANOMALIB_MODELS)
-def test_anomalib_itself_tells_an_odd_picture_apart_and_does_so_again(model: str, temporary: Path) -> None:
+def test_anomalib_itself_tells_an_odd_image_apart_and_does_so_again(model: str, temporary: Path) -> None:
     """With ONLYGOOD_PEER_WEIGHTS the network's weights are that file's, or else what timm fetches."""
     named = os.environ.get("ONLYGOOD_PEER_WEIGHTS")
     stripes = np.tile(np.repeat(np.array([0, 255], dtype=np.uint8), 8), (96, 6))

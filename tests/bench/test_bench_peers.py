@@ -17,10 +17,10 @@ from sklearn.svm import OneClassSVM
 
 from onlygood.bench import peers
 from onlygood.bench.peers import PEERS, PeerError, PeerResult, check_peer, is_peer, run_peer, sources_of
-from onlygood.bench.tasks import Task, TaskPicture
+from onlygood.bench.tasks import Task, TaskImage
 from onlygood.detectors.registry import make_method
-from onlygood.errors import MissingExtraError, PictureFormatError, SettingError
-from onlygood.features.survey import Embedder, input_kind
+from onlygood.errors import ImageFormatError, MissingExtraError, SettingError
+from onlygood.features.extraction import Embedder, input_kind
 from onlygood.graph.subgraph import join
 from onlygood.settings import FitSettings
 from textures import Array, textures, twelve_bit
@@ -33,13 +33,13 @@ ODD = np.tile(np.repeat(np.array([0, 255], dtype=np.uint8), 8), 6)[None].repeat(
 
 
 def make_task(good: list[Any], test: list[Any]) -> Task:
-    """The last of the test pictures is the anomalous one."""
+    """The last of the test images is the anomalous one."""
     return Task(
         data="textures",
         class_name="all",
-        good=tuple(TaskPicture(name=f"good/{number}", source=one) for number, one in enumerate(good)),
+        good=tuple(TaskImage(name=f"good/{number}", source=one) for number, one in enumerate(good)),
         test=tuple(
-            TaskPicture(name=f"test/{number}", source=one, is_anomalous=number == len(test) - 1, defect="stripes")
+            TaskImage(name=f"test/{number}", source=one, is_anomalous=number == len(test) - 1, defect="stripes")
             for number, one in enumerate(test)
         ),
         notes=(),
@@ -61,7 +61,7 @@ def run(name: str, task: Task, backbone: str, *, seed: int = 0) -> PeerResult:
 
 
 def reference_rows(task: Task, backbone: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Standardised mean embeddings of good and test pictures, by the pieces of graph that a fit makes."""
+    """Standardised mean embeddings of good and test images, by the pieces of graph that a fit makes."""
     settings = FitSettings(backbone=backbone)
     good, test = sources_of(task.good), sources_of(task.test)
     method = make_method(settings, good, show_progress=False)
@@ -97,7 +97,7 @@ def test_a_peer_is_the_librarys_detector_on_the_mean_of_the_embedding_that_patch
 
 
 @pytest.mark.parametrize("name", OF_SCIKIT_LEARN)
-def test_an_odd_picture_scores_highest_and_is_called_anomalous(name: str, task: Task, backbone: str) -> None:
+def test_an_odd_image_scores_highest_and_is_called_anomalous(name: str, task: Task, backbone: str) -> None:
     found = run(name, task, backbone)
     assert found.scores.argmax() == TEST_GOOD
     assert found.is_anomaly is not None
@@ -116,7 +116,7 @@ def test_a_run_again_gives_the_same_and_says_what_it_took(name: str, task: Task,
     assert min(first.inspect_ms) > 0.0
     assert first.fit_s > 0.0
     assert first.model_bytes is not None
-    assert first.model_bytes > Path(backbone).stat().st_size / 2, "the network is counted"
+    assert first.model_bytes > Path(backbone).stat().st_size / 2, "the network is pluralize"
     assert {"scikit-learn", "onnxruntime", "numpy"} <= set(first.versions)
 
 
@@ -135,7 +135,7 @@ def test_neighbours_are_as_many_as_there_are_others(backbone: str) -> None:
     assert found.scores.argmax() == 2
 
 
-def test_equal_good_pictures_still_tell_another_apart(backbone: str) -> None:
+def test_equal_good_images_still_tell_another_apart(backbone: str) -> None:
     """Every direction has a standard deviation of 0, by which nothing must be divided."""
     found = run("sklearn:ocsvm", make_task([textures(1)[0]] * 5, [textures(1)[0], ODD]), backbone)
     assert np.isfinite(found.scores).all()
@@ -143,29 +143,29 @@ def test_equal_good_pictures_still_tell_another_apart(backbone: str) -> None:
 
 
 def test_bytes_and_files_are_read_as_arrays_are(tmp_path: Path, task: Task, backbone: str) -> None:
-    def encoded(picture: Array) -> bytes:
+    def encoded(image: Array) -> bytes:
         file = io.BytesIO()
-        Image.fromarray(picture).save(file, format="PNG")
+        Image.fromarray(image).save(file, format="PNG")
         return file.getvalue()
 
     paths = [tmp_path / f"{number}.png" for number in range(GOOD)]
-    for path, picture in zip(paths, task.good, strict=True):
-        assert isinstance(picture.source, np.ndarray)
-        path.write_bytes(encoded(picture.source))
-    test = [encoded(picture.source) for picture in task.test if isinstance(picture.source, np.ndarray)]
+    for path, image in zip(paths, task.good, strict=True):
+        assert isinstance(image.source, np.ndarray)
+        path.write_bytes(encoded(image.source))
+    test = [encoded(image.source) for image in task.test if isinstance(image.source, np.ndarray)]
     found = run("sklearn:ocsvm", make_task(paths, test), backbone)
     np.testing.assert_array_equal(found.scores, run("sklearn:ocsvm", task, backbone).scores)
 
 
-def test_pages_of_one_file_are_pictures_of_their_own(tmp_path: Path, task: Task, backbone: str) -> None:
-    pages = [Image.fromarray(picture.source) for picture in task.good if isinstance(picture.source, np.ndarray)]
+def test_pages_of_one_file_are_images_of_their_own(tmp_path: Path, task: Task, backbone: str) -> None:
+    pages = [Image.fromarray(image.source) for image in task.good if isinstance(image.source, np.ndarray)]
     pages[0].save(tmp_path / "good.tif", save_all=True, append_images=pages[1:])
-    good = tuple(TaskPicture(name=f"#{page}", source=tmp_path / "good.tif", page=page) for page in range(GOOD))
+    good = tuple(TaskImage(name=f"#{page}", source=tmp_path / "good.tif", page=page) for page in range(GOOD))
     found = run("sklearn:ocsvm", Task(data="d", class_name="c", good=good, test=task.test, notes=()), backbone)
     np.testing.assert_array_equal(found.scores, run("sklearn:ocsvm", task, backbone).scores)
 
 
-def test_sixteen_bit_pictures_are_seen_through_the_window_of_the_good_ones(backbone: str) -> None:
+def test_sixteen_bit_images_are_seen_through_the_window_of_the_good_ones(backbone: str) -> None:
     good = [twelve_bit(seed) for seed in range(8)]
     found = run(
         "sklearn:ocsvm", make_task(good, [twelve_bit(50), twelve_bit(51), ODD.astype(np.uint16) * 8 + 500]), backbone
@@ -175,10 +175,10 @@ def test_sixteen_bit_pictures_are_seen_through_the_window_of_the_good_ones(backb
     assert found.scores.argmax() == 2
 
 
-def test_pictures_of_two_depths_are_refused(backbone: str) -> None:
-    with pytest.raises(PictureFormatError, match=r"^test/1 has 16 bits a channel, the model takes 8: "):
+def test_images_of_two_depths_are_refused(backbone: str) -> None:
+    with pytest.raises(ImageFormatError, match=r"^test/1 has 16 bits a channel, the model takes 8: "):
         run("sklearn:ocsvm", make_task(textures(5), [ODD, twelve_bit(0)]), backbone)
-    with pytest.raises(PictureFormatError, match=r"^good/5 has 16 bits a channel, the model takes 8: "):
+    with pytest.raises(ImageFormatError, match=r"^good/5 has 16 bits a channel, the model takes 8: "):
         run("sklearn:ocsvm", make_task([*textures(5), twelve_bit(0)], [ODD]), backbone)
 
 
@@ -398,11 +398,11 @@ def test_a_detector_of_pyod_that_needs_more_says_what(pyod: None) -> None:
     [
         ("Careless", r"cannot be imported \(NameError: name 'nn' is not defined\)$"),
         ("Demanding", r"cannot be made \(TypeError: .*others"),
-        ("Unfit", r"cannot learn from good pictures alone \(ValueError: labels are needed\)$"),
-        ("Unable", r"cannot judge a picture \(IndexError: one is too few\)$"),
-        ("Three", r"must give a picture one score, got shape \[3\]$"),
-        ("NotANumber", r"must give every picture a finite score, got 6 of 6 without$"),
-        ("Same", r"must tell pictures apart when they come one at a time, got the score 0\.5 for all 6$"),
+        ("Unfit", r"cannot learn from good images alone \(ValueError: labels are needed\)$"),
+        ("Unable", r"cannot judge an image \(IndexError: one is too few\)$"),
+        ("Three", r"must give an image one score, got shape \[3\]$"),
+        ("NotANumber", r"must give every image a finite score, got 6 of 6 without$"),
+        ("Same", r"must tell images apart when they come one at a time, got the score 0\.5 for all 6$"),
     ],
 )
 def test_a_detector_of_pyod_that_fails_is_said_to_fail(

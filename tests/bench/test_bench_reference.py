@@ -1,4 +1,4 @@
-"""Tasks with reference pictures: which classes they are of, and which are still judged."""
+"""Tasks with reference images: which classes they are of, and which are still judged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from onlygood.bench.runs import Run
 from onlygood.bench.table import as_markdown
 from onlygood.bench.tasks import Task
 from onlygood.errors import SettingError
-from textures import reference_pictures, save, textures, with_defect
+from textures import reference_images, save, textures, with_defect
 
 
 @pytest.fixture
@@ -63,23 +63,23 @@ def test_reference_classes_are_learned_from_and_not_judged(digits: OneVersusRest
     found, whole = task(digits, "3", "4"), digits.task("3", seed=0)
     assert found.good == whole.good
     assert list(found.reference) == ["4", "5", "6", "7"]
-    assert all(len(pictures) == 3 for pictures in found.reference.values())
-    assert {picture.defect for picture in found.test} == {"good", "0", "1", "2", "8", "9"}
+    assert all(len(images) == 3 for images in found.reference.values())
+    assert {image.defect for image in found.test} == {"good", "0", "1", "2", "8", "9"}
     assert set(found.test) < set(whole.test)
-    # Training pictures, each of its class: picture i is i everywhere, and of class (29 - i) // 3.
-    for name, pictures in found.reference.items():
-        assert {str((29 - int(np.asarray(picture.source).flat[0])) // 3) for picture in pictures} == {name}
+    # Training images, each of its class: image i is i everywhere, and of class (29 - i) // 3.
+    for name, images in found.reference.items():
+        assert {str((29 - int(np.asarray(image.source).flat[0])) // 3) for image in images} == {name}
     assert found.notes[-1] == (
-        "reference pictures, for methods that learn from them: 12 of the classes 4, 5, 6, 7, which are not judged"
+        "reference images, for methods that learn from them: 12 of the classes 4, 5, 6, 7, which are not judged"
     )
 
 
-def test_reference_pictures_are_bounded_by_class(digits: OneVersusRest) -> None:
+def test_reference_images_are_bounded_by_class(digits: OneVersusRest) -> None:
     found = task(digits, "3", "4", max_reference=8)
-    assert [len(pictures) for pictures in found.reference.values()] == [2, 2, 2, 2]
+    assert [len(images) for images in found.reference.values()] == [2, 2, 2, 2]
     assert task(digits, "3", "4", max_reference=8).reference == found.reference
     more = task(digits, "3", "4", max_reference=10)
-    assert [len(pictures) for pictures in more.reference.values()] == [3, 3, 2, 2]
+    assert [len(images) for images in more.reference.values()] == [3, 3, 2, 2]
 
 
 def test_another_data_set_gives_all_its_classes_and_all_is_judged(digits: OneVersusRest, tmp_path: Path) -> None:
@@ -89,37 +89,37 @@ def test_another_data_set_gives_all_its_classes_and_all_is_judged(digits: OneVer
     assert len(found.test) == 4
 
 
-def test_reference_pictures_that_cannot_be_are_refused(digits: OneVersusRest, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="max_reference must be at least 4, one picture of each class, got 2"):
+def test_reference_images_that_cannot_be_are_refused(digits: OneVersusRest, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="max_reference must be at least 4, one image of each class, got 2"):
         task(digits, "3", "4", max_reference=2)
     with pytest.raises(SettingError, match="of all classes must come from another data set than mnist, got the same"):
         task(digits, "3", "mnist", reference_path=str(tmp_path / "mnist"))
 
 
-def test_reference_pictures_need_classes(tmp_path: Path) -> None:
+def test_reference_images_need_classes(tmp_path: Path) -> None:
     parts = open_dataset("parts", save(tmp_path / "parts", _parts()))
-    with pytest.raises(SettingError, match="reference pictures must come from a data set of many classes, such as cif"):
+    with pytest.raises(SettingError, match="reference images must come from a data set of many classes, such as cif"):
         task(parts, "all", "4")
 
 
 def _parts() -> dict[str, Any]:
     good = textures(22)
     return {
-        **{f"train/good/{number:02}.png": picture for number, picture in enumerate(good[:20])},
-        **{f"test/good/{number}.png": picture for number, picture in enumerate(good[20:])},
-        **{f"test/hole/{number}.png": with_defect(picture) for number, picture in enumerate(good[20:])},
+        **{f"train/good/{number:02}.png": image for number, image in enumerate(good[:20])},
+        **{f"test/good/{number}.png": image for number, image in enumerate(good[20:])},
+        **{f"test/hole/{number}.png": with_defect(image) for number, image in enumerate(good[20:])},
     }
 
 
-def test_doc_is_run_with_reference_pictures_and_others_beside_it(tmp_path: Path) -> None:
+def test_doc_is_run_with_reference_images_and_others_beside_it(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     parts = save(tmp_path / "parts", _parts())
-    stripes = reference_pictures()
+    stripes = reference_images()
     others = {
-        f"{split}/{name}/{number}.png": picture
+        f"{split}/{name}/{number}.png": image
         for split in ("train", "test")
         for name, group in zip(CIFAR_CLASSES[:2], stripes.values(), strict=True)
-        for number, picture in enumerate(group)
+        for number, image in enumerate(group)
     }
     save(tmp_path / "cifar", others)
     results = []
@@ -134,7 +134,7 @@ def test_doc_is_run_with_reference_pictures_and_others_beside_it(tmp_path: Path)
             reference_path=str(tmp_path / "cifar"),
         )
         order, answer = tmp_path / "order.json", tmp_path / "answer.json"
-        order.write_text(json.dumps({"run": run.to_json(), "peer_python": None, "peer_weights": None}))
+        order.write_text(json.dumps({"run": run.to_dict(), "peer_python": None, "peer_weights": None}))
         assert one_run([str(order), str(answer)]) == 0
         machine = {"processor": "p", "cores": 2, "system": "s", "python": "3"}
         results.append(
@@ -144,5 +144,5 @@ def test_doc_is_run_with_reference_pictures_and_others_beside_it(tmp_path: Path)
     assert "reference_path" not in results[0]["run"]
     text = as_markdown(results, [])
     assert "## parts beside cifar10" in text
-    assert "Learned from 20 good pictures (doc also from 12 reference pictures), tested on 2 good and" in text
+    assert "Learned from 20 good images (doc also from 12 reference images), tested on 2 good and" in text
     assert run.result_path(tmp_path).parent.parent.name == "parts-beside-cifar10"

@@ -54,10 +54,10 @@ def test_a_name_that_no_file_system_takes_is_made_plain(tmp_path: Path) -> None:
 
 def test_a_run_survives_json() -> None:
     run = Run(data="tiles", path=None, class_name="all", method="patch@bank_size=5", seed=2, max_train=9, threads=1)
-    assert run_from_json(json.loads(json.dumps(run.to_json()))) == run
+    assert run_from_json(json.loads(json.dumps(run.to_dict()))) == run
 
 
-def test_a_run_with_a_result_is_done_wherever_its_pictures_lie(tmp_path: Path) -> None:
+def test_a_run_with_a_result_is_done_wherever_its_images_lie(tmp_path: Path) -> None:
     assert not is_done(RUN, tmp_path)
     put(tmp_path, RUN)
     elsewhere = Run(data="tiles", path="/other", class_name="all", method="patch", seed=0, threads=2)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from onlygood.bench.tasks import Candidates, Dataset, TaskPicture, candidates
+from onlygood.bench.tasks import Candidates, Dataset, TaskImage, candidates
 from onlygood.errors import SettingError
 
 PIXELS = np.zeros((2, 2), np.uint8)
@@ -14,7 +14,7 @@ PIXELS = np.zeros((2, 2), np.uint8)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Numbered(Dataset):
-    """As many pictures as it is told, good and anomalous ones by turns until one kind is used up."""
+    """As many images as it is told, good and anomalous ones by turns until one kind is used up."""
 
     good: int = 4
     test_good: int = 3
@@ -29,11 +29,11 @@ class Numbered(Dataset):
             if left[kind]:
                 left[kind] -= 1
                 chosen.append(kind)
-        test = [TaskPicture(name=f"test/{i}", source=PIXELS, is_anomalous=kind) for i, kind in enumerate(chosen)]
+        test = [TaskImage(name=f"test/{i}", source=PIXELS, is_anomalous=kind) for i, kind in enumerate(chosen)]
 
-        def load(positions: NDArray[np.intp]) -> list[TaskPicture]:
+        def load(positions: NDArray[np.intp]) -> list[TaskImage]:
             self.loaded.extend(positions.tolist())
-            return [TaskPicture(name=f"train/{position}", source=PIXELS) for position in positions]
+            return [TaskImage(name=f"train/{position}", source=PIXELS) for position in positions]
 
         return Candidates(np.zeros(self.good, dtype=np.bool_), load), candidates(test)
 
@@ -51,8 +51,8 @@ def numbered(*, good: int = 4, test_good: int = 3, test_anomalous: int = 3) -> N
     )
 
 
-def names(pictures: tuple[TaskPicture, ...]) -> list[str]:
-    return [picture.name for picture in pictures]
+def names(images: tuple[TaskImage, ...]) -> list[str]:
+    return [image.name for image in images]
 
 
 def test_without_bounds_a_task_is_all_there_is_in_order() -> None:
@@ -85,7 +85,7 @@ def test_bounds_are_drawn_by_themselves() -> None:
     assert len(train.test) == len(test.good) == 50
 
 
-def test_training_and_test_pictures_at_the_same_places_are_drawn_apart() -> None:
+def test_training_and_test_images_at_the_same_places_are_drawn_apart() -> None:
     data = numbered(good=40, test_good=40, test_anomalous=40)
     task = data.task("a", seed=0, max_train=20, max_test=40)
     learned = [int(one.name.partition("/")[2]) for one in task.good]
@@ -98,12 +98,12 @@ def test_what_a_bound_left_out_is_noted() -> None:
     task = numbered(good=2000).task("a", seed=5, max_train=1500, max_test=2)
     assert task.notes == (
         "made up",
-        "1,500 of 2,000 training pictures, drawn with seed 5",
-        "2 of 6 test pictures, drawn with seed 5",
+        "1,500 of 2,000 training images, drawn with seed 5",
+        "2 of 6 test images, drawn with seed 5",
     )
 
 
-def test_only_pictures_of_the_task_are_loaded() -> None:
+def test_only_images_of_the_task_are_loaded() -> None:
     data = numbered(good=1000)
     task = data.task("a", seed=0, max_train=3)
     assert names(task.good) == [f"train/{position}" for position in data.loaded]
@@ -114,10 +114,10 @@ def test_only_pictures_of_the_task_are_loaded() -> None:
     ("good", "anomalous", "most", "of_good"),
     [(1000, 9000, 100, 10), (9000, 1000, 10, 9), (1, 99, 10, 1), (99, 1, 10, 9), (1, 1, 2, 1), (500, 500, 3, 2)],
 )
-def test_test_pictures_keep_their_proportion_and_both_kinds(good: int, anomalous: int, most: int, of_good: int) -> None:
+def test_test_images_keep_their_proportion_and_both_kinds(good: int, anomalous: int, most: int, of_good: int) -> None:
     test = numbered(test_good=good, test_anomalous=anomalous).task("a", seed=1, max_test=most).test
     assert len(test) == most
-    assert sum(not picture.is_anomalous for picture in test) == of_good
+    assert sum(not image.is_anomalous for image in test) == of_good
 
 
 @settings(max_examples=50, deadline=None)
@@ -134,12 +134,12 @@ def test_a_smaller_draw_is_part_of_a_larger_one(good: int, anomalous: int, seed:
     large = data.task("a", seed=seed, max_train=smaller + more, max_test=smaller + more)
     assert len(small.good) == min(smaller, good)
     assert len(small.test) == min(smaller, good + anomalous)
-    assert {picture.is_anomalous for picture in small.test} == {False, True}
+    assert {image.is_anomalous for image in small.test} == {False, True}
     assert set(small.good) <= set(large.good)
     assert set(small.test) <= set(large.test)
 
 
-def test_every_picture_can_be_drawn() -> None:
+def test_every_image_can_be_drawn() -> None:
     data = numbered(good=6)
     drawn = {name for seed in range(40) for name in names(data.task("a", seed=seed, max_train=2, max_test=2).good)}
     judged = {name for seed in range(40) for name in names(data.task("a", seed=seed, max_train=2, max_test=2).test)}
@@ -164,4 +164,4 @@ def test_arguments_must_be_usable(arguments: dict[str, object], words: str) -> N
 
 
 def test_the_sentence_counts() -> None:
-    assert numbered(good=60_000, test_good=1).sentence == "numbered: 60,000 training and 4 test pictures of 2 classes"
+    assert numbered(good=60_000, test_good=1).sentence == "numbered: 60,000 training and 4 test images of 2 classes"

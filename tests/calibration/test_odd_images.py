@@ -45,19 +45,19 @@ def planted(folder: Path) -> onlygood.Model:
 
 
 def odd(model: onlygood.Model) -> set[str]:
-    return {each.name for each in model.good_pictures if each.is_odd}
+    return {each.name for each in model.good_images if each.is_odd}
 
 
 def test_planted_images_are_named_with_their_scores(planted: onlygood.Model) -> None:
     assert odd(planted) == set(PLANTED)
     assert set(planted.metadata["calibration"]["odd"]) == set(PLANTED)
     (note,) = (note for note in planted.notes if "apart" in note)
-    assert "4 of 64 good pictures stand apart from the others" in note
-    for each in planted.good_pictures:
+    assert "4 of 64 good images stand apart from the others" in note
+    for each in planted.good_images:
         if each.name in PLANTED:
             assert f"{each.name} (score {each.score:+.3g})" in note
     assert "--exclude" in note and "estimated without them" in note
-    assert {each.picture.name for each in planted.strangest[:4]} == set(PLANTED)
+    assert {each.image.name for each in planted.highest_scoring[:4]} == set(PLANTED)
 
 
 def test_most_defects_are_still_found_where_the_order_statistic_finds_none(
@@ -95,10 +95,8 @@ def test_with_the_order_statistic_the_note_says_what_they_cost(folder: Path) -> 
 def test_excluding_them_is_said_and_is_a_fit_without_them(folder: Path) -> None:
     without = onlygood.fit(folder, exclude=tuple(PLANTED), **SETTINGS)
     assert odd(without) == set()
-    assert without.promise.fitted_pictures == ORDINARY
-    assert any(
-        note.startswith("4 pictures left out, as asked with exclude: another-part.png") for note in without.notes
-    )
+    assert without.guarantee.fitted_images == ORDINARY
+    assert any(note.startswith("4 images left out, as asked with exclude: another-part.png") for note in without.notes)
     alone = onlygood.fit(textures(ORDINARY), **SETTINGS)
     np.testing.assert_array_equal(without.calibration.scores, alone.calibration.scores)
 
@@ -108,7 +106,7 @@ def test_a_list_of_names_and_one_by_its_last_part(tmp_path: Path) -> None:
     listed = tmp_path / "leave-out.txt"
     listed.write_text("lot0/04.png\n\n05.png\n", encoding="utf-8")
     model = onlygood.fit(folder, exclude=(f"@{listed}", "07.png"), **SETTINGS)
-    names = [each.name for each in model.good_pictures]
+    names = [each.name for each in model.good_images]
     assert len(names) == 9 and not {"lot0/04.png", "lot1/05.png", "lot1/07.png"} & set(names)
 
 
@@ -116,10 +114,10 @@ def test_a_list_of_names_and_one_by_its_last_part(tmp_path: Path) -> None:
     ("names", "sentence"),
     [
         (("blnak.png",), "got 'blnak.png': did you mean 'blank.png'?"),
-        (("zzz",), "exclude must name good pictures that are there, got 'zzz'"),
-        (("@/nowhere.txt",), "the list of pictures to exclude, /nowhere.txt, cannot be read: No such file"),
-        (("",), "exclude must be a sequence of names of pictures"),
-        ("blank.png", "exclude must be a sequence of names of pictures"),
+        (("zzz",), "exclude must name good images that are there, got 'zzz'"),
+        (("@/nowhere.txt",), "the list of images to exclude, /nowhere.txt, cannot be read: No such file"),
+        (("",), "exclude must be a sequence of names of images"),
+        ("blank.png", "exclude must be a sequence of names of images"),
     ],
 )
 def test_names_that_are_not_there_are_refused(folder: Path, names: Any, sentence: str) -> None:
@@ -138,15 +136,15 @@ def test_the_command_line_says_what_decides_the_threshold(
 ) -> None:
     ran = run("fit", folder, "-o", tmp_path / "part.onnx", "--input-size", 64, "--bank-size", 300)
     assert ran.code == 0
-    assert "About 0.05 of good pictures will be called anomalous (estimated, not guaranteed" in ran.out
+    assert "About 0.05 of good images will be called anomalous (estimated, not guaranteed" in ran.out
     assert "without 4 that stand apart" in ran.out
-    assert "The threshold follows from the tail of 60 scores, not from one picture; it would be " in ran.out
-    assert "4 of 64 good pictures stand apart" in ran.err
+    assert "The threshold follows from the tail of 60 scores, not from one image; it would be " in ran.out
+    assert "4 of 64 good images stand apart" in ran.err
     ranked = run("fit", folder, "-o", tmp_path / "b.onnx", "--input-size", 64, "--threshold-rule", "conformal")
-    assert "The threshold is the score of " in ranked.out and "2 of 64 good pictures are above it" in ranked.out
+    assert "The threshold is the score of " in ranked.out and "2 of 64 good images are above it" in ranked.out
 
 
 @pytest.mark.parametrize(("rate", "held_out"), [(0.05, 20), (0.25, 20), (0.5, 10)])
 def test_as_many_are_held_out_as_the_rate_needs_and_at_most_a_third(rate: float, held_out: int) -> None:
     model = onlygood.fit(textures(ORDINARY), calibration="split", false_alarm_rate=rate, **SETTINGS)
-    assert sum(each.calibrates for each in model.good_pictures) == held_out
+    assert sum(each.calibrates for each in model.good_images) == held_out

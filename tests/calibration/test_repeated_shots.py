@@ -24,7 +24,7 @@ QUICK: dict[str, Any] = {"input_size": 128, "bank_size": 100, "false_alarm_rate"
 
 def groups_of(images: list[Array]) -> tuple[list[int], tuple[str, ...]]:
     model = onlygood.fit(images, **QUICK)
-    return [picture.group for picture in model.good_pictures], model.notes
+    return [image.group for image in model.good_images], model.notes
 
 
 def pairs(labels: list[int]) -> NDArray[np.bool_]:
@@ -105,7 +105,7 @@ def test_two_parts_in_many_images_are_refused_with_what_helps_if_they_are_more()
     images, _ = repeated(2, 8)
     with pytest.raises(FolderError, match=r"in 2 groups .*: add other parts, or if these differ, add --near-dup"):
         onlygood.fit(images, **QUICK)
-    assert onlygood.fit(images, near_duplicates="ignore", **QUICK).promise.groups == 16
+    assert onlygood.fit(images, near_duplicates="ignore", **QUICK).guarantee.groups == 16
 
 
 def test_pronounced_clusters_that_are_wider_than_noise_are_named_unless_groups_were_given() -> None:
@@ -115,7 +115,7 @@ def test_pronounced_clusters_that_are_wider_than_noise_are_named_unless_groups_w
         *(np.kron(material, np.ones((8, 8), np.uint8)) for material in materials),
     ]
     model = onlygood.fit(images, **QUICK)
-    assert model.promise.groups == 20
+    assert model.guarantee.groups == 20
     (note,) = model.notes
     assert note.startswith(
         "20 of 20 good images fall into 2 clusters of similar images that differ by more than camera"

@@ -110,7 +110,7 @@ def test_an_estimate_sets_odd_scores_aside_and_a_guarantee_does_not() -> None:
     ordinary = np.random.default_rng(3).uniform(1, 2, size=40)
     scores = np.append(ordinary, [25.0]).astype(np.float32)
     estimated = calibrate(scores, range(41), 0.05, rule="estimated")
-    assert (estimated.odd, estimated.rule, estimated.is_guaranteed, estimated.promised_rate) == (
+    assert (estimated.odd, estimated.rule, estimated.is_guaranteed, estimated.stated_rate) == (
         1,
         "estimated",
         False,

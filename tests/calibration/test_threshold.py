@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from onlygood.calibration.threshold import Calibration, calibrate
 from onlygood.errors import FolderError, SettingError
-from onlygood.rates import check_false_alarm_rate, pictures_needed
+from onlygood.rates import check_false_alarm_rate, images_needed
 
 RATES = ("0.001", "0.005", "0.01", "0.02", "0.03", "0.05", "0.07", "0.1", "0.15", "0.2", "0.3", "0.5", "0.7", "0.99")
 
@@ -24,7 +24,7 @@ def rank(n: int, rate: str) -> int:
 
 
 def calibrate_each(scores: Any, rate: float) -> Calibration:
-    """Every picture its own group."""
+    """Every image its own group."""
     return calibrate(np.asarray(scores, dtype=np.float32), range(len(scores)), rate)
 
 
@@ -34,7 +34,7 @@ def exact_weights(groups: Sequence[Hashable]) -> list[Fraction]:
 
 
 def exact_threshold(scores: Sequence[float], groups: Sequence[Hashable], rate: Fraction) -> tuple[float, Fraction]:
-    """Threshold and promised rate by definition: the lowest score at or below which 1 - alpha of the weight lies."""
+    """Threshold and guaranteed rate by definition: the lowest score at or below which 1 - alpha of the weight lies."""
     weights = exact_weights(groups)
     for candidate in sorted(scores):
         below = sum(weight for score, weight in zip(scores, weights, strict=True) if score <= candidate)
@@ -67,50 +67,50 @@ def test_the_threshold_is_the_kth_smallest_score(n: int, rate: float, k: int) ->
     scores = np.random.default_rng(0).permutation(np.arange(1, n + 1))
     calibration = calibrate_each(scores, rate)
     assert calibration.threshold == k
-    assert calibration.promised_rate == calibration.asked_rate == rate
-    assert calibration.promised_rate <= calibration.asked_rate
+    assert calibration.stated_rate == calibration.requested_rate == rate
+    assert calibration.stated_rate <= calibration.requested_rate
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_k_is_exact_for_every_number_of_pictures(rate: str) -> None:
+def test_k_is_exact_for_every_number_of_images(rate: str) -> None:
     for n in [*range(1, 130), 199, 399, 999, 1000, 1999]:
         calibration = calibrate_each(np.arange(1, n + 1), float(rate))
         k = rank(n, rate)
         if k <= n:
-            assert (calibration.threshold, calibration.promised_rate) == (k, float(rate)), n
+            assert (calibration.threshold, calibration.stated_rate) == (k, float(rate)), n
         else:
-            assert (calibration.threshold, calibration.promised_rate) == (n, 1 / (n + 1)), n
-        assert (calibration.promised_rate <= calibration.asked_rate) == (k <= n), n
+            assert (calibration.threshold, calibration.stated_rate) == (n, 1 / (n + 1)), n
+        assert (calibration.stated_rate <= calibration.requested_rate) == (k <= n), n
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_pictures_needed_is_the_fewest_that_can_promise_the_rate(rate: str) -> None:
-    needed = pictures_needed(float(rate))
+def test_images_needed_is_the_fewest_that_can_guarantee_the_rate(rate: str) -> None:
+    needed = images_needed(float(rate))
     assert rank(needed, rate) <= needed
     assert needed == 1 or rank(needed - 1, rate) > needed - 1
 
 
-def test_one_picture_in_n_plus_one_needs_n_pictures() -> None:
+def test_one_image_in_n_plus_one_needs_n_images() -> None:
     # In binary, 1 / (1 / 49) is a little more than 49.
-    assert [pictures_needed(1 / (n + 1)) for n in range(1, 2000)] == list(range(1, 2000))
+    assert [images_needed(1 / (n + 1)) for n in range(1, 2000)] == list(range(1, 2000))
     for n in range(1, 200):
         calibration = calibrate_each(np.arange(1, n + 1), 1 / (n + 1))
-        assert (calibration.threshold, (calibration.promised_rate <= calibration.asked_rate)) == (n, True)
+        assert (calibration.threshold, (calibration.stated_rate <= calibration.requested_rate)) == (n, True)
 
 
-def test_too_few_pictures_promise_one_in_n_plus_one_at_the_largest_score() -> None:
+def test_too_few_images_guarantee_one_in_n_plus_one_at_the_largest_score() -> None:
     calibration = calibrate_each([3.0, 1.0, 2.0], 0.01)
-    assert (calibration.threshold, calibration.promised_rate) == (3.0, 0.25)
-    assert (calibration.asked_rate, (calibration.promised_rate <= calibration.asked_rate)) == (0.01, False)
-    assert calibrate_each([5.0], 0.5).promised_rate <= calibrate_each([5.0], 0.5).asked_rate
-    assert calibrate_each([5.0], 0.4).promised_rate == 0.5
+    assert (calibration.threshold, calibration.stated_rate) == (3.0, 0.25)
+    assert (calibration.requested_rate, (calibration.stated_rate <= calibration.requested_rate)) == (0.01, False)
+    assert calibrate_each([5.0], 0.5).stated_rate <= calibrate_each([5.0], 0.5).requested_rate
+    assert calibrate_each([5.0], 0.4).stated_rate == 0.5
 
 
 # Weights: a 1/6 each, b 1/3; so the cumulative weight is 1/6 at 1, 1/2 at 2 and 2/3 at 4.
-@pytest.mark.parametrize(("rate", "threshold", "promised"), [(0.5, 2, 0.5), (0.4, 4, 0.4), (0.3, 4, 1 / 3)])
-def test_groups_share_one_weight_each(rate: float, threshold: float, promised: float) -> None:
+@pytest.mark.parametrize(("rate", "threshold", "guaranteed"), [(0.5, 2, 0.5), (0.4, 4, 0.4), (0.3, 4, 1 / 3)])
+def test_groups_share_one_weight_each(rate: float, threshold: float, guaranteed: float) -> None:
     calibration = calibrate(np.array([4, 2, 1], dtype=np.float32), ["a", "b", "a"], rate)
-    assert (calibration.threshold, calibration.promised_rate) == (threshold, promised)
+    assert (calibration.threshold, calibration.stated_rate) == (threshold, guaranteed)
     assert calibration.groups == 2
     np.testing.assert_array_equal(calibration.scores, [1, 2, 4])
     np.testing.assert_allclose(calibration.weights, [1 / 6, 1 / 3, 1 / 6], rtol=1e-15)
@@ -118,10 +118,10 @@ def test_groups_share_one_weight_each(rate: float, threshold: float, promised: f
 
 def test_singleton_groups_of_any_labels_are_ordinary_calibration() -> None:
     scores = np.random.default_rng(1).normal(size=60).astype(np.float32)
-    labels: list[Hashable] = [("lot", number) if number % 2 else f"picture {number}" for number in range(60)]
+    labels: list[Hashable] = [("lot", number) if number % 2 else f"image {number}" for number in range(60)]
     grouped, ordinary = calibrate(scores, labels, 0.05), calibrate_each(scores, 0.05)
     assert grouped.threshold == ordinary.threshold == np.sort(scores)[rank(60, "0.05") - 1]
-    assert grouped.promised_rate == ordinary.promised_rate
+    assert grouped.stated_rate == ordinary.stated_rate
     np.testing.assert_array_equal(grouped.weights, np.full(60, 1 / 61))
 
 
@@ -129,39 +129,39 @@ def test_copies_of_whole_groups_change_nothing() -> None:
     scores = np.random.default_rng(2).normal(size=30).astype(np.float32)
     once = calibrate_each(scores, 0.1)
     often = calibrate(np.repeat(scores, 7), np.repeat(np.arange(30), 7).tolist(), 0.1)
-    assert (often.threshold, often.promised_rate, often.groups) == (once.threshold, once.promised_rate, 30)
+    assert (often.threshold, often.stated_rate, often.groups) == (once.threshold, once.stated_rate, 30)
 
 
 @settings(deadline=None)
 @given(
-    pictures=st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 6)), min_size=1, max_size=40),
+    images=st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 6)), min_size=1, max_size=40),
     per_mille=st.integers(1, 999),
 )
-def test_threshold_and_promise_are_those_of_the_definition(pictures: list[tuple[int, int]], per_mille: int) -> None:
-    scores, groups = zip(*pictures, strict=True)
+def test_threshold_and_guarantee_are_those_of_the_definition(images: list[tuple[int, int]], per_mille: int) -> None:
+    scores, groups = zip(*images, strict=True)
     calibration = calibrate(np.array(scores, dtype=np.float32), groups, per_mille / 1000)
-    threshold, promised = exact_threshold(scores, groups, Fraction(per_mille, 1000))
+    threshold, guaranteed = exact_threshold(scores, groups, Fraction(per_mille, 1000))
     assert calibration.threshold == threshold
-    assert calibration.promised_rate == pytest.approx(float(promised), rel=1e-15)
+    assert calibration.stated_rate == pytest.approx(float(guaranteed), rel=1e-15)
 
 
 @settings(deadline=None)
 @given(
-    pictures=st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 6)), min_size=1, max_size=40),
+    images=st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 6)), min_size=1, max_size=40),
     per_mille=st.integers(1, 999),
     score=st.integers(-10, 10).map(lambda value: value / 2),
 )
-def test_a_score_is_above_the_threshold_iff_its_p_value_is_at_most_the_promised_rate(
-    pictures: list[tuple[int, int]], per_mille: int, score: float
+def test_a_score_is_above_the_threshold_iff_its_p_value_is_at_most_the_guaranteed_rate(
+    images: list[tuple[int, int]], per_mille: int, score: float
 ) -> None:
-    scores, groups = zip(*pictures, strict=True)
+    scores, groups = zip(*images, strict=True)
     calibration = calibrate(np.array(scores, dtype=np.float32), groups, per_mille / 1000)
-    promised = (
+    guaranteed = (
         Fraction(per_mille, 1000)
-        if (calibration.promised_rate <= calibration.asked_rate)
+        if (calibration.stated_rate <= calibration.requested_rate)
         else Fraction(1, calibration.groups + 1)
     )
-    assert (score > calibration.threshold) == (exact_p_value(score, scores, groups) <= promised)
+    assert (score > calibration.threshold) == (exact_p_value(score, scores, groups) <= guaranteed)
 
 
 def test_ties_at_the_threshold_are_inside() -> None:
@@ -170,19 +170,19 @@ def test_ties_at_the_threshold_are_inside() -> None:
     assert calibrate_each([7.0] * 50, 0.1).threshold == 7.0
 
 
-def test_the_order_of_the_pictures_does_not_matter() -> None:
+def test_the_order_of_the_images_does_not_matter() -> None:
     random = np.random.default_rng(3)
     scores, groups = random.normal(size=80).astype(np.float32), random.integers(0, 20, size=80)
     first = calibrate(scores, groups.tolist(), 0.1)
     order = random.permutation(80)
     second = calibrate(scores[order], groups[order].tolist(), 0.1)
-    assert (first.threshold, first.promised_rate) == (second.threshold, second.promised_rate)
+    assert (first.threshold, first.stated_rate) == (second.threshold, second.stated_rate)
     np.testing.assert_array_equal(first.scores, np.sort(scores))
     np.testing.assert_array_equal(first.scores, second.scores)
     np.testing.assert_array_equal(first.weights, second.weights)
 
 
-def test_weights_leave_one_share_for_the_new_picture() -> None:
+def test_weights_leave_one_share_for_the_new_image() -> None:
     groups = np.random.default_rng(4).integers(0, 12, size=100)
     count = len(set(groups.tolist()))
     weights = calibrate(np.zeros(100, dtype=np.float32), groups.tolist(), 0.1).weights
@@ -202,7 +202,7 @@ def test_the_false_alarm_rate_is_what_theory_says(n: int, rate: str) -> None:
     assert alpha - 1 / (n + 1) - margin <= alarms.mean() <= alpha + margin
 
 
-def test_the_promise_holds_for_scores_that_are_exchangeable_but_not_independent() -> None:
+def test_the_guarantee_holds_for_scores_that_are_exchangeable_but_not_independent() -> None:
     # Every resample has a lamp of its own, which shifts and stretches all of its scores.
     random, resamples, n, alpha = np.random.default_rng(6), 4000, 29, 0.1
     alarms = 0
@@ -213,7 +213,7 @@ def test_the_promise_holds_for_scores_that_are_exchangeable_but_not_independent(
     assert alpha - 1 / (n + 1) - margin <= alarms / resamples <= alpha + margin
 
 
-def test_groups_keep_the_promise_that_their_copies_would_break() -> None:
+def test_groups_keep_the_guarantee_that_their_copies_would_break() -> None:
     # Nine parts, ten times each: there are nine independent scores, whose largest is exceeded by one in ten.
     random, resamples = np.random.default_rng(7), 2000
     grouped, ignored = [], []
@@ -221,7 +221,7 @@ def test_groups_keep_the_promise_that_their_copies_would_break() -> None:
     for _ in range(resamples):
         scores = np.repeat(random.random(9), 10).astype(np.float32)
         calibration, naive = calibrate(scores, labels, 0.05), calibrate_each(scores, 0.05)
-        assert (calibration.promised_rate, naive.promised_rate) == (0.1, 0.05)
+        assert (calibration.stated_rate, naive.stated_rate) == (0.1, 0.05)
         grouped.append(1 - calibration.threshold)
         ignored.append(1 - naive.threshold)
     margin = 5 * math.sqrt(0.1 * 0.9 / 11 / resamples)
@@ -229,7 +229,7 @@ def test_groups_keep_the_promise_that_their_copies_would_break() -> None:
     assert np.mean(ignored) > 0.05 + margin
 
 
-def test_the_promise_for_a_new_group_holds_where_groups_differ_in_size_and_level() -> None:
+def test_the_guarantee_for_a_new_group_holds_where_groups_differ_in_size_and_level() -> None:
     random, resamples, alpha = np.random.default_rng(8), 2000, 0.1
     alarms = 0
     for _ in range(resamples):
@@ -240,7 +240,7 @@ def test_the_promise_for_a_new_group_holds_where_groups_differ_in_size_and_level
         calibration = calibrate(scores.astype(np.float32), np.repeat(np.arange(20), sizes).tolist(), alpha)
         alarms += new > calibration.threshold
     margin = 5 * math.sqrt(alpha * (1 - alpha) / resamples)
-    # Lower bound: a picture of each of 20 groups weighs at most 1 / 21.
+    # Lower bound: an image of each of 20 groups weighs at most 1 / 21.
     assert alpha - 1 / 21 - margin <= alarms / resamples <= alpha + margin
 
 
@@ -253,7 +253,7 @@ def test_a_rate_that_is_none_is_refused(rate: Any) -> None:
 
 
 def test_scores_that_cannot_calibrate_are_refused() -> None:
-    with pytest.raises(FolderError, match="at least one good picture"):
+    with pytest.raises(FolderError, match="at least one good image"):
         calibrate(np.zeros(0, dtype=np.float32), [], 0.1)
     with pytest.raises(ValueError, match="one group label a score, got 2 for 3 scores"):
         calibrate(np.zeros(3, dtype=np.float32), [0, 1], 0.1)

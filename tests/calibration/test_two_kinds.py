@@ -67,8 +67,8 @@ def disc(seed: int) -> NDArray[np.uint8]:
 
 
 def test_a_fit_to_two_parts_says_so_and_names_one_of_each() -> None:
-    pictures = textures(20)
-    mixed = onlygood.fit([*pictures, *map(disc, range(10))], near_duplicates="ignore", **FAST)
+    images = textures(20)
+    mixed = onlygood.fit([*images, *map(disc, range(10))], near_duplicates="ignore", **FAST)
     note = next(each for each in mixed.notes if "two kinds" in each)
-    assert "two kinds, 20 and 10, such as picture 0 and picture 20:" in note
-    assert not any("two kinds" in each for each in onlygood.fit(pictures, **FAST).notes)
+    assert "two kinds, 20 and 10, such as image 0 and image 20:" in note
+    assert not any("two kinds" in each for each in onlygood.fit(images, **FAST).notes)

@@ -27,14 +27,14 @@ CONFORMAL = ("--threshold-rule", "conformal")
 # fit
 
 
-def test_fit_writes_the_model_and_prints_its_promise(run: Any, good_folder: Path, tmp_path: Path) -> None:
+def test_fit_writes_the_model_and_prints_its_guarantee(run: Any, good_folder: Path, tmp_path: Path) -> None:
     ran = run("fit", good_folder, "-o", tmp_path / "part.onnx", *FAST)
     assert (ran.code, ran.err) == (0, "")
-    first, promise, condition, deciding = ran.out.splitlines()
+    first, guarantee, condition, deciding = ran.out.splitlines()
     size = (tmp_path / "part.onnx").stat().st_size / 1e6
-    assert first == f"{tmp_path / 'part.onnx'}: learned from {GOOD} good pictures, {size:.1f} MB"
-    assert promise.startswith("At most 0.1 of good pictures will be called anomalous (approximate, by leave-one-out ov")
-    assert condition.startswith("This holds for pictures taken as these were")
+    assert first == f"{tmp_path / 'part.onnx'}: learned from {GOOD} good images, {size:.1f} MB"
+    assert guarantee.startswith("At most 0.1 of good images will be called anomalous (approximate, by leave-one-out ov")
+    assert condition.startswith("This holds for images taken as these were")
     assert deciding.startswith("The threshold is the score of ")
     assert left(tmp_path) == ["part.onnx"]
 
@@ -46,22 +46,22 @@ def test_fit_from_the_command_line_and_from_python_write_the_same_file(
     assert (tmp_path / "part.onnx").read_bytes() == model.file.content
 
 
-def test_fit_prints_the_rate_that_it_can_promise_and_info_shows_it(run: Any, tmp_path: Path) -> None:
+def test_fit_prints_the_rate_that_it_can_guarantee_and_info_shows_it(run: Any, tmp_path: Path) -> None:
     save(tmp_path / "good", numbered(textures(9)))
     model = tmp_path / "part.onnx"
     ran = run("fit", tmp_path / "good", "-o", model, "--input-size", 64, "--false-alarm-rate", 0.01, *CONFORMAL)
     shown = run("info", model)
     for out in (ran.out, shown.out):
-        assert "At most 0.1 of good pictures will be called anomalous" in out
-        assert "The rate asked for, 0.01, needs at least 99 pictures to calibrate with, got 9" in out
-    assert json.loads(run("info", model, "--json").out)["promise"]["promised_rate"] == 0.1
+        assert "At most 0.1 of good images will be called anomalous" in out
+        assert "The rate asked for, 0.01, needs at least 99 images to calibrate with, got 9" in out
+    assert json.loads(run("info", model, "--json").out)["guarantee"]["stated_rate"] == 0.1
 
 
 def test_fit_says_its_notes_on_stderr_and_info_repeats_them(run: Any, tmp_path: Path) -> None:
     save(tmp_path / "good", numbered([*textures(9), texture(0)]))
     ran = run("fit", tmp_path / "good", "-o", tmp_path / "part.onnx", *FAST)
-    assert re.fullmatch(r"note: 2 of 10 good pictures are near-duplicates of one another, in 1 set.*\n", ran.err)
-    assert "note:      2 of 10 good pictures are near-duplicates" in run("info", tmp_path / "part.onnx").out
+    assert re.fullmatch(r"note: 2 of 10 good images are near-duplicates of one another, in 1 set.*\n", ran.err)
+    assert "note:      2 of 10 good images are near-duplicates" in run("info", tmp_path / "part.onnx").out
 
 
 def test_fit_with_v_says_more_on_stderr(run: Any, good_folder: Path, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_help_shows_every_setting_with_its_meaning(run: Any) -> None:
         (("--false-alarm-rate", "nan"), "the false-alarm rate must be between 0 and 1, .*got nan"),
         (("--input-size", "0"), "input_size must be a whole number of pixels from 16 to 4096, got 0"),
         (("--group-by", "("), r"group_by must be 'folder' or a regular expression, got '\('"),
-        (("--group-by", "lot"), "group_by must find a label in the name of every picture"),
+        (("--group-by", "lot"), "group_by must find a label in the name of every image"),
         (
             ("--backbone", "resnet"),
             "backbone must be one of lite0, lite1, lite2 or the path of an .onnx file, got 'resnet'",
@@ -208,7 +208,7 @@ def test_no_command_at_all_is_refused(run: Any) -> None:
     assert run("fit", "good").code == 2
 
 
-def test_sets_of_pictures_that_cannot_be_used_are_one_sentence_and_leave_nothing(run: Any, tmp_path: Path) -> None:
+def test_sets_of_images_that_cannot_be_used_are_one_sentence_and_leave_nothing(run: Any, tmp_path: Path) -> None:
     save(tmp_path / "one", {"a.png": texture(0)})
     save(tmp_path / "same", {f"{name}.png": texture(0) for name in "abc"})
     save(tmp_path / "constant", {f"{level}.png": np.full((9, 9), level, np.uint8) for level in (0, 7, 9)})
@@ -218,13 +218,13 @@ def test_sets_of_pictures_that_cannot_be_used_are_one_sentence_and_leave_nothing
     (tmp_path / "texts" / "a.txt").write_text("x")
     expected = {
         "none": "none does not exist: check the path",
-        "empty": "empty is empty: put pictures into it",
-        "texts": "texts holds 1 other file but no pictures: files that end in",
-        "one/a.png": "a.png is one picture where a folder of good ones is meant: give a folder",
-        "one": "fit needs at least 3 good pictures, so that what good pictures have in common can be told without each",
-        "same": "calibration needs good pictures of at least 3 independent things",
-        "constant": "good pictures must show something, got 3 in which every pixel has the same level",
-        "depths": "good pictures must all have one bit depth",
+        "empty": "empty is empty: put images into it",
+        "texts": "texts holds 1 other file but no images: files that end in",
+        "one/a.png": "a.png is one image where a folder of good ones is meant: give a folder",
+        "one": "fit needs at least 3 good images, so that what good images have in common can be told without each",
+        "same": "calibration needs good images of at least 3 independent things",
+        "constant": "good images must show something, got 3 in which every pixel has the same level",
+        "depths": "good images must all have one bit depth",
     }
     (tmp_path / "out").mkdir()
     for name, message in expected.items():
@@ -233,7 +233,7 @@ def test_sets_of_pictures_that_cannot_be_used_are_one_sentence_and_leave_nothing
     assert left(tmp_path / "out") == []
 
 
-def test_an_unreadable_picture_stops_a_fit_unless_it_is_to_be_skipped(run: Any, tmp_path: Path) -> None:
+def test_an_unreadable_image_stops_a_fit_unless_it_is_to_be_skipped(run: Any, tmp_path: Path) -> None:
     save(tmp_path / "good", numbered(textures(9)))
     (tmp_path / "good" / "05.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     model = tmp_path / "part.onnx"
@@ -245,8 +245,8 @@ def test_an_unreadable_picture_stops_a_fit_unless_it_is_to_be_skipped(run: Any, 
     assert not model.exists()
     ran = run("fit", tmp_path / "good", "-o", model, "--skip-unreadable", *FAST)
     assert ran.code == 0
-    assert "note: 1 picture is left out, as not readable, the first: 05.png" in ran.err
-    assert "learned from 8 good pictures" in ran.out
+    assert "note: 1 image is left out, as not readable, the first: 05.png" in ran.err
+    assert "learned from 8 good images" in ran.out
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_work(
@@ -328,7 +328,7 @@ def test_inspect_prints_a_table_and_exits_with_1_if_anything_is_anomalous(
     ran = run("inspect", model_path, new_folder)
     assert (ran.code, ran.err) == (1, "")
     header, *rows, summary = ran.out.splitlines()
-    assert header.split() == ["picture", "verdict", "score", "p-value"]
+    assert header.split() == ["image", "verdict", "score", "p-value"]
     assert [row.split()[:2] for row in rows] == [["a.png", "good"], ["b.png", "ANOMALOUS"], ["lot/c.png", "good"]]
     inspect = onlygood.Inspector(model_path)
     for row in rows:
@@ -336,7 +336,7 @@ def test_inspect_prints_a_table_and_exits_with_1_if_anything_is_anomalous(
         result = inspect(new_folder / name)
         assert float(score) == pytest.approx(result.score, abs=1e-3)
         assert float(p_value) == pytest.approx(result.p_value, abs=1e-4)
-    assert summary == "3 pictures: 1 anomalous, 2 good"
+    assert summary == "3 images: 1 anomalous, 2 good"
 
 
 def test_inspect_exits_with_0_if_all_is_good(run: Any, model_path: Path, new_folder: Path) -> None:
@@ -368,19 +368,19 @@ def test_inspect_at_another_rate_says_which_and_what_is_guaranteed_and_leaves_th
 ) -> None:
     content = model_path.read_bytes()
     ran = run("inspect", model_path, new_folder, "--false-alarm-rate", 0.01, "--report", tmp_path / "a.html")
-    said, promise, needed, header, *rows, _ = ran.out.splitlines()
+    said, guarantee, needed, header, *rows, _ = ran.out.splitlines()
     assert said == (
         "This run uses the threshold for a false-alarm rate of 0.01; the model file, which asks for 0.1, stays as it "
         "is."
     )
-    assert promise.startswith("At most 0.0589 of good pictures will be called anomalous (approximate, by leave-one-out")
-    assert needed.startswith("The rate asked for, 0.01, needs at least 99 pictures to calibrate with, got 16")
-    assert header.split() == ["picture", "verdict", "score", "p-value"]
+    assert guarantee.startswith("At most 0.0589 of good images will be called anomalous (approximate, by leave-one-out")
+    assert needed.startswith("The rate asked for, 0.01, needs at least 99 images to calibrate with, got 16")
+    assert header.split() == ["image", "verdict", "score", "p-value"]
     inspect = onlygood.Inspector(model_path, false_alarm_rate=0.01)
     for row in rows:
         name, _, score, _ = row.split()
         assert float(score) == pytest.approx(inspect(new_folder / name).score, abs=1e-3)
-    assert "promised false-alarm rate of 0.0589" in (tmp_path / "a.html").read_text()
+    assert "guaranteed false-alarm rate of 0.0589" in (tmp_path / "a.html").read_text()
     assert model_path.read_bytes() == content
 
 
@@ -399,7 +399,7 @@ def test_inspect_at_a_rate_that_is_none_is_one_sentence(
     assert one_sentence(ran).startswith("the false-alarm rate must be between 0 and 1, both excluded")
 
 
-def test_pictures_alone_get_the_verdicts_that_they_get_together(run: Any, model_path: Path, new_folder: Path) -> None:
+def test_images_alone_get_the_verdicts_that_they_get_together(run: Any, model_path: Path, new_folder: Path) -> None:
     def lines(*arguments: object) -> dict[str, tuple[float, float]]:
         found = map(json.loads, run("inspect", model_path, *arguments, "--json").out.splitlines())
         return {entry["name"]: (entry["score"], entry["p_value"]) for entry in found}
@@ -413,7 +413,7 @@ def test_pictures_alone_get_the_verdicts_that_they_get_together(run: Any, model_
         assert alone_p_value == p_value
 
 
-def test_inspect_goes_on_past_a_picture_that_cannot_be_read_and_exits_with_2(
+def test_inspect_goes_on_past_an_image_that_cannot_be_read_and_exits_with_2(
     run: Any, model_path: Path, new_folder: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(new_folder, tmp_path / "new")
@@ -422,7 +422,7 @@ def test_inspect_goes_on_past_a_picture_that_cannot_be_read_and_exits_with_2(
     ran = run("inspect", model_path, tmp_path / "new")
     assert ran.code == 2
     assert [line.split()[0] for line in ran.out.splitlines()[1:-1]] == ["a.png", "b.png", "lot/c.png"]
-    assert ran.out.splitlines()[-1] == "5 pictures: 1 anomalous, 2 good, 2 not readable"
+    assert ran.out.splitlines()[-1] == "5 images: 1 anomalous, 2 good, 2 not readable"
     damaged, deep = ran.err.splitlines()
     assert damaged.startswith("onlygood: aa.png ")
     assert deep.startswith("onlygood: deep.png has 16 bits a channel, the model takes 8")
@@ -437,7 +437,7 @@ def test_inspect_goes_on_past_a_picture_that_cannot_be_read_and_exits_with_2(
     ]
 
 
-def test_inspect_takes_several_folders_and_pictures_and_names_them_apart(
+def test_inspect_takes_several_folders_and_images_and_names_them_apart(
     run: Any, model_path: Path, new_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -449,7 +449,7 @@ def test_inspect_takes_several_folders_and_pictures_and_names_them_apart(
     assert left(tmp_path / "maps") == sorted(f"{name}.png" for name in names)
 
 
-def test_heat_maps_are_pictures_beside_their_maps_under_the_pictures_names(
+def test_heat_maps_are_images_beside_their_maps_under_the_images_names(
     run: Any, model_path: Path, new_folder: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(new_folder, tmp_path / "new")
@@ -514,14 +514,14 @@ def test_names_that_look_like_options_or_are_no_text_can_be_inspected(
 
 def test_models_that_cannot_be_used_are_one_sentence(run: Any, new_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.onnx").write_bytes(b"\x08\x08\x12\x08onlygood:\xff")
-    picture = new_folder / "a.png"
+    image = new_folder / "a.png"
     for model, message in {
         tmp_path / "none.onnx": "does not exist: fit one with `onlygood fit`",
         tmp_path: "a model must be a file, got the folder",
         tmp_path / "cut.onnx": "must be an ONNX file, got 14 bytes that are not one or are cut short",
-        picture: "must be an ONNX file",
+        image: "must be an ONNX file",
     }.items():
-        for command in (("inspect", model, picture), ("info", model)):
+        for command in (("inspect", model, image), ("info", model)):
             sentence = one_sentence(run(*command))
             assert message in sentence
             assert str(model) in sentence
@@ -531,7 +531,7 @@ def test_models_that_cannot_be_used_are_one_sentence(run: Any, new_folder: Path,
     ("arguments", "message"),
     [
         (("none",), "none does not exist"),
-        ((".",), r"\. is empty: put pictures into it"),
+        ((".",), r"\. is empty: put images into it"),
         (("good.png", "--threads", "-1"), "threads must be 0"),
         (("good.png", "good.png", "--threads", "-1"), "threads must be 0"),
         (("good.png", "--provider", "abacus"), "the provider must be one that"),
@@ -550,7 +550,7 @@ def test_what_cannot_be_inspected_is_one_sentence(
     assert "should not happen" not in ran.err
 
 
-def test_the_limits_hold_for_each_picture(run: Any, model_path: Path, new_folder: Path) -> None:
+def test_the_limits_hold_for_each_image(run: Any, model_path: Path, new_folder: Path) -> None:
     ran = run("inspect", model_path, new_folder, "--max-pixels", 9000)
     assert ran.code == 2
     assert ran.err.count("and at most 9,000 are read") == 3
@@ -559,19 +559,19 @@ def test_the_limits_hold_for_each_picture(run: Any, model_path: Path, new_folder
 # info
 
 
-def test_info_says_what_the_file_is_and_promises(run: Any, model_path: Path, model: onlygood.Model) -> None:
+def test_info_says_what_the_file_is_and_guarantees(run: Any, model_path: Path, model: onlygood.Model) -> None:
     ran = run("info", model_path)
     assert (ran.code, ran.err) == (0, "")
     said = dict(line.split(":", 1) for line in ran.out.splitlines())
-    assert list(said) == ["model", "format", "method", "backbone", "takes", "made from", "made with", "promise"]
+    assert list(said) == ["model", "format", "method", "backbone", "takes", "made from", "made with", "guarantee"]
     assert said["model"].strip() == str(model_path)
     assert said["method"].strip() == (
         "patch: memory banks of 256 x 304 of patches (stage4 + stage5), 300 x 64 of patches (stage1 + stage2), "
         "256 x 152 of patches (stage2 + stage4), 64 x 304 of regions (stage4 + stage5)"
     )
     assert said["takes"].strip() == "uint8, grey, any size (resized to 64 x 64), levels 0 to 255"
-    assert said["made from"].strip().startswith("16 good pictures, 96 x 96 pixels, digest ")
-    assert said["promise"].strip() == " ".join(model.promise.sentences)
+    assert said["made from"].strip().startswith("16 good images, 96 x 96 pixels, digest ")
+    assert said["guarantee"].strip() == " ".join(model.guarantee.sentences)
 
 
 def test_info_with_json_prints_the_metadata(run: Any, model_path: Path, model: onlygood.Model) -> None:

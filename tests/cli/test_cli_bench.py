@@ -63,7 +63,7 @@ def test_every_method_runs_with_every_seed_and_goes_on_where_it_ended(
         ("patch", 1),
         ("patch@bank_size=9", 1),
     ]
-    assert "parts: 4 training and 2 test pictures of 1 class" in ran.err
+    assert "parts: 4 training and 2 test images of 1 class" in ran.err
     assert "[1/4] parts / all / patch / seed 0: image AUROC 0.9000" in ran.out
     assert len(left(tmp_path / "out")) == 4
     again = run(*line, "--seeds", 3)

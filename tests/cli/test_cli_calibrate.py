@@ -29,7 +29,7 @@ def test_without_images_the_scores_in_the_file_give_the_threshold(
     assert ran.out.splitlines() == [
         f"{tmp_path / 'new.onnx'}: threshold for a false-alarm rate of 0.3, from the 16 calibration scores in "
         f"{model_path}",
-        *expected.promise.sentences,
+        *expected.guarantee.sentences,
     ]
     assert ran.err == f"note: {expected.notes[0]}\n"
     assert left(tmp_path) == ["new.onnx"]
@@ -43,9 +43,9 @@ def test_images_give_the_threshold_and_the_rate_stays(run: Any, model_path: Path
     assert ran.code == 0
     assert ran.out.splitlines() == [
         f"{tmp_path / 'new.onnx'}: threshold for a false-alarm rate of 0.1, from 25 new good images",
-        *expected.promise.sentences,
+        *expected.guarantee.sentences,
     ]
-    assert "(exact, by split conformal calibration on 25 good pictures that" in ran.out
+    assert "(exact, by split conformal calibration on 25 good images that" in ran.out
     assert ran.err.splitlines() == [f"note: {note}" for note in expected.notes]
     assert (tmp_path / "new.onnx").read_bytes() == expected.file.content
 
@@ -53,8 +53,8 @@ def test_images_give_the_threshold_and_the_rate_stays(run: Any, model_path: Path
 def test_groups_and_several_folders(run: Any, model_path: Path, images: Path, tmp_path: Path) -> None:
     folders = [images / f"lot{number}" for number in range(4)]
     ran = run("calibrate", model_path, *folders, "-o", tmp_path / "new.onnx", "--group-by", "folder")
-    assert "on 20 good pictures in 4 independent groups that" in ran.out
-    assert "The rate asked for, 0.1, needs at least 9 independent groups of pictures" in ran.out
+    assert "on 20 good images in 4 independent groups that" in ran.out
+    assert "The rate asked for, 0.1, needs at least 9 independent groups of images" in ran.out
 
 
 def test_info_says_from_what_the_threshold_comes(run: Any, model_path: Path, images: Path, tmp_path: Path) -> None:
@@ -107,22 +107,22 @@ def test_what_cannot_be_calibrated_is_one_sentence_and_leaves_nothing(
         assert "must be between 0 and 1, both excluded" in refused(model_path, images, f"--false-alarm-rate={rate}")
     assert "does not exist: fit one" in refused(tmp_path / "none.onnx", "--false-alarm-rate", 0.1)
     assert "none does not exist" in refused(model_path, tmp_path / "none")
-    assert "is empty: put pictures into it" in refused(model_path, out)
+    assert "is empty: put images into it" in refused(model_path, out)
     assert "good images that the model has not seen" in refused(model_path, good_folder)
     assert "group_by and groups go with images" in refused(
         model_path, "--false-alarm-rate", 0.1, "--group-by", "folder"
     )
     torn = save(tmp_path / "torn", numbered(textures(2, start=900)))
-    (torn / "b.png").write_bytes(b"no picture")
+    (torn / "b.png").write_bytes(b"no image")
     assert "got 1 of 3 that it cannot (remove or repair them), the first: b.png" in refused(model_path, torn)
     nowhere = run("calibrate", model_path, "--false-alarm-rate", 0.2, "-o", tmp_path / "none" / "new.onnx")
     assert "there is no folder" in one_sentence(nowhere)
 
 
-def test_a_rate_that_needs_more_images_is_answered_with_what_is_promised(
+def test_a_rate_that_needs_more_images_is_answered_with_what_is_guaranteed(
     run: Any, model_path: Path, tmp_path: Path
 ) -> None:
     ran = run("calibrate", model_path, "--false-alarm-rate", 1e-9, "-o", tmp_path / "new.onnx")
     assert ran.code == 0
-    assert "At most 0.0589 of good pictures will be called anomalous" in ran.out
-    assert "needs at least 999999999 pictures to calibrate with, got 16" in ran.out
+    assert "At most 0.0589 of good images will be called anomalous" in ran.out
+    assert "needs at least 999999999 images to calibrate with, got 16" in ran.out

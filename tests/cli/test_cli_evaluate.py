@@ -20,7 +20,7 @@ from textures import DEFECT, SIZE, save, texture, with_defect
 
 @pytest.fixture
 def test_folder(tmp_path: Path) -> Path:
-    """MVTec's layout with masks: 6 good pictures and 4 with a black patch."""
+    """MVTec's layout with masks: 6 good images and 4 with a black patch."""
     good = {f"good/{number}.png": texture(200 + number) for number in range(6)}
     bad = {f"black/{number}.png": with_defect(texture(300 + number)) for number in range(4)}
     mask = np.zeros((SIZE, SIZE), np.uint8)
@@ -34,34 +34,34 @@ def test_figures_are_printed_and_the_exit_code_is_0(run: Any, model_path: Path, 
     ran = run("evaluate", model_path, test_folder)
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
-    assert lines[0] == f"{model_path} on {test_folder}: 10 pictures, 6 good, 4 anomalous"
-    assert lines[1] == "Found 4 of 4 anomalous pictures; missed 0.000 (0.000-0.602)."
-    assert re.match(r"The promise is not contradicted: \d of 6 good pictures were called anomalous", lines[2])
+    assert lines[0] == f"{model_path} on {test_folder}: 10 images, 6 good, 4 anomalous"
+    assert lines[1] == "Found 4 of 4 anomalous images; missed 0.000 (0.000-0.602)."
+    assert re.match(r"The guarantee is not contradicted: \d of 6 good images were called anomalous", lines[2])
     table = {line.split("  ")[0]: line for line in lines if line.startswith(("all", "defect"))}
     assert list(table) == ["all", "defect black"]
     assert "1.000 (" in table["all"]
-    assert any(line.startswith("Pixels, at the pictures' own size: AUROC 0.9") for line in lines)
+    assert any(line.startswith("Pixels, at the images' own size: AUROC 0.9") for line in lines)
     assert "4 masks with 4 regions" in ran.out
-    assert re.search(r"A picture takes \d+\.\d ms on one thread", ran.out)
+    assert re.search(r"An image takes \d+\.\d ms on one thread", ran.out)
 
 
 def test_exit_code_is_0_whatever_was_measured(run: Any, model_path: Path, tmp_path: Path) -> None:
-    """Here every good picture is refused, and the promise is contradicted."""
+    """Here every good image is refused, and the guarantee is contradicted."""
     save(tmp_path, {f"good/{number}.png": with_defect(texture(number)) for number in range(20)})
     ran = run("evaluate", model_path, tmp_path)
     assert ran.code == 0
-    assert "The promise is CONTRADICTED: 20 of 20 good pictures" in ran.out
-    assert "no anomalous pictures: only false alarms can be measured" in ran.err
+    assert "The guarantee is CONTRADICTED: 20 of 20 good images" in ran.out
+    assert "no anomalous images: only false alarms can be measured" in ran.err
 
 
-def test_json_is_one_object_with_every_picture(run: Any, model_path: Path, test_folder: Path) -> None:
+def test_json_is_one_object_with_every_image(run: Any, model_path: Path, test_folder: Path) -> None:
     ran = run("evaluate", model_path, test_folder, "--json")
     values = json.loads(ran.out)
     assert (ran.code, ran.err) == (0, "")
     assert values["model"] == str(model_path) and values["test"] == str(test_folder)
     evaluation = onlygood.evaluate(model_path, test_folder)
-    assert values["image"] == json.loads(json.dumps(evaluation.image.to_json()))
-    assert [picture["name"] for picture in values["pictures"]] == [each.picture.name for each in evaluation.pictures]
+    assert values["image"] == json.loads(json.dumps(evaluation.image.to_dict()))
+    assert [image["name"] for image in values["images"]] == [each.image.name for each in evaluation.images]
 
 
 def test_sessions_and_costs_are_shown(run: Any, model_path: Path, test_folder: Path) -> None:
@@ -93,21 +93,21 @@ def test_misses_and_false_alarms_are_tabulated_by_rate(run: Any, model_path: Pat
     assert lines[start + 4].endswith("(the model's own)")
 
 
-def test_what_another_rate_would_give_follows_the_promise(
+def test_what_another_rate_would_give_follows_the_guarantee(
     run: Any, model: onlygood.Model, test_folder: Path, tmp_path: Path
 ) -> None:
     """A threshold above all defects, as too few images and a low rate would give it."""
-    highest = max(each.score for each in onlygood.evaluate(model, test_folder).pictures) + model.calibration.threshold
+    highest = max(each.score for each in onlygood.evaluate(model, test_folder).images) + model.calibration.threshold
     scores = [*np.repeat(model.calibration.scores, 3), np.float32(highest + 1)]
     calibration = calibrate(np.array(scores, np.float32), range(len(scores)), 0.01)
     graph = onnx.load_model_from_string(model.file.content)
     replace_calibration(graph, calibration)
     metadata = {key: value for key, value in model.metadata.items() if key != "content_sha256"}
-    metadata["promise"] = {**metadata["promise"], "asked_rate": 0.01, "promised_rate": 1 / 50}
+    metadata["guarantee"] = {**metadata["guarantee"], "requested_rate": 0.01, "stated_rate": 1 / 50}
     (tmp_path / "blind.onnx").write_bytes(pack(graph, metadata).content)
     lines = run("evaluate", tmp_path / "blind.onnx", test_folder).out.splitlines()
-    assert lines[1].startswith("Found 0 of 4 anomalous pictures")
-    assert lines[2].startswith("The promise is not contradicted")
+    assert lines[1].startswith("Found 0 of 4 anomalous images")
+    assert lines[2].startswith("The guarantee is not contradicted")
     assert re.fullmatch(
         r"At the model's threshold 4 of 4 anomalous images are missed\. At a rate of 0\.05 \(guaranteed approximately "
         r"from these calibration scores\) 0 of 4 would be missed instead of 4, with \d of 6 good images called "
@@ -126,15 +126,15 @@ def test_another_rate_holds_for_this_run_and_is_said(
     assert lines[0] == (
         "This run uses the threshold for a false-alarm rate of 0.4; the model file, which asks for 0.1, stays as it is."
     )
-    assert lines[1].startswith("At most 0.4 of good pictures will be called anomalous (approximate")
-    assert lines[2].startswith(f"{model_path} on {test_folder}: 10 pictures")
-    assert "and at most 0.4 was promised" in ran.out
+    assert lines[1].startswith("At most 0.4 of good images will be called anomalous (approximate")
+    assert lines[2].startswith(f"{model_path} on {test_folder}: 10 images")
+    assert "and at most 0.4 was guaranteed" in ran.out
     assert "a false-alarm rate of 0.4" in (tmp_path / "out.html").read_text()
     as_json = run("evaluate", model_path, test_folder, "--false-alarm-rate", 0.4, "--json")
     assert as_json.err.startswith("note: This run uses the threshold for a false-alarm rate of 0.4")
     values = json.loads(as_json.out)
     assert [each["requested_rate"] for each in values["at_rates"] if each["is_own"]] == [0.4]
-    assert values["promise"]["promised_rate"] == 0.4
+    assert values["guarantee"]["stated_rate"] == 0.4
     assert model_path.read_bytes() == content
     refused = run("evaluate", model_path, test_folder, "--false-alarm-rate", 1)
     assert "the false-alarm rate must be between 0 and 1" in one_sentence(refused)
@@ -147,7 +147,7 @@ def test_a_csv_file_stands_for_a_folder(run: Any, model_path: Path, test_folder:
     (test_folder / "list.csv").write_text("\n".join(rows))
     ran = run("evaluate", model_path, test_folder / "list.csv")
     assert ran.code == 0
-    assert "10 pictures, 6 good, 4 anomalous" in ran.out and "defect soot" in ran.out
+    assert "10 images, 6 good, 4 anomalous" in ran.out and "defect soot" in ran.out
 
 
 def test_a_report_and_a_csv_file_are_written(run: Any, model_path: Path, test_folder: Path, tmp_path: Path) -> None:

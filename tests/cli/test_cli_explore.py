@@ -9,9 +9,9 @@ import pytest
 
 import onlygood
 from command_line import left, one_sentence
-from onlygood.cli.explore import MAX_PICTURES
+from onlygood.cli.explore import MAX_IMAGES
 from onlygood.errors import SettingError
-from onlygood.exploration.explore import MAX_PICTURES as DEFAULT
+from onlygood.exploration.explore import MAX_IMAGES as DEFAULT
 from page_reader import check_page
 from textures import numbered, save, textures
 
@@ -26,13 +26,13 @@ def folders(tmp_path: Path) -> Path:
 
 def test_it_writes_one_page(run: Any, model_path: Path, folders: Path, tmp_path: Path) -> None:
     shoes = folders / "shoes"
-    (shoes / "boot" / "torn.png").write_bytes(b"no picture")
+    (shoes / "boot" / "torn.png").write_bytes(b"no image")
     (shoes / "boot" / "notes.txt").write_text("brown")
     page = tmp_path / "out" / "map.html"
     page.parent.mkdir()
     ran = run("explore", model_path, shoes / "sneaker", shoes / "boot", "--reference", folders / "others", "-o", page)
     assert ran.code == 0
-    assert ran.out == f"{page}: 10 of 11 pictures in 3 folders, 1 not readable\n"
+    assert ran.out == f"{page}: 10 of 11 images in 3 folders, 1 not readable\n"
     assert "boot/torn.png is a text file" in ran.err and "notes.txt" in ran.err
     assert left(page.parent) == ["map.html"]
     labels = [
@@ -44,31 +44,31 @@ def test_it_writes_one_page(run: Any, model_path: Path, folders: Path, tmp_path:
 
 
 def test_the_python_function_is_the_same(model_path: Path, folders: Path) -> None:
-    exploration = onlygood.explore(model_path, folders / "shoes", max_pictures=6, perplexity=2, seed=3)
+    exploration = onlygood.explore(model_path, folders / "shoes", max_images=6, perplexity=2, seed=3)
     assert isinstance(exploration, onlygood.Exploration)
     assert exploration.after.points.shape == (6, 2)
     assert exploration.after.perplexity == 2
-    assert [picture.label for picture in exploration.pictures] == [0, 0, 0, 1, 1, 1]
+    assert [image.label for image in exploration.images] == [0, 0, 0, 1, 1, 1]
     assert [label.name for label in exploration.labels] == ["boot", "sneaker"]
-    assert MAX_PICTURES == DEFAULT
+    assert MAX_IMAGES == DEFAULT
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (("{root}/none",), "{root}/none does not exist: check the path"),
-        (("{root}/empty",), "{root}/empty is empty: put pictures into it"),
-        (("{root}/others",), "a map needs at least 5 pictures that can be read, got 2: give more of them"),
+        (("{root}/empty",), "{root}/empty is empty: put images into it"),
+        (("{root}/others",), "a map needs at least 5 images that can be read, got 2: give more of them"),
         (
             ("{root}/shoes", "--perplexity", "8"),
-            "perplexity must be at least 1 and below the number of pictures, 8, got 8: change it, or leave it out",
+            "perplexity must be at least 1 and below the number of images, 8, got 8: change it, or leave it out",
         ),
         (
             ("{root}/shoes", "--reference", "{root}/others/cat"),
-            "reference pictures must lie in one sub-folder a class, got 2 of 2 in {root}/others/cat itself, such as "
+            "reference images must lie in one sub-folder a class, got 2 of 2 in {root}/others/cat itself, such as "
             "00.png: make a sub-folder for each class, or give the folder above",
         ),
-        (("{root}/shoes", "--max-pictures", "4"), "max_pictures must be a whole number of at least 5, got 4"),
+        (("{root}/shoes", "--max-images", "4"), "max_images must be a whole number of at least 5, got 4"),
         (
             ("{root}/shoes", "--backbone", "x.onnx"),
             "backbone goes with a model that trained the end of one, got one of method patch, which did not: leave it "
@@ -97,11 +97,11 @@ def test_what_is_no_model_is_refused(run: Any, folders: Path) -> None:
     assert sentence.startswith(f"the model {other} must be an ONNX file, got")
 
 
-def test_pictures_of_which_too_few_can_be_read_are_refused(run: Any, model_path: Path, folders: Path) -> None:
+def test_images_of_which_too_few_can_be_read_are_refused(run: Any, model_path: Path, folders: Path) -> None:
     for path in (folders / "shoes" / "sneaker").iterdir():
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"no image")
     sentence = one_sentence(run("explore", model_path, folders / "shoes", "-o", folders / "map.html"))
-    assert sentence == "a map needs at least 5 pictures that can be read, got 3: give more of them"
+    assert sentence == "a map needs at least 5 images that can be read, got 3: give more of them"
 
 
 def test_a_page_that_cannot_be_written_is_refused_first(run: Any, tmp_path: Path) -> None:

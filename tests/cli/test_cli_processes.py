@@ -31,7 +31,7 @@ def test_fit_inspect_and_info_from_a_shell(good_folder: Path, new_folder: Path, 
     model = tmp_path / "part.onnx"
     fitted = onlygood_process("fit", good_folder, "-o", model, *FAST)
     assert (fitted.returncode, fitted.stderr) == (0, ""), "quiet where stderr is no terminal"
-    assert fitted.stdout.startswith(f"{model}: learned from 16 good pictures")
+    assert fitted.stdout.startswith(f"{model}: learned from 16 good images")
 
     inspected = onlygood_process("inspect", model, new_folder, "--json", "--heatmaps", tmp_path / "maps")
     assert (inspected.returncode, inspected.stderr) == (1, "")
@@ -62,7 +62,7 @@ def test_threads_of_the_linear_algebra_change_no_file(
 def test_an_error_is_one_line_and_with_v_a_traceback(tmp_path: Path) -> None:
     quiet = onlygood_process("inspect", tmp_path / "none.onnx", tmp_path)
     assert (quiet.returncode, quiet.stdout) == (2, "")
-    assert quiet.stderr == f"onlygood: {tmp_path} is empty: put pictures into it\n"
+    assert quiet.stderr == f"onlygood: {tmp_path} is empty: put images into it\n"
     loud = onlygood_process("inspect", tmp_path / "none.onnx", tmp_path, "-v")
     assert loud.returncode == 2
     assert loud.stderr.startswith("Traceback (most recent call last):")
@@ -85,7 +85,7 @@ from onlygood.cli import main
 raise SystemExit(main(sys.argv[1:]))
 """
 POINTS = {
-    "embedding": ("onlygood.features.survey", "run"),
+    "embedding": ("onlygood.features.extraction", "run"),
     "fitting": ("onlygood.detectors.patch.detector", "fit_memory"),
     "calibrating": ("onlygood.fitting", "calibrate"),
     "verifying": ("onlygood.fitting", "_Fit.verify"),
@@ -103,7 +103,7 @@ def test_ctrl_c_during_a_fit_leaves_the_old_model_and_no_traceback(point: str, t
     (out / "part.onnx").write_bytes(b"old")
     script = STOPPING_AT.format(module=module, name=name)
     if point == "embedding":
-        # Ctrl-C reaches the main thread, which then waits for the pictures in work: they must not take half a minute.
+        # Ctrl-C reaches the main thread, which then waits for the images in work: they must not take half a minute.
         script = script.replace("range(600)", "range(10)")
     command = [sys.executable, "-c", script, "fit", str(good), "-o", str(out / "part.onnx"), *FAST]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -131,7 +131,7 @@ def test_a_reader_that_goes_away_ends_the_output_quietly(model_path: Path, tmp_p
     assert process.returncode == 141
 
 
-# Inspects, with half a minute for each picture from the sixth on.
+# Inspects, with half a minute for each image from the sixth on.
 SLOW_FROM_THE_SIXTH = """
 import sys, time
 from onlygood import cli
@@ -146,7 +146,7 @@ raise SystemExit(cli.main(sys.argv[1:]))
 """
 
 
-def test_lines_of_json_come_as_pictures_do(model_path: Path, tmp_path: Path) -> None:
+def test_lines_of_json_come_as_images_do(model_path: Path, tmp_path: Path) -> None:
     """Whoever reads them need not wait for the last."""
     folder = save(tmp_path, {f"{number}.png": texture(number) for number in range(8)})
     command = [sys.executable, "-c", SLOW_FROM_THE_SIXTH, "inspect", str(model_path), str(folder), "--json"]

@@ -14,13 +14,13 @@ def test_inspect_writes_a_report_with_what_could_not_be_read(
     run: Any, model_path: Path, new_folder: Path, tmp_path: Path
 ) -> None:
     save(tmp_path / "in", numbered(textures(2)))
-    (tmp_path / "in" / "torn.png").write_bytes(b"no picture")
+    (tmp_path / "in" / "torn.png").write_bytes(b"no image")
     ran = run("inspect", model_path, new_folder, tmp_path / "in", "--report", tmp_path / "today.html")
     assert ran.code == 2
     assert left(tmp_path)[-2:] == ["today.csv", "today.html"]
     page, rows = (tmp_path / "today.html").read_text(), (tmp_path / "today.csv").read_text().splitlines()
     assert len(rows) == 1 + 6 and sum("torn.png" in row for row in rows) == 1
-    assert "1 of 6 pictures is anomalous" in page and "torn.png" in page and "b.png" in page
+    assert "1 of 6 images is anomalous" in page and "torn.png" in page and "b.png" in page
     assert page.count("<img") >= 4
 
 
@@ -43,7 +43,7 @@ def test_fit_writes_a_report_beside_the_same_model(
     assert left(tmp_path) == ["fit.csv", "fit.html", "part.onnx"]
     assert (tmp_path / "part.onnx").read_bytes() == model.file.content
     page = (tmp_path / "fit.html").read_text()
-    assert model.promise.sentences[0] in page and model.strangest[0].picture.name in page
+    assert model.guarantee.sentences[0] in page and model.highest_scoring[0].image.name in page
     assert len((tmp_path / "fit.csv").read_text().splitlines()) == 1 + GOOD
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hostile import encoded, noise, small_pictures, tiff, tiff_tags
-from onlygood.datasets.folders import EXTENSIONS, PictureFile, find_pictures, group_labels, other_files
-from onlygood.errors import FolderError, PictureError, SettingError
-from onlygood.images.reading import ReadingLimits, read_picture
+from hostile import encoded, noise, small_images, tiff, tiff_tags
+from onlygood.datasets.folders import EXTENSIONS, ImageFile, find_images, group_labels, other_files
+from onlygood.errors import FolderError, ImageError, SettingError
+from onlygood.images.reading import ReadingLimits, read_image
 
 PNG = encoded(noise(1, 4, 4), "PNG")
 
@@ -21,19 +21,19 @@ def put(root: Path, *names: str, data: bytes = PNG) -> Path:
 
 
 def names(root: Path) -> list[str]:
-    return [picture.name for picture in find_pictures(root)]
+    return [image.name for image in find_images(root)]
 
 
-def test_pictures_come_sorted_by_relative_path(tmp_path: Path) -> None:
+def test_images_come_sorted_by_relative_path(tmp_path: Path) -> None:
     put(tmp_path, "b.png", "a10.png", "a2.png", "B.png", "sub/a.png", "sub.png", "sub/deep/z.png", "\u00e4.png")
-    found = find_pictures(tmp_path)
+    found = find_images(tmp_path)
     assert [one.name for one in found] == sorted(one.name for one in found)
     assert names(tmp_path) == [
         *("B.png", "a10.png", "a2.png", "b.png"),
         *("sub.png", "sub/a.png", "sub/deep/z.png", "\u00e4.png"),
     ]
     assert [one.path for one in found] == [tmp_path / one.relative for one in found]
-    assert find_pictures(str(tmp_path)) == found
+    assert find_images(str(tmp_path)) == found
 
 
 def test_extensions_decide_and_their_case_does_not(tmp_path: Path) -> None:
@@ -48,45 +48,45 @@ def test_hidden_files_and_folders_are_skipped_but_the_folder_itself_may_be_hidde
 
 
 def test_each_page_of_a_tiff_is_listed(tmp_path: Path) -> None:
-    put(tmp_path, "lot/stack.tif", data=small_pictures()["tiff-pages"])
-    put(tmp_path, "one.TIFF", data=small_pictures()["tiff-grey"])
-    found = find_pictures(tmp_path)
+    put(tmp_path, "lot/stack.tif", data=small_images()["tiff-pages"])
+    put(tmp_path, "one.TIFF", data=small_images()["tiff-grey"])
+    found = find_images(tmp_path)
     assert [one.name for one in found] == ["lot/stack.tif#1", "lot/stack.tif#2", "lot/stack.tif#3", "one.TIFF"]
     assert [(one.page, one.pages) for one in found] == [(0, 3), (1, 3), (2, 3), (0, 1)]
     for index, one in enumerate(found[:3]):
-        np.testing.assert_array_equal(read_picture(one.path, page=one.page)[:, :, 0], noise(5, 3, 16, 16)[index])
+        np.testing.assert_array_equal(read_image(one.path, page=one.page)[:, :, 0], noise(5, 3, 16, 16)[index])
 
 
 def test_a_page_that_is_a_thumbnail_is_not_listed(tmp_path: Path) -> None:
     small = tiff_tags(2, 2, bytes(4), t254=1)
     put(tmp_path, "a.tif", data=tiff([small, tiff_tags(4, 4, bytes(16))]))
-    (found,) = find_pictures(tmp_path)
+    (found,) = find_images(tmp_path)
     assert (found.name, found.page) == ("a.tif", 1)
-    assert read_picture(found.path, page=found.page).shape == (4, 4, 1)
+    assert read_image(found.path, page=found.page).shape == (4, 4, 1)
 
 
-@pytest.mark.parametrize("data", [b"", b"II*\0", b"II*\0\xff\xff\xff\x7f", small_pictures()["tiff-pages"][:-100]])
+@pytest.mark.parametrize("data", [b"", b"II*\0", b"II*\0\xff\xff\xff\x7f", small_images()["tiff-pages"][:-100]])
 def test_a_tiff_that_cannot_be_read_is_listed_once_and_reading_reports_it(tmp_path: Path, data: bytes) -> None:
     put(tmp_path, "a.tif", data=data)
-    (found,) = find_pictures(tmp_path)
+    (found,) = find_images(tmp_path)
     assert found.name == "a.tif"
-    with pytest.raises(PictureError, match=r"a\.tif"):
-        read_picture(found.path, page=found.page)
+    with pytest.raises(ImageError, match=r"a\.tif"):
+        read_image(found.path, page=found.page)
 
 
 def test_a_tiff_with_too_many_pages_is_listed_once_and_reading_reports_it(tmp_path: Path) -> None:
-    put(tmp_path, "a.tif", data=small_pictures()["tiff-pages"])
+    put(tmp_path, "a.tif", data=small_images()["tiff-pages"])
     limits = ReadingLimits(max_pages=2)
-    (found,) = find_pictures(tmp_path, limits=limits)
-    with pytest.raises(PictureError, match="more than 2 pages"):
-        read_picture(found.path, page=found.page, limits=limits)
+    (found,) = find_images(tmp_path, limits=limits)
+    with pytest.raises(ImageError, match="more than 2 pages"):
+        read_image(found.path, page=found.page, limits=limits)
 
 
 def test_a_stack_under_another_extension_is_not_cut_to_its_first_page(tmp_path: Path) -> None:
-    put(tmp_path, "a.png", data=small_pictures()["tiff-pages"])
-    (found,) = find_pictures(tmp_path)
-    with pytest.raises(PictureError, match="holds 3 pictures"):
-        read_picture(found.path, page=found.page)
+    put(tmp_path, "a.png", data=small_images()["tiff-pages"])
+    (found,) = find_images(tmp_path)
+    with pytest.raises(ImageError, match="holds 3 images"):
+        read_image(found.path, page=found.page)
 
 
 def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
@@ -104,35 +104,35 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("links may not be made here")
     assert names(root) == ["4.png", "a/1.png", "again/3.png", "itself.png", "nowhere.png", "z/2.png"]
-    with pytest.raises(PictureError, match="does not exist"):
-        read_picture(root / "nowhere.png")
-    with pytest.raises(PictureError, match="cannot be opened"):
-        read_picture(root / "itself.png")
+    with pytest.raises(ImageError, match="does not exist"):
+        read_image(root / "nowhere.png")
+    with pytest.raises(ImageError, match="cannot be opened"):
+        read_image(root / "itself.png")
 
 
-def test_folders_without_pictures_have_their_sentences(tmp_path: Path) -> None:
+def test_folders_without_images_have_their_sentences(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     (empty / "sub").mkdir(parents=True)
     other = put(tmp_path / "other", "a.txt", "sub/b.gif", data=b"x")
     one = put(tmp_path / "one", "a.txt", data=b"x")
     for folder, words in (
         (tmp_path / "missing", "missing does not exist: check the path"),
-        (empty, "empty is empty: put pictures into it"),
-        (other, r"other holds 2 other files but no pictures: files that end in \.bmp, .*\.webp are read"),
-        (one, "one holds 1 other file but no pictures"),
+        (empty, "empty is empty: put images into it"),
+        (other, r"other holds 2 other files but no images: files that end in \.bmp, .*\.webp are read"),
+        (one, "one holds 1 other file but no images"),
         (Path("null\0character"), "cannot be opened"),
     ):
         with pytest.raises(FolderError, match=words):
-            find_pictures(folder)
+            find_images(folder)
 
 
 def test_a_file_is_refused_unless_allowed(tmp_path: Path) -> None:
     path = put(tmp_path, "a.png") / "a.png"
-    with pytest.raises(FolderError, match=r"a\.png is a file where a folder of pictures is meant: give its folder"):
-        find_pictures(path)
-    assert find_pictures(path, allow_file=True) == [PictureFile(path, "a.png", 0, 1)]
-    stack = put(tmp_path, "stack.bin", data=small_pictures()["tiff-pages"]) / "stack.bin"
-    assert [one.name for one in find_pictures(stack, allow_file=True)] == [f"stack.bin#{page}" for page in (1, 2, 3)]
+    with pytest.raises(FolderError, match=r"a\.png is a file where a folder of images is meant: give its folder"):
+        find_images(path)
+    assert find_images(path, allow_file=True) == [ImageFile(path, "a.png", 0, 1)]
+    stack = put(tmp_path, "stack.bin", data=small_images()["tiff-pages"]) / "stack.bin"
+    assert [one.name for one in find_images(stack, allow_file=True)] == [f"stack.bin#{page}" for page in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("place", ["", "sub"])
@@ -149,30 +149,30 @@ def test_a_folder_that_may_not_be_listed_is_an_error_and_not_skipped(
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(FolderError, match=r"cannot be listed \(Permission denied\): change its permissions") as raised:
-        find_pictures(tmp_path)
+        find_images(tmp_path)
     assert str(raised.value).startswith(f"{place} in {tmp_path} " if place else f"{tmp_path} ")
 
 
-def listed(*relative: str) -> list[PictureFile]:
-    return [PictureFile(Path(one), one) for one in relative]
+def listed(*relative: str) -> list[ImageFile]:
+    return [ImageFile(Path(one), one) for one in relative]
 
 
-def test_without_grouping_each_picture_is_its_own_group() -> None:
-    pages = [PictureFile(Path("s.tif"), "s.tif", page, 2) for page in (0, 1)]
+def test_without_grouping_each_image_is_its_own_group() -> None:
+    pages = [ImageFile(Path("s.tif"), "s.tif", page, 2) for page in (0, 1)]
     assert group_labels(listed("a.png", "b/a.png") + pages, None) == ["a.png", "b/a.png", "s.tif#1", "s.tif#2"]
     assert group_labels([], None) == []
 
 
-def test_pictures_group_by_folder() -> None:
+def test_images_group_by_folder() -> None:
     assert group_labels(listed("a.png", "b/a.png", "b/c.png", "b/d/a.png"), "folder") == [".", "b", "b", "b/d"]
 
 
-def test_pictures_group_by_what_a_pattern_finds() -> None:
-    pictures = listed("lot7/a_s1.png", "lot8/b_s1.png", "lot8/c_s2.png")
-    assert group_labels(pictures, r"lot(\d+)") == ["7", "8", "8"]
-    assert group_labels(pictures, r"_s\d") == ["_s1", "_s1", "_s2"]
-    assert group_labels(pictures, r"(lot\d).*_(s\d)") == ["lot7", "lot8", "lot8"]
-    pages = [PictureFile(Path("s.tif"), "s.tif", page, 2) for page in (0, 1)]
+def test_images_group_by_what_a_pattern_finds() -> None:
+    images = listed("lot7/a_s1.png", "lot8/b_s1.png", "lot8/c_s2.png")
+    assert group_labels(images, r"lot(\d+)") == ["7", "8", "8"]
+    assert group_labels(images, r"_s\d") == ["_s1", "_s1", "_s2"]
+    assert group_labels(images, r"(lot\d).*_(s\d)") == ["lot7", "lot8", "lot8"]
+    pages = [ImageFile(Path("s.tif"), "s.tif", page, 2) for page in (0, 1)]
     assert group_labels(pages, "^[^#]*") == ["s.tif", "s.tif"]
 
 
@@ -182,12 +182,12 @@ def test_a_pattern_must_be_one() -> None:
 
 
 @pytest.mark.parametrize("pattern", [r"lot\d", r"(lot\d)?", r"lot(x?)\d", r"x*$"])
-def test_a_pattern_must_label_every_picture(pattern: str) -> None:
-    pictures = listed("lot7/a.png", "b.png", "c.png") if pattern != r"lot(x?)\d" else listed("lotx1", "b.png", "c.png")
+def test_a_pattern_must_label_every_image(pattern: str) -> None:
+    images = listed("lot7/a.png", "b.png", "c.png") if pattern != r"lot(x?)\d" else listed("lotx1", "b.png", "c.png")
     count = 3 if pattern == r"x*$" else 2
     first = "lot7/a.png" if count == 3 else "b.png"
-    with pytest.raises(SettingError, match=rf"finds none in '{first}' \({count} of 3 pictures\)"):
-        group_labels(pictures, pattern)
+    with pytest.raises(SettingError, match=rf"finds none in '{first}' \({count} of 3 images\)"):
+        group_labels(images, pattern)
 
 
 def test_files_that_are_passed_over_can_be_named(tmp_path: Path) -> None:

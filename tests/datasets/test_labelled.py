@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostile import encoded, noise, small_pictures
-from onlygood.datasets.folders import PictureFile
-from onlygood.datasets.labelled import LabelledPicture, LabelledSet, find_labelled
+from hostile import encoded, noise, small_images
+from onlygood.datasets.folders import ImageFile
+from onlygood.datasets.labelled import LabelledImage, LabelledSet, find_labelled
 from onlygood.errors import LabelledSetError, SettingError
-from onlygood.images.reading import ReadingLimits, read_picture
+from onlygood.images.reading import ReadingLimits, read_image
 
 PNG = encoded(noise(1, 4, 4), "PNG")
-STACK = small_pictures()["tiff-pages"]  # three pages
+STACK = small_images()["tiff-pages"]  # three pages
 
 
 def put(root: Path, *names: str, data: bytes = PNG) -> Path:
@@ -35,15 +35,15 @@ def table(root: Path, text: str, name: str = "labels.csv") -> Path:
 
 
 def said(labelled: LabelledSet) -> list[tuple[str, bool, str]]:
-    return [(one.name, one.is_anomalous, one.defect) for one in labelled.pictures]
+    return [(one.name, one.is_anomalous, one.defect) for one in labelled.images]
 
 
 def masks(labelled: LabelledSet, root: Path) -> dict[str, str]:
-    return {one.name: one.mask.relative_to(root).as_posix() for one in labelled.pictures if one.mask is not None}
+    return {one.name: one.mask.relative_to(root).as_posix() for one in labelled.images if one.mask is not None}
 
 
 def sessions(labelled: LabelledSet) -> dict[str, str | None]:
-    return {one.name: one.session for one in labelled.pictures}
+    return {one.name: one.session for one in labelled.images}
 
 
 def refused(path: Path | str, *, group_by: str | None = None) -> str:
@@ -57,7 +57,7 @@ def refused(path: Path | str, *, group_by: str | None = None) -> str:
 # Folders
 
 
-def test_the_folder_good_holds_good_pictures_and_all_others_types_of_defects(tmp_path: Path) -> None:
+def test_the_folder_good_holds_good_images_and_all_others_types_of_defects(tmp_path: Path) -> None:
     put(tmp_path, "scratch/2.png", "good/1.png", "good/0.png", "bad/1.JPG", "good/lot3/a.png", "bad/lot3/deep/a.png")
     found = find_labelled(tmp_path)
     assert said(found) == [
@@ -69,21 +69,21 @@ def test_the_folder_good_holds_good_pictures_and_all_others_types_of_defects(tmp
         ("scratch/2.png", True, "scratch"),
     ]
     assert (found.layout, found.notes, found.has_masks) == ("folders", (), False)
-    assert [one.file.path for one in found.pictures] == [tmp_path / one.name for one in found.pictures]
-    assert {(one.mask, one.session) for one in found.pictures} == {(None, None)}
+    assert [one.file.path for one in found.images] == [tmp_path / one.name for one in found.images]
+    assert {(one.mask, one.session) for one in found.images} == {(None, None)}
     assert find_labelled(str(tmp_path)) == found
 
 
-def test_folders_come_sorted_as_their_pictures_names_do(tmp_path: Path) -> None:
+def test_folders_come_sorted_as_their_images_names_do(tmp_path: Path) -> None:
     put(tmp_path, "crack/1.png", "crack-b/1.png", "good/1.png")
-    names = [one.name for one in find_labelled(tmp_path).pictures]
+    names = [one.name for one in find_labelled(tmp_path).images]
     assert names == ["crack-b/1.png", "crack/1.png", "good/1.png"]
 
 
-def test_a_labelled_picture_can_be_made_by_hand() -> None:
-    file = PictureFile(Path("stack.tif"), "scratch/stack.tif", 1, 3)
-    picture = LabelledPicture(file=file, is_anomalous=True, defect="scratch", mask=None, session=None)
-    assert picture.name == "scratch/stack.tif#2"
+def test_a_labelled_image_can_be_made_by_hand() -> None:
+    file = ImageFile(Path("stack.tif"), "scratch/stack.tif", 1, 3)
+    image = LabelledImage(file=file, is_anomalous=True, defect="scratch", mask=None, session=None)
+    assert image.name == "scratch/stack.tif#2"
 
 
 def test_good_is_good_in_any_case(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_the_folder_test_may_be_given_as_seen_from_within(
     put(tmp_path, "test/good/0.png", "test/crack/0.png", "ground_truth/crack/0_mask.png")
     monkeypatch.chdir(tmp_path / "test")
     found = find_labelled(given)
-    assert [one.name for one in found.pictures if one.mask is not None] == ["crack/0.png"]
+    assert [one.name for one in found.images if one.mask is not None] == ["crack/0.png"]
 
 
 def test_masks_are_found_beside_a_link_called_test_and_beside_a_folder_test_that_a_link_leads_to(
@@ -149,35 +149,35 @@ def test_only_a_folder_called_test_has_its_masks_beside_it(tmp_path: Path) -> No
     assert not find_labelled(tmp_path / "validation").has_masks
 
 
-def test_pictures_without_a_mask_and_masks_without_a_picture_are_noted(tmp_path: Path) -> None:
+def test_images_without_a_mask_and_masks_without_an_image_are_noted(tmp_path: Path) -> None:
     put(tmp_path, *(f"crack/{number}.png" for number in range(4)), "good/0.png")
     put(tmp_path, "ground_truth/crack/2_mask.png", "ground_truth/crack/3_mask.png")
     assert find_labelled(tmp_path).notes == (
-        "2 anomalous pictures have no mask and are left out of the pixel metrics, the first: crack/0.png.",
+        "2 anomalous images have no mask and are left out of the pixel metrics, the first: crack/0.png.",
     )
     put(tmp_path, "ground_truth/crack/0_mask.png", "ground_truth/crack/8_mask.png")
     assert find_labelled(tmp_path).notes == (
-        "1 mask in ground_truth belongs to no anomalous picture, the first: crack/8_mask.png.",
-        "1 anomalous picture has no mask and is left out of the pixel metrics, the first: crack/1.png.",
+        "1 mask in ground_truth belongs to no anomalous image, the first: crack/8_mask.png.",
+        "1 anomalous image has no mask and is left out of the pixel metrics, the first: crack/1.png.",
     )
     put(tmp_path, "ground_truth/good/0_mask.png")
     assert find_labelled(tmp_path).notes[0] == (
-        "2 masks in ground_truth belong to no anomalous picture, the first: crack/8_mask.png."
+        "2 masks in ground_truth belong to no anomalous image, the first: crack/8_mask.png."
     )
 
 
-def test_masks_of_which_none_belongs_to_a_picture_are_an_error_that_shows_the_names(tmp_path: Path) -> None:
+def test_masks_of_which_none_belongs_to_an_image_are_an_error_that_shows_the_names(tmp_path: Path) -> None:
     put(tmp_path, "test/good/0.png", "test/crack/0.png", "test/crack/1.png", "ground_truth/crack/mask_0.png")
     assert refused(tmp_path) == (
-        f"masks must have the names of their pictures, and none in {tmp_path / 'ground_truth'} has, the first: "
+        f"masks must have the names of their images, and none in {tmp_path / 'ground_truth'} has, the first: "
         "crack/mask_0.png: name the mask of crack/0.png, for example, ground_truth/crack/0_mask.png, and so with all"
     )
 
 
-def test_masks_of_a_set_of_good_pictures_are_only_noted(tmp_path: Path) -> None:
+def test_masks_of_a_set_of_good_images_are_only_noted(tmp_path: Path) -> None:
     put(tmp_path, "good/0.png", "ground_truth/crack/0_mask.png")
     found = find_labelled(tmp_path)
-    assert found.notes == ("1 mask in ground_truth belongs to no anomalous picture, the first: crack/0_mask.png.",)
+    assert found.notes == ("1 mask in ground_truth belongs to no anomalous image, the first: crack/0_mask.png.",)
     assert found.layout == "folders"
 
 
@@ -185,22 +185,22 @@ def test_pages_of_a_stack_have_no_mask(tmp_path: Path) -> None:
     put(tmp_path, "good/0.png", "crack/0.png", "ground_truth/crack/0_mask.png", "ground_truth/crack/stack_mask.tif")
     put(tmp_path, "crack/stack.tif", data=STACK)
     found = find_labelled(tmp_path)
-    assert [one.name for one in found.pictures if one.mask is None] == [
+    assert [one.name for one in found.images if one.mask is None] == [
         *("crack/stack.tif#1", "crack/stack.tif#2", "crack/stack.tif#3"),
         "good/0.png",
     ]
     assert found.notes == (
-        "1 mask in ground_truth belongs to no anomalous picture, the first: crack/stack_mask.tif.",
-        "3 anomalous pictures have no mask and are left out of the pixel metrics, the first: crack/stack.tif#1.",
+        "1 mask in ground_truth belongs to no anomalous image, the first: crack/stack_mask.tif.",
+        "3 anomalous images have no mask and are left out of the pixel metrics, the first: crack/stack.tif#1.",
     )
 
 
-def test_only_good_or_only_bad_pictures_are_a_set_and_the_latter_is_noted(tmp_path: Path) -> None:
+def test_only_good_or_only_bad_images_are_a_set_and_the_latter_is_noted(tmp_path: Path) -> None:
     put(tmp_path, "a/good/0.png", "b/lot1/0.png", "b/lot2/0.png")
     assert find_labelled(tmp_path / "a").notes == ()
     found = find_labelled(tmp_path / "b")
-    assert all(one.is_anomalous for one in found.pictures)
-    assert found.notes == ("No folder is called good: all 2 pictures count as anomalous.",)
+    assert all(one.is_anomalous for one in found.images)
+    assert found.notes == ("No folder is called good: all 2 images count as anomalous.",)
 
 
 def test_hidden_files_are_skipped_and_other_files_noted(tmp_path: Path) -> None:
@@ -208,10 +208,10 @@ def test_hidden_files_are_skipped_and_other_files_noted(tmp_path: Path) -> None:
     put(tmp_path, "hole/notes.txt", "good/a.gif", "good/lot/b.gif")
     (tmp_path / "dent").mkdir()
     found = find_labelled(tmp_path)
-    assert [one.name for one in found.pictures] == ["good/0.png"]
+    assert [one.name for one in found.images] == ["good/0.png"]
     assert found.notes == (
-        "The folder dent holds no pictures.",
-        "The folder hole holds no pictures.",
+        "The folder dent holds no images.",
+        "The folder hole holds no images.",
         f"3 other files in {tmp_path} are not looked at, the first: good/a.gif.",
     )
 
@@ -226,11 +226,11 @@ def test_hidden_files_are_skipped_and_other_files_noted(tmp_path: Path) -> None:
 def test_other_words_for_good_are_refused(tmp_path: Path, name: str) -> None:
     put(tmp_path, f"{name}/0.png", "crack/0.png")
     assert refused(tmp_path) == (
-        f"good pictures must lie in a folder called good, and {tmp_path} holds {name}, which would count as a type of "
-        "defect: rename it to good, or list the pictures in a CSV file with the columns path and label"
+        f"good images must lie in a folder called good, and {tmp_path} holds {name}, which would count as a type of "
+        "defect: rename it to good, or list the images in a CSV file with the columns path and label"
     )
     put(tmp_path, "good/0.png")
-    assert f"{name}, which would count as a type of defect: move its pictures into good, or list" in refused(tmp_path)
+    assert f"{name}, which would count as a type of defect: move its images into good, or list" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["nok", "ko", "not_good", "ng", "not_ok", "1", "defective", "pass_through", "goodie"])
@@ -249,18 +249,18 @@ def test_masks_under_another_name_are_refused(tmp_path: Path, name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["train", "validation"])
-def test_pictures_to_learn_from_are_no_type_of_defect(tmp_path: Path, name: str) -> None:
+def test_images_to_learn_from_are_no_type_of_defect(tmp_path: Path, name: str) -> None:
     put(tmp_path, "good/0.png", f"{name}/0.png")
     assert refused(tmp_path) == (
         f"the folders of {tmp_path} must be good and types of defects, got {name}: give the folder of the test "
-        f"pictures alone, or move {name} away"
+        f"images alone, or move {name} away"
     )
 
 
 def test_test_beside_good_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "good/0.png", "test/good/0.png", "test/bad/0.png")
     assert refused(tmp_path) == (
-        f"{tmp_path} holds test beside good, and only one of them can be the test pictures: give {tmp_path / 'test'}, "
+        f"{tmp_path} holds test beside good, and only one of them can be the test images: give {tmp_path / 'test'}, "
         "or rename test if it is a type of defect"
     )
 
@@ -287,14 +287,14 @@ def test_folders_that_say_too_little_are_refused_with_the_layout(tmp_path: Path)
     empty = put(tmp_path / "empty", "good/a.txt", "b.txt")
     truth = put(tmp_path / "truth", "ground_truth/crack/a.png")
     for folder, words in (
-        (flat, f"{flat} holds 2 pictures and no folders that say which are good: {LAYOUT}"),
+        (flat, f"{flat} holds 2 images and no folders that say which are good: {LAYOUT}"),
         (
             beside,
-            f"{beside} holds 1 picture beside its folders, the first: x.png, and nothing says whether it is good: "
+            f"{beside} holds 1 image beside its folders, the first: x.png, and nothing says whether it is good: "
             f"{LAYOUT}",
         ),
-        (empty, f"{empty} must hold folders of labelled pictures, got none: {LAYOUT}"),
-        (truth, f"{truth} must hold folders of labelled pictures, got none: {LAYOUT}"),
+        (empty, f"{empty} must hold folders of labelled images, got none: {LAYOUT}"),
+        (truth, f"{truth} must hold folders of labelled images, got none: {LAYOUT}"),
     ):
         assert refused(folder) == words
 
@@ -303,7 +303,7 @@ def test_paths_that_are_neither_folder_nor_csv_file_are_refused(tmp_path: Path) 
     put(tmp_path, "a.png", "labels.txt")
     for name in ("a.png", "labels.txt"):
         assert refused(tmp_path / name) == (
-            f"labelled pictures must be a folder or a CSV file (.csv), got {tmp_path / name}: give the folder that "
+            f"labelled images must be a folder or a CSV file (.csv), got {tmp_path / name}: give the folder that "
             "holds good/ and a folder for each type of defect"
         )
     assert refused(tmp_path / "missing") == f"{tmp_path / 'missing'} does not exist: check the path"
@@ -340,7 +340,7 @@ def test_a_file_that_is_good_and_anomalous_by_a_link_is_refused(tmp_path: Path) 
     put(tmp_path, "good/a.png", "good/b.png", "crack/a.png")
     link(tmp_path / "crack" / "z.png", tmp_path / "good" / "b.png")
     words = (
-        f"a picture must be good or anomalous, and in {tmp_path} one file is both good/b.png (good) and crack/z.png "
+        f"an image must be good or anomalous, and in {tmp_path} one file is both good/b.png (good) and crack/z.png "
         "(anomalous): remove the wrong one"
     )
     assert refused(tmp_path) == words
@@ -353,8 +353,8 @@ def test_a_file_that_is_listed_twice_by_a_link_is_noted(tmp_path: Path) -> None:
     put(tmp_path, "good/a.png", "crack/a.png")
     link(tmp_path / "good" / "b.png", tmp_path / "good" / "a.png")
     found = find_labelled(tmp_path)
-    assert len(found.pictures) == 3
-    assert found.notes == ("1 picture is the same file as another by a link and counted again, the first: good/b.png.",)
+    assert len(found.images) == 3
+    assert found.notes == ("1 image is the same file as another by a link and pluralize again, the first: good/b.png.",)
 
 
 def test_a_linked_folder_of_a_type_of_defect_is_followed(tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ def test_sessions_by_a_pattern_come_from_the_name(tmp_path: Path) -> None:
     put(tmp_path, "good/a_s1.png", "good/b_s2.png", "crack/a_s1.png")
     found = find_labelled(tmp_path, group_by=r"_(s\d)")
     assert sessions(found) == {"crack/a_s1.png": "s1", "good/a_s1.png": "s1", "good/b_s2.png": "s2"}
-    with pytest.raises(SettingError, match=r"finds none in 'crack/a_s1\.png' \(3 of 3 pictures\)"):
+    with pytest.raises(SettingError, match=r"finds none in 'crack/a_s1\.png' \(3 of 3 images\)"):
         find_labelled(tmp_path, group_by="lot")
     with pytest.raises(SettingError, match="which is not one"):
         find_labelled(tmp_path, group_by="(")
@@ -406,7 +406,7 @@ def test_sessions_of_a_csv_file_come_from_its_column_unless_they_are_asked_for_o
 # CSV files
 
 
-def test_a_csv_file_lists_pictures_in_its_order(tmp_path: Path) -> None:
+def test_a_csv_file_lists_images_in_its_order(tmp_path: Path) -> None:
     put(tmp_path, "a.png", "sub/b.png", "sub/c.bin", "m/b.png", "outside/d.png")
     outside = tmp_path / "outside" / "d.png"
     text = f"Label,defect, PATH ,mask\n1,dent,sub/b.png,m/b.png\ngood,,a.png,\nBad ,,{outside},\n 0,Good,sub/c.bin,\n"
@@ -417,13 +417,13 @@ def test_a_csv_file_lists_pictures_in_its_order(tmp_path: Path) -> None:
         (str(outside), True, "bad"),
         ("sub/c.bin", False, "good"),
     ]
-    assert [one.file.path for one in found.pictures] == [
+    assert [one.file.path for one in found.images] == [
         *(tmp_path / "sub" / "b.png", tmp_path / "a.png", outside, tmp_path / "sub" / "c.bin")
     ]
     assert masks(found, tmp_path) == {"sub/b.png": "m/b.png"}
     assert (found.layout, found.has_masks) == ("csv", True)
     assert found.notes == (
-        f"1 anomalous picture has no mask and is left out of the pixel metrics, the first: {outside}.",
+        f"1 anomalous image has no mask and is left out of the pixel metrics, the first: {outside}.",
     )
 
 
@@ -433,8 +433,8 @@ LABELS = {"good": False, "Good": False, "0": False, "BAD": True, "bad": True, "A
 @pytest.mark.parametrize(("label", "is_anomalous"), LABELS.items())
 def test_labels_are_words_or_digits_in_any_case(tmp_path: Path, label: str, is_anomalous: bool) -> None:
     put(tmp_path, "a.png")
-    (picture,) = find_labelled(table(tmp_path, f"path,label\na.png,\t{label} \n")).pictures
-    assert (picture.is_anomalous, picture.defect) == (is_anomalous, "bad" if is_anomalous else "good")
+    (image,) = find_labelled(table(tmp_path, f"path,label\na.png,\t{label} \n")).images
+    assert (image.is_anomalous, image.defect) == (is_anomalous, "bad" if is_anomalous else "good")
 
 
 @pytest.mark.parametrize("label", ["", "  ", "crack", "2", "-1", "true", "go od", "0.0"])
@@ -456,8 +456,8 @@ def rows(*pairs: str) -> str:
     [
         ("", " is empty: it must have a header with the columns path and label, and rows below it"),
         ("\n ,\n\n", " is empty: it must have a header with the columns path and label, and rows below it"),
-        ("path,label\n", " must have rows below its header, got none: add one for each picture"),
-        ("path;label\n;\n\n", " must have rows below its header, got none: add one for each picture"),
+        ("path,label\n", " must have rows below its header, got none: add one for each image"),
+        ("path;label\n;\n\n", " must have rows below its header, got none: add one for each image"),
         (
             "a.png,good\nb.png,bad\n",
             ", line 1: the header must have the columns path and label, separated by commas or semicolons, got "
@@ -490,38 +490,38 @@ def rows(*pairs: str) -> str:
         ),
         (
             'path,label,note\na.png,good,"two\nlines"\nx.png,bad,\n',
-            ", line 4: the picture x.png is not a file that can be read (No such file or directory): give its path "
+            ", line 4: the image x.png is not a file that can be read (No such file or directory): give its path "
             "from the folder of the CSV file, or its whole path",
         ),
         (
             "path,label\nsub,bad\n",
-            ", line 2: the picture sub is not a file that can be read (it is a folder or a device): give its path "
+            ", line 2: the image sub is not a file that can be read (it is a folder or a device): give its path "
             "from the folder of the CSV file, or its whole path",
         ),
         (
             "path,label\n,bad\n",
-            ", line 2: the path of a picture must be given, got an empty cell: fill it in",
+            ", line 2: the path of an image must be given, got an empty cell: fill it in",
         ),
         (
             "path,label\na.png,bad\n./sub/../a.png,bad\n",
-            ", line 3: each picture must be listed once, and ./sub/../a.png is in {}, line 2 too: remove one of them",
+            ", line 3: each image must be listed once, and ./sub/../a.png is in {}, line 2 too: remove one of them",
         ),
         (
             "path,label\na.png,bad\nb.png,bad\na.png,good\n",
-            ", line 4: each picture must be listed once, and a.png is in {}, line 2 too, with another label: remove "
+            ", line 4: each image must be listed once, and a.png is in {}, line 2 too, with another label: remove "
             "one of them",
         ),
         (
             rows("a.png,good,b.png,"),
-            ", line 2: a good picture must have no mask, got b.png: correct the label or remove the mask",
+            ", line 2: a good image must have no mask, got b.png: correct the label or remove the mask",
         ),
         (
             rows("a.png,good,,dent"),
-            ", line 2: a good picture must have no type of defect, got 'dent': correct the label or empty the cell",
+            ", line 2: a good image must have no type of defect, got 'dent': correct the label or empty the cell",
         ),
         (
             rows("a.png,bad,,Good"),
-            ", line 2: an anomalous picture must have another type of defect than 'Good': correct one of them",
+            ", line 2: an anomalous image must have another type of defect than 'Good': correct one of them",
         ),
         (
             rows("a.png,bad,x.png,"),
@@ -530,7 +530,7 @@ def rows(*pairs: str) -> str:
         ),
         (
             rows("stack.tif,bad,b.png,"),
-            ", line 2: a mask must belong to one picture, and stack.tif holds 3: save each page as a file, or remove "
+            ", line 2: a mask must belong to one image, and stack.tif holds 3: save each page as a file, or remove "
             "the mask",
         ),
     ],
@@ -545,7 +545,7 @@ def test_csv_files_that_are_wrong_are_refused_with_the_line(tmp_path: Path, text
 def test_hostile_paths_in_a_csv_file_have_their_sentence(tmp_path: Path) -> None:
     for text in ("x" * 5000, "null\0character", "x/" * 100):
         path = table(tmp_path, f"path,label\n{text},good\n")
-        assert refused(path).startswith(f"{path}, line 2: the picture {text} is not a file that can be read (")
+        assert refused(path).startswith(f"{path}, line 2: the image {text} is not a file that can be read (")
 
 
 @pytest.mark.parametrize(
@@ -567,7 +567,7 @@ def test_a_csv_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "a.png")
     path = table(tmp_path, "path,label\na.png,0\n")
     size = path.stat().st_size
-    assert len(find_labelled(path, limits=ReadingLimits(max_bytes=size)).pictures) == 1
+    assert len(find_labelled(path, limits=ReadingLimits(max_bytes=size)).images) == 1
     with pytest.raises(LabelledSetError, match=f"has more than {size - 1} bytes, the most that are read: split it"):
         find_labelled(path, limits=ReadingLimits(max_bytes=size - 1))
 
@@ -592,26 +592,26 @@ def test_each_page_of_a_stack_in_a_csv_file_has_its_label(tmp_path: Path) -> Non
     put(tmp_path, "sub/stack.tif", data=STACK)
     found = find_labelled(table(tmp_path, "path,label,defect\nsub/stack.tif,bad,dent\n"))
     assert said(found) == [(f"sub/stack.tif#{page}", True, "dent") for page in (1, 2, 3)]
-    for page, one in enumerate(found.pictures):
+    for page, one in enumerate(found.images):
         expected = noise(5, 3, 16, 16)[page]
-        assert (read_picture(one.file.path, page=one.file.page)[:, :, 0] == expected).all()
+        assert (read_image(one.file.path, page=one.file.page)[:, :, 0] == expected).all()
 
 
 def test_links_in_a_csv_file_may_meet_but_not_contradict(tmp_path: Path) -> None:
     put(tmp_path, "a.png")
     link(tmp_path / "b.png", tmp_path / "a.png")
     found = find_labelled(table(tmp_path, "path,label\na.png,good\nb.png,good\n"))
-    assert found.notes == ("1 picture is the same file as another by a link and counted again, the first: b.png.",)
+    assert found.notes == ("1 image is the same file as another by a link and pluralize again, the first: b.png.",)
     path = table(tmp_path, "path,label\na.png,bad\nb.png,good\n")
     assert refused(path) == (
-        f"a picture must be good or anomalous, and in {path} one file is both b.png (good) and a.png (anomalous): "
+        f"an image must be good or anomalous, and in {path} one file is both b.png (good) and a.png (anomalous): "
         "remove the wrong one"
     )
 
 
 NAMES = ("a.png", "b,c.png", "d;e.png", "sub/f g.png", "\u00e4\u4e2d.png", "it's.png")
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8).map(str.strip) | st.just("two\r\nlines")
-PICTURES = st.lists(
+IMAGES = st.lists(
     st.tuples(st.sampled_from(NAMES), st.sampled_from(sorted(LABELS)), TEXT, TEXT),
     min_size=1,
     max_size=len(NAMES),
@@ -626,7 +626,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    pictures=PICTURES,
+    images=IMAGES,
     delimiter=st.sampled_from(",;"),
     ending=st.sampled_from(["\n", "\r\n", "\r"]),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
@@ -635,7 +635,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_what_any_csv_writer_writes_is_read_back(
     pool: Path,
-    pictures: Sequence[tuple[str, str, str, str]],
+    images: Sequence[tuple[str, str, str, str]],
     delimiter: str,
     ending: str,
     quoting: Any,
@@ -648,7 +648,7 @@ def test_what_any_csv_writer_writes_is_read_back(
     writer = csv.DictWriter(text, columns, delimiter=delimiter, lineterminator=ending, quoting=quoting)
     writer.writeheader()
     expected = []
-    for name, label, defect, session in pictures:
+    for name, label, defect, session in images:
         is_anomalous = LABELS[label]
         kind = defect if is_anomalous and defect.casefold() != "good" else ""
         writer.writerow({"path": name, "label": label, "defect": kind, "session": session, "remark": 'says "x, y;\nz"'})
@@ -656,4 +656,4 @@ def test_what_any_csv_writer_writes_is_read_back(
     path = pool / "labels.csv"
     path.write_bytes(text.getvalue().encode("utf-8-sig" if mark else "utf-8"))
     found = find_labelled(path)
-    assert [(one.name, one.is_anomalous, one.defect, one.session) for one in found.pictures] == expected
+    assert [(one.name, one.is_anomalous, one.defect, one.session) for one in found.images] == expected

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from hostile import encoded, exif, noise, not_pictures, png, small_pictures
-from onlygood.datasets.folders import EXTENSIONS, PictureFile
-from onlygood.datasets.labelled import LabelledPicture
+from hostile import encoded, exif, noise, not_images, png, small_images
+from onlygood.datasets.folders import EXTENSIONS, ImageFile
+from onlygood.datasets.labelled import LabelledImage
 from onlygood.datasets.masks import pair_masks, read_mask
 from onlygood.errors import LabelledSetError
 from onlygood.images.reading import ReadingLimits
@@ -23,9 +23,9 @@ MARKED = np.zeros((6, 9), bool)
 MARKED[1:4, 2:7] = True
 
 
-def labelled(mask: Path | None) -> LabelledPicture:
-    file = PictureFile(Path("crack/7.png"), "crack/7.png")
-    return LabelledPicture(file=file, is_anomalous=True, defect="crack", mask=mask, session=None)
+def labelled(mask: Path | None) -> LabelledImage:
+    file = ImageFile(Path("crack/7.png"), "crack/7.png")
+    return LabelledImage(file=file, is_anomalous=True, defect="crack", mask=mask, session=None)
 
 
 def read(folder: Path, data: bytes, *, size: tuple[int, int] = MARKED.shape, name: str = "7_mask.png") -> Array:
@@ -53,9 +53,9 @@ def palette_png(indices: Array, *colours: tuple[int, int, int]) -> bytes:
 
 def labels(*values: int) -> Array:
     """Pixels that are marked, with these values in turn."""
-    picture = np.zeros(MARKED.shape, np.uint8)
-    picture[MARKED] = np.resize(np.array(values, np.uint8), MARKED.sum())
-    return picture
+    image = np.zeros(MARKED.shape, np.uint8)
+    image[MARKED] = np.resize(np.array(values, np.uint8), MARKED.sum())
+    return image
 
 
 @pytest.mark.parametrize(
@@ -120,21 +120,21 @@ def test_a_pixel_is_marked_exactly_if_a_channel_is_not_zero(
 
 
 def test_many_threads_may_read_masks(tmp_path: Path) -> None:
-    pictures = []
+    images = []
     for number in range(24):
         path = tmp_path / f"{number}.png"
         path.write_bytes(encoded(np.roll(labels(255), number, axis=1), "PNG"))
-        pictures.append(labelled(path))
+        images.append(labelled(path))
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda picture: read_mask(picture, height=6, width=9), pictures))
+        found = list(pool.map(lambda image: read_mask(image, height=6, width=9), images))
     for number, marked in enumerate(found):
         np.testing.assert_array_equal(marked, np.roll(MARKED, number, axis=1))
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path, encoded(MARKED.T, "PNG")) == (
-        "a mask must have the size of its picture, and 7_mask.png has 6 x 9 pixels where crack/7.png "
-        "has 9 x 6: draw it at the picture's size"
+        "a mask must have the size of its image, and 7_mask.png has 6 x 9 pixels where crack/7.png "
+        "has 9 x 6: draw it at the image's size"
     )
 
 
@@ -156,8 +156,8 @@ def test_a_mask_that_marks_nothing_is_refused(tmp_path: Path) -> None:
     [
         (b"", "is empty (0 bytes)"),
         (encoded(MARKED, "PNG")[:-20], "7_mask.png"),
-        (small_pictures()["tiff-pages"], "holds 3 pictures where one is meant"),
-        *not_pictures().values(),
+        (small_images()["tiff-pages"], "holds 3 images where one is meant"),
+        *not_images().values(),
     ],
 )
 def test_a_mask_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -174,35 +174,35 @@ def test_a_mask_that_is_gone_or_too_large_is_refused(tmp_path: Path) -> None:
         read_mask(labelled(tmp_path / "7.png"), height=6, width=9, limits=ReadingLimits(max_pixels=53))
 
 
-def test_a_picture_without_a_mask_is_a_mistake_of_the_caller() -> None:
-    with pytest.raises(ValueError, match=r"needs a picture with a mask, got crack/7\.png without"):
+def test_an_image_without_a_mask_is_a_mistake_of_the_caller() -> None:
+    with pytest.raises(ValueError, match=r"needs an image with a mask, got crack/7\.png without"):
         read_mask(labelled(None), height=6, width=9)
 
 
 # Names
 
 
-def files(*names: str, pages: int = 1) -> list[PictureFile]:
-    return [PictureFile(Path(name), name, page, pages) for name in names for page in range(pages)]
+def files(*names: str, pages: int = 1) -> list[ImageFile]:
+    return [ImageFile(Path(name), name, page, pages) for name in names for page in range(pages)]
 
 
-def paired(pictures: list[PictureFile], masks: list[PictureFile]) -> tuple[dict[str, str], list[str]]:
-    found, left_over = pair_masks(pictures, masks)
-    return {picture.name: mask.as_posix() for picture, mask in found.items()}, [mask.name for mask in left_over]
+def paired(images: list[ImageFile], masks: list[ImageFile]) -> tuple[dict[str, str], list[str]]:
+    found, left_over = pair_masks(images, masks)
+    return {image.name: mask.as_posix() for image, mask in found.items()}, [mask.name for mask in left_over]
 
 
 @pytest.mark.parametrize("extension", [*EXTENSIONS, ".PNG", ".Tif"])
 @pytest.mark.parametrize("ending", ["_mask", ""])
-def test_a_mask_has_the_stem_of_its_picture_and_any_extension(ending: str, extension: str) -> None:
+def test_a_mask_has_the_stem_of_its_image_and_any_extension(ending: str, extension: str) -> None:
     mask = f"crack/a.b{ending}{extension}"
     assert paired(files("crack/a.b.jpg", "hole/a.b.jpg"), files(mask)) == ({"crack/a.b.jpg": mask}, [])
 
 
-def test_masks_lie_as_deep_as_their_pictures() -> None:
-    pictures = files("crack/a.png", "crack/lot3/a.png", "crack/lot4/b.png")
+def test_masks_lie_as_deep_as_their_images() -> None:
+    images = files("crack/a.png", "crack/lot3/a.png", "crack/lot4/b.png")
     masks = files("crack/a_mask.png", "crack/lot3/a_mask.png", "crack/b_mask.png", "a_mask.png")
     expected = {"crack/a.png": "crack/a_mask.png", "crack/lot3/a.png": "crack/lot3/a_mask.png"}
-    assert paired(pictures, masks) == (expected, ["crack/b_mask.png", "a_mask.png"])
+    assert paired(images, masks) == (expected, ["crack/b_mask.png", "a_mask.png"])
 
 
 def test_the_name_with_mask_comes_first() -> None:
@@ -216,18 +216,18 @@ def test_the_name_with_mask_comes_first() -> None:
     )
 
 
-def test_two_masks_of_a_picture_or_two_pictures_of_a_mask_are_refused() -> None:
+def test_two_masks_of_an_image_or_two_images_of_a_mask_are_refused() -> None:
     with pytest.raises(LabelledSetError) as raised:
         pair_masks(files("crack/a.png"), files("crack/a_mask.bmp", "crack/a_mask.png"))
     assert str(raised.value) == (
-        "a picture must have one mask, and crack/a.png has crack/a_mask.bmp and crack/a_mask.png: remove one of them"
+        "an image must have one mask, and crack/a.png has crack/a_mask.bmp and crack/a_mask.png: remove one of them"
     )
     for mask in ("crack/a_mask.tif", "crack/a.tif"):
         with pytest.raises(LabelledSetError) as raised:
             pair_masks(files("crack/a.jpg", "crack/a.png"), files(mask))
         assert str(raised.value) == (
-            f"a mask must belong to one picture, and {mask} may belong to crack/a.jpg or to crack/a.png: give the "
-            "pictures different names"
+            f"a mask must belong to one image, and {mask} may belong to crack/a.jpg or to crack/a.png: give the "
+            "images different names"
         )
 
 

@@ -1,4 +1,4 @@
-"""Which pictures are shown together, and what they are called."""
+"""Which images are shown together, and what they are called."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from onlygood.datasets.selection import PictureChoice, _shares, choose_pictures, folder_labels
+from onlygood.datasets.selection import ImageChoice, _shares, choose_images, folder_labels
 from onlygood.errors import FolderError, OnlygoodError, SettingError
 
 
@@ -21,11 +21,11 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
-def choose(*folders: Path, reference: Path | None = None, most: int = 1000, seed: int = 0) -> PictureChoice:
-    return choose_pictures(folders, reference=reference, most=most, seed=seed)
+def choose(*folders: Path, reference: Path | None = None, most: int = 1000, seed: int = 0) -> ImageChoice:
+    return choose_images(folders, reference=reference, most=most, seed=seed)
 
 
-def labels(choice: PictureChoice) -> list[str]:
+def labels(choice: ImageChoice) -> list[str]:
     return [label.name for label in choice.labels]
 
 
@@ -33,7 +33,7 @@ def test_of_one_folder_the_first_sub_folders_are_the_labels_and_good_comes_first
     root = touch(tmp_path / "test", "break/a.png", "good/x/b.png", "good/c.png", "loose.png")
     choice = choose(root)
     assert labels(choice) == ["good", "test", "break"]
-    assert [(picture.name, picture.label) for picture in choice.pictures] == [
+    assert [(image.name, image.label) for image in choice.images] == [
         ("good/c.png", 0),
         ("good/x/b.png", 0),
         ("loose.png", 1),
@@ -41,7 +41,7 @@ def test_of_one_folder_the_first_sub_folders_are_the_labels_and_good_comes_first
     ]
 
 
-def test_loose_pictures_are_told_from_a_sub_folder_of_the_folders_own_name(tmp_path: Path) -> None:
+def test_loose_images_are_told_from_a_sub_folder_of_the_folders_own_name(tmp_path: Path) -> None:
     assert labels(choose(touch(tmp_path / "test", "test/a.png", "b.png"))) == ["test/.", "test"]
 
 
@@ -49,7 +49,7 @@ def test_of_several_folders_the_names_are_the_labels(tmp_path: Path) -> None:
     root = touch(tmp_path, "shoes/sneaker/1.png", "shoes/boot/lot/1.png")
     choice = choose(root / "shoes" / "sneaker", root / "shoes" / "boot")
     assert labels(choice) == ["sneaker", "boot"]
-    assert [picture.name for picture in choice.pictures] == ["sneaker/1.png", "boot/lot/1.png"]
+    assert [image.name for image in choice.images] == ["sneaker/1.png", "boot/lot/1.png"]
 
 
 def test_folders_of_one_name_are_told_apart_by_what_is_above_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_each_class_of_the_reference_has_a_label(tmp_path: Path) -> None:
         ("reference: cat", True, 1),
         ("reference: dog", True, 1),
     ]
-    assert choice.pictures[-1].name == "others/dog/1.png"
+    assert choice.images[-1].name == "others/dog/1.png"
 
 
 @pytest.mark.parametrize(
@@ -90,38 +90,38 @@ def test_what_is_drawn_depends_on_the_seed_alone_and_stays_in_order(tmp_path: Pa
     touch(tmp_path, *(f"a/{number:03}.png" for number in range(200)), *(f"b/{number}.png" for number in range(3)))
     once = choose(tmp_path, most=23)
     assert once == choose(tmp_path, most=23)
-    assert once.pictures != choose(tmp_path, most=23, seed=1).pictures
-    assert Counter(picture.label for picture in once.pictures) == {0: 20, 1: 3}
+    assert once.images != choose(tmp_path, most=23, seed=1).images
+    assert Counter(image.label for image in once.images) == {0: 20, 1: 3}
     assert [label.found for label in once.labels] == [200, 3]
-    names = [picture.name for picture in once.pictures]
+    names = [image.name for image in once.images]
     assert names == sorted(set(names))
 
 
-def test_masks_are_no_pictures(tmp_path: Path) -> None:
+def test_masks_are_no_images(tmp_path: Path) -> None:
     touch(
         tmp_path, "bottle/test/good/1.png", "bottle/Ground_Truth/crack/1_mask.png", "masked/1.png", "ground_truth/1.png"
     )
     choice = choose(tmp_path / "bottle")
     assert [label.name for label in choice.labels] == ["test"]
     # What was given by its name is meant, and so is a file of that name.
-    assert len(choose(tmp_path / "ground_truth", tmp_path / "masked").pictures) == 2
+    assert len(choose(tmp_path / "ground_truth", tmp_path / "masked").images) == 2
 
 
 @pytest.mark.parametrize(
     ("folders", "reference", "error", "message"),
     [
-        ((), None, SettingError, "explore needs at least one folder of pictures, got none: name one"),
+        ((), None, SettingError, "explore needs at least one folder of images, got none: name one"),
         (("none",), None, FolderError, "none does not exist: check the path"),
-        (("empty",), None, FolderError, "empty is empty: put pictures into it"),
+        (("empty",), None, FolderError, "empty is empty: put images into it"),
         (("a", "a/../a"), None, SettingError, "each folder must be given once, got .* twice: leave one out"),
         (("a",), "a", SettingError, "each folder must be given once"),
-        (("masks",), None, FolderError, "masks must hold pictures, got 1 in ground_truth alone, where masks lie: give"),
-        (("a/1.png",), None, FolderError, "is a file where a folder of pictures is meant"),
+        (("masks",), None, FolderError, "masks must hold images, got 1 in ground_truth alone, where masks lie: give"),
+        (("a/1.png",), None, FolderError, "is a file where a folder of images is meant"),
         (
             ("a",),
             "b",
             FolderError,
-            "reference pictures must lie in one sub-folder a class, got 1 of 2 in .*b itself, such as 1.png: make",
+            "reference images must lie in one sub-folder a class, got 1 of 2 in .*b itself, such as 1.png: make",
         ),
     ],
 )

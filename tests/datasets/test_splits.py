@@ -34,7 +34,7 @@ def test_a_share_of_the_groups_is_held_out_whatever_their_sizes(groups: list[int
 @pytest.mark.parametrize(
     ("count", "fraction", "expected"), [(100, 0.07, 7), (100, 0.29, 29), (10, 0.3, 3), (7, 0.3, 3)]
 )
-def test_pictures_on_their_own_are_held_out_in_the_exact_number(count: int, fraction: float, expected: int) -> None:
+def test_images_on_their_own_are_held_out_in_the_exact_number(count: int, fraction: float, expected: int) -> None:
     assert hold_out(range(count), fraction, seed=0).sum() == expected
 
 
@@ -58,7 +58,7 @@ def test_a_fraction_that_is_none_is_refused(fraction: float) -> None:
         hold_out([0, 1], fraction, seed=0)
 
 
-@pytest.mark.parametrize(("groups", "got"), [([], "got 0 of 0 pictures"), (["a"] * 4, "got 1 of 4 pictures")])
+@pytest.mark.parametrize(("groups", "got"), [([], "got 0 of 0 images"), (["a"] * 4, "got 1 of 4 images")])
 def test_fewer_than_two_groups_are_refused(groups: list[str], got: str) -> None:
     with pytest.raises(FolderError, match=f"at least two groups, {got}"):
         hold_out(groups, 0.5, seed=0)

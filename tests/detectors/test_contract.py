@@ -17,7 +17,7 @@ from textures import DEFECT, GOOD, SIZE, Array, as_colour, numbered, save, textu
 
 NEW = [texture(100), with_defect(texture(101)), texture(102), with_defect(texture(103), 255), texture(104)]
 
-# Of methods that remember pictures, and so can leave each out in turn.
+# Of methods that remember images, and so can leave each out in turn.
 REMEMBERING = pytest.mark.parametrize("method", ["patch", *POOLED_METHODS], scope="session")
 # Of methods that find a defect that is plain to see, whatever their training.
 FINDING = pytest.mark.parametrize("method", ["patch", *POOLED_METHODS, "discriminator"], scope="session")
@@ -25,23 +25,23 @@ FINDING = pytest.mark.parametrize("method", ["patch", *POOLED_METHODS, "discrimi
 LOCATING = pytest.mark.parametrize("method", ["patch"], scope="session")
 
 
-def scores(model: onlygood.Model, pictures: list[Array]) -> list[float]:
+def scores(model: onlygood.Model, images: list[Array]) -> list[float]:
     inspect = onlygood.Inspector(model)
-    return [inspect(picture).score for picture in pictures]
+    return [inspect(image).score for image in images]
 
 
-def run_batch(model: onlygood.Model, pictures: list[Array]) -> dict[str, Array]:
+def run_batch(model: onlygood.Model, images: list[Array]) -> dict[str, Array]:
     session = onnxruntime.InferenceSession(model.file.content, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    batch = np.stack(pictures)[:, :, :, None]
+    batch = np.stack(images)[:, :, :, None]
     return dict(zip(names, session.run(names, {"image": batch}), strict=True))
 
 
-def test_several_pictures_in_one_run_give_what_each_gives_alone(
+def test_several_images_in_one_run_give_what_each_gives_alone(
     fitted: onlygood.Model, inspect: onlygood.Inspector
 ) -> None:
     together = run_batch(fitted, NEW)
-    alone = [inspect(picture) for picture in NEW]
+    alone = [inspect(image) for image in NEW]
     np.testing.assert_allclose(together["score"], [one.score for one in alone], rtol=1e-4, atol=1e-4)
     assert [float(str(value)) for value in together["p_value"]] == [one.p_value for one in alone]
     assert together["is_anomaly"].tolist() == [one.is_anomaly for one in alone]
@@ -49,7 +49,7 @@ def test_several_pictures_in_one_run_give_what_each_gives_alone(
         np.testing.assert_allclose(row, one.anomaly_map, rtol=1e-4, atol=1e-4)
 
 
-def test_the_order_of_the_pictures_in_a_run_does_not_matter(fitted: onlygood.Model) -> None:
+def test_the_order_of_the_images_in_a_run_does_not_matter(fitted: onlygood.Model) -> None:
     forward, backward = run_batch(fitted, NEW), run_batch(fitted, NEW[::-1])
     for name, values in forward.items():
         np.testing.assert_allclose(values, backward[name][::-1], rtol=1e-4, atol=1e-4, err_msg=name)
@@ -94,7 +94,7 @@ def test_the_number_of_threads_does_not_matter(
 def test_embeddings_that_are_not_kept_are_computed_again(
     fitted: onlygood.Model, good_folder: Path, method: str, monkeypatch: pytest.MonkeyPatch, fast: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("onlygood.features.survey.KEPT_BYTES", 0)
+    monkeypatch.setattr("onlygood.features.extraction.KEPT_BYTES", 0)
     assert onlygood.fit(good_folder, method=method, **fast).file.content == fitted.file.content
 
 
@@ -108,22 +108,22 @@ def test_another_seed_is_in_the_file_and_may_choose_otherwise(
 
 
 def test_the_order_in_which_files_were_made_does_not_matter(
-    fitted: onlygood.Model, good_pictures: list[Array], method: str, tmp_path: Path, fast: dict[str, Any]
+    fitted: onlygood.Model, good_images: list[Array], method: str, tmp_path: Path, fast: dict[str, Any]
 ) -> None:
-    backward = dict(reversed(numbered(good_pictures).items()))
+    backward = dict(reversed(numbered(good_images).items()))
     assert onlygood.fit(save(tmp_path, backward), method=method, **fast).file.content == fitted.file.content
 
 
 @LOCATING
-def test_the_order_of_good_pictures_does_not_matter_where_all_is_remembered(
-    good_pictures: list[Array], method: str, fast: dict[str, Any]
+def test_the_order_of_good_images_does_not_matter_where_all_is_remembered(
+    good_images: list[Array], method: str, fast: dict[str, Any]
 ) -> None:
     # As many as there are folds: each is scored by a detector without it alone, in whatever order they come.
-    pictures = good_pictures[:FOLDS]
-    settings = {**fast, "bank_size": FOLDS * 8 * 8}  # each picture has 8 x 8 patches on the finest level
-    forward = onlygood.fit(pictures, method=method, **settings)
-    backward = onlygood.fit(pictures[::-1], method=method, **settings)
-    assert forward.metadata["good_pictures"] == backward.metadata["good_pictures"]
+    images = good_images[:FOLDS]
+    settings = {**fast, "bank_size": FOLDS * 8 * 8}  # each image has 8 x 8 patches on the finest level
+    forward = onlygood.fit(images, method=method, **settings)
+    backward = onlygood.fit(images[::-1], method=method, **settings)
+    assert forward.metadata["good_images"] == backward.metadata["good_images"]
     ours, theirs = run_batch(forward, NEW)["patch_scores"], run_batch(backward, NEW)["patch_scores"]
     # Around 0, relative to what patch scores vary by.
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(np.std(theirs)))
@@ -135,20 +135,20 @@ def test_saved_is_what_was_in_memory(fitted: onlygood.Model, inspect: onlygood.I
     assert path.read_bytes() == fitted.file.content
     loaded = onlygood.Inspector(path)
     assert loaded.metadata == fitted.metadata
-    for picture in NEW:
-        saved, ours = loaded(picture), inspect(picture)
+    for image in NEW:
+        saved, ours = loaded(image), inspect(image)
         assert (saved.score, saved.p_value, saved.is_anomaly) == (ours.score, ours.p_value, ours.is_anomaly)
         np.testing.assert_array_equal(saved.anomaly_map, ours.anomaly_map)
 
 
-def test_a_score_above_zero_is_an_anomaly_and_has_a_p_value_of_at_most_the_promised_rate(
+def test_a_score_above_zero_is_an_anomaly_and_has_a_p_value_of_at_most_the_guaranteed_rate(
     fitted: onlygood.Model, inspect: onlygood.Inspector
 ) -> None:
-    rate = np.float32(fitted.promise.promised_rate)
+    rate = np.float32(fitted.guarantee.stated_rate)
     # From good to bad in small steps, so that some fall close to the threshold.
     base, dark = texture(105).astype(float), with_defect(texture(105)).astype(float)
     steps = [((1 - share) * base + share * dark).astype(np.uint8) for share in np.linspace(0, 1, 25)]
-    results = [inspect(picture) for picture in [*steps, *NEW]]
+    results = [inspect(image) for image in [*steps, *NEW]]
     assert {result.is_anomaly for result in results} == {True, False}
     for result in results:
         assert result.is_anomaly == (result.score > 0) == (np.float32(result.p_value) <= rate)
@@ -156,19 +156,19 @@ def test_a_score_above_zero_is_an_anomaly_and_has_a_p_value_of_at_most_the_promi
 
 
 def test_p_values_fall_as_scores_rise(
-    fitted: onlygood.Model, inspect: onlygood.Inspector, good_pictures: list[Array]
+    fitted: onlygood.Model, inspect: onlygood.Inspector, good_images: list[Array]
 ) -> None:
-    results = [inspect(picture) for picture in [*good_pictures, *NEW]]
+    results = [inspect(image) for image in [*good_images, *NEW]]
     ordered = sorted(results, key=lambda result: result.score)
     p_values = [result.p_value for result in ordered]
     assert p_values == sorted(p_values, reverse=True)
     assert p_values[0] == 1
-    assert p_values[-1] == pytest.approx(1 / (fitted.promise.groups + 1))
+    assert p_values[-1] == pytest.approx(1 / (fitted.guarantee.groups + 1))
 
 
 @FINDING
 @pytest.mark.parametrize("level", [0, 255])
-def test_a_planted_defect_scores_above_every_good_picture(inspect: onlygood.Inspector, level: int) -> None:
+def test_a_planted_defect_scores_above_every_good_image(inspect: onlygood.Inspector, level: int) -> None:
     good = [inspect(texture(seed)).score for seed in range(200, 220)]
     bad = [inspect(with_defect(texture(seed), level)) for seed in range(220, 225)]
     assert min(one.score for one in bad) > max(good)
@@ -177,13 +177,13 @@ def test_a_planted_defect_scores_above_every_good_picture(inspect: onlygood.Insp
 
 @LOCATING
 @pytest.mark.parametrize("size", [(96, 96), (61, 130), (300, 200)])
-def test_the_map_has_the_pictures_own_size_and_its_peak_in_the_defect(
+def test_the_map_has_the_images_own_size_and_its_peak_in_the_defect(
     inspect: onlygood.Inspector, size: tuple[int, int]
 ) -> None:
     rows, columns = (slice(s.start * n // SIZE, s.stop * n // SIZE) for s, n in zip(DEFECT, size, strict=True))
-    picture = np.asarray(Image.fromarray(texture(110)).resize(size[::-1], Image.Resampling.BICUBIC)).copy()
-    picture[rows, columns] = 0
-    anomaly_map = inspect(picture).anomaly_map
+    image = np.asarray(Image.fromarray(texture(110)).resize(size[::-1], Image.Resampling.BICUBIC)).copy()
+    image[rows, columns] = 0
+    anomaly_map = inspect(image).anomaly_map
     assert anomaly_map is not None
     assert anomaly_map.shape == size
     assert anomaly_map.dtype == np.float32
@@ -201,35 +201,35 @@ def test_without_a_map_the_verdict_is_the_same(inspect: onlygood.Inspector, fitt
     assert (with_map.score, with_map.p_value) == (without.score, without.p_value)
 
 
-def test_a_grey_picture_and_the_same_in_colour_get_one_verdict(
-    inspect: onlygood.Inspector, good_pictures: list[Array], method: str, fast: dict[str, Any]
+def test_a_grey_image_and_the_same_in_colour_get_one_verdict(
+    inspect: onlygood.Inspector, good_images: list[Array], method: str, fast: dict[str, Any]
 ) -> None:
-    colour = onlygood.Inspector(onlygood.fit([as_colour(picture) for picture in good_pictures], method=method, **fast))
+    colour = onlygood.Inspector(onlygood.fit([as_colour(image) for image in good_images], method=method, **fast))
     assert (inspect.metadata["input"]["channels"], colour.metadata["input"]["channels"]) == (1, 3)
-    for picture in NEW:
-        of_grey_model = [inspect(picture).score, inspect(as_colour(picture)).score]
-        of_colour_model = [colour(picture).score, colour(as_colour(picture)).score]
+    for image in NEW:
+        of_grey_model = [inspect(image).score, inspect(as_colour(image)).score]
+        of_colour_model = [colour(image).score, colour(as_colour(image)).score]
         assert of_grey_model[0] == of_grey_model[1]
         assert of_colour_model[0] == of_colour_model[1]
         if method == "patch":  # a network for three channels has other weights
             assert of_grey_model[0] == pytest.approx(of_colour_model[0], abs=1e-2)
 
 
-def test_a_coloured_picture_is_refused_by_a_grey_model(inspect: onlygood.Inspector) -> None:
+def test_a_coloured_image_is_refused_by_a_grey_model(inspect: onlygood.Inspector) -> None:
     red = as_colour(NEW[0]).copy()
     red[:, :, 1] = 0
-    with pytest.raises(onlygood.PictureFormatError, match=r"red\.png is a colour picture"):
+    with pytest.raises(onlygood.ImageFormatError, match=r"red\.png is a colour image"):
         inspect(red, name="red.png")
 
 
-def test_pictures_of_many_sizes_and_modes_make_one_model(method: str, tmp_path: Path, fast: dict[str, Any]) -> None:
+def test_images_of_many_sizes_and_modes_make_one_model(method: str, tmp_path: Path, fast: dict[str, Any]) -> None:
     sizes = [(96, 96), (64, 128), (200, 90), (96, 97), (31, 33), (128, 128)]
     modes = ["L", "RGB", "RGBA", "P", "LA", "CMYK"]
     for number, (size, mode) in enumerate(zip(sizes, modes, strict=True)):
         suffix = "tif" if mode == "CMYK" else "png"
         Image.fromarray(texture(number, size)).convert(mode).save(tmp_path / f"{number}.{suffix}")
     model = onlygood.fit(tmp_path, method=method, **fast)
-    found = model.metadata["good_pictures"]
+    found = model.metadata["good_images"]
     assert (found["count"], found["heights"], found["widths"]) == (6, [31, 200], [33, 128])
     assert model.metadata["input"]["channels"] == 3
     assert any("grey, the others colour" in note for note in model.notes)
@@ -241,72 +241,70 @@ def test_pictures_of_many_sizes_and_modes_make_one_model(method: str, tmp_path: 
 
 @REMEMBERING
 @pytest.mark.parametrize("count", [3, 4])
-def test_few_pictures_make_a_model_that_promises_what_they_can(count: int, method: str, fast: dict[str, Any]) -> None:
+def test_few_images_make_a_model_that_guarantees_what_they_can(count: int, method: str, fast: dict[str, Any]) -> None:
     model = onlygood.fit(textures(count), method=method, **fast)
-    assert model.promise.promised_rate == 1 / (count + 1)
-    assert model.metadata["promise"]["promised_rate"] == 1 / (count + 1)
-    results = [onlygood.Inspector(model)(picture) for picture in NEW]
+    assert model.guarantee.stated_rate == 1 / (count + 1)
+    assert model.metadata["guarantee"]["stated_rate"] == 1 / (count + 1)
+    results = [onlygood.Inspector(model)(image) for image in NEW]
     assert all(np.isfinite(result.score) and 0 < result.p_value <= 1 for result in results)
     assert results[1].score > results[0].score
 
 
 @REMEMBERING
 @pytest.mark.parametrize("count", [3, 5, 8])
-def test_the_promise_of_few_pictures_holds(count: int, method: str, fast: dict[str, Any]) -> None:
+def test_the_guarantee_of_few_images_holds(count: int, method: str, fast: dict[str, Any]) -> None:
     rates = []
     for start in range(0, 800, 40):
         model = onlygood.fit(textures(count, start=start), method=method, **fast)
         inspect = onlygood.Inspector(model, with_map=False)
-        rates.append(np.mean([inspect(picture).is_anomaly for picture in textures(20, start=start + 20)]))
-        promised = model.promise.promised_rate
-    # Refits differ widely where there are few pictures: what counts is their mean, to three of its standard errors.
-    assert np.mean(rates) <= promised + 3 * np.std(rates) / np.sqrt(len(rates))
+        rates.append(np.mean([inspect(image).is_anomaly for image in textures(20, start=start + 20)]))
+        guaranteed = model.guarantee.stated_rate
+    # Refits differ widely where there are few images: what counts is their mean, to three of its standard errors.
+    assert np.mean(rates) <= guaranteed + 3 * np.std(rates) / np.sqrt(len(rates))
 
 
 @REMEMBERING
-def test_copies_among_good_pictures_count_once(good_pictures: list[Array], method: str, fast: dict[str, Any]) -> None:
-    once = onlygood.fit(good_pictures, method=method, **fast)
-    twice = onlygood.fit([*good_pictures, *good_pictures], method=method, **fast)
-    assert twice.promise.calibration_pictures == 2 * GOOD
-    assert twice.promise.groups == once.promise.groups == GOOD
+def test_copies_among_good_images_count_once(good_images: list[Array], method: str, fast: dict[str, Any]) -> None:
+    once = onlygood.fit(good_images, method=method, **fast)
+    twice = onlygood.fit([*good_images, *good_images], method=method, **fast)
+    assert twice.guarantee.calibration_images == 2 * GOOD
+    assert twice.guarantee.groups == once.guarantee.groups == GOOD
     assert any("near-duplicates" in note and f"{2 * GOOD} of {2 * GOOD}" in note for note in twice.notes)
-    # No copy stands in for its original, so the scores are those of pictures that were not seen.
+    # No copy stands in for its original, so the scores are those of images that were not seen.
     assert twice.calibration.threshold == pytest.approx(once.calibration.threshold, rel=0.15)
 
 
 BAD_SETS: dict[str, tuple[list[Array], str]] = {
-    "none": ([], "fit needs good pictures, got an empty sequence"),
+    "none": ([], "fit needs good images, got an empty sequence"),
     "one": (
         textures(1),
-        "fit needs at least 3 good pictures, so that what good pictures have in common can be told without",
+        "fit needs at least 3 good images, so that what good images have in common can be told without",
     ),
-    "identical": (textures(1) * 5, "calibration needs good pictures of at least 3 independent things, got 5 pictures"),
-    "constant": ([np.full((SIZE, SIZE), 90, np.uint8)] * 3, "good pictures must show something, got 3 in which every"),
+    "identical": (textures(1) * 5, "calibration needs good images of at least 3 independent things, got 5 images"),
+    "constant": ([np.full((SIZE, SIZE), 90, np.uint8)] * 3, "good images must show something, got 3 in which every"),
     "constant, each another": (
         [np.full((SIZE, SIZE), level, np.uint8) for level in (10, 90, 200)],
-        "good pictures must show something, got 3 in which every",
+        "good images must show something, got 3 in which every",
     ),
 }
 
 
 @pytest.mark.parametrize("kind", BAD_SETS)
-def test_pictures_from_which_nothing_can_be_learned_are_refused(kind: str, method: str, fast: dict[str, Any]) -> None:
-    pictures, message = BAD_SETS[kind]
+def test_images_from_which_nothing_can_be_learned_are_refused(kind: str, method: str, fast: dict[str, Any]) -> None:
+    images, message = BAD_SETS[kind]
     with pytest.raises(FolderError) as caught:
-        onlygood.fit(pictures, method=method, **fast)
+        onlygood.fit(images, method=method, **fast)
     assert str(caught.value).startswith(message)
 
 
-def test_one_constant_picture_among_many_is_noted(
-    good_pictures: list[Array], method: str, fast: dict[str, Any]
-) -> None:
-    model = onlygood.fit([*good_pictures, np.zeros((SIZE, SIZE), np.uint8)], method=method, **fast)
+def test_one_constant_image_among_many_is_noted(good_images: list[Array], method: str, fast: dict[str, Any]) -> None:
+    model = onlygood.fit([*good_images, np.zeros((SIZE, SIZE), np.uint8)], method=method, **fast)
     assert [note for note in model.notes if "one level" in note] == [
-        f"1 picture is of one level only, among the good ones: picture {GOOD}."
+        f"1 image is of one level only, among the good ones: image {GOOD}."
     ]
 
 
-def test_the_smallest_pictures_can_be_inspected(inspect: onlygood.Inspector) -> None:
+def test_the_smallest_images_can_be_inspected(inspect: onlygood.Inspector) -> None:
     for size in ((1, 1), (2, 1), (1, 300)):
         result = inspect(np.full(size, 128, np.uint8))
         assert result.anomaly_map is not None
@@ -315,9 +313,9 @@ def test_the_smallest_pictures_can_be_inspected(inspect: onlygood.Inspector) -> 
 
 
 def test_an_inspector_may_be_shared_between_threads(inspect: onlygood.Inspector) -> None:
-    expected = [inspect(picture).score for picture in NEW] * 4
+    expected = [inspect(image).score for image in NEW] * 4
     with ThreadPoolExecutor(4) as pool:
-        found: list[Any] = list(pool.map(lambda picture: inspect(picture).score, NEW * 4))
+        found: list[Any] = list(pool.map(lambda image: inspect(image).score, NEW * 4))
     assert found == expected
 
 
@@ -333,7 +331,7 @@ def test_a_model_is_calibrated_with_new_images_by_its_own_raw_scores(fitted: onl
 
 
 def test_calibrated_at_its_own_rate_a_model_keeps_its_threshold(fitted: onlygood.Model) -> None:
-    found = onlygood.calibrate(fitted, false_alarm_rate=fitted.promise.asked_rate)
+    found = onlygood.calibrate(fitted, false_alarm_rate=fitted.guarantee.requested_rate)
     assert found.calibration.threshold == fitted.calibration.threshold
-    assert found.promise == fitted.promise
+    assert found.guarantee == fitted.guarantee
     assert scores(found, NEW) == scores(fitted, NEW)

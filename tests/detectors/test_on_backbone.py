@@ -17,7 +17,7 @@ from onlygood.backbones.backbone import Backbone, load_backbone
 from onlygood.datasets.sources import list_sources
 from onlygood.detectors.on_backbone import MOST_ELONGATED, elongated_shape, patch_input_shape
 from onlygood.errors import FolderError, SettingError
-from onlygood.features.survey import SIZED_IMAGES, input_kind
+from onlygood.features.extraction import SIZED_IMAGES, input_kind
 from onlygood.images.reading import ReadingLimits
 from onlygood.settings import FitSettings
 from textures import FAST, save, texture, with_defect
@@ -132,8 +132,8 @@ def test_a_backbone_that_takes_any_shape_says_so() -> None:
 # The size of the images
 
 
-def median_size(pictures: list[Any]) -> tuple[int, int]:
-    sources = list_sources(pictures, group_by=None, groups=None, limits=ReadingLimits(), allow_one=True)
+def median_size(images: list[Any]) -> tuple[int, int]:
+    sources = list_sources(images, group_by=None, groups=None, limits=ReadingLimits(), allow_one=True)
     return input_kind(sources, FitSettings(), show_progress=False).size
 
 
@@ -162,18 +162,18 @@ def test_images_that_cannot_be_read_have_no_size() -> None:
 def test_the_size_of_many_images_is_that_of_some_evenly_spaced_among_all() -> None:
     count = 10 * SIZED_IMAGES
     looked_at = np.unique(np.linspace(0, count - 1, SIZED_IMAGES).astype(int))
-    pictures = [blank(8, 8)] * count
+    images = [blank(8, 8)] * count
     for position in looked_at[: SIZED_IMAGES // 2 + 1]:
-        pictures[position] = blank(16, 24)
-    assert median_size(pictures) == (16, 24)
+        images[position] = blank(16, 24)
+    assert median_size(images) == (16, 24)
 
 
 def test_where_none_of_these_can_be_read_the_first_that_can_gives_the_size() -> None:
     count = 4 * SIZED_IMAGES
     looked_at = set(np.linspace(0, count - 1, SIZED_IMAGES).astype(int).tolist())
-    pictures: list[Any] = [b"no image" if number in looked_at else blank(8, 9) for number in range(count)]
-    pictures[min(set(range(count)) - looked_at)] = blank(16, 24)
-    assert median_size(pictures) == (16, 24)
+    images: list[Any] = [b"no image" if number in looked_at else blank(8, 9) for number in range(count)]
+    images[min(set(range(count)) - looked_at)] = blank(16, 24)
+    assert median_size(images) == (16, 24)
     with pytest.raises(FolderError, match="must be readable, got none among 3"):
         median_size([b"no image"] * 3)
 
@@ -192,7 +192,7 @@ def test_a_fit_of_oblong_images_keeps_their_aspect(oblong: onlygood.Model) -> No
     assert "input_size" not in oblong.metadata["input"]
     grids = [level["grid"] for level in oblong.metadata["patch"]["levels"][:-1]]
     assert grids == [[2, 8], [4, 16], [2, 8]]
-    assert oblong.strangest[0].patch_scores.shape == (4, 16)
+    assert oblong.highest_scoring[0].patch_scores.shape == (4, 16)
 
 
 @pytest.mark.parametrize("size", [(48, 160), (160, 48), (96, 96), (7, 300), (1, 1)])
@@ -245,12 +245,12 @@ def test_every_detector_on_a_frozen_trunk_takes_a_backbone_of_another_kind_and_i
     model.save(tmp_path / "part.onnx")
     inspect = onlygood.Inspector(tmp_path / "part.onnx")
     # What was held out is scored by the finished detector, so that the file must give the same.
-    held_out = [number for number, good in enumerate(model.good_pictures) if good.calibrates]
+    held_out = [number for number, good in enumerate(model.good_images) if good.calibrates]
     assert held_out
-    scale = float(np.std([good.score for good in model.good_pictures])) + abs(model.calibration.threshold)
+    scale = float(np.std([good.score for good in model.good_images])) + abs(model.calibration.threshold)
     for number in held_out:
         found = inspect(images[number])
-        assert found.score == pytest.approx(model.good_pictures[number].score, abs=1e-4 * scale)
+        assert found.score == pytest.approx(model.good_images[number].score, abs=1e-4 * scale)
         assert found.anomaly_map is not None
         assert found.anomaly_map.shape == (50, 120)
 

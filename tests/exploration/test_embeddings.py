@@ -12,7 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 import onlygood
-from onlygood.datasets.selection import ChosenPicture, choose_pictures
+from onlygood.datasets.selection import ChosenImage, choose_images
 from onlygood.errors import BackboneError, FolderError, ModelFormatError, SettingError
 from onlygood.exploration.embeddings import Embeddings, embeddings
 from onlygood.graph.model_file import pack
@@ -56,12 +56,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tuned(backbone: Path) -> onlygood.Model:
     pytest.importorskip("torch")
-    pictures = [texture(seed, (SIZE, SIZE)) for seed in range(20)]
-    return onlygood.fit(pictures, backbone=str(backbone), **TUNED)
+    images = [texture(seed, (SIZE, SIZE)) for seed in range(20)]
+    return onlygood.fit(images, backbone=str(backbone), **TUNED)
 
 
-def chosen(folder: Path) -> tuple[ChosenPicture, ...]:
-    return choose_pictures([folder], most=100, seed=0).pictures
+def chosen(folder: Path) -> tuple[ChosenImage, ...]:
+    return choose_images([folder], most=100, seed=0).images
 
 
 def by_hand(weights: dict[str, Array], *, unit: bool = True) -> Array:
@@ -71,7 +71,7 @@ def by_hand(weights: dict[str, Array], *, unit: bool = True) -> Array:
         if tensor.name in weights:
             tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name], tensor.name))
     card = tiny_card()
-    planes = np.stack([as_colour(picture) for picture in NEW]).astype(np.float64)
+    planes = np.stack([as_colour(image) for image in NEW]).astype(np.float64)
     planes = ((planes - card["mean"]) / card["std"]).transpose(0, 3, 1, 2).astype(np.float32)
     (maps,) = run(open_session(model.SerializeToString()), ["deep"], {"pixels": planes})
     pooled = maps.astype(np.float64).mean(axis=(2, 3))
@@ -82,8 +82,8 @@ def by_hand(weights: dict[str, Array], *, unit: bool = True) -> Array:
 def test_neighbours_are_looked_for_among_the_backbones_pooled_outputs(
     backbone: Path, folder: Path, metric: str, source: str
 ) -> None:
-    pictures = [texture(seed, (SIZE, SIZE)) for seed in range(12)]
-    model = onlygood.fit(pictures, method="knn", metric=metric, backbone=str(backbone), false_alarm_rate=0.2)
+    images = [texture(seed, (SIZE, SIZE)) for seed in range(12)]
+    model = onlygood.fit(images, method="knn", metric=metric, backbone=str(backbone), false_alarm_rate=0.2)
     found = embeddings(model, chosen(folder))
     assert found.source == source
     np.testing.assert_allclose(found.vectors, by_hand({}, unit=metric == "cosine"), rtol=1e-4, atol=1e-5)
@@ -144,8 +144,8 @@ def test_the_verdicts_are_those_of_an_inspection(fitted: onlygood.Model, inspect
     found = embeddings(fitted, chosen(new_folder))
     assert np.isfinite(found.vectors).all()
     assert found.vectors.shape[0] == 3 and found.vectors.shape[1] > 1
-    for picture, one in zip(found.pictures, found.inspections, strict=True):
-        expected = inspect(picture.file.path, name=picture.name)
+    for image, one in zip(found.images, found.inspections, strict=True):
+        expected = inspect(image.file.path, name=image.name)
         scale = max(1.0, abs(expected.score), abs(found.metadata["calibration"]["threshold"]))
         assert one.score == pytest.approx(expected.score, abs=1e-4 * scale)
         assert (one.name, one.p_value, one.is_anomaly) == (expected.name, expected.p_value, expected.is_anomaly)
@@ -190,22 +190,22 @@ def test_a_file_without_any_such_value_is_refused(model: onlygood.Model, new_fol
     )
 
 
-def test_pictures_that_cannot_be_read_are_named_and_the_others_embedded(model: onlygood.Model, tmp_path: Path) -> None:
+def test_images_that_cannot_be_read_are_named_and_the_others_embedded(model: onlygood.Model, tmp_path: Path) -> None:
     save(tmp_path, numbered(textures(2)))
-    (tmp_path / "torn.png").write_bytes(b"no picture")
+    (tmp_path / "torn.png").write_bytes(b"no image")
     found = embeddings(model, chosen(tmp_path))
-    assert [picture.name for picture in found.pictures] == ["00.png", "01.png"]
+    assert [image.name for image in found.images] == ["00.png", "01.png"]
     assert len(found.vectors) == len(found.inspections) == 2
     assert [name for name, _ in found.unreadable] == ["torn.png"]
     (tmp_path / "00.png").unlink()
     (tmp_path / "01.png").unlink()
-    with pytest.raises(FolderError, match="at least one picture that this model can inspect, and none of 1 is; the fi"):
+    with pytest.raises(FolderError, match="at least one image that this model can inspect, and none of 1 is; the fi"):
         embeddings(model, chosen(tmp_path))
 
 
 def test_a_model_of_the_first_format_can_be_explored(tmp_path: Path) -> None:
     old = Path(__file__).parents[1] / "models" / "format-1.onnx"
     metadata = onlygood.Inspector(old).metadata["input"]
-    picture = texture(1).astype(metadata["dtype"])
-    save(tmp_path, {"a.png": picture if metadata["channels"] == 1 else as_colour(picture)})
+    image = texture(1).astype(metadata["dtype"])
+    save(tmp_path, {"a.png": image if metadata["channels"] == 1 else as_colour(image)})
     assert embeddings(old, chosen(tmp_path)).vectors.shape[0] == 1

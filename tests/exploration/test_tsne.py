@@ -38,7 +38,7 @@ def test_the_share_of_variance_is_that_of_the_largest_singular_values() -> None:
 
 
 @pytest.mark.parametrize(("count", "perplexity"), [(5, 4 / 3), (31, 10.0), (200, 30.0)])
-def test_the_perplexity_goes_with_the_number_of_pictures(count: int, perplexity: float) -> None:
+def test_the_perplexity_goes_with_the_number_of_images(count: int, perplexity: float) -> None:
     # Equal vectors: nothing is laid out, so it takes no time.
     assert lay_out(np.ones((count, 3), np.float32), perplexity=None, seed=0).perplexity == perplexity
     assert lay_out(np.ones((count, 3), np.float32), perplexity=2.5, seed=0).perplexity == 2.5
@@ -66,15 +66,15 @@ def test_turning_and_mirroring_is_undone() -> None:
 
 
 @pytest.mark.parametrize("perplexity", [0.0, 0.99, 10.0, 1e9, float("nan"), -3.0])
-def test_a_perplexity_that_does_not_go_with_the_pictures_is_refused(perplexity: float) -> None:
+def test_a_perplexity_that_does_not_go_with_the_images_is_refused(perplexity: float) -> None:
     with pytest.raises(SettingError) as caught:
         check_perplexity(perplexity, 10)
     assert str(caught.value) == (
-        f"perplexity must be at least 1 and below the number of pictures, 10, got {perplexity:g}: change it, or leave "
+        f"perplexity must be at least 1 and below the number of images, 10, got {perplexity:g}: change it, or leave "
         "it out"
     )
 
 
-def test_too_few_pictures_are_refused() -> None:
-    with pytest.raises(FolderError, match="a map needs at least 5 pictures that can be read, got 4: give more of them"):
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(FolderError, match="a map needs at least 5 images that can be read, got 4: give more of them"):
         check_perplexity(None, 4)

@@ -91,7 +91,7 @@ def test_a_changed_weight_is_damage(content: bytes) -> None:
     assert "is damaged or was edited: its content is not what `onlygood fit` wrote" in message
 
 
-@pytest.mark.parametrize("key", ["promise", "input", "map_levels", "settings"])
+@pytest.mark.parametrize("key", ["guarantee", "input", "map_levels", "settings"])
 def test_a_changed_description_is_damage(content: bytes, key: str) -> None:
     described = unpack(content, "x").metadata
     assert "is damaged or was edited" in refused(described_as(content, json.dumps({**described, key: {}})))
@@ -125,7 +125,7 @@ def test_a_file_of_another_kind_is_no_model(kind: str) -> None:
     assert message in refused(content)
 
 
-def test_a_picture_is_no_model(tmp_path: Path) -> None:
+def test_an_image_is_no_model(tmp_path: Path) -> None:
     save(tmp_path, {"a.png": texture(0), "a.jpg": texture(0), "a.bmp": texture(0), "a.tif": texture(0)})
     for path in tmp_path.iterdir():
         with pytest.raises(ModelFormatError, match=rf"the model .*{path.name} must be"):
@@ -224,7 +224,7 @@ def missing_output(model: onnx.ModelProto) -> None:
 
 
 def renamed_input(model: onnx.ModelProto) -> None:
-    model.graph.input[0].name = "picture"
+    model.graph.input[0].name = "pixels"
 
 
 def second_input(model: onnx.ModelProto) -> None:
@@ -240,7 +240,7 @@ HOSTILE: dict[Callable[[onnx.ModelProto], None], str] = {
     external_weight_in_a_branch: "must hold all of its data, got 'w' in another file: do not run it",
     external_sparse_weight: "must hold all of its data, got 'w' in another file: do not run it",
     missing_output: "must have the input image and the outputs score, p_value, .*, got image and p_value, is_anomaly",
-    renamed_input: "must have the input image and the outputs .*, got picture and score",
+    renamed_input: "must have the input image and the outputs .*, got pixels and score",
     second_input: "got image, more and score",
 }
 

@@ -20,7 +20,7 @@ def judge(calibration: Calibration, raw_scores: Any) -> dict[str, NDArray[Any]]:
 
 
 def p_values(scores: NDArray[Any], groups: list[int], raw_scores: NDArray[Any]) -> list[float]:
-    """Each group's share of pictures at least as strange, and the new picture's own, averaged."""
+    """Each group's share of images at least as strange, and the new image's own, averaged."""
     labels = sorted(set(groups))
     members = {label: scores[np.array(groups) == label] for label in labels}
     return [
@@ -54,18 +54,18 @@ def test_a_small_case_by_hand() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(
-    pictures=st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 30)), min_size=1, max_size=50),
+    images=st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 30)), min_size=1, max_size=50),
     per_cent=st.integers(1, 99),
 )
-def test_anomalous_is_a_positive_score_is_a_p_value_of_at_most_the_promised_rate(
-    pictures: list[tuple[int, int]], per_cent: int
+def test_anomalous_is_a_positive_score_is_a_p_value_of_at_most_the_guaranteed_rate(
+    images: list[tuple[int, int]], per_cent: int
 ) -> None:
-    scores, groups = zip(*pictures, strict=True)
+    scores, groups = zip(*images, strict=True)
     calibration = calibrate(np.array(scores, dtype=np.float32), groups, per_cent / 100)
     found = judge(calibration, np.arange(-10, 11) / 2)
     np.testing.assert_array_equal(found["is_anomaly"], found["score"] > 0)
     # To float32, as p-values are. A little of rounding apart: shares differ by 1 / (31 * 50) or not at all.
-    np.testing.assert_array_equal(found["is_anomaly"], found["p_value"] <= calibration.promised_rate * (1 + 1e-6))
+    np.testing.assert_array_equal(found["is_anomaly"], found["p_value"] <= calibration.stated_rate * (1 + 1e-6))
 
 
 def test_a_p_value_is_never_0_and_falls_as_the_score_rises() -> None:
@@ -76,7 +76,7 @@ def test_a_p_value_is_never_0_and_falls_as_the_score_rises() -> None:
     assert found["p_value"][-1] == pytest.approx(1 / 41)
 
 
-def test_p_values_of_new_good_pictures_are_as_rare_as_they_say() -> None:
+def test_p_values_of_new_good_images_are_as_rare_as_they_say() -> None:
     # P(p <= j / (n + 1)) = j / (n + 1) for continuous scores; over 3,000 resamples of 9 scores and a new one.
     random, counts, resamples = np.random.default_rng(2), np.zeros(10), 3000
     for _ in range(30):
@@ -89,14 +89,14 @@ def test_p_values_of_new_good_pictures_are_as_rare_as_they_say() -> None:
     np.testing.assert_allclose(counts / resamples, 0.1, atol=margin)
 
 
-def spread(patch_scores: NDArray[np.float32], pictures: NDArray[Any]) -> NDArray[np.float32]:
-    model = join(full_size_map(pictures.dtype), outputs=["anomaly_map"])
-    return np.asarray(evaluate(model, {"patch_scores": patch_scores, "image": pictures})["anomaly_map"])
+def spread(patch_scores: NDArray[np.float32], images: NDArray[Any]) -> NDArray[np.float32]:
+    model = join(full_size_map(images.dtype), outputs=["anomaly_map"])
+    return np.asarray(evaluate(model, {"patch_scores": patch_scores, "image": images})["anomaly_map"])
 
 
 @pytest.mark.parametrize("size", [(14, 14), (1, 1), (7, 300), (64, 48), (5, 9), (200, 333)])
 @pytest.mark.parametrize(("dtype", "channels"), [(np.uint8, 3), (np.uint16, 1)])
-def test_the_map_has_the_pictures_own_size(size: tuple[int, int], dtype: type, channels: int) -> None:
+def test_the_map_has_the_images_own_size(size: tuple[int, int], dtype: type, channels: int) -> None:
     patch_scores = np.random.default_rng(3).random(size=(2, 14, 14)).astype(np.float32)
     found = spread(patch_scores, np.zeros((2, *size, channels), dtype=dtype))
     assert found.shape == (2, *size)
@@ -105,11 +105,11 @@ def test_the_map_has_the_pictures_own_size(size: tuple[int, int], dtype: type, c
 
 
 def test_a_map_of_equal_patches_is_flat_and_a_peak_stays_in_its_place() -> None:
-    picture = np.zeros((1, 140, 280, 3), dtype=np.uint8)
-    np.testing.assert_allclose(spread(np.full((1, 14, 14), 2.5, np.float32), picture), 2.5, rtol=1e-6)
+    image = np.zeros((1, 140, 280, 3), dtype=np.uint8)
+    np.testing.assert_allclose(spread(np.full((1, 14, 14), 2.5, np.float32), image), 2.5, rtol=1e-6)
     patch_scores = np.zeros((1, 14, 14), dtype=np.float32)
     patch_scores[0, 3, 10] = 1
-    found = spread(patch_scores, picture)[0]
+    found = spread(patch_scores, image)[0]
     inside = np.zeros((140, 280), dtype=bool)
     # A patch spreads linearly to the middles of its neighbours, and no further.
     inside[25:45, 190:230] = True

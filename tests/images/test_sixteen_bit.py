@@ -1,4 +1,4 @@
-"""16-bit pictures keep their 16 bits, through one window for good and new ones."""
+"""16-bit images keep their 16 bits, through one window for good and new ones."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import onlygood
-from onlygood.errors import FolderError, PictureFormatError, SettingError
+from onlygood.errors import FolderError, ImageFormatError, SettingError
 from onlygood.heatmap import draw_heatmap
 from textures import FAST, GOOD, save, texture, textures, twelve_bit, with_defect
 
@@ -34,16 +34,16 @@ def test_16_bit_files_give_what_16_bit_arrays_give(sixteen_bit_model: onlygood.M
 
 
 def test_differences_below_one_level_in_256_are_seen(inspect: onlygood.Inspector) -> None:
-    picture = twelve_bit(100)
-    changed = picture.copy()
+    image = twelve_bit(100)
+    changed = image.copy()
     changed[10:60, 10:60] += 6  # 6 of 65,536 levels: nothing is left of it in 8 bits
-    assert ((changed >> 8) == (picture >> 8)).mean() > 0.97
-    assert inspect(changed).score != pytest.approx(inspect(picture).score, abs=1e-4)
+    assert ((changed >> 8) == (image >> 8)).mean() > 0.97
+    assert inspect(changed).score != pytest.approx(inspect(image).score, abs=1e-4)
 
 
 def test_a_window_given_is_the_one_that_is_stored() -> None:
-    pictures = [twelve_bit(seed) for seed in range(4)]
-    model = onlygood.fit(pictures, window=(100, 4095), **FAST)
+    images = [twelve_bit(seed) for seed in range(4)]
+    model = onlygood.fit(images, window=(100, 4095), **FAST)
     assert model.metadata["input"]["window"] == [100, 4095]
     assert model.metadata["settings"]["window"] == [100, 4095]
 
@@ -51,41 +51,39 @@ def test_a_window_given_is_the_one_that_is_stored() -> None:
 def test_the_window_makes_16_bits_what_8_bits_were() -> None:
     settings = {**FAST, "bank_size": 300}
     eight = onlygood.Inspector(onlygood.fit(textures(6), **settings))
-    wide = [picture.astype(np.uint16) * 100 + 1000 for picture in textures(6)]
+    wide = [image.astype(np.uint16) * 100 + 1000 for image in textures(6)]
     sixteen = onlygood.Inspector(onlygood.fit(wide, window=(1000, 1000 + 255 * 100), **settings))
-    for picture in (texture(100), with_defect(texture(101))):
-        ours = sixteen(picture.astype(np.uint16) * 100 + 1000)
-        assert ours.score == pytest.approx(eight(picture).score, rel=1e-3, abs=1e-3)
+    for image in (texture(100), with_defect(texture(101))):
+        ours = sixteen(image.astype(np.uint16) * 100 + 1000)
+        assert ours.score == pytest.approx(eight(image).score, rel=1e-3, abs=1e-3)
 
 
 def test_what_is_brighter_than_the_window_is_not_cut_off(inspect: onlygood.Inspector) -> None:
     white = int(inspect.window[1])
     glares = []
     for level in (white, 2 * white, 4 * white, 65_535):
-        picture = with_defect(twelve_bit(100), level)
-        result = inspect(picture)
+        image = with_defect(twelve_bit(100), level)
+        result = inspect(image)
         assert result.is_anomaly
         glares.append(result.score)
     assert glares == sorted(glares)
     assert glares[-1] > glares[0] * 1.3
 
 
-def test_an_8_bit_picture_is_refused_by_a_16_bit_model(inspect: onlygood.Inspector) -> None:
-    with pytest.raises(
-        PictureFormatError, match=r"^a\.png has 8 bits a channel, the model takes 16: save it in the dep"
-    ):
+def test_an_8_bit_image_is_refused_by_a_16_bit_model(inspect: onlygood.Inspector) -> None:
+    with pytest.raises(ImageFormatError, match=r"^a\.png has 8 bits a channel, the model takes 16: save it in the dep"):
         inspect(texture(100), name="a.png")
 
 
-def test_a_16_bit_picture_is_refused_by_an_8_bit_model(model: onlygood.Model) -> None:
-    with pytest.raises(PictureFormatError, match="has 16 bits a channel, the model takes 8"):
+def test_a_16_bit_image_is_refused_by_an_8_bit_model(model: onlygood.Model) -> None:
+    with pytest.raises(ImageFormatError, match="has 16 bits a channel, the model takes 8"):
         onlygood.Inspector(model)(twelve_bit(100))
 
 
-def test_good_pictures_of_two_depths_are_refused_with_the_name_of_the_first_that_differs() -> None:
-    pictures = [twelve_bit(0), twelve_bit(1), texture(2), texture(3)]
-    with pytest.raises(FolderError, match="must all have one bit depth, got picture 2 with 8 bits a channel among"):
-        onlygood.fit(pictures, threads=1, **FAST)
+def test_good_images_of_two_depths_are_refused_with_the_name_of_the_first_that_differs() -> None:
+    images = [twelve_bit(0), twelve_bit(1), texture(2), texture(3)]
+    with pytest.raises(FolderError, match="must all have one bit depth, got image 2 with 8 bits a channel among"):
+        onlygood.fit(images, threads=1, **FAST)
 
 
 @pytest.mark.parametrize("window", [(5, 5), (9, 3), (-1, 255), (0, 70_000)])
@@ -94,12 +92,12 @@ def test_a_window_that_is_none_is_refused(window: tuple[float, float]) -> None:
         onlygood.fit(textures(3), window=window, **FAST)
 
 
-def test_a_heat_map_shows_a_16_bit_picture_through_its_window(sixteen_bit_model: onlygood.Model) -> None:
+def test_a_heat_map_shows_a_16_bit_image_through_its_window(sixteen_bit_model: onlygood.Model) -> None:
     inspect = onlygood.Inspector(sixteen_bit_model)
-    picture = twelve_bit(100)[:, :, None]
-    result = inspect(picture)
+    image = twelve_bit(100)[:, :, None]
+    result = inspect(image)
     assert result.anomaly_map is not None
-    sheet = np.asarray(draw_heatmap(picture, result.anomaly_map, levels=inspect.map_levels, window=inspect.window))
+    sheet = np.asarray(draw_heatmap(image, result.anomaly_map, levels=inspect.map_levels, window=inspect.window))
     black, white = inspect.window
-    expected = np.clip((picture - black) * 255 / (white - black), 0, 255)
+    expected = np.clip((image - black) * 255 / (white - black), 0, 255)
     np.testing.assert_allclose(sheet[:96, :96], np.repeat(expected, 3, axis=2), atol=1)

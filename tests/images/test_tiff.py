@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from test_reading import over_black, same
 
 from hostile import encoded, noise, png, tiff, tiff_tags
-from onlygood.errors import PictureError, PictureTooLargeError
-from onlygood.images.reading import ReadingLimits, picture_pages, read_picture
+from onlygood.errors import ImageError, ImageTooLargeError
+from onlygood.images.reading import ReadingLimits, image_pages, read_image
 
 
 def by_tifffile(array: NDArray[Any], **options: Any) -> bytes:
@@ -43,7 +43,7 @@ def by_tifffile(array: NDArray[Any], **options: Any) -> bytes:
 def test_tiff_keeps_every_value(dtype: Any, kind: str, options: dict[str, Any]) -> None:
     values = noise(2, 35, 41, dtype=dtype) if kind == "grey" else noise(2, 35, 41, 3, dtype=dtype)
     data = by_tifffile(values, photometric="minisblack" if kind == "grey" else "rgb", **options)
-    same(read_picture(data), values)
+    same(read_image(data), values)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -51,47 +51,47 @@ def test_tiff_keeps_every_value(dtype: Any, kind: str, options: dict[str, Any]) 
 def test_tiff_of_separate_planes_keeps_every_value(dtype: Any, options: dict[str, Any]) -> None:
     values = noise(2, 35, 41, 3, dtype=dtype)
     data = by_tifffile(np.moveaxis(values, 2, 0), photometric="rgb", planarconfig="separate", **options)
-    same(read_picture(data), values)
+    same(read_image(data), values)
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd", "lzma"])
 def test_tiff_as_libtiff_writes_it_keeps_every_value(compression: str | None) -> None:
     for array in (noise(1, 35, 41), noise(2, 35, 41, 3), noise(3, 35, 41, dtype=np.uint16)):
-        same(read_picture(encoded(array, "TIFF", compression=compression)), array)
+        same(read_image(encoded(array, "TIFF", compression=compression)), array)
 
 
 @pytest.mark.parametrize("compression", [None, "group3", "group4", "tiff_ccitt", "packbits"])
 def test_tiff_of_one_bit_gives_0_and_255(compression: str | None) -> None:
     values = noise(1, 17, 24) > 127
-    same(read_picture(encoded(values, "TIFF", compression=compression)), values * np.uint8(255))
+    same(read_image(encoded(values, "TIFF", compression=compression)), values * np.uint8(255))
 
 
 @pytest.mark.parametrize("bits", [2, 4])
 def test_tiff_of_2_or_4_bits_has_white_at_255(bits: int) -> None:
     values = noise(1, 6, 8) % 2**bits
     rows = np.packbits(np.unpackbits(values[:, :, None], axis=2)[:, :, -bits:].reshape(6, -1), axis=1)
-    got = read_picture(tiff([tiff_tags(8, 6, rows.tobytes(), t258=(3, [bits]))]))
+    got = read_image(tiff([tiff_tags(8, 6, rows.tobytes(), t258=(3, [bits]))]))
     same(got, values * np.uint8(255 // (2**bits - 1)))
 
 
 def test_tiff_of_packed_12_bits_gives_the_raw_values() -> None:
     values = noise(1, 6, 8, dtype=np.uint16) % 4096
     digits = np.unpackbits(values.astype(">u2").view(np.uint8).reshape(6, 8, 2), axis=2)[:, :, 4:]
-    same(read_picture(tiff([tiff_tags(8, 6, np.packbits(digits).tobytes(), t258=(3, [12]))])), values)
+    same(read_image(tiff([tiff_tags(8, 6, np.packbits(digits).tobytes(), t258=(3, [12]))])), values)
 
 
 def test_12_bits_in_a_16_bit_file_stay_as_they_are() -> None:
     values = noise(1, 6, 8, dtype=np.uint16) % 4096
-    same(read_picture(png(values, "grey", 16)), values)
-    same(read_picture(by_tifffile(values, photometric="minisblack")), values)
+    same(read_image(png(values, "grey", 16)), values)
+    same(read_image(by_tifffile(values, photometric="minisblack")), values)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_tiff_where_0_is_white_is_inverted(dtype: Any) -> None:
     values = noise(1, 6, 8, dtype=dtype)
-    same(read_picture(by_tifffile(values, photometric="miniswhite")), np.iinfo(dtype).max - values)
+    same(read_image(by_tifffile(values, photometric="miniswhite")), np.iinfo(dtype).max - values)
     bits = np.packbits(values > np.iinfo(dtype).max // 2, axis=1)
-    got = read_picture(tiff([tiff_tags(8, 6, bits.tobytes(), t258=(3, [1]), t262=(3, [0]))]))
+    got = read_image(tiff([tiff_tags(8, 6, bits.tobytes(), t258=(3, [1]), t262=(3, [0]))]))
     same(got, (values <= np.iinfo(dtype).max // 2) * np.uint8(255))
 
 
@@ -100,10 +100,10 @@ def test_tiff_jpeg_is_decoded_within_what_jpeg_loses() -> None:
     rgb = np.stack([ramp, 200 - ramp, ramp // 2], axis=2)
     for array, photometric in ((ramp, "minisblack"), (rgb, "rgb")):
         data = by_tifffile(array, photometric=photometric, compression="jpeg", compressionargs={"level": 95})
-        got = read_picture(data).astype(int)
+        got = read_image(data).astype(int)
         assert np.abs(got - array.reshape(got.shape)).max() <= 6
     by_pillow = encoded(rgb, "TIFF", compression="jpeg", quality=95)
-    assert np.abs(read_picture(by_pillow).astype(int) - rgb).max() <= 6
+    assert np.abs(read_image(by_pillow).astype(int) - rgb).max() <= 6
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -115,18 +115,18 @@ def test_tiff_alpha_is_laid_over_black(dtype: Any, planar: str) -> None:
     def written(meaning: str) -> bytes:
         return by_tifffile(stored, photometric="rgb", planarconfig=planar, extrasamples=[meaning])
 
-    same(read_picture(written("unassalpha")), over_black(values[:, :, :3], values[:, :, 3]))
-    same(read_picture(written("assocalpha")), values[:, :, :3])
-    with pytest.raises(PictureError, match="has 4 channels that the file does not declare as grey or RGB"):
-        read_picture(written("unspecified"))
+    same(read_image(written("unassalpha")), over_black(values[:, :, :3], values[:, :, 3]))
+    same(read_image(written("assocalpha")), values[:, :, :3])
+    with pytest.raises(ImageError, match="has 4 channels that the file does not declare as grey or RGB"):
+        read_image(written("unspecified"))
 
 
 def test_tiff_grey_with_alpha_is_laid_over_black_after_inversion() -> None:
     values = noise(3, 6, 8, 2)
     options: dict[str, Any] = {"planarconfig": "contig", "extrasamples": ["unassalpha"]}
-    got = read_picture(by_tifffile(values, photometric="minisblack", **options))
+    got = read_image(by_tifffile(values, photometric="minisblack", **options))
     same(got, over_black(values[:, :, :1], values[:, :, 1]))
-    got = read_picture(by_tifffile(values, photometric="miniswhite", **options))
+    got = read_image(by_tifffile(values, photometric="miniswhite", **options))
     same(got, over_black(255 - values[:, :, :1], values[:, :, 1]))
 
 
@@ -134,20 +134,20 @@ def test_tiff_grey_with_alpha_is_laid_over_black_after_inversion() -> None:
 def test_tiff_palette_gives_its_colours(scale: int) -> None:
     palette, indices = noise(6, 256, 3), noise(7, 6, 8)
     colormap = (palette.astype(np.uint16) * np.uint16(scale)).T
-    same(read_picture(by_tifffile(indices, photometric="palette", colormap=colormap)), palette[indices])
+    same(read_image(by_tifffile(indices, photometric="palette", colormap=colormap)), palette[indices])
 
 
 def test_tiff_palette_of_16_bit_colours_is_refused() -> None:
     colormap = noise(6, 3, 256, dtype=np.uint16)
-    with pytest.raises(PictureError, match="palette of 16-bit colours"):
-        read_picture(by_tifffile(noise(7, 6, 8), photometric="palette", colormap=colormap))
+    with pytest.raises(ImageError, match="palette of 16-bit colours"):
+        read_image(by_tifffile(noise(7, 6, 8), photometric="palette", colormap=colormap))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_tiff_cmyk_gives_its_colours(dtype: Any) -> None:
     ink = noise(3, 6, 8, 4, dtype=dtype)
     paper = np.iinfo(dtype).max - ink
-    got = read_picture(by_tifffile(ink, photometric="separated", extrasamples=()))
+    got = read_image(by_tifffile(ink, photometric="separated", extrasamples=()))
     same(got, over_black(paper[:, :, :3], paper[:, :, 3]))
 
 
@@ -183,8 +183,8 @@ def test_tiff_cmyk_gives_its_colours(dtype: Any) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_tiff_of_other_kinds_is_refused_and_never_converted(data: bytes, words: str) -> None:
-    with pytest.raises(PictureError, match=words) as raised:
-        read_picture(data, name="part.tif")
+    with pytest.raises(ImageError, match=words) as raised:
+        read_image(data, name="part.tif")
     assert "part.tif" in str(raised.value)
 
 
@@ -192,23 +192,23 @@ def test_tiff_tag_that_cannot_be_parsed_does_not_take_its_default() -> None:
     data = bytearray(tiff([tiff_tags(4, 4, bytes(16))]))
     entry = data.index(struct.pack("<HHI", 262, 3, 1))
     struct.pack_into("<H", data, entry + 2, 99)  # no such field type; the default would be 0 is white
-    with pytest.raises(PictureError, match="a tag that its pixels depend on cannot be read"):
-        read_picture(bytes(data))
+    with pytest.raises(ImageError, match="a tag that its pixels depend on cannot be read"):
+        read_image(bytes(data))
 
 
 # Pages
 
 
-def test_each_page_of_a_tiff_is_a_picture() -> None:
+def test_each_page_of_a_tiff_is_an_image() -> None:
     stack = noise(1, 3, 6, 8, dtype=np.uint16)
     data = by_tifffile(stack, photometric="minisblack")
-    assert picture_pages(data) == (0, 1, 2)
+    assert image_pages(data) == (0, 1, 2)
     for index in range(3):
-        same(read_picture(data, page=index), stack[index])
-    with pytest.raises(PictureError, match=r"holds 3 pictures where one is meant: say which with page, from 0 to 2"):
-        read_picture(data)
-    with pytest.raises(PictureError, match="has 3 pages, and page 3 was asked for"):
-        read_picture(data, page=3)
+        same(read_image(data, page=index), stack[index])
+    with pytest.raises(ImageError, match=r"holds 3 images where one is meant: say which with page, from 0 to 2"):
+        read_image(data)
+    with pytest.raises(ImageError, match="has 3 pages, and page 3 was asked for"):
+        read_image(data, page=3)
 
 
 def test_pages_may_differ_in_size_and_kind() -> None:
@@ -217,19 +217,19 @@ def test_pages_may_differ_in_size_and_kind() -> None:
     with tifffile.TiffWriter(buffer) as writer:
         writer.write(grey, photometric="minisblack")
         writer.write(rgb, photometric="rgb", compression="lzw")
-    same(read_picture(buffer.getvalue(), page=0), grey)
-    same(read_picture(buffer.getvalue(), page=1), rgb)
+    same(read_image(buffer.getvalue(), page=0), grey)
+    same(read_image(buffer.getvalue(), page=1), rgb)
 
 
 @pytest.mark.parametrize("options", [{"imagej": True}, {"ome": True}, {"metadata": None}], ids=str)
 def test_stacks_of_microscopes_have_all_their_pages(options: dict[str, Any]) -> None:
     stack = noise(1, 4, 6, 8)
     data = by_tifffile(stack, photometric="minisblack", **options)
-    assert picture_pages(data) == (0, 1, 2, 3)
-    same(read_picture(data, page=3), stack[3])
+    assert image_pages(data) == (0, 1, 2, 3)
+    same(read_image(data, page=3), stack[3])
 
 
-def test_thumbnails_and_masks_are_no_pictures() -> None:
+def test_thumbnails_and_masks_are_no_images() -> None:
     buffer = io.BytesIO()
     full = noise(1, 16, 16)
     with tifffile.TiffWriter(buffer) as writer:
@@ -238,26 +238,26 @@ def test_thumbnails_and_masks_are_no_pictures() -> None:
         writer.write(full[::2, ::2], photometric="minisblack", subfiletype=1)
         writer.write(full > 9, photometric="mask", subfiletype=4)
     data = buffer.getvalue()
-    assert picture_pages(data) == (1,)
-    same(read_picture(data), full)
-    same(read_picture(data, page=0), full[::4, ::4])
+    assert image_pages(data) == (1,)
+    same(read_image(data), full)
+    same(read_image(data, page=0), full[::4, ::4])
     old_style = tiff([tiff_tags(4, 4, bytes(16)), tiff_tags(2, 2, bytes(4), t255=(3, [2]))], order=">")
-    assert picture_pages(old_style) == (0,)
+    assert image_pages(old_style) == (0,)
 
 
 def test_a_list_of_pages_that_runs_in_a_circle_is_refused() -> None:
     data = bytearray(tiff([tiff_tags(4, 4, bytes(16))] * 2))
     (first,) = struct.unpack_from("<I", data, 4)
     struct.pack_into("<I", data, len(data) - 4, first)
-    with pytest.raises(PictureError, match="runs in a circle"):
-        read_picture(bytes(data))
-    with pytest.raises(PictureError, match="runs in a circle"):
-        picture_pages(bytes(data))
-    same(read_picture(bytes(data), page=1), np.zeros((4, 4), np.uint8))
+    with pytest.raises(ImageError, match="runs in a circle"):
+        read_image(bytes(data))
+    with pytest.raises(ImageError, match="runs in a circle"):
+        image_pages(bytes(data))
+    same(read_image(bytes(data), page=1), np.zeros((4, 4), np.uint8))
 
 
 def test_more_pages_than_the_limit_are_refused() -> None:
     data = tiff([tiff_tags(4, 4, bytes(16))] * 5)
-    assert picture_pages(data, limits=ReadingLimits(max_pages=5)) == (0, 1, 2, 3, 4)
-    with pytest.raises(PictureTooLargeError, match="more than 4 pages: split the file or raise max_pages"):
-        picture_pages(data, limits=ReadingLimits(max_pages=4))
+    assert image_pages(data, limits=ReadingLimits(max_pages=5)) == (0, 1, 2, 3, 4)
+    with pytest.raises(ImageTooLargeError, match="more than 4 pages: split the file or raise max_pages"):
+        image_pages(data, limits=ReadingLimits(max_pages=4))

@@ -8,33 +8,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostile import noise
-from onlygood.errors import PictureFormatError, SettingError
+from onlygood.errors import ImageFormatError, SettingError
 from onlygood.images.window import FULL_8_BIT, LevelHistogram, Window
 
 
-def histogram(*pictures: Any) -> LevelHistogram:
+def histogram(*images: Any) -> LevelHistogram:
     levels = LevelHistogram()
-    for picture in pictures:
-        levels.add(np.atleast_3d(picture))
+    for image in images:
+        levels.add(np.atleast_3d(image))
     return levels
 
 
-def test_counts_are_those_of_all_pictures() -> None:
-    pictures = [noise(seed, 37, 41, 3, dtype=np.uint16) for seed in range(3)]
-    levels = histogram(*pictures)
-    np.testing.assert_array_equal(levels.counts, np.bincount(np.concatenate(pictures).ravel(), minlength=65_536))
-    assert levels.pictures == 3
+def test_counts_are_those_of_all_images() -> None:
+    images = [noise(seed, 37, 41, 3, dtype=np.uint16) for seed in range(3)]
+    levels = histogram(*images)
+    np.testing.assert_array_equal(levels.counts, np.bincount(np.concatenate(images).ravel(), minlength=65_536))
+    assert levels.images == 3
     assert levels.counts.shape == (65_536,)
 
 
-def test_pictures_larger_than_a_chunk_are_counted_in_full_and_in_bounded_memory() -> None:
-    picture = np.arange(3_000_000, dtype=np.uint32).astype(np.uint16).reshape(1000, 1000, 3)
+def test_images_larger_than_a_chunk_are_counted_in_full_and_in_bounded_memory() -> None:
+    image = np.arange(3_000_000, dtype=np.uint32).astype(np.uint16).reshape(1000, 1000, 3)
     levels = LevelHistogram()
     tracemalloc.start()
-    levels.add(picture)
+    levels.add(image)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    np.testing.assert_array_equal(levels.counts, np.bincount(picture.ravel(), minlength=65_536))
+    np.testing.assert_array_equal(levels.counts, np.bincount(image.ravel(), minlength=65_536))
     assert peak < 16_000_000  # all at once: 24,000,000
 
 
@@ -48,9 +48,9 @@ def test_the_window_holds_the_shares_and_a_margin() -> None:
 
 
 def test_a_few_hot_and_dead_pixels_do_not_decide() -> None:
-    picture = np.arange(20_000, 30_000, dtype=np.uint16)
-    picture[:5], picture[-5:] = 0, 65_535
-    assert histogram(picture).window(margin=0) == Window(20_010, 29_989)
+    image = np.arange(20_000, 30_000, dtype=np.uint16)
+    image[:5], image[-5:] = 0, 65_535
+    assert histogram(image).window(margin=0) == Window(20_010, 29_989)
 
 
 def test_the_window_is_symmetric_in_black_and_white() -> None:
@@ -61,7 +61,7 @@ def test_the_window_is_symmetric_in_black_and_white() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 1, 100, 127, 128, 4_095, 65_407, 65_500, 65_535])
-def test_pictures_of_one_level_get_a_window_of_an_8_bit_width_around_it(level: int) -> None:
+def test_images_of_one_level_get_a_window_of_an_8_bit_width_around_it(level: int) -> None:
     window = histogram(np.full((4, 4), level, np.uint16)).window()
     assert 0 <= window.black <= level <= window.white <= 65_535
     assert 255 <= window.white - window.black <= 256
@@ -93,24 +93,24 @@ def test_the_window_is_valid_whatever_the_levels(
     assert inside >= (upper - lower) * len(values) - 1e-9
 
 
-def test_the_order_of_pictures_does_not_matter() -> None:
-    pictures = [noise(seed, 9, 9, dtype=np.uint16) // (seed + 1) for seed in range(4)]
-    assert histogram(*pictures).window() == histogram(*pictures[::-1]).window()
+def test_the_order_of_images_does_not_matter() -> None:
+    images = [noise(seed, 9, 9, dtype=np.uint16) // (seed + 1) for seed in range(4)]
+    assert histogram(*images).window() == histogram(*images[::-1]).window()
 
 
-def test_8_bit_pictures_have_the_whole_range() -> None:
+def test_8_bit_images_have_the_whole_range() -> None:
     assert histogram(np.full((4, 4), 7, np.uint8)).window() == FULL_8_BIT == Window(0, 255)
 
 
 def test_one_histogram_takes_one_depth() -> None:
     levels = histogram(np.zeros((2, 2), np.uint16))
-    with pytest.raises(PictureFormatError, match=r"b\.png has 8 bits a channel, the pictures before it have 16"):
+    with pytest.raises(ImageFormatError, match=r"b\.png has 8 bits a channel, the images before it have 16"):
         levels.add(np.zeros((2, 2, 1), np.uint8), "b.png")
-    assert levels.pictures == 1
+    assert levels.images == 1
 
 
-def test_a_window_needs_pictures() -> None:
-    with pytest.raises(SettingError, match="at least 1 picture, got 0"):
+def test_a_window_needs_images() -> None:
+    with pytest.raises(SettingError, match="at least 1 image, got 0"):
         LevelHistogram().window()
 
 

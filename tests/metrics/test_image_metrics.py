@@ -27,15 +27,15 @@ from onlygood.metrics.image import (
     roc_curve,
 )
 
-# Few different scores, so that ties are frequent, and at least one picture of each kind.
-PICTURES = st.tuples(
+# Few different scores, so that ties are frequent, and at least one image of each kind.
+IMAGES = st.tuples(
     st.lists(st.integers(-3, 3), min_size=1, max_size=12), st.lists(st.integers(-3, 3), min_size=1, max_size=12)
 )
 
 
-def arrays(pictures: tuple[list[int], list[int]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Scores of good, then of anomalous pictures; and the labels."""
-    good, anomalous = pictures
+def arrays(images: tuple[list[int], list[int]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Scores of good, then of anomalous images; and the labels."""
+    good, anomalous = images
     return np.array([*good, *anomalous], dtype=np.float64), np.repeat([False, True], [len(good), len(anomalous)])
 
 
@@ -69,7 +69,7 @@ def test_the_interval_of_a_share_is_the_exact_one(events: int, trials: int, conf
     assert share.value == events / trials
 
 
-def test_the_interval_of_a_share_holds_the_true_share_at_least_as_often_as_promised() -> None:
+def test_the_interval_of_a_share_holds_the_true_share_at_least_as_often_as_guaranteed() -> None:
     # Exactly, not by simulation: the binomial weight of the counts whose interval holds the share.
     trials = 40
     shares = [exact_share(events, trials, confidence=0.9) for events in range(trials + 1)]
@@ -83,9 +83,9 @@ def test_the_interval_of_a_share_holds_the_true_share_at_least_as_often_as_promi
 
 
 @settings(deadline=None)
-@given(PICTURES)
-def test_areas_and_average_precision_are_those_of_scikit_learn(pictures: tuple[list[int], list[int]]) -> None:
-    scores, labels = arrays(pictures)
+@given(IMAGES)
+def test_areas_and_average_precision_are_those_of_scikit_learn(images: tuple[list[int], list[int]]) -> None:
+    scores, labels = arrays(images)
     assert image_auroc(scores, labels).value == pytest.approx(metrics.roc_auc_score(labels, scores), abs=1e-12)
     assert average_precision(scores, labels) == pytest.approx(
         metrics.average_precision_score(labels, scores), abs=1e-12
@@ -93,9 +93,9 @@ def test_areas_and_average_precision_are_those_of_scikit_learn(pictures: tuple[l
 
 
 @settings(deadline=None)
-@given(PICTURES)
-def test_the_interval_of_an_area_is_delongs_on_the_logit_scale(pictures: tuple[list[int], list[int]]) -> None:
-    scores, labels = arrays(pictures)
+@given(IMAGES)
+def test_the_interval_of_an_area_is_delongs_on_the_logit_scale(images: tuple[list[int], list[int]]) -> None:
+    scores, labels = arrays(images)
     good, anomalous = scores[~labels], scores[labels]
     area = image_auroc(scores, labels, confidence=0.9)
     value, of_anomalous, of_good = placement_values(good, anomalous)
@@ -163,9 +163,9 @@ def test_an_interval_of_higher_confidence_holds_one_of_lower() -> None:
 
 
 @settings(deadline=None)
-@given(PICTURES)
-def test_f1_max_is_the_best_of_all_thresholds_and_the_highest_of_equals(pictures: tuple[list[int], list[int]]) -> None:
-    scores, labels = arrays(pictures)
+@given(IMAGES)
+def test_f1_max_is_the_best_of_all_thresholds_and_the_highest_of_equals(images: tuple[list[int], list[int]]) -> None:
+    scores, labels = arrays(images)
     best = f1_max(scores, labels)
     f1 = {t: metrics.f1_score(labels, scores >= t, zero_division=0) for t in set(scores.tolist())}
     assert best.value == pytest.approx(max(f1.values()), abs=1e-12)
@@ -186,9 +186,9 @@ def check_points(curve: Curve, scores: NDArray[np.float64], labels: NDArray[np.b
 
 
 @settings(deadline=None)
-@given(PICTURES)
-def test_each_point_of_a_curve_is_what_its_threshold_gives(pictures: tuple[list[int], list[int]]) -> None:
-    scores, labels = arrays(pictures)
+@given(IMAGES)
+def test_each_point_of_a_curve_is_what_its_threshold_gives(images: tuple[list[int], list[int]]) -> None:
+    scores, labels = arrays(images)
     roc, precision_recall = roc_curve(scores, labels), precision_recall_curve(scores, labels)
     check_points(roc, scores, labels, is_roc=True)
     check_points(precision_recall, scores, labels, is_roc=False)
@@ -200,15 +200,15 @@ def test_each_point_of_a_curve_is_what_its_threshold_gives(pictures: tuple[list[
 
 @settings(deadline=None)
 @given(
-    pictures=PICTURES,
+    images=IMAGES,
     cost_false_alarm=st.sampled_from([0.0, 0.1, 1.0, 7.0, 1e4]),
     cost_miss=st.sampled_from([0.0, 0.3, 1.0, 50.0]),
     anomaly_share=st.sampled_from([1e-6, 0.01, 0.5, 0.9]),
 )
 def test_the_cheapest_point_is_the_best_of_all_cuts(
-    pictures: tuple[list[int], list[int]], cost_false_alarm: float, cost_miss: float, anomaly_share: float
+    images: tuple[list[int], list[int]], cost_false_alarm: float, cost_miss: float, anomaly_share: float
 ) -> None:
-    scores, labels = arrays(pictures)
+    scores, labels = arrays(images)
     costs = {"cost_false_alarm": cost_false_alarm, "cost_miss": cost_miss, "anomaly_share": anomaly_share}
     point = cheapest_operating_point(scores, labels, **costs)
     called = scores >= point.threshold
@@ -263,7 +263,7 @@ def test_a_cut_between_neighbouring_floats_calls_the_upper_one_anomalous() -> No
 def test_what_comes_back_goes_into_json() -> None:
     scores, labels = [2.0, 1.0], [0, 1]
     point = cheapest_operating_point(scores, labels, cost_false_alarm=1, cost_miss=1, anomaly_share=0.1)
-    told = [each.to_json() for each in (exact_share(1, 4), image_auroc(scores, labels), f1_max(scores, labels), point)]
+    told = [each.to_dict() for each in (exact_share(1, 4), image_auroc(scores, labels), f1_max(scores, labels), point)]
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert (told[0]["value"], told[0]["events"], told[0]["trials"]) == (0.25, 1, 4)
     assert told[3]["threshold"] == "inf"
@@ -276,14 +276,14 @@ def test_what_comes_back_goes_into_json() -> None:
         (
             [1.0, 2.0],
             [1, 1],
-            "this metric needs pictures of both kinds, got 0 good and 2 anomalous ones: add the others",
+            "this metric needs images of both kinds, got 0 good and 2 anomalous ones: add the others",
         ),
         (
             [1.0, 2.0],
             [0, 0],
-            "this metric needs pictures of both kinds, got 2 good and 0 anomalous ones: add the others",
+            "this metric needs images of both kinds, got 2 good and 0 anomalous ones: add the others",
         ),
-        ([], [], "this metric needs pictures of both kinds, got 0 good and 0 anomalous ones: add the others"),
+        ([], [], "this metric needs images of both kinds, got 0 good and 0 anomalous ones: add the others"),
         ([1.0, math.nan], [0, 1], "metrics need finite scores, got some that are not"),
         ([1.0, math.inf], [0, 1], "metrics need finite scores, got some that are not"),
         ([1.0, 2.0], [0, 2], "labels must be 0 (good) or 1 (anomalous), got others"),

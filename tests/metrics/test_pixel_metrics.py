@@ -27,14 +27,14 @@ from onlygood.metrics.pixel import PixelMetrics, PixelTally
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Picture = tuple[Map, Mask | None]
+ImageArray = tuple[Map, Mask | None]
 
 
 def measure(
-    pictures: Sequence[Picture], *, fpr_limit: float = 0.3, most: int = 1_000_000, folder: Path | None = None
+    images: Sequence[ImageArray], *, fpr_limit: float = 0.3, most: int = 1_000_000, folder: Path | None = None
 ) -> PixelMetrics:
     with PixelTally(max_pixels_in_memory=most, folder=folder) as tally:
-        for anomaly_map, mask in pictures:
+        for anomaly_map, mask in images:
             tally.add(anomaly_map, mask)
         return tally.result(fpr_limit=fpr_limit)
 
@@ -54,17 +54,17 @@ def regions_of(mask: Mask) -> list[set[tuple[int, int]]]:
     return regions
 
 
-def slow_aupro(pictures: Sequence[Picture], limit: Fraction) -> Fraction:
+def slow_aupro(images: Sequence[ImageArray], limit: Fraction) -> Fraction:
     """AUPRO by its definition, threshold by threshold in rational numbers."""
     regions = [
         [values[place] for place in region]
-        for values, mask in pictures
+        for values, mask in images
         if mask is not None
         for region in regions_of(mask)
     ]
-    normal = [value for values, mask in pictures for value in values[~mask if mask is not None else ...].ravel()]
+    normal = [value for values, mask in images for value in values[~mask if mask is not None else ...].ravel()]
     points = [(Fraction(0), Fraction(0))]
-    for threshold in sorted({float(value) for values, _ in pictures for value in values.ravel()}, reverse=True):
+    for threshold in sorted({float(value) for values, _ in images for value in values.ravel()}, reverse=True):
         false_positive_rate = Fraction(sum(float(value) >= threshold for value in normal), len(normal))
         covered = [Fraction(sum(float(value) >= threshold for value in region), len(region)) for region in regions]
         points.append((false_positive_rate, sum(covered, Fraction(0)) / len(covered)))
@@ -76,18 +76,18 @@ def slow_aupro(pictures: Sequence[Picture], limit: Fraction) -> Fraction:
     return area / limit
 
 
-def pixels_of(pictures: Sequence[Picture]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def pixels_of(images: Sequence[ImageArray]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Labels and values of all pixels; of 64 bits, because scikit-learn takes differences of values."""
-    masks = [np.zeros(values.shape, dtype=bool) if mask is None else mask for values, mask in pictures]
-    values = np.concatenate([values.ravel() for values, _ in pictures])
+    masks = [np.zeros(values.shape, dtype=bool) if mask is None else mask for values, mask in images]
+    values = np.concatenate([values.ravel() for values, _ in images])
     return np.concatenate([mask.ravel() for mask in masks]), values.astype(np.float64)
 
 
-def weighted_aupro(pictures: Sequence[Picture], limit: float) -> float:
+def weighted_aupro(images: Sequence[ImageArray], limit: float) -> float:
     """AUPRO of many pixels: the ROC curve of scikit-learn in which anomalous pixels weigh 1 / size of their region."""
-    labels, values = pixels_of(pictures)
+    labels, values = pixels_of(images)
     weights = np.ones(len(labels))
-    regions = [label(mask, np.ones((3, 3)))[0] for _, mask in pictures if mask is not None]
+    regions = [label(mask, np.ones((3, 3)))[0] for _, mask in images if mask is not None]
     weights[labels] = np.concatenate([1 / np.bincount(region.ravel())[region[region > 0]] for region in regions])
     x, y, _ = roc_curve(labels, values, sample_weight=weights, drop_intermediate=False)
     within = x < limit
@@ -95,42 +95,42 @@ def weighted_aupro(pictures: Sequence[Picture], limit: float) -> float:
     return float(np.sum(np.diff(x) * (y[1:] + y[:-1]))) / 2 / limit
 
 
-def has_both_kinds(pictures: Sequence[Picture]) -> bool:
-    labels = pixels_of(pictures)[0]
+def has_both_kinds(images: Sequence[ImageArray]) -> bool:
+    labels = pixels_of(images)[0]
     return bool(labels.any() and not labels.all())
 
 
-def check(pictures: Sequence[Picture], *, fpr_limit: float = 0.3, most: int = 1_000_000) -> PixelMetrics:
+def check(images: Sequence[ImageArray], *, fpr_limit: float = 0.3, most: int = 1_000_000) -> PixelMetrics:
     """The metrics, after they have been compared with scikit-learn's and the definition of AUPRO."""
-    found = measure(pictures, fpr_limit=fpr_limit, most=most)
-    labels, values = pixels_of(pictures)
+    found = measure(images, fpr_limit=fpr_limit, most=most)
+    labels, values = pixels_of(images)
     assert found.pixel_auroc == pytest.approx(roc_auc_score(labels, values), abs=1e-9)
     assert found.pixel_average_precision == pytest.approx(average_precision_score(labels, values), abs=1e-9)
-    assert found.aupro == pytest.approx(float(slow_aupro(pictures, Fraction(fpr_limit))), abs=1e-9)
+    assert found.aupro == pytest.approx(float(slow_aupro(images, Fraction(fpr_limit))), abs=1e-9)
     assert found.fpr_limit == fpr_limit
     assert (found.pixels, found.anomalous_pixels) == (len(labels), int(labels.sum()))
-    assert found.regions == sum(len(regions_of(mask)) for _, mask in pictures if mask is not None)
+    assert found.regions == sum(len(regions_of(mask)) for _, mask in images if mask is not None)
     return found
 
 
-def random_pictures(
+def random_images(
     seed: int, *, number: int = 6, height: int = 12, width: int = 9, levels: int | None = None
-) -> list[Picture]:
-    """Maps of normal values, coarser for fewer levels, higher inside masks; every third picture has no mask."""
+) -> list[ImageArray]:
+    """Maps of normal values, coarser for fewer levels, higher inside masks; every third image has no mask."""
     rng = np.random.default_rng(seed)
-    pictures: list[Picture] = []
+    images: list[ImageArray] = []
     for place in range(number):
         mask = rng.random((height, width)) < 0.12
         values = rng.normal(size=(height, width)) + mask
         if levels is not None:
             values = np.round(values * levels) / levels
-        pictures.append((values.astype(np.float32), None if place % 3 == 2 else mask))
-    return pictures
+        images.append((values.astype(np.float32), None if place % 3 == 2 else mask))
+    return images
 
 
 @st.composite
-def picture_lists(draw: st.DrawFn) -> list[Picture]:
-    """Up to five small pictures with few different values, so that ties are frequent: of one bucket or of several."""
+def image_lists(draw: st.DrawFn) -> list[ImageArray]:
+    """Up to five small images with few different values, so that ties are frequent: of one bucket or of several."""
     values = draw(
         st.sampled_from(
             [
@@ -141,12 +141,12 @@ def picture_lists(draw: st.DrawFn) -> list[Picture]:
             ]
         )
     )
-    pictures: list[Picture] = []
+    images: list[ImageArray] = []
     for _ in range(draw(st.integers(1, 5))):
         shape = (draw(st.integers(1, 4)), draw(st.integers(1, 5)))
         anomaly_map = draw(arrays(np.float32, shape, elements=st.sampled_from(values).map(np.float32)))
-        pictures.append((anomaly_map, draw(st.none() | arrays(np.bool_, shape))))
-    return pictures
+        images.append((anomaly_map, draw(st.none() | arrays(np.bool_, shape))))
+    return images
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -155,19 +155,19 @@ def picture_lists(draw: st.DrawFn) -> list[Picture]:
 def test_metrics_are_those_of_scikit_learn_and_of_the_definition(
     seed: int, levels: int | None, fpr_limit: float
 ) -> None:
-    check(random_pictures(seed, levels=levels), fpr_limit=fpr_limit)
+    check(random_images(seed, levels=levels), fpr_limit=fpr_limit)
 
 
 @settings(deadline=None, max_examples=40)
 @given(
-    pictures=picture_lists().filter(has_both_kinds),
+    images=image_lists().filter(has_both_kinds),
     fpr_limit=st.sampled_from([0.05, 0.3, 0.5, 1.0]),
     most=st.integers(1, 60),
 )
 def test_metrics_hold_with_ties_and_do_not_depend_on_the_temporary_file(
-    pictures: list[Picture], fpr_limit: float, most: int
+    images: list[ImageArray], fpr_limit: float, most: int
 ) -> None:
-    assert check(pictures, fpr_limit=fpr_limit) == measure(pictures, fpr_limit=fpr_limit, most=most)
+    assert check(images, fpr_limit=fpr_limit) == measure(images, fpr_limit=fpr_limit, most=most)
 
 
 def test_metrics_of_a_case_worked_by_algebra() -> None:
@@ -244,7 +244,7 @@ def test_pixels_that_touch_at_a_corner_are_one_region(drawing: str, regions: int
     assert check([(values, mask)]).regions == regions
 
 
-def test_regions_of_different_pictures_are_different_regions() -> None:
+def test_regions_of_different_images_are_different_regions() -> None:
     mask = np.zeros((5, 5), dtype=bool)
     mask[:, 4] = True
     other = np.ascontiguousarray(mask[:, ::-1])
@@ -253,25 +253,25 @@ def test_regions_of_different_pictures_are_different_regions() -> None:
 
 
 def test_a_mask_that_shows_nothing_is_no_mask() -> None:
-    pictures = random_pictures(5)
-    empty = [(values, np.zeros(values.shape, dtype=bool) if mask is None else mask) for values, mask in pictures]
-    assert measure(empty) == measure(pictures)
+    images = random_images(5)
+    empty = [(values, np.zeros(values.shape, dtype=bool) if mask is None else mask) for values, mask in images]
+    assert measure(empty) == measure(images)
 
 
-def test_pictures_may_differ_in_size_and_lie_in_memory_as_they_like() -> None:
-    pictures = [*random_pictures(8, number=2), *random_pictures(9, number=2, height=5, width=30)]
-    turned: list[Picture] = [
-        (np.asfortranarray(values), None if mask is None else np.asfortranarray(mask)) for values, mask in pictures
+def test_images_may_differ_in_size_and_lie_in_memory_as_they_like() -> None:
+    images = [*random_images(8, number=2), *random_images(9, number=2, height=5, width=30)]
+    turned: list[ImageArray] = [
+        (np.asfortranarray(values), None if mask is None else np.asfortranarray(mask)) for values, mask in images
     ]
-    strided: list[Picture] = [
+    strided: list[ImageArray] = [
         (np.repeat(values, 2, axis=1)[:, ::2], None if mask is None else np.repeat(mask, 2, axis=0)[::2])
-        for values, mask in pictures
+        for values, mask in images
     ]
-    assert check(pictures) == measure(turned) == measure(strided)
+    assert check(images) == measure(turned) == measure(strided)
 
 
 def test_maps_and_masks_stay_as_they_are() -> None:
-    values, mask = random_pictures(10, number=1)[0]
+    values, mask = random_images(10, number=1)[0]
     assert mask is not None
     values_before, mask_before = values.copy(), mask.copy()
     values.setflags(write=False)
@@ -285,52 +285,52 @@ def test_maps_and_masks_stay_as_they_are() -> None:
 def test_of_many_pixels_in_one_bucket_all_is_exact_too(levels: int | None) -> None:
     # All values lie in [1, 1 + 2^-8): one bucket, and more pixels of each kind than are looked at together.
     rng = np.random.default_rng(11)
-    pictures: list[Picture] = []
+    images: list[ImageArray] = []
     for _ in range(6):
         steps = rng.integers(0, 2**15 if levels is None else 3, (300, 300))
         mask = rng.random((300, 300)) < 0.6
         steps[mask] += 1000 if levels is None else 1
-        pictures.append(((1 + steps * 2.0**-23).astype(np.float32), mask))
-    labels, values = pixels_of(pictures)
-    in_memory, in_file = measure(pictures), measure(pictures, most=50_000)
+        images.append(((1 + steps * 2.0**-23).astype(np.float32), mask))
+    labels, values = pixels_of(images)
+    in_memory, in_file = measure(images), measure(images, most=50_000)
     assert in_memory == in_file
     assert in_memory.pixel_auroc == pytest.approx(roc_auc_score(labels, values), abs=1e-9)
     assert in_memory.pixel_average_precision == pytest.approx(average_precision_score(labels, values), abs=1e-9)
-    assert in_memory.aupro == pytest.approx(weighted_aupro(pictures, 0.3), abs=1e-9)
+    assert in_memory.aupro == pytest.approx(weighted_aupro(images, 0.3), abs=1e-9)
 
 
 def test_a_map_may_change_after_it_was_added() -> None:
-    pictures = [(np.abs(values), mask) for values, mask in random_pictures(24)]
+    images = [(np.abs(values), mask) for values, mask in random_images(24)]
     with PixelTally() as tally:
-        for values, mask in pictures:
+        for values, mask in images:
             values_again, mask_again = values.copy(), None if mask is None else mask.copy()
             tally.add(values_again, mask_again)
             values_again[:] = 7
             if mask_again is not None:
                 mask_again[:] = True
-        assert tally.result() == measure(pictures)
+        assert tally.result() == measure(images)
 
 
-def test_the_order_of_pictures_and_threads_change_nothing() -> None:
-    pictures = random_pictures(12, number=60, height=20, width=20, levels=50)
-    expected = measure(pictures)
-    assert measure(pictures[::-1]) == expected
+def test_the_order_of_images_and_threads_change_nothing() -> None:
+    images = random_images(12, number=60, height=20, width=20, levels=50)
+    expected = measure(images)
+    assert measure(images[::-1]) == expected
     for most in (1_000_000, 3_000):
         with PixelTally(max_pixels_in_memory=most) as tally, ThreadPoolExecutor(4) as threads:
-            list(threads.map(lambda picture, tally=tally: tally.add(*picture), pictures))
+            list(threads.map(lambda image, tally=tally: tally.add(*image), images))
             assert tally.result() == expected
 
 
-def test_copies_of_all_pictures_change_no_rate() -> None:
-    pictures = random_pictures(13)
-    once, often = measure(pictures), measure(pictures * 7, most=500)
+def test_copies_of_all_images_change_no_rate() -> None:
+    images = random_images(13)
+    once, often = measure(images), measure(images * 7, most=500)
     assert often.pixel_auroc == pytest.approx(once.pixel_auroc, abs=1e-12)
     assert often.pixel_average_precision == pytest.approx(once.pixel_average_precision, abs=1e-12)
     assert often.aupro == pytest.approx(once.aupro, abs=1e-12)
     assert (often.pixels, often.regions) == (7 * once.pixels, 7 * once.regions)
 
 
-def test_memory_does_not_grow_with_the_number_of_pictures() -> None:
+def test_memory_does_not_grow_with_the_number_of_images() -> None:
     def peak(number: int) -> int:
         rng = np.random.default_rng(14)
         mask = np.zeros((200, 200), dtype=bool)
@@ -343,9 +343,9 @@ def test_memory_does_not_grow_with_the_number_of_pictures() -> None:
         finally:
             tracemalloc.stop()
 
-    measure(random_pictures(0))  # so that what is imported on the way is not counted
+    measure(random_images(0))  # so that what is imported on the way is not pluralize
     few = peak(50)  # enough that pixels of both kinds, which wait for others of their kind, have gone to the file
-    assert peak(150) < few + 300_000  # 100 pictures more are 12 MB more in the file
+    assert peak(150) < few + 300_000  # 100 images more are 12 MB more in the file
     assert few < 72 * 240_000 + 4_000_000
 
 
@@ -361,17 +361,17 @@ def test_only_what_exceeds_the_bound_goes_to_the_file_and_the_file_goes_away(
         return opened[-1]
 
     monkeypatch.setattr(tempfile, "TemporaryFile", watched)
-    pictures = random_pictures(15)  # 6 of 108 pixels
-    anomalous = sum(int(mask.sum()) for _, mask in pictures if mask is not None)
-    measure(pictures, most=6 * 108 + 4 * anomalous, folder=tmp_path)
+    images = random_images(15)  # 6 of 108 pixels
+    anomalous = sum(int(mask.sum()) for _, mask in images if mask is not None)
+    measure(images, most=6 * 108 + 4 * anomalous, folder=tmp_path)
     assert not opened
-    measure(pictures, most=6 * 108 + 4 * anomalous - 1, folder=tmp_path)
+    measure(images, most=6 * 108 + 4 * anomalous - 1, folder=tmp_path)
     with pytest.raises(RuntimeError, match="stopped"), PixelTally(max_pixels_in_memory=1, folder=tmp_path) as tally:
-        tally.add(*pictures[0])
+        tally.add(*images[0])
         assert not opened[1].closed
         raise RuntimeError("stopped")
     tally = PixelTally(max_pixels_in_memory=1, folder=tmp_path)
-    tally.add(pictures[2][0], None)
+    tally.add(images[2][0], None)
     with pytest.raises(ValueError, match="at least one anomalous pixel"):
         tally.result()
     assert [file.closed for file in opened] == [True, True, True]
@@ -379,7 +379,7 @@ def test_only_what_exceeds_the_bound_goes_to_the_file_and_the_file_goes_away(
 
 
 def test_a_temporary_file_that_cannot_be_written_is_said_to_every_thread(tmp_path: Path) -> None:
-    values, mask = random_pictures(16)[0]
+    values, mask = random_images(16)[0]
     missing = tmp_path / "missing"
     message = (
         f"the temporary file with pixels of anomaly maps cannot be used in {missing} "
@@ -397,15 +397,15 @@ def test_a_temporary_file_that_lost_its_end_is_said(tmp_path: Path, monkeypatch:
     original = tempfile.TemporaryFile
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **keywords: opened.append(original(**keywords)) or opened[-1])
     with PixelTally(max_pixels_in_memory=1, folder=tmp_path) as tally:
-        for picture in random_pictures(17):
-            tally.add(*picture)
+        for image in random_images(17):
+            tally.add(*image)
         opened[0].truncate(opened[0].tell() // 2)
         with pytest.raises(WriteError, match="has become shorter"):
             tally.result()
 
 
 def test_after_its_result_or_its_end_a_tally_refuses_more() -> None:
-    values, mask = random_pictures(18)[0]
+    values, mask = random_images(18)[0]
     given = PixelTally()
     given.add(values, mask)
     given.result()
@@ -420,8 +420,8 @@ def test_after_its_result_or_its_end_a_tally_refuses_more() -> None:
 
 
 def test_metrics_go_into_json() -> None:
-    found = measure(random_pictures(19))
-    told = found.to_json()
+    found = measure(random_images(19))
+    told = found.to_dict()
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert PixelMetrics(**told) == found
 
@@ -457,14 +457,14 @@ VALUES = np.ones((2, 3), dtype=np.float32)
 def test_maps_and_masks_that_cannot_be_used_are_refused_and_not_counted(
     anomaly_map: Any, mask: Any, message: str
 ) -> None:
-    pictures = random_pictures(20)
+    images = random_images(20)
     with PixelTally() as tally:
-        for picture in pictures:
-            tally.add(*picture)
+        for image in images:
+            tally.add(*image)
         with pytest.raises(ValueError) as caught:
             tally.add(anomaly_map, mask)
         assert str(caught.value) == message
-        assert tally.result() == measure(pictures)
+        assert tally.result() == measure(images)
 
 
 def test_one_value_that_is_not_finite_is_found() -> None:
@@ -484,7 +484,7 @@ def test_one_value_that_is_not_finite_is_found() -> None:
         ),
         (
             np.ones((2, 3), dtype=bool),
-            "pixel metrics need at least one normal pixel, got none: add maps of good pictures",
+            "pixel metrics need at least one normal pixel, got none: add maps of good images",
         ),
     ],
 )
@@ -500,14 +500,14 @@ def test_both_kinds_of_pixels_are_needed(mask: Mask | None, message: str) -> Non
 
 @pytest.mark.parametrize("limit", [0.0, -0.1, 1.0001, math.nan, "0.3"])
 def test_a_limit_outside_0_and_1_is_refused_and_another_can_be_given(limit: Any) -> None:
-    pictures = random_pictures(21)
+    images = random_images(21)
     with PixelTally() as tally:
-        for picture in pictures:
-            tally.add(*picture)
+        for image in images:
+            tally.add(*image)
         with pytest.raises(SettingError) as caught:
             tally.result(fpr_limit=limit)
         assert str(caught.value) == f"fpr_limit must be above 0 and at most 1, got {limit!r}"
-        assert tally.result() == measure(pictures)
+        assert tally.result() == measure(images)
 
 
 @pytest.mark.parametrize("most", [0, -1, 1.5, True, None])

@@ -120,7 +120,7 @@ def test_histograms_and_shares_have_a_form_for_wide_screens_and_one_for_phones()
 
 def test_text_stays_text() -> None:
     texts = {text.text for text in page_of(draw_histogram()).all("text")}
-    assert {"90 good", "60 anomalous", "score", "pictures", "← called good", "called anomalous →"} <= texts
+    assert {"90 good", "60 anomalous", "score", "images", "← called good", "called anomalous →"} <= texts
 
 
 def test_the_anomalous_are_told_by_hatching_too() -> None:
@@ -130,11 +130,11 @@ def test_the_anomalous_are_told_by_hatching_too() -> None:
     assert palette.ANOMALOUS not in good_only
 
 
-def test_pictures_without_labels_are_coloured_by_verdict() -> None:
+def test_images_without_labels_are_coloured_by_verdict() -> None:
     values = np.array([-1.0, -0.5, 0.2])
-    chart = charts.histogram("h", [Scores("3 pictures", values, None)], title="t", description="d")
+    chart = charts.histogram("h", [Scores("3 images", values, None)], title="t", description="d")
     assert "<pattern" in chart and palette.GOOD in chart
-    all_good = charts.histogram("h", [Scores("2 pictures", values[:2], None)], title="t", description="d")
+    all_good = charts.histogram("h", [Scores("2 images", values[:2], None)], title="t", description="d")
     assert "<pattern" not in all_good
 
 
@@ -142,7 +142,7 @@ def test_pictures_without_labels_are_coloured_by_verdict() -> None:
     ("low", "high", "bins"),
     [(-3.0, 5.0, 48), (-0.001, 7.0, 24), (-1e-6, 1e-6, 48), (-900.0, 0.02, 24), (-1.0, 0.0, 48)],
 )
-def test_no_bar_holds_pictures_of_both_verdicts(low: float, high: float, bins: int) -> None:
+def test_no_bar_holds_images_of_both_verdicts(low: float, high: float, bins: int) -> None:
     edges = charts._edges(low, high, bins)
     assert 0.0 in edges
     assert edges[0] <= low and edges[-1] >= high * (1 - 1e-12)
@@ -163,7 +163,7 @@ def test_a_few_scores_far_away_do_not_squeeze_the_others() -> None:
     assert -4 < low < -1 and 1 < high < 4
 
 
-def test_bars_count_every_picture_those_far_away_at_the_ends() -> None:
+def test_bars_count_every_image_those_far_away_at_the_ends() -> None:
     scores = np.concatenate([np.full(97, -0.5), [1000.0, 1000.0, -1000.0]])
     edges = charts._edges(*charts._limits(scores), 24)
     counts = np.histogram(np.clip(scores, edges[0], edges[-1]), bins=edges)[0]
@@ -215,8 +215,8 @@ def test_a_point_anywhere_can_be_marked(place: tuple[float, float]) -> None:
     assert "the model's threshold, 0.1" in drawn
 
 
-def test_the_promised_rate_is_marked_and_named() -> None:
-    assert "promised rate 0.05" in {text.text for text in page_of(draw_shares()).all("text")}
+def test_the_guaranteed_rate_is_marked_and_named() -> None:
+    assert "guaranteed rate 0.05" in {text.text for text in page_of(draw_shares()).all("text")}
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [float("nan")], [1.0, float("inf"), 2.0], [5.0] * 400])

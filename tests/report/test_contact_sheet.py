@@ -134,7 +134,7 @@ def test_the_sheet_says_what_is_learned_and_what_is_allowed(texts: Texts) -> Non
     assert (sheet.mode, sheet.width) == ("RGB", WIDTH)
     assert texts.all[:4] == [
         "What this model will call good",
-        "Told as good: 1 picture and 199 augmentations of it (seed 4).",
+        "Told as good: 1 image and 199 augmentations of it (seed 4).",
         "Whatever differs by more than these ranges, or in another way, is meant to stand out.",
         "golden.png: 64 x 48 pixels, 8 bits, grey",
     ]
@@ -142,7 +142,7 @@ def test_the_sheet_says_what_is_learned_and_what_is_allowed(texts: Texts) -> Non
         assert texts.all[texts.all.index(kind.name) + 1] == kind.allowed
         for words, _ in kind.ends:
             assert words in texts.all
-    assert texts.all[texts.all.index("at the border") + 1] == "the picture mirrored"
+    assert texts.all[texts.all.index("at the border") + 1] == "the image mirrored"
     assert "3 of 199 augmentations, as a fit makes them" in texts.all
 
 
@@ -157,7 +157,7 @@ def test_every_augmentation_is_named_for_what_was_done_to_it(texts: Texts) -> No
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 20), (20, 90), (1, 200), (200, 1), (1, 1), (300, 300), (900, 1300)])
 def test_no_text_runs_into_another_or_off_the_sheet(texts: Texts, size: tuple[int, int]) -> None:
-    name = "a name that is far too long for the room below the picture " * 3 + ".png"
+    name = "a name that is far too long for the room below the image " * 3 + ".png"
     contact_sheet([grey(size), grey((30, 30))], 12, ALL, seed=1, name=name, shown=10)
     assert len(texts.all) > 60
     for drawn in texts.by_section.values():
@@ -168,25 +168,25 @@ def test_no_text_runs_into_another_or_off_the_sheet(texts: Texts, size: tuple[in
                 assert apart, (text, other)
 
 
-def test_the_golden_picture_is_shown_as_it_is() -> None:
-    picture = as_colour(texture(3, (GOLDEN_BOX[1], GOLDEN_BOX[0])))
-    picture[:, :, 1] //= 2
-    sheet = np.asarray(contact_sheet([picture], 1, NONE, seed=0))
-    places = find(sheet, picture[1:-1, 1:-1])
+def test_the_golden_image_is_shown_as_it_is() -> None:
+    image = as_colour(texture(3, (GOLDEN_BOX[1], GOLDEN_BOX[0])))
+    image[:, :, 1] //= 2
+    sheet = np.asarray(contact_sheet([image], 1, NONE, seed=0))
+    places = find(sheet, image[1:-1, 1:-1])
     assert [column for _, column in places] == [MARGIN + 1]
 
 
 def test_the_grid_shows_the_augmentations_themselves(texts: Texts) -> None:
     # Of one level, and brightened alone, each augmentation is of one level: so is its tile.
-    picture = np.full((40, 40, 1), 120, np.uint8)
-    only = AugmentationSettings(**{**NONE.to_json(), "brightness": 0.3})
-    sheet = np.asarray(contact_sheet([picture], 11, only, seed=0))
+    image = np.full((40, 40, 1), 120, np.uint8)
+    only = AugmentationSettings(**{**NONE.to_dict(), "brightness": 0.3})
+    sheet = np.asarray(contact_sheet([image], 11, only, seed=0))
     grid = list(texts.by_section.values())[-1]
     top_of_grid = len(sheet) - MARGIN - texts.kept[-1].im.size[1]
     levels = []
     for text, (left, top, _, _) in grid:
         number = int(text.split(":")[0])
-        expected = augment(picture, only, seed=0, number=number)[0, 0, 0]
+        expected = augment(image, only, seed=0, number=number)[0, 0, 0]
         tile = sheet[top_of_grid + int(top) - 60, int(left) + 20]
         assert tile.tolist() == [expected] * 3, text
         levels.append(int(expected))
@@ -201,15 +201,15 @@ def test_the_grid_is_bounded_and_can_be_left_out(texts: Texts) -> None:
     assert texts.all.count("48 of 299 augmentations, as a fit makes them") == 1
 
 
-def test_several_pictures_are_shown_as_they_are_the_first_large(texts: Texts) -> None:
-    pictures = [grey(seed=seed) for seed in range(12)]
-    contact_sheet(pictures, 14, DEFAULTS, seed=0)
-    assert "Told as good: 12 pictures and 2 augmentations of them (seed 0)." in texts.all
-    assert "The other pictures (8 of 11), as they are" in texts.all
+def test_several_images_are_shown_as_they_are_the_first_large(texts: Texts) -> None:
+    images = [grey(seed=seed) for seed in range(12)]
+    contact_sheet(images, 14, DEFAULTS, seed=0)
+    assert "Told as good: 12 images and 2 augmentations of them (seed 0)." in texts.all
+    assert "The other images (8 of 11), as they are" in texts.all
     texts.by_section.clear()
-    contact_sheet(pictures[:3], 3, DEFAULTS, seed=0)
-    assert "Told as good: 3 pictures (seed 0)." in texts.all
-    assert "The other pictures, as they are" in texts.all
+    contact_sheet(images[:3], 3, DEFAULTS, seed=0)
+    assert "Told as good: 3 images (seed 0)." in texts.all
+    assert "The other images, as they are" in texts.all
     assert not any("augmentation" in text for text in texts.all)
 
 
@@ -223,7 +223,7 @@ def test_where_nothing_is_allowed_there_are_no_limits_to_show(texts: Texts) -> N
 @pytest.mark.parametrize(
     ("border", "level", "words"),
     [
-        ("mirror", None, "the picture mirrored"),
+        ("mirror", None, "the image mirrored"),
         ("edge", None, "its outermost pixels repeated"),
         ("constant", None, "the median level of its outermost pixels"),
         ("constant", 12.5, "level 12.5"),
@@ -235,10 +235,10 @@ def test_what_comes_into_view_is_said(texts: Texts, border: str, level: float | 
     assert texts.all[texts.all.index("at the border") + 1] == words
 
 
-def test_sixteen_bit_pictures_are_shown_through_their_window(texts: Texts) -> None:
-    picture = twelve_bit(0)[:, :, None]
-    shown = np.asarray(contact_sheet([picture], 1, NONE, seed=0))
-    assert "golden picture: 96 x 96 pixels, 16 bits, grey" in texts.all
+def test_sixteen_bit_images_are_shown_through_their_window(texts: Texts) -> None:
+    image = twelve_bit(0)[:, :, None]
+    shown = np.asarray(contact_sheet([image], 1, NONE, seed=0))
+    assert "golden image: 96 x 96 pixels, 16 bits, grey" in texts.all
     side = GOLDEN_BOX[1]
     top = int(np.argwhere((shown[:, MARGIN + 2] < 200).all(axis=1))[0, 0])
     levels = shown[top + 3 : top + side - 6, MARGIN + 3 : MARGIN + side - 6, 0]
@@ -255,7 +255,7 @@ def test_names_beyond_the_font_are_written_as_far_as_it_goes(texts: Texts) -> No
     assert "Prufstuck ??°.png: 64 x 48 pixels, 8 bits, grey" in texts.all
 
 
-def test_a_far_move_is_shown_on_the_whole_picture_and_a_small_one_on_a_detail(texts: Texts) -> None:
+def test_a_far_move_is_shown_on_the_whole_image_and_a_small_one_on_a_detail(texts: Texts) -> None:
     far = AugmentationSettings(shift=0.3, rotation=90, scale=0.4)
     contact_sheet([grey()], 1, far, seed=0)
     assert {"Shift", "Rotation", "Scale"} <= set(texts.all)
@@ -267,17 +267,17 @@ def test_a_far_move_is_shown_on_the_whole_picture_and_a_small_one_on_a_detail(te
 
 @pytest.mark.parametrize("size", [(400, 500), (1500, 2100)])
 def test_a_detail_is_taken_where_there_is_something_to_see(size: tuple[int, int]) -> None:
-    # A plain picture with one patch of noise in its lower right; every detail shows some of it.
-    picture = np.full((*size, 1), 200, np.uint8)
+    # A plain image with one patch of noise in its lower right; every detail shows some of it.
+    image = np.full((*size, 1), 200, np.uint8)
     patch = (slice(-90, -40), slice(-90, -40))
-    picture[patch] = np.random.default_rng(0).integers(0, 120, (50, 50, 1))
-    noise = AugmentationSettings(**{**NONE.to_json(), "blur": 0.1})
-    shift = AugmentationSettings(**{**NONE.to_json(), "shift": 0.001})
-    flat = np.full_like(picture, 200)
+    image[patch] = np.random.default_rng(0).integers(0, 120, (50, 50, 1))
+    noise = AugmentationSettings(**{**NONE.to_dict(), "blur": 0.1})
+    shift = AugmentationSettings(**{**NONE.to_dict(), "shift": 0.001})
+    flat = np.full_like(image, 200)
     for settings in (noise, shift):
         with_patch, without = (
             np.asarray(contact_sheet([each], 1, settings, seed=0, shown=0))[-150:, :, 0].astype(int)
-            for each in (picture, flat)
+            for each in (image, flat)
         )
         assert (np.abs(with_patch - without) > 40).sum() > 500
 
@@ -289,6 +289,6 @@ def test_a_number_to_show_is_bounded(shown: Any) -> None:
     assert str(caught.value) == f"the augmentations shown must be a whole number from 0 to 1000, got {shown!r}"
 
 
-def test_no_pictures_are_refused() -> None:
-    with pytest.raises(FolderError, match=r"^augmentation needs at least one good picture, got none"):
+def test_no_images_are_refused() -> None:
+    with pytest.raises(FolderError, match=r"^augmentation needs at least one good image, got none"):
         contact_sheet([], 10, DEFAULTS, seed=0)

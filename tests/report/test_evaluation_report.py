@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 import onlygood
-from onlygood.evaluation import Evaluation, ImageFigures, PromiseCheck, evaluate
+from onlygood.evaluation import Evaluation, GuaranteeCheck, ImageFigures, evaluate
 from onlygood.metrics.image import OperatingPoint, exact_share
-from onlygood.rates import show_rate
+from onlygood.rates import format_rate
 from onlygood.report import charts, evaluation_report, write_evaluation_report
-from onlygood.report.formatting import score_format, show_area, show_p_value, show_share
+from onlygood.report.formatting import format_area, format_p_value, format_share, score_format
 from page_reader import Element, check_page, no_drawing, section
 from textures import DEFECT, Array, save, texture, twelve_bit, with_defect
 
@@ -34,15 +34,15 @@ def inspector(model: onlygood.Model) -> onlygood.Inspector:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six good pictures in two lots, three clear defects with masks, and one that nobody can see, labelled a dent."""
+    """Six good images in two lots, three clear defects with masks, and one that nobody can see, labelled a dent."""
     root = tmp_path_factory.mktemp("labelled")
-    pictures = {f"test/good/lot{number % 2}/{number}.png": texture(200 + number) for number in range(6)}
-    pictures |= {f"test/hole/lot1/{number}.png": with_defect(texture(300 + number)) for number in range(3)}
-    pictures["test/dent/lot1/9.png"] = texture(310)
+    images = {f"test/good/lot{number % 2}/{number}.png": texture(200 + number) for number in range(6)}
+    images |= {f"test/hole/lot1/{number}.png": with_defect(texture(300 + number)) for number in range(3)}
+    images["test/dent/lot1/9.png"] = texture(310)
     mask = np.zeros((96, 96), np.uint8)
     mask[DEFECT] = 255
     masks = {f"ground_truth/hole/lot1/{number}_mask.png": mask for number in range(3)}
-    save(root, pictures | masks)
+    save(root, images | masks)
     return root
 
 
@@ -88,7 +88,7 @@ def cells(table: Element) -> list[list[str]]:
 
 def cards(page: Element, heading: str) -> list[Element]:
     """The cards that follow a heading of the gallery."""
-    children = section(page, "pictures").children
+    children = section(page, "images").children
     place = next(number for number, child in enumerate(children) if child.attributes.get("id") == heading)
     following = children[place + 1]
     return following.all("li") if following.tag == "ul" else []
@@ -112,41 +112,42 @@ def test_the_verdict_comes_first_and_counts_what_was_found_missed_and_refused(
     first = page.one("main").children[0]
     assert first is section(page, "verdict")
     assert [child.tag for child in first.children[:2]] == ["h2", "p"]
-    found = sum(each.is_anomaly and each.picture.is_anomalous for each in evaluation.pictures)
-    refused = sum(each.is_anomaly and not each.picture.is_anomalous for each in evaluation.pictures)
+    found = sum(each.is_anomaly and each.image.is_anomalous for each in evaluation.images)
+    refused = sum(each.is_anomaly and not each.image.is_anomalous for each in evaluation.images)
     assert found == 3, "what this material makes of it"
     assert first.children[1].text == (
-        f"Of 4 anomalous pictures, 3 were found and 1 was missed. Of 6 good pictures, {refused} "
+        f"Of 4 anomalous images, 3 were found and 1 was missed. Of 6 good images, {refused} "
         f"{'was' if refused == 1 else 'were'} refused."
     )
 
 
-def test_the_verdict_has_exact_intervals_and_the_promise_beside_what_was_observed(
+def test_the_verdict_has_exact_intervals_and_the_guarantee_beside_what_was_observed(
     page: Element, evaluation: Evaluation
 ) -> None:
-    assert evaluation.promise is not None and evaluation.image.misses is not None
+    assert evaluation.guarantee is not None and evaluation.image.misses is not None
     verdict = section(page, "verdict")
     tiles = [tile.text for tile in verdict.one("dl").children]
-    misses, alarms = evaluation.image.misses, evaluation.promise.observed
+    misses, alarms = evaluation.image.misses, evaluation.guarantee.observed
     for tile, share in zip(tiles, (misses, alarms), strict=False):
         assert f"{share.events} of {share.trials}" in tile
         assert (
-            f"{show_share(share.value)}, exact 95% interval {show_share(share.low)} to {show_share(share.high)}" in tile
+            f"{format_share(share.value)}, exact 95% interval {format_share(share.low)} to {format_share(share.high)}"
+            in tile
         )
-    assert "at most " + show_rate(evaluation.promise.promised_rate) in tiles[2]
-    assert verdict.one("p", class_="status").text == evaluation.promise.sentence
+    assert "at most " + format_rate(evaluation.guarantee.stated_rate) in tiles[2]
+    assert verdict.one("p", class_="status").text == evaluation.guarantee.sentence
 
 
 @pytest.mark.parametrize("word", ["confirmed", "consistent", "contradicted"])
-def test_the_word_on_the_promise_is_on_the_page(write: Write, evaluation: Evaluation, word: str) -> None:
-    promise = PromiseCheck(
-        promised_rate=0.01, observed=exact_share(30, 100), verdict=word, sentence=f"It is {word}: so."
+def test_the_word_on_the_guarantee_is_on_the_page(write: Write, evaluation: Evaluation, word: str) -> None:
+    guarantee = GuaranteeCheck(
+        stated_rate=0.01, observed=exact_share(30, 100), verdict=word, sentence=f"It is {word}: so."
     )
-    verdict = section(write(replace(evaluation, promise=promise)), "verdict")
+    verdict = section(write(replace(evaluation, guarantee=guarantee)), "verdict")
     status = verdict.one("p", class_="status")
     assert (status.attributes["class"], status.text) == (f"status {word}", f"It is {word}: so.")
     joint = "with" if word == "consistent" else "by"
-    assert f"{word} {joint} these pictures" in verdict.one("dl").text
+    assert f"{word} {joint} these images" in verdict.one("dl").text
 
 
 def test_notes_stand_with_the_verdict(page: Element, evaluation: Evaluation) -> None:
@@ -162,19 +163,19 @@ def test_the_figures_are_those_of_the_evaluation(page: Element, evaluation: Eval
     rows = {row[0]: row[1:3] for row in cells(section(page, "figures").one("table"))}
     assert rows == {
         "Misses": [
-            show_share(image.misses.value),
-            f"{show_share(image.misses.low)} to {show_share(image.misses.high)}",
+            format_share(image.misses.value),
+            f"{format_share(image.misses.low)} to {format_share(image.misses.high)}",
         ],
         "False alarms": [
-            show_share(image.false_alarms.value),
-            f"{show_share(image.false_alarms.low)} to {show_share(image.false_alarms.high)}",
+            format_share(image.false_alarms.value),
+            f"{format_share(image.false_alarms.low)} to {format_share(image.false_alarms.high)}",
         ],
-        "AUROC": [show_area(image.auroc.value), f"{show_area(image.auroc.low)} to {show_area(image.auroc.high)}"],
-        "Average precision": [show_area(image.average_precision), DASH],
-        "Best F1": [show_area(image.f1_max.value), DASH],
-        "Pixel AUROC": [show_area(pixel.metrics.pixel_auroc), DASH],
-        "Pixel average precision": [show_area(pixel.metrics.pixel_average_precision), DASH],
-        "AUPRO": [show_area(pixel.metrics.aupro), DASH],
+        "AUROC": [format_area(image.auroc.value), f"{format_area(image.auroc.low)} to {format_area(image.auroc.high)}"],
+        "Average precision": [format_area(image.average_precision), DASH],
+        "Best F1": [format_area(image.f1_max.value), DASH],
+        "Pixel AUROC": [format_area(pixel.metrics.pixel_auroc), DASH],
+        "Pixel average precision": [format_area(pixel.metrics.pixel_average_precision), DASH],
+        "AUPRO": [format_area(pixel.metrics.aupro), DASH],
     }
 
 
@@ -183,30 +184,33 @@ def test_each_type_of_defect_has_a_row(page: Element, evaluation: Evaluation) ->
     hole = evaluation.per_defect["hole"]
     assert hole.auroc is not None
     assert [(row[0], row[1]) for row in rows] == [("dent", "0 of 1"), ("hole", "3 of 3")]
-    assert rows[1][4:] == [show_area(hole.auroc.value), f"{show_area(hole.auroc.low)} to {show_area(hole.auroc.high)}"]
+    assert rows[1][4:] == [
+        format_area(hole.auroc.value),
+        f"{format_area(hole.auroc.low)} to {format_area(hole.auroc.high)}",
+    ]
 
 
 def test_each_session_has_a_row_with_a_dash_for_what_cannot_be_had(page: Element, evaluation: Evaluation) -> None:
     rows = cells(section(page, "sessions").one("table"))
     assert [row[0] for row in rows] == ["lot0", "lot1"]
-    assert rows[0][-2:] == [DASH, DASH], "lot0 has good pictures only"
+    assert rows[0][-2:] == [DASH, DASH], "lot0 has good images only"
     assert rows[1][4] == "1 of 4"
 
 
 def test_each_rate_has_a_row_with_misses_and_false_alarms(page: Element, evaluation: Evaluation) -> None:
-    show = score_format([each.score for each in evaluation.pictures])
+    show = score_format([each.score for each in evaluation.images])
     expected = []
     for outcome in evaluation.at_rates:
         misses, alarms = outcome.misses, outcome.false_alarms
         assert misses is not None and alarms is not None
         row = [
             f"{outcome.requested_rate:g}{' (own)' if outcome.is_own else ''}",
-            show_rate(outcome.guaranteed_rate),
+            format_rate(outcome.guaranteed_rate),
             show(outcome.threshold),
         ]
         for share in (misses, alarms):
-            row.append(f"{share.events} of {share.trials} ({show_share(share.value)})")
-            row.append(f"{show_share(share.low)} to {show_share(share.high)}")
+            row.append(f"{share.events} of {share.trials} ({format_share(share.value)})")
+            row.append(f"{format_share(share.low)} to {format_share(share.high)}")
         expected.append(row)
     rates = section(page, "rates")
     assert cells(rates.one("table")) == expected
@@ -277,12 +281,12 @@ def test_the_model_the_machine_and_its_time_are_described(page: Element, evaluat
     facts = dict(cells(section(page, "model").one("table")))
     metadata = evaluation.metadata
     assert facts["File"] == "part.onnx"
-    assert facts["False alarms"] == metadata["promise"]["statement"]
+    assert facts["False alarms"] == metadata["guarantee"]["statement"]
     assert facts["Digest of the model"] == metadata["content_sha256"]
     assert facts["Takes"] == "uint8, grey, any size, levels 0 to 255"
     median, high = evaluation.latency_ms
     time = section(page, "time").text
-    assert f"took {median:.1f} ms a picture" in time and f"at most {high:.1f} ms" in time
+    assert f"took {median:.1f} ms an image" in time and f"at most {high:.1f} ms" in time
     assert "onnxruntime" in time and f"{os.cpu_count()} core" in time
 
 
@@ -299,14 +303,14 @@ def test_the_page_bears_its_date(write: Write, evaluation: Evaluation, tmp_path:
 def test_histogram_and_curves_say_in_words_what_they_show(page: Element, evaluation: Evaluation) -> None:
     assert evaluation.image.auroc is not None
     charts = {svg.one("title").text: svg.one("desc").text for svg in section(page, "scores").all("svg")}
-    assert set(charts) == {"Scores of the pictures", "Receiver operating characteristic", "Precision and recall"}
-    assert "3 of 4 anomalous pictures lie above the threshold" in charts["Scores of the pictures"]
-    assert show_area(evaluation.image.auroc.value) in charts["Receiver operating characteristic"]
+    assert set(charts) == {"Scores of the images", "Receiver operating characteristic", "Precision and recall"}
+    assert "3 of 4 anomalous images lie above the threshold" in charts["Scores of the images"]
+    assert format_area(evaluation.image.auroc.value) in charts["Receiver operating characteristic"]
     assert "0.750 of the anomalous" in charts["Receiver operating characteristic"]
 
 
 @pytest.mark.parametrize("kind", ["good", "anomalous"])
-def test_with_pictures_of_one_kind_a_sentence_takes_the_place_of_what_cannot_be_had(
+def test_with_images_of_one_kind_a_sentence_takes_the_place_of_what_cannot_be_had(
     write: Write, inspector: onlygood.Inspector, folder: Path, tmp_path: Path, kind: str
 ) -> None:
     sources = sorted((folder / "test" / ("good" if kind == "good" else "hole")).rglob("*.png"))
@@ -315,8 +319,8 @@ def test_with_pictures_of_one_kind_a_sentence_takes_the_place_of_what_cannot_be_
     evaluation = evaluate(inspector, listed, threads=1)
     page = write(evaluation)
     scores = section(page, "scores")
-    assert f"ROC and precision-recall need good and anomalous pictures; here there are only {kind} ones." in scores.text
-    assert {svg.one("title").text for svg in scores.all("svg")} == {"Scores of the pictures"}
+    assert f"ROC and precision-recall need good and anomalous images; here there are only {kind} ones." in scores.text
+    assert {svg.one("title").text for svg in scores.all("svg")} == {"Scores of the images"}
     rates = section(page, "rates")
     assert f"needs good and anomalous images; here there are only {kind} ones." in rates.text
     assert [row.count(DASH) for row in cells(rates.one("table"))] == [1, 1, 1] and not rates.all("svg")
@@ -328,19 +332,19 @@ def test_with_pictures_of_one_kind_a_sentence_takes_the_place_of_what_cannot_be_
     assert ("finds" in identifiers) == ("misses" in identifiers) == (kind == "anomalous")
     verdict = section(page, "verdict")
     if kind == "anomalous":
-        assert "not checked: no good pictures" in verdict.text
+        assert "not checked: no good images" in verdict.text
         assert not verdict.all("p", class_="status")
 
 
 def test_a_model_that_refuses_nothing_has_no_point_on_the_curve_of_precision(
     write: Write, evaluation: Evaluation
 ) -> None:
-    kept = [replace(each, is_anomaly=False, score=each.score - 1e6) for each in evaluation.pictures]
+    kept = [replace(each, is_anomaly=False, score=each.score - 1e6) for each in evaluation.images]
     figures = replace(evaluation.image, false_alarms=exact_share(0, 6), misses=exact_share(4, 4))
-    page = write(replace(evaluation, pictures=tuple(kept), image=figures))
+    page = write(replace(evaluation, images=tuple(kept), image=figures))
     descriptions = {svg.one("title").text: svg.one("desc").text for svg in page.all("svg")}
-    assert "the model refuses no picture." in descriptions["Precision and recall"]
-    assert "No anomalous picture was found." in section(page, "pictures").text
+    assert "the model refuses no image." in descriptions["Precision and recall"]
+    assert "No anomalous image was found." in section(page, "images").text
 
 
 # Gallery
@@ -349,9 +353,9 @@ def test_a_model_that_refuses_nothing_has_no_point_on_the_curve_of_precision(
 def test_the_worst_false_alarms_the_worst_misses_and_the_clearest_finds_are_shown_in_order(
     write: Write, evaluation: Evaluation
 ) -> None:
-    turned = [replace(each, is_anomaly=True) if not each.picture.is_anomalous else each for each in evaluation.pictures]
-    page = write(replace(evaluation, pictures=tuple(turned)))
-    score = {each.picture.name: each.score for each in turned}
+    turned = [replace(each, is_anomaly=True) if not each.image.is_anomalous else each for each in evaluation.images]
+    page = write(replace(evaluation, images=tuple(turned)))
+    score = {each.image.name: each.score for each in turned}
     alarms = [name for name in score if name.startswith("good")]
     assert named(page, "alarms") == sorted(alarms, key=lambda name: -score[name])
     assert named(page, "misses") == ["dent/lot1/9.png"]
@@ -362,7 +366,7 @@ def test_the_worst_false_alarms_the_worst_misses_and_the_clearest_finds_are_show
 def test_a_section_of_the_gallery_is_bounded_and_says_of_how_many(
     write: Write, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation_report, "GALLERY_PICTURES", 2)
+    monkeypatch.setattr(evaluation_report, "GALLERY_IMAGES", 2)
     page = write(evaluation)
     assert len(cards(page, "finds")) == 2
     assert (
@@ -370,40 +374,38 @@ def test_a_section_of_the_gallery_is_bounded_and_says_of_how_many(
     )
 
 
-def test_a_card_shows_the_picture_and_the_same_with_map_contour_and_mask(page: Element, evaluation: Evaluation) -> None:
-    judged = max((each for each in evaluation.pictures if each.picture.defect == "hole"), key=lambda each: each.score)
+def test_a_card_shows_the_image_and_the_same_with_map_contour_and_mask(page: Element, evaluation: Evaluation) -> None:
+    judged = max((each for each in evaluation.images if each.image.defect == "hole"), key=lambda each: each.score)
     card = cards(page, "finds")[0]
     plain, marked = card.all("img")
-    show = score_format([each.score for each in evaluation.pictures])
-    said = f"{judged.picture.name}, called anomalous, score {show(judged.score)}"
-    assert plain.attributes["alt"] == f"Picture {said}"
+    show = score_format([each.score for each in evaluation.images])
+    said = f"{judged.image.name}, called anomalous, score {show(judged.score)}"
+    assert plain.attributes["alt"] == f"ImageArray {said}"
     assert marked.attributes["alt"] == f"The same with its map and the labelled defect: {said}"
     text = card.one("figcaption").text
     assert "called anomalous, labelled hole" in text
-    assert f"score {show(judged.score)}, p-value {show_p_value(judged.p_value)}" in text
+    assert f"score {show(judged.score)}, p-value {format_p_value(judged.p_value)}" in text
     grey, drawn = image_of(plain), image_of(marked)
     assert grey.shape == drawn.shape == (192, 192, 3)
-    assert np.ptp(grey, axis=2).max() == 0, "the picture itself has no colour"
+    assert np.ptp(grey, axis=2).max() == 0, "the image itself has no colour"
     blue = drawn[:, :, 2] - drawn[:, :, 0] > 60
     inside = np.zeros((192, 192), bool)
     inside[2 * 36 - 4 : 2 * 60 + 4, 2 * 30 - 4 : 2 * 54 + 4] = True
     assert blue.sum() > 60 and not (blue & ~inside).any(), "the mask's outline, and only there"
-    assert "blue dashes" in section(page, "pictures").text
+    assert "blue dashes" in section(page, "images").text
 
 
 def test_without_masks_no_outline_is_spoken_of(write: Write, evaluation: Evaluation) -> None:
-    bare = [replace(each, picture=replace(each.picture, mask=None)) for each in evaluation.pictures]
-    page = write(replace(evaluation, pictures=tuple(bare), pixel=None))
-    assert "blue dashes" not in section(page, "pictures").text
+    bare = [replace(each, image=replace(each.image, mask=None)) for each in evaluation.images]
+    page = write(replace(evaluation, images=tuple(bare), pixel=None))
+    assert "blue dashes" not in section(page, "images").text
     assert not [image for image in page.all("img") if "labelled defect" in image.attributes["alt"]]
 
 
-def test_an_inspector_without_maps_gives_pictures_without_them(
-    write: Write, evaluation: Evaluation, model: Any
-) -> None:
+def test_an_inspector_without_maps_gives_images_without_them(write: Write, evaluation: Evaluation, model: Any) -> None:
     page = write(evaluation, onlygood.Inspector(model, with_map=False, threads=1))
     assert all(len(card.all("img")) == 1 for card in cards(page, "finds"))
-    assert "maps were not asked for" in section(page, "pictures").text
+    assert "maps were not asked for" in section(page, "images").text
 
 
 def copied(folder: Path, to: Path) -> Path:
@@ -414,13 +416,13 @@ def copied(folder: Path, to: Path) -> Path:
     return to
 
 
-def test_a_picture_that_is_gone_or_another_now_has_a_card_that_says_so(
+def test_an_image_that_is_gone_or_another_now_has_a_card_that_says_so(
     write: Write, inspector: onlygood.Inspector, folder: Path, tmp_path: Path
 ) -> None:
     root = copied(folder, tmp_path / "copy")
     evaluation = evaluate(inspector, root, threads=1)
     (root / "test/hole/lot1/0.png").unlink()
-    (root / "test/hole/lot1/1.png").write_bytes(b"no picture at all")
+    (root / "test/hole/lot1/1.png").write_bytes(b"no image at all")
     Image.fromarray(with_defect(texture(302), level=255)[:, ::-1]).save(root / "test/hole/lot1/2.png")
     (root / "ground_truth/hole/lot1/2_mask.png").unlink()
     page = write(evaluation)
@@ -436,7 +438,7 @@ def test_a_picture_that_is_gone_or_another_now_has_a_card_that_says_so(
     assert len(other.all("img")) == 2
 
 
-def test_a_mask_that_cannot_be_used_leaves_the_picture_and_says_why(
+def test_a_mask_that_cannot_be_used_leaves_the_image_and_says_why(
     write: Write, inspector: onlygood.Inspector, folder: Path, tmp_path: Path
 ) -> None:
     root = copied(folder, tmp_path / "copy")
@@ -447,7 +449,7 @@ def test_a_mask_that_cannot_be_used_leaves_the_picture_and_says_why(
     assert card.one("span", class_="problem").text.startswith("Its mask is not shown: a mask must have the size of")
 
 
-def test_a_16_bit_model_shows_its_pictures_through_its_window(
+def test_a_16_bit_model_shows_its_images_through_its_window(
     write: Write, sixteen_bit_model: onlygood.Model, tmp_path: Path
 ) -> None:
     inspector = onlygood.Inspector(sixteen_bit_model, threads=1)
@@ -461,15 +463,15 @@ def test_a_16_bit_model_shows_its_pictures_through_its_window(
 # Rows, names, files
 
 
-def test_the_csv_file_has_a_row_a_picture(write: Write, evaluation: Evaluation, tmp_path: Path) -> None:
+def test_the_csv_file_has_a_row_an_image(write: Write, evaluation: Evaluation, tmp_path: Path) -> None:
     failed = replace(evaluation, unreadable=(("good/broken.png", "good/broken.png is cut short: copy it again"),))
     page = write(failed)
     rows = rows_of(tmp_path / "report.csv")
     assert list(rows[0]) == ["name", "label", "defect", "session", "verdict", "score", "p_value", "latency_ms", "error"]
-    for row, each in zip(rows[:-1], evaluation.pictures, strict=True):
-        assert row["name"] == each.picture.name
-        assert row["label"] == ("anomalous" if each.picture.is_anomalous else "good")
-        assert (row["defect"], row["session"]) == (each.picture.defect, each.picture.session)
+    for row, each in zip(rows[:-1], evaluation.images, strict=True):
+        assert row["name"] == each.image.name
+        assert row["label"] == ("anomalous" if each.image.is_anomalous else "good")
+        assert (row["defect"], row["session"]) == (each.image.defect, each.image.session)
         assert row["verdict"] == ("anomalous" if each.is_anomaly else "good")
         assert (float(row["score"]), float(row["p_value"])) == (each.score, each.p_value)
         assert float(row["latency_ms"]) == round(each.latency_ms, 3)
@@ -482,7 +484,7 @@ def test_the_csv_file_has_a_row_a_picture(write: Write, evaluation: Evaluation, 
     assert "report.csv" in page.one("footer").text
 
 
-def test_many_unreadable_pictures_are_counted(write: Write, evaluation: Evaluation) -> None:
+def test_many_unreadable_images_are_counted(write: Write, evaluation: Evaluation) -> None:
     unreadable = tuple((f"{number}.png", f"{number}.png is empty: copy it again") for number in range(51))
     page = write(replace(evaluation, unreadable=unreadable))
     found = section(page, "unreadable")
@@ -543,11 +545,11 @@ def test_names_of_every_kind_are_shown_as_text_and_do_nothing(
 def test_types_of_defect_sessions_and_errors_are_shown_as_text_too(write: Write, evaluation: Evaluation) -> None:
     name = "<img src=x onerror=alert(1)>\udcff"
     figures: ImageFigures = evaluation.per_defect["hole"]
-    pictures = [replace(each, picture=replace(each.picture, defect=name, session=name)) for each in evaluation.pictures]
+    images = [replace(each, image=replace(each.image, defect=name, session=name)) for each in evaluation.images]
     page = write(
         replace(
             evaluation,
-            pictures=tuple(pictures),
+            images=tuple(images),
             per_defect={name: figures},
             per_session={name: evaluation.per_session["lot1"]},
             unreadable=((name, f"{name} is broken"), ("other.png", "it is broken")),

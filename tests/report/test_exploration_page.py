@@ -37,8 +37,8 @@ HOSTILE = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("test")
-    pictures = {f"good/{number}.png": texture(400 + number) for number in range(5)}
-    return save(root, pictures | {f"hole/{number}.png": with_defect(texture(500 + number)) for number in range(3)})
+    images = {f"good/{number}.png": texture(400 + number) for number in range(5)}
+    return save(root, images | {f"hole/{number}.png": with_defect(texture(500 + number)) for number in range(3)})
 
 
 @pytest.fixture(scope="module")
@@ -75,19 +75,19 @@ def test_the_page_stands_alone_and_runs_its_own_script_alone(exploration: Explor
     assert [path.name for path in tmp_path.iterdir()] == ["map.html"]
 
 
-def test_every_picture_has_a_mark_by_verdict_and_kind_and_says_what_it_is(
+def test_every_image_has_a_mark_by_verdict_and_kind_and_says_what_it_is(
     exploration: Exploration, tmp_path: Path
 ) -> None:
     page = check_page(write(tmp_path, exploration), with_script=True)
     svg = page.one("svg")
-    marks = {int(mark.attributes["data-picture"]): mark for mark in svg.all("circle", "path", class_="mark-on-map")}
+    marks = {int(mark.attributes["data-image"]): mark for mark in svg.all("circle", "path", class_="mark-on-map")}
     assert sorted(marks) == list(range(8))
-    for number, (picture, found) in enumerate(zip(exploration.pictures, exploration.inspections, strict=True)):
+    for number, (image, found) in enumerate(zip(exploration.images, exploration.inspections, strict=True)):
         assert marks[number].tag == ("path" if found.is_anomaly else "circle")
-        assert f"kind-{picture.label}" in marks[number].attributes["class"].split()
+        assert f"kind-{image.label}" in marks[number].attributes["class"].split()
         verdict = "anomalous" if found.is_anomaly else "good"
-        label = exploration.labels[picture.label].name
-        assert marks[number].one("title").text.startswith(f"{picture.name}, {label}, called {verdict}, score ")
+        label = exploration.labels[image.label].name
+        assert marks[number].one("title").text.startswith(f"{image.name}, {label}, called {verdict}, score ")
     assert {found.is_anomaly for found in exploration.inspections} == {False, True}
     style = "".join(page.one("style").pieces)
     assert f".kind-0 {{ --colour: {palette.KINDS[0]};" in style and f".kind-1 {{ --colour: {palette.KINDS[1]};" in style
@@ -107,15 +107,15 @@ def test_marks_lie_within_the_map_at_one_scale(exploration: Exploration, tmp_pat
     np.testing.assert_allclose(y - y.mean(), (points[:, 1].mean() - points[:, 1]) * scale, atol=0.2)
 
 
-def test_the_script_has_each_picture_and_its_thumbnail(exploration: Exploration, tmp_path: Path) -> None:
+def test_the_script_has_each_image_and_its_thumbnail(exploration: Exploration, tmp_path: Path) -> None:
     data = data_of(check_page(write(tmp_path, exploration), with_script=True))
-    assert [each["name"] for each in data["pictures"]] == [picture.name for picture in exploration.pictures]
+    assert [each["name"] for each in data["images"]] == [image.name for image in exploration.images]
     scores = [found.score for found in exploration.inspections]
-    assert data["strangest"] == np.argsort(-np.array(scores), kind="stable").tolist()
-    for each in data["pictures"]:
+    assert data["highest_scoring"] == np.argsort(-np.array(scores), kind="stable").tolist()
+    for each in data["images"]:
         uri, width, height = each["thumbnail"]
-        image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
-        assert image.size == (width, height) == (192, 192)
+        thumbnail = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+        assert thumbnail.size == (width, height) == (192, 192)
 
 
 def test_before_and_after_training_stand_side_by_side(exploration: Exploration, tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ def test_why_there_is_no_map_before_training_is_said(exploration: Exploration, t
 
 
 def test_how_many_of_how_many_are_shown(model: onlygood.Model, folder: Path, tmp_path: Path) -> None:
-    page = check_page(write(tmp_path, explore(model, folder, max_pictures=6, seed=4)), with_script=True)
+    page = check_page(write(tmp_path, explore(model, folder, max_images=6, seed=4)), with_script=True)
     text = section(page, "folders").text
-    assert "6 of 8 pictures were drawn at random, with seed 4" in text
+    assert "6 of 8 images were drawn at random, with seed 4" in text
     rows = [[cell.text for cell in row.children] for row in section(page, "folders").one("tbody").all("tr")]
     assert [row[:3] for row in rows] == [["good", "3", "5"], ["hole", "3", "3"]]
 
@@ -146,9 +146,9 @@ def test_equal_seeds_write_equal_pages(
 ) -> None:
     once = write(tmp_path, exploration)
     assert write(tmp_path, explore(model, folder, threads=2), threads=2) == once
-    few = write(tmp_path, explore(model, folder, max_pictures=6, seed=1))
-    assert write(tmp_path, explore(model, folder, max_pictures=6, seed=1)) == few
-    assert write(tmp_path, explore(model, folder, max_pictures=6, seed=2)) != few
+    few = write(tmp_path, explore(model, folder, max_images=6, seed=1))
+    assert write(tmp_path, explore(model, folder, max_images=6, seed=1)) == few
+    assert write(tmp_path, explore(model, folder, max_images=6, seed=2)) != few
 
 
 def test_hostile_names_are_text_and_nothing_else(model: onlygood.Model, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_hostile_names_are_text_and_nothing_else(model: onlygood.Model, tmp_path
     content = write(tmp_path, explore(model, root), model_name="</script><b>.onnx")
     page = check_page(content, with_script=True)
     assert len(page.all("script")) == 2 and not page.all("b", "img")
-    names = [each["name"] for each in data_of(page)["pictures"]]
+    names = [each["name"] for each in data_of(page)["images"]]
     assert "<script>alert(1)</script>.png" in names and r"a/\u202egnp.png" in names
     assert "<script>alert(1)<" in [each.text for each in section(page, "folders").all("bdi")]
     titles = [title.text for title in page.one("svg").all("title")]
@@ -166,20 +166,20 @@ def test_hostile_names_are_text_and_nothing_else(model: onlygood.Model, tmp_path
     assert "49" not in " ".join(names)
 
 
-def test_pictures_that_cannot_be_read_or_not_any_more_are_said_to_be(
+def test_images_that_cannot_be_read_or_not_any_more_are_said_to_be(
     model: onlygood.Model, folder: Path, tmp_path: Path
 ) -> None:
     root = save(tmp_path / "in", {f"{number}.png": texture(number) for number in range(6)})
-    (root / "torn<.png").write_bytes(b"no picture")
+    (root / "torn<.png").write_bytes(b"no image")
     exploration = explore(model, root)
     (root / "0.png").unlink()
     page = check_page(write(tmp_path, exploration), with_script=True)
     assert "torn<.png is a text file" in section(page, "unreadable").text
-    assert "Every picture of these folders that could be read is shown." in section(page, "folders").text
-    assert [each["thumbnail"] is None for each in data_of(page)["pictures"]] == [True, *[False] * 5]
+    assert "Every image of these folders that could be read is shown." in section(page, "folders").text
+    assert [each["thumbnail"] is None for each in data_of(page)["images"]] == [True, *[False] * 5]
 
 
-def test_equal_pictures_lie_on_one_place(model: onlygood.Model, tmp_path: Path) -> None:
+def test_equal_images_lie_on_one_place(model: onlygood.Model, tmp_path: Path) -> None:
     root = save(tmp_path / "in", {f"{number}.png": texture(1) for number in range(6)})
     (places,) = data_of(check_page(write(tmp_path, explore(model, root)), with_script=True))["places"]
     assert len({tuple(place) for place in places}) == 1
@@ -197,7 +197,7 @@ def test_more_kinds_than_colours_are_told_apart_by_hollow_marks(exploration: Exp
     assert f".kind-12 {{ --colour: {palette.REFERENCES[0]};" in style
 
 
-def test_two_thousand_pictures_stay_below_ten_megabytes(
+def test_two_thousand_images_stay_below_ten_megabytes(
     model: onlygood.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By sixty, at the size that two thousand get."""

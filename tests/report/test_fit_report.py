@@ -42,88 +42,94 @@ def test_a_page_with_its_charts_is_sound(model: onlygood.Model, tmp_path: Path) 
     write_fit_report(tmp_path / "fit.html", model, model_name="part.onnx", curves=curves, threads=1)
     page = check_page((tmp_path / "fit.html").read_bytes())
     assert [svg.one("title").text for svg in section(page, "training").all("svg")] == list(curves)
-    assert "promised rate 0.1" in {text.text for text in section(page, "scores").all("text")}
+    assert "guaranteed rate 0.1" in {text.text for text in section(page, "scores").all("text")}
 
 
-def test_the_promise_comes_first_in_its_own_words(write: Write, model: onlygood.Model) -> None:
+def test_the_guarantee_comes_first_in_its_own_words(write: Write, model: onlygood.Model) -> None:
     page = write(model)
     verdict = page.one("main").children[0]
     assert verdict is section(page, "verdict")
-    first, *others = model.promise.sentences
+    first, *others = model.guarantee.sentences
     assert verdict.one("p", class_="lead").text == (
-        f"Learned from {model.promise.fitted_pictures} good pictures. {first}"
+        f"Learned from {model.guarantee.fitted_images} good images. {first}"
     )
     assert all(sentence in verdict.text for sentence in others)
 
 
 def test_notes_are_shown_where_there_are_any(write: Write, model: onlygood.Model) -> None:
-    page = write(replace(model, notes=("2 of 18 files are <not> pictures.",)))
-    assert section(page, "verdict").one("ul", class_="notes").text == "2 of 18 files are <not> pictures."
+    page = write(replace(model, notes=("2 of 18 files are <not> images.",)))
+    assert section(page, "verdict").one("ul", class_="notes").text == "2 of 18 files are <not> images."
     assert not section(write(replace(model, notes=())), "verdict").all("ul")
 
 
-def test_the_pictures_above_the_threshold_are_counted_among_those_that_calibrate(
+def test_the_images_above_the_threshold_are_counted_among_those_that_calibrate(
     write: Write, model: onlygood.Model
 ) -> None:
-    first, second, *others = model.good_pictures
+    first, second, *others = model.good_images
     changed = [
         replace(first, score=0.5, calibrates=True),
         replace(second, score=0.7, calibrates=False),
         *(replace(each, score=-1.0) for each in others),
     ]
-    page = write(replace(model, good_pictures=tuple(changed)))
+    page = write(replace(model, good_images=tuple(changed)))
     assert "1 of 15" in section(page, "verdict").one("dl").text
     wide, narrow = (svg.one("desc").text for svg in page.all("svg") if svg.one("title").text.startswith("Scores"))
-    assert wide == narrow == "Histogram of scores, the threshold at 0. 1 of 15 good pictures lie above the threshold."
+    assert wide == narrow == "Histogram of scores, the threshold at 0. 1 of 15 good images lie above the threshold."
 
 
 def test_the_strangest_are_shown_and_listed(write: Write, model: onlygood.Model) -> None:
-    strangest = section(write(model), "strangest")
-    cards = strangest.one("ul", class_="cards")
-    assert [each.text for each in cards.all("bdi", class_="name")] == [each.picture.name for each in model.strangest]
+    highest_scoring = section(write(model), "highest_scoring")
+    cards = highest_scoring.one("ul", class_="cards")
+    assert [each.text for each in cards.all("bdi", class_="name")] == [
+        each.image.name for each in model.highest_scoring
+    ]
     assert {len(card.all("img")) for card in cards.all("li")} == {2}
-    show = score_format([each.score for each in model.good_pictures])
-    ordered = sorted(model.good_pictures, key=lambda each: -each.score)
-    assert [row[:2] for row in cells(strangest.one("table"))] == [[each.name, show(each.score)] for each in ordered]
+    show = score_format([each.score for each in model.good_images])
+    ordered = sorted(model.good_images, key=lambda each: -each.score)
+    assert [row[:2] for row in cells(highest_scoring.one("table"))] == [
+        [each.name, show(each.score)] for each in ordered
+    ]
 
 
 def test_the_list_of_the_strangest_is_bounded(
     write: Write, model: onlygood.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fit_report, "LISTED", 3)
-    strangest = section(write(model), "strangest")
-    assert len(cells(strangest.one("table"))) == 3
-    assert "All 16 are in fit.csv." in strangest.text
+    highest_scoring = section(write(model), "highest_scoring")
+    assert len(cells(highest_scoring.one("table"))) == 3
+    assert "All 16 are in fit.csv." in highest_scoring.text
 
 
-def test_a_good_picture_that_is_gone_has_a_card_that_says_so(write: Write, model: onlygood.Model) -> None:
+def test_a_good_image_that_is_gone_has_a_card_that_says_so(write: Write, model: onlygood.Model) -> None:
     def gone() -> Array:
-        raise onlygood.PictureError("7.png does not exist: check the path")
+        raise onlygood.ImageError("7.png does not exist: check the path")
 
-    first, *others = model.strangest
+    first, *others = model.highest_scoring
     strange = replace(first, source=replace(first.source, read=gone))
-    cards = section(write(replace(model, strangest=(strange, *others))), "strangest").all("figure", class_="card")
+    cards = section(write(replace(model, highest_scoring=(strange, *others))), "highest_scoring").all(
+        "figure", class_="card"
+    )
     assert [len(card.all("img")) for card in cards] == [0] + [2] * len(others)
     assert "It can no longer be read: 7.png does not exist: check the path." in cards[0].text
 
 
 def test_groups_are_listed_the_largest_first(write: Write, model: onlygood.Model) -> None:
     groups = [0, 0, 1, 1, 1, *range(2, 13)]
-    pictures = [replace(each, group=group) for each, group in zip(model.good_pictures, groups, strict=True)]
-    page = write(replace(model, good_pictures=tuple(pictures)))
-    show = score_format([each.score for each in pictures])
+    images = [replace(each, group=group) for each, group in zip(model.good_images, groups, strict=True)]
+    page = write(replace(model, good_images=tuple(images)))
+    show = score_format([each.score for each in images])
     text = section(page, "groups")
-    assert "The 16 good pictures form 13 groups." in text.text
+    assert "The 16 good images form 13 groups." in text.text
     assert cells(text.one("table")) == [
-        [pictures[2].name, "3", show(max(each.score for each in pictures[2:5]))],
-        [pictures[0].name, "2", show(max(each.score for each in pictures[:2]))],
+        [images[2].name, "3", show(max(each.score for each in images[2:5]))],
+        [images[0].name, "2", show(max(each.score for each in images[:2]))],
     ]
 
 
-def test_groups_of_one_picture_each_need_no_table(write: Write, model: onlygood.Model) -> None:
-    alone = [replace(each, group=number) for number, each in enumerate(model.good_pictures)]
-    groups = section(write(replace(model, good_pictures=tuple(alone))), "groups")
-    assert "Each of the 16 good pictures is a group of its own." in groups.text
+def test_groups_of_one_image_each_need_no_table(write: Write, model: onlygood.Model) -> None:
+    alone = [replace(each, group=number) for number, each in enumerate(model.good_images)]
+    groups = section(write(replace(model, good_images=tuple(alone))), "groups")
+    assert "Each of the 16 good images is a group of its own." in groups.text
     assert not groups.all("table")
 
 
@@ -131,18 +137,18 @@ def test_without_a_training_there_are_no_curves(write: Write, model: onlygood.Mo
     assert "training" not in {each.attributes["aria-labelledby"] for each in write(model).all("section")}
 
 
-def test_the_csv_file_has_a_row_a_good_picture(write: Write, model: onlygood.Model, tmp_path: Path) -> None:
+def test_the_csv_file_has_a_row_a_good_image(write: Write, model: onlygood.Model, tmp_path: Path) -> None:
     write(model)
     with (tmp_path / "fit.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["name"], float(row["score"]), int(row["group"]), int(row["calibrates"])) for row in rows] == [
-        (each.name, each.score, each.group, int(each.calibrates)) for each in model.good_pictures
+        (each.name, each.score, each.group, int(each.calibrates)) for each in model.good_images
     ]
 
 
 @pytest.mark.parametrize("rate", [0.3, 0.1, 0.01])
-def test_the_curve_of_shares_is_what_is_promised_at_every_score(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The share above a score is the weight of the calibration scores above it, and the next picture's own."""
+def test_the_curve_of_shares_is_what_is_guaranteed_at_every_score(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share above a score is the weight of the calibration scores above it, and the next image's own."""
     scores = np.array([0.5, 1.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0], np.float32)
     calibration = calibrate(scores, ["a", "a", "b", "c", "c", "c", "d", "e"], rate)
     drawn: dict[str, Any] = {}
@@ -161,12 +167,12 @@ def test_the_curve_of_shares_is_what_is_promised_at_every_score(rate: float, mon
     ]
     np.testing.assert_allclose(drawn["scores"], np.array(different) - calibration.threshold)
     np.testing.assert_allclose(drawn["shares"], expected)
-    assert drawn["rate"] == calibration.promised_rate
+    assert drawn["rate"] == calibration.stated_rate
     at_threshold = drawn["shares"][drawn["scores"] == 0]
-    assert len(at_threshold) == 1 and at_threshold[0] <= calibration.promised_rate + 1e-9
+    assert len(at_threshold) == 1 and at_threshold[0] <= calibration.stated_rate + 1e-9
 
 
-def test_a_16_bit_model_shows_its_pictures_through_its_window(write: Write, sixteen_bit_model: onlygood.Model) -> None:
+def test_a_16_bit_model_shows_its_images_through_its_window(write: Write, sixteen_bit_model: onlygood.Model) -> None:
     page = write(sixteen_bit_model)
-    assert len(section(page, "strangest").all("img")) == 2 * len(sixteen_bit_model.strangest)
+    assert len(section(page, "highest_scoring").all("img")) == 2 * len(sixteen_bit_model.highest_scoring)
     assert "uint16, grey" in section(page, "model").text

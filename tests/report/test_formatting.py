@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onlygood.report.formatting import (
+    format_area,
+    format_count,
+    format_p_value,
+    format_share,
     score_format,
-    show_area,
-    show_count,
-    show_p_value,
-    show_share,
     visible,
     visible_or_same,
 )
@@ -84,25 +84,25 @@ def test_all_scores_of_a_page_have_as_many_decimals_as_an_ordinary_one_needs(
     [(0.0, "0.000"), (1.0, "1.000"), (0.06316, "0.063"), (0.01, "0.010"), (0.0042, "0.0042"), (0.00012, "0.00012")],
 )
 def test_a_share_never_vanishes(value: float, shown: str) -> None:
-    assert show_share(value) == shown
+    assert format_share(value) == shown
 
 
 @pytest.mark.parametrize(
     ("value", "shown"), [(1.0, "1.0000"), (0.05, "0.0500"), (0.0013, "0.0013"), (1e-5, "0.000010")]
 )
 def test_a_p_value_never_vanishes(value: float, shown: str) -> None:
-    assert show_p_value(value) == shown
+    assert format_p_value(value) == shown
 
 
 def test_areas_and_counts() -> None:
-    assert show_area(0.96617) == "0.9662"
-    assert [show_count(count, "picture") for count in (0, 1, 2, 12_345)] == [
-        "0 pictures",
-        "1 picture",
-        "2 pictures",
-        "12,345 pictures",
+    assert format_area(0.96617) == "0.9662"
+    assert [format_count(count, "image") for count in (0, 1, 2, 12_345)] == [
+        "0 images",
+        "1 image",
+        "2 images",
+        "12,345 images",
     ]
-    assert show_count(12_345) == "12,345"
+    assert format_count(12_345) == "12,345"
 
 
 # CSV

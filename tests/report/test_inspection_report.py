@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import onlygood
-from onlygood.datasets.folders import PictureFile, find_pictures
-from onlygood.errors import PictureError
-from onlygood.report import InspectedPicture, charts, inspection_report, write_inspection_report
-from onlygood.report.formatting import score_format, show_p_value
+from onlygood.datasets.folders import ImageFile, find_images
+from onlygood.errors import ImageError
+from onlygood.report import InspectedImage, charts, inspection_report, write_inspection_report
+from onlygood.report.formatting import format_p_value, score_format
 from page_reader import Element, check_page, no_drawing, section
 from textures import save, texture, with_defect
 
@@ -25,27 +25,27 @@ def inspector(model: onlygood.Model) -> onlygood.Inspector:
     return onlygood.Inspector(model, threads=1)
 
 
-def inspect_all(model: onlygood.Model, folder: Path) -> list[InspectedPicture]:
+def inspect_all(model: onlygood.Model, folder: Path) -> list[InspectedImage]:
     """As a command would: without maps, and with the reasons of those that cannot be read."""
     inspector = onlygood.Inspector(model, with_map=False, threads=1)
     inspected = []
-    for file in find_pictures(folder):
+    for file in find_images(folder):
         try:
             inspection = inspector(file.path, name=file.name)
-        except PictureError as error:
-            inspected.append(InspectedPicture(name=file.name, file=file, inspection=None, error=str(error)))
+        except ImageError as error:
+            inspected.append(InspectedImage(name=file.name, file=file, inspection=None, error=str(error)))
         else:
-            inspected.append(InspectedPicture(name=file.name, file=file, inspection=inspection, error=None))
+            inspected.append(InspectedImage(name=file.name, file=file, inspection=inspection, error=None))
     return inspected
 
 
 @pytest.fixture(scope="module")
-def inspected(model: onlygood.Model, tmp_path_factory: pytest.TempPathFactory) -> list[InspectedPicture]:
-    """Five good pictures, three with a defect, and one that is no picture."""
+def inspected(model: onlygood.Model, tmp_path_factory: pytest.TempPathFactory) -> list[InspectedImage]:
+    """Five good images, three with a defect, and one that is no image."""
     folder = tmp_path_factory.mktemp("incoming")
     save(folder, {f"fine/{number}.png": texture(400 + number) for number in range(5)})
     save(folder, {f"{number}.png": with_defect(texture(500 + number), 40 * number) for number in range(3)})
-    (folder / "zz.png").write_bytes(b"no picture at all")
+    (folder / "zz.png").write_bytes(b"no image at all")
     found = inspect_all(model, folder)
     assert [each.inspection.is_anomaly for each in found if each.inspection and "/" not in each.name] == [True] * 3
     return found
@@ -60,7 +60,7 @@ def write(tmp_path: Path, inspector: onlygood.Inspector, monkeypatch: pytest.Mon
     monkeypatch.setattr(charts, "_figure", no_drawing)
 
     def written(
-        inspected: Sequence[InspectedPicture], inspector: onlygood.Inspector = inspector, **keywords: Any
+        inspected: Sequence[InspectedImage], inspector: onlygood.Inspector = inspector, **keywords: Any
     ) -> Element:
         settings = {"model_name": "part.onnx", "threads": 1, "written_at": NOON, **keywords}
         write_inspection_report(tmp_path / "today.html", inspected, inspector, **settings)
@@ -69,7 +69,7 @@ def write(tmp_path: Path, inspector: onlygood.Inspector, monkeypatch: pytest.Mon
     return written
 
 
-def with_scores(inspected: InspectedPicture, scores: Sequence[float]) -> list[InspectedPicture]:
+def with_scores(inspected: InspectedImage, scores: Sequence[float]) -> list[InspectedImage]:
     """The same file under many names, with these scores."""
     found = inspected.inspection
     assert found is not None
@@ -88,34 +88,34 @@ def names(element: Element) -> list[str]:
 
 
 def test_a_page_with_its_charts_is_sound(
-    inspected: list[InspectedPicture], inspector: onlygood.Inspector, tmp_path: Path
+    inspected: list[InspectedImage], inspector: onlygood.Inspector, tmp_path: Path
 ) -> None:
     write_inspection_report(tmp_path / "today.html", inspected, inspector, model_name="part.onnx", threads=1)
     page = check_page((tmp_path / "today.html").read_bytes())
-    assert "8 pictures" in {text.text for text in section(page, "scores").all("text")}
+    assert "8 images" in {text.text for text in section(page, "scores").all("text")}
 
 
-def test_the_verdict_comes_first(write: Write, inspected: list[InspectedPicture]) -> None:
+def test_the_verdict_comes_first(write: Write, inspected: list[InspectedImage]) -> None:
     page = write(inspected)
     verdict = page.one("main").children[0]
     assert verdict is section(page, "verdict")
     anomalous = sum(each.inspection is not None and each.inspection.is_anomaly for each in inspected)
-    assert verdict.one("p", class_="lead").text == f"{anomalous} of 9 pictures are anomalous, and 1 could not be read."
+    assert verdict.one("p", class_="lead").text == f"{anomalous} of 9 images are anomalous, and 1 could not be read."
     assert [tile.children[1].text for tile in verdict.one("dl").children] == [str(anomalous), str(8 - anomalous), "1"]
 
 
-def test_the_verdict_says_how_many_false_alarms_good_pictures_would_give(
-    write: Write, inspected: list[InspectedPicture]
+def test_the_verdict_says_how_many_false_alarms_good_images_would_give(
+    write: Write, inspected: list[InspectedImage]
 ) -> None:
-    """16 good pictures and a rate of 0.1: 8 pictures that were read, 0.8 of them on average."""
+    """16 good images and a rate of 0.1: 8 images that were read, 0.8 of them on average."""
     assert (
-        "Were all 8 inspected pictures good, up to 0.8 of them would on average still be called anomalous, at the "
-        "promised false-alarm rate of 0.1."
+        "Were all 8 inspected images good, up to 0.8 of them would on average still be called anomalous, at the "
+        "guaranteed false-alarm rate of 0.1."
     ) in section(write(inspected), "verdict").text
 
 
-def test_anomalous_pictures_come_strangest_first_then_those_nearest_to_the_threshold(
-    write: Write, inspected: list[InspectedPicture]
+def test_anomalous_images_come_strangest_first_then_those_nearest_to_the_threshold(
+    write: Write, inspected: list[InspectedImage]
 ) -> None:
     page = write(inspected)
     found = [each.inspection for each in inspected if each.inspection is not None]
@@ -125,25 +125,25 @@ def test_anomalous_pictures_come_strangest_first_then_those_nearest_to_the_thres
     assert names(section(page, "nearest")) == [each.name for each in others]
     show = score_format([each.score for each in found])
     rows = [[cell.text for cell in row.children] for row in section(page, "anomalous").one("tbody").all("tr")]
-    assert rows == [[each.name, show(each.score), show_p_value(each.p_value)] for each in anomalous]
+    assert rows == [[each.name, show(each.score), format_p_value(each.p_value)] for each in anomalous]
 
 
-def test_every_card_has_the_picture_and_its_map(write: Write, inspected: list[InspectedPicture]) -> None:
+def test_every_card_has_the_image_and_its_map(write: Write, inspected: list[InspectedImage]) -> None:
     page = write(inspected)
     assert [len(card.all("img")) for card in page.all("figure", class_="card")] == [2] * 8
     assert "labelled" not in section(page, "anomalous").text
 
 
 def test_the_page_is_bounded_and_says_what_it_leaves_out(
-    write: Write, inspected: list[InspectedPicture], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    write: Write, inspected: list[InspectedImage], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for bound, value in (("STRANGEST", 3), ("BORDERLINE", 4), ("LISTED", 5)):
+    for bound, value in (("HIGHEST_SHOWN", 3), ("BORDERLINE", 4), ("LISTED", 5)):
         monkeypatch.setattr(inspection_report, bound, value)
     scores = np.linspace(-1, 1, 21)
     page = write(with_scores(inspected[0], scores))
     anomalous, nearest = section(page, "anomalous"), section(page, "nearest")
     assert names(anomalous) == ["00020.png", "00019.png", "00018.png"]
-    assert "The 3 strangest of 10 are shown." in anomalous.text
+    assert "The 3 highest_scoring of 10 are shown." in anomalous.text
     assert len(anomalous.one("tbody").all("tr")) == 5
     assert "5 more are in today.csv." in anomalous.text
     shown = [scores[int(name[:5])] for name in names(nearest)]
@@ -153,48 +153,48 @@ def test_the_page_is_bounded_and_says_what_it_leaves_out(
         assert len(list(csv.DictReader(file))) == 21
 
 
-def test_no_picture_is_shown_twice(
-    write: Write, inspected: list[InspectedPicture], monkeypatch: pytest.MonkeyPatch
+def test_no_image_is_shown_twice(
+    write: Write, inspected: list[InspectedImage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspection_report, "STRANGEST", 2)
+    monkeypatch.setattr(inspection_report, "HIGHEST_SHOWN", 2)
     page = write(with_scores(inspected[0], [3.0, 2.0, 0.1, -0.1]))
     shown = names(section(page, "anomalous")) + names(section(page, "nearest"))
     assert sorted(shown) == ["00000.png", "00001.png", "00002.png", "00003.png"]
 
 
 def test_where_all_are_good_it_says_so_and_shows_those_nearest_to_the_threshold(
-    write: Write, inspected: list[InspectedPicture]
+    write: Write, inspected: list[InspectedImage]
 ) -> None:
     page = write(with_scores(inspected[-2], [-0.5, -2.0]))
-    assert section(page, "verdict").one("p", class_="lead").text == "0 of 2 pictures are anomalous."
+    assert section(page, "verdict").one("p", class_="lead").text == "0 of 2 images are anomalous."
     assert names(section(page, "nearest")) == ["00000.png", "00001.png"]
     headings = {each.attributes["aria-labelledby"] for each in page.all("section")}
     assert headings == {"verdict", "scores", "nearest", "model", "time"}
     assert "its map" in section(page, "nearest").text
 
 
-def test_one_anomalous_picture_is_spoken_of_in_the_singular(write: Write, inspected: list[InspectedPicture]) -> None:
+def test_one_anomalous_image_is_spoken_of_in_the_singular(write: Write, inspected: list[InspectedImage]) -> None:
     page = write(with_scores(inspected[0], [0.5]))
-    assert section(page, "verdict").one("p", class_="lead").text == "1 of 1 picture is anomalous."
+    assert section(page, "verdict").one("p", class_="lead").text == "1 of 1 image is anomalous."
     headings = {each.attributes["aria-labelledby"] for each in page.all("section")}
     assert "nearest" not in headings
 
 
 def test_where_nothing_could_be_read_there_are_no_scores_and_no_time(
-    write: Write, inspected: list[InspectedPicture]
+    write: Write, inspected: list[InspectedImage]
 ) -> None:
     page = write([inspected[-1]])
     assert (
-        section(page, "verdict").one("p", class_="lead").text == "0 of 1 picture is anomalous, and 1 could not be read."
+        section(page, "verdict").one("p", class_="lead").text == "0 of 1 image is anomalous, and 1 could not be read."
     )
-    assert "No picture could be read, so there are no scores." in section(page, "scores").text
+    assert "No image could be read, so there are no scores." in section(page, "scores").text
     assert not page.all("svg", "img")
     assert "took" not in section(page, "time").text
     assert "zz.png is a text file" in section(page, "unreadable").text
 
 
-def test_the_csv_file_has_a_row_a_picture_in_the_order_given(
-    write: Write, inspected: list[InspectedPicture], tmp_path: Path
+def test_the_csv_file_has_a_row_an_image_in_the_order_given(
+    write: Write, inspected: list[InspectedImage], tmp_path: Path
 ) -> None:
     write(inspected)
     with (tmp_path / "today.csv").open(encoding="utf-8-sig", newline="") as file:
@@ -211,15 +211,15 @@ def test_the_csv_file_has_a_row_a_picture_in_the_order_given(
     assert rows[-1]["error"].startswith("zz.png is a text file")
 
 
-def test_a_picture_that_vanished_since_has_a_card_that_says_so(write: Write, inspected: list[InspectedPicture]) -> None:
-    missing = PictureFile(Path(os.devnull).parent / "nowhere" / "a.png", "a.png")
+def test_an_image_that_vanished_since_has_a_card_that_says_so(write: Write, inspected: list[InspectedImage]) -> None:
+    missing = ImageFile(Path(os.devnull).parent / "nowhere" / "a.png", "a.png")
     page = write([replace(inspected[0], file=missing), inspected[1]])
     cards = [each for each in section(page, "anomalous").all("li") if each.all("figure")]
     assert {len(card.all("img")) for card in cards} == {0, 2}
     assert "It can no longer be read: 0.png does not exist: check the path." in section(page, "anomalous").text
 
 
-def test_hostile_names_are_shown_as_text(write: Write, inspected: list[InspectedPicture], tmp_path: Path) -> None:
+def test_hostile_names_are_shown_as_text(write: Write, inspected: list[InspectedImage], tmp_path: Path) -> None:
     hostile = [
         "<script>alert(1)</script>",
         '"><img src=x onerror=alert(1)>',
@@ -240,7 +240,7 @@ def test_hostile_names_are_shown_as_text(write: Write, inspected: list[Inspected
         assert [row["name"] for row in csv.DictReader(file)] == [*shown[:4], "'@SUM(A1)"]
 
 
-def test_pages_of_one_file_are_pictures_of_their_own(write: Write, model: onlygood.Model, tmp_path: Path) -> None:
+def test_pages_of_one_file_are_images_of_their_own(write: Write, model: onlygood.Model, tmp_path: Path) -> None:
     import tifffile
 
     stack = np.stack([texture(600), with_defect(texture(601)), texture(602)])
@@ -248,30 +248,30 @@ def test_pages_of_one_file_are_pictures_of_their_own(write: Write, model: onlygo
     tifffile.imwrite(tmp_path / "stack" / "lot.tif", stack, photometric="minisblack")
     inspector = onlygood.Inspector(model, with_map=False, threads=1)
     inspected = [
-        InspectedPicture(
+        InspectedImage(
             name=file.name, file=file, inspection=inspector(file.path, name=file.name, page=file.page), error=None
         )
-        for file in find_pictures(tmp_path / "stack")
+        for file in find_images(tmp_path / "stack")
     ]
     page = write(inspected)
     assert "lot.tif#2" in names(section(page, "anomalous"))
     assert not page.all("span", class_="problem")
 
 
-def test_a_report_needs_a_picture(write: Write) -> None:
-    with pytest.raises(ValueError, match="a report needs at least one inspected picture, got none"):
+def test_a_report_needs_an_image(write: Write) -> None:
+    with pytest.raises(ValueError, match="a report needs at least one inspected image, got none"):
         write([])
 
 
-def test_a_picture_has_an_inspection_or_an_error(inspected: list[InspectedPicture]) -> None:
+def test_an_image_has_an_inspection_or_an_error(inspected: list[InspectedImage]) -> None:
     for broken in ({"inspection": None, "error": None}, {"error": "both"}):
         with pytest.raises(ValueError, match=r"must have an inspection or an error, got both or none: '0\.png'"):
             replace(inspected[0], **broken)
 
 
-def test_thousands_of_pictures_make_a_small_page(
-    write: Write, inspected: list[InspectedPicture], tmp_path: Path
-) -> None:
+def test_thousands_of_images_make_a_small_page(write: Write, inspected: list[InspectedImage], tmp_path: Path) -> None:
     page = write(with_scores(inspected[0], np.random.default_rng(0).normal(0, 1, 5000)))
-    assert len(page.all("figure", class_="card")) == inspection_report.STRANGEST + inspection_report.BORDERLINE == 124
+    assert (
+        len(page.all("figure", class_="card")) == inspection_report.HIGHEST_SHOWN + inspection_report.BORDERLINE == 124
+    )
     assert (tmp_path / "today.html").stat().st_size < 6e6

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from onlygood.heatmap import CONTOUR, DASH, MASK_DASHES, lay_over, to_screen
+from onlygood.heatmap import CONTOUR, DASH, MASK_DASHES, overlay, to_screen
 from textures import Array, texture
 
 LEVELS = (1.0, 3.0)
@@ -9,7 +9,7 @@ LEVELS = (1.0, 3.0)
 
 def over_grey(anomaly_map: Array, mask: Array | None = None) -> Array:
     base = Image.new("RGB", anomaly_map.shape[::-1], (100, 100, 100))
-    return np.asarray(lay_over(base, anomaly_map.astype(np.float32), levels=LEVELS, mask=mask))
+    return np.asarray(overlay(base, anomaly_map.astype(np.float32), levels=LEVELS, mask=mask))
 
 
 def test_a_line_of_dashes_two_pixels_wide_surrounds_what_a_mask_marks_and_nothing_else() -> None:
@@ -46,5 +46,5 @@ def test_the_masks_line_lies_over_the_contour() -> None:
 def test_the_base_is_not_changed() -> None:
     base = to_screen(texture(0, (20, 30))[:, :, None], (0.0, 255.0))
     before = np.asarray(base).copy()
-    lay_over(base, np.full((20, 30), 9.0, np.float32), levels=LEVELS, mask=np.eye(20, 30, dtype=bool))
+    overlay(base, np.full((20, 30), 9.0, np.float32), levels=LEVELS, mask=np.eye(20, 30, dtype=bool))
     np.testing.assert_array_equal(np.asarray(base), before)

@@ -71,7 +71,7 @@ def test_templates_are_part_of_the_package_and_refuse_what_is_not_defined() -> N
     assert {"page.html.j2", "evaluation.html.j2", "inspection.html.j2", "fit.html.j2", "style.css.j2"} <= names
     assert {"exploration.html.j2", "exploration.css.j2", "exploration.js"} <= names
     with pytest.raises(jinja2.UndefinedError, match="'curves' is undefined"):
-        pages.render_page("fit", model_name="m", written_at=None, scores=[], pictures=3)
+        pages.render_page("fit", model_name="m", written_at=None, scores=[], images=3)
 
 
 @pytest.mark.parametrize("name", ["evaluation", "inspection", "fit", "exploration", "pieces", "page"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from onlygood.architectures import ARCHITECTURES
-from onlygood.detectors.deep_svdd.head import hypersphere, network_input, picture_embedding
+from onlygood.detectors.deep_svdd.head import hypersphere, image_embedding, network_input
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import join
 from onlygood.images.window import Window
@@ -61,18 +61,18 @@ def test_scores_are_squared_distances_and_places_share_them(shape: tuple[int, ..
 
 
 def test_levels_become_0_to_1_and_contrast_is_normalised() -> None:
-    picture = np.random.default_rng(2).integers(0, 4096, (1, 32, 32, 3)).astype(np.uint16)
+    image = np.random.default_rng(2).integers(0, 4096, (1, 32, 32, 3)).astype(np.uint16)
     given = {"input_size": 32, "channels": 3, "dtype": np.dtype(np.uint16), "window": Window(96.0, 4000.0)}
-    (plain,) = run_piece(picture_embedding(contrast_normalised=False, **given), ["embedding"], image=picture)
-    expected = (picture.astype(np.float64) - 96) / (4000 - 96)
+    (plain,) = run_piece(image_embedding(contrast_normalised=False, **given), ["embedding"], image=image)
+    expected = (image.astype(np.float64) - 96) / (4000 - 96)
     np.testing.assert_allclose(plain, expected, atol=1e-5)
-    (normalised,) = run_piece(picture_embedding(contrast_normalised=True, **given), ["embedding"], image=picture)
+    (normalised,) = run_piece(image_embedding(contrast_normalised=True, **given), ["embedding"], image=image)
     centred = expected - expected.mean()
     np.testing.assert_allclose(normalised, centred / np.abs(centred).mean(), atol=1e-4)
 
 
-def test_a_picture_of_one_level_has_no_contrast_to_normalise() -> None:
-    piece = picture_embedding(
+def test_an_image_of_one_level_has_no_contrast_to_normalise() -> None:
+    piece = image_embedding(
         input_size=28, channels=1, contrast_normalised=True, dtype=np.dtype(np.uint8), window=Window(0.0, 255.0)
     )
     flat = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None, None], 28 * 28, axis=1).reshape(256, 28, 28, 1)
@@ -89,9 +89,9 @@ def test_colours_are_averaged_for_a_network_of_one_channel_and_grey_fills_three(
         "dtype": np.dtype(np.uint8),
         "window": Window(0.0, 255.0),
     }
-    (one,) = run_piece(picture_embedding(channels=1, **given), ["embedding"], image=colour)
+    (one,) = run_piece(image_embedding(channels=1, **given), ["embedding"], image=colour)
     np.testing.assert_allclose(one[..., 0], colour.mean(axis=3) / 255, atol=1e-6)
-    (three,) = run_piece(picture_embedding(channels=3, **given), ["embedding"], image=colour[..., :1])
+    (three,) = run_piece(image_embedding(channels=3, **given), ["embedding"], image=colour[..., :1])
     np.testing.assert_allclose(three, np.repeat(colour[..., :1], 3, axis=3) / 255, atol=1e-6)
 
 

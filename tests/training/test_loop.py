@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_training_deep_svdd import QUICK, pictures
+from test_training_deep_svdd import QUICK, images
 
 from onlygood.architectures import ARCHITECTURES
 from onlygood.errors import CheckpointError, TrainingError
@@ -23,7 +23,7 @@ MNIST = ARCHITECTURES["lenet-mnist"]
 @pytest.mark.parametrize(("count", "size", "sizes"), [(10, 5, [5, 5]), (11, 5, [3, 4, 4]), (4, 100, [4]), (5, 2, [])])
 def test_batches_are_of_nearly_equal_size_and_none_of_one(count: int, size: int, sizes: list[int]) -> None:
     if not sizes:
-        message = r"every mini-batch must hold at least 2 pictures.*got 5 to train on.*: raise batch_size to at least 3"
+        message = r"every mini-batch must hold at least 2 images.*got 5 to train on.*: raise batch_size to at least 3"
         with pytest.raises(TrainingError, match=message):
             batch_bounds(count, size)
         assert len(batch_bounds(count, 3)) == 2, "as advised"
@@ -33,8 +33,8 @@ def test_batches_are_of_nearly_equal_size_and_none_of_one(count: int, size: int,
     assert bounds[0][0] == 0 and bounds[-1][1] == count
 
 
-def test_one_picture_is_no_batch() -> None:
-    with pytest.raises(TrainingError, match="got 1 to train on in batches of 200: add pictures"):
+def test_one_image_is_no_batch() -> None:
+    with pytest.raises(TrainingError, match="got 1 to train on in batches of 200: add images"):
         batch_bounds(1, 200)
 
 
@@ -50,7 +50,7 @@ def test_one_picture_is_no_batch() -> None:
         ("auto", 4, 3, 1, "auto"),
     ],
 )
-def test_all_gpus_train_as_far_as_each_has_two_pictures_of_a_batch(
+def test_all_gpus_train_as_far_as_each_has_two_images_of_a_batch(
     accelerator: str, gpus: int, batch: int, devices: int, strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, Any] = {}
@@ -75,14 +75,14 @@ class Interrupting:
 @pytest.mark.parametrize("after", [1, 2, 4, 5])
 def test_a_resumed_training_ends_where_one_without_interruption_does(after: int, tmp_path: Path) -> None:
     settings = replace(QUICK, objective="soft-boundary")
-    expected = train_deep_svdd(MNIST, settings, pictures())
+    expected = train_deep_svdd(MNIST, settings, images())
     place = tmp_path / "part.onnx.training"
     with pytest.raises(KeyboardInterrupt):
         checkpoint = Checkpoint(place, {"fit": 1}, resume=False)
-        train_deep_svdd(MNIST, settings, pictures(), checkpoint=checkpoint, show=Interrupting(after))
+        train_deep_svdd(MNIST, settings, images(), checkpoint=checkpoint, show=Interrupting(after))
     lines: list[str] = []
     checkpoint = Checkpoint(place, {"fit": 1}, resume=True)
-    resumed = train_deep_svdd(MNIST, settings, pictures(), checkpoint=checkpoint, show=lines.append)
+    resumed = train_deep_svdd(MNIST, settings, images(), checkpoint=checkpoint, show=lines.append)
     assert len(lines) == settings.pretrain_epochs + settings.epochs - after
     assert resumed.losses == expected.losses
     assert resumed.radius == expected.radius
@@ -127,9 +127,9 @@ def test_a_checkpoint_that_cannot_be_resumed_from_is_refused(
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(("key", "value"), [("method", "doc"), ("nu", 0.5), ("pictures", "other")])
+@pytest.mark.parametrize(("key", "value"), [("method", "doc"), ("nu", 0.5), ("images", "other")])
 def test_the_checkpoint_of_another_fit_is_refused(key: str, value: Any, tmp_path: Path) -> None:
-    fingerprint = {"method": "deep-svdd", "nu": 0.1, "pictures": "these"}
+    fingerprint = {"method": "deep-svdd", "nu": 0.1, "images": "these"}
     Checkpoint(tmp_path / "kept", {**fingerprint, key: value}, resume=False).write()
     with pytest.raises(CheckpointError, match=f"must be of a fit with {key} .*, got {value!r}"):
         Checkpoint(tmp_path / "kept", fingerprint, resume=True)

@@ -10,7 +10,7 @@ from torch import nn  # noqa: E402
 from onlygood.training.normalisation import EPS, BatchNorm  # noqa: E402
 
 
-def pictures(offset: float = 0.0, *, n: int = 6, channels: int = 5) -> torch.Tensor:
+def images(offset: float = 0.0, *, n: int = 6, channels: int = 5) -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)
     return torch.randn(n, channels, 7, 9, generator=generator) * 2.0 + offset
 
@@ -21,9 +21,9 @@ def pictures(offset: float = 0.0, *, n: int = 6, channels: int = 5) -> torch.Ten
 def test_equals_pytorch(layout: torch.memory_format, offset: float, momentum: float | None) -> None:
     ours, theirs = BatchNorm(5), nn.BatchNorm2d(5, eps=EPS, affine=False)
     ours.momentum = theirs.momentum = momentum
-    weights = pictures(n=6)
+    weights = images(n=6)
     for step in range(3):
-        given = (pictures(offset) + step).contiguous(memory_format=layout)
+        given = (images(offset) + step).contiguous(memory_format=layout)
         first, second = given.clone().requires_grad_(), given.clone().requires_grad_()
         mine, reference = ours(first), theirs(second)
         torch.testing.assert_close(mine, reference, atol=1e-4, rtol=1e-4)
@@ -33,19 +33,19 @@ def test_equals_pytorch(layout: torch.memory_format, offset: float, momentum: fl
     for name in ("running_mean", "running_var", "num_batches_tracked"):
         torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), atol=1e-4, rtol=1e-4)
     ours.eval(), theirs.eval()
-    torch.testing.assert_close(ours(pictures(offset)), theirs(pictures(offset)), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours(images(offset)), theirs(images(offset)), atol=1e-4, rtol=1e-4)
 
 
 def test_its_gradient_is_that_of_differences() -> None:
     layer = BatchNorm(3).double()
-    given = pictures(channels=3, n=3).double().requires_grad_()
+    given = images(channels=3, n=3).double().requires_grad_()
     assert torch.autograd.gradcheck(layer, (given,))
 
 
 def test_states_are_interchangeable() -> None:
     theirs = nn.BatchNorm2d(5, eps=EPS, affine=False)
-    theirs(pictures(2.0))
+    theirs(images(2.0))
     ours = BatchNorm(5)
     ours.load_state_dict(theirs.state_dict())
     ours.eval(), theirs.eval()
-    torch.testing.assert_close(ours(pictures()), theirs(pictures()))
+    torch.testing.assert_close(ours(images()), theirs(images()))

@@ -78,7 +78,7 @@ def test_the_variance_is_of_directions() -> None:
     assert unit_variance(torch.tensor([[3.0, 0.0], [0.5, 0.0]])) == pytest.approx(0.0)
 
 
-def test_watched_pictures_are_a_tenth_in_whole_groups() -> None:
+def test_watched_images_are_a_tenth_in_whole_groups() -> None:
     groups = np.repeat(np.arange(10), 5)
     watched, _ = watched_groups(groups, seed=0)
     assert len(watched) == 5
@@ -87,7 +87,7 @@ def test_watched_pictures_are_a_tenth_in_whole_groups() -> None:
 
 @given(st.lists(st.integers(1, 60), min_size=3, max_size=20), st.integers(0, 3))
 @settings(deadline=None, max_examples=80)
-def test_of_groups_of_any_size_some_are_watched_and_two_pictures_are_left(sizes: list[int], seed: int) -> None:
+def test_of_groups_of_any_size_some_are_watched_and_two_images_are_left(sizes: list[int], seed: int) -> None:
     groups = np.repeat(np.arange(len(sizes)), sizes)
     watched, others = watched_groups(groups, seed=seed)
     assert sorted([*watched, *others]) == list(range(len(groups)))
@@ -96,14 +96,14 @@ def test_of_groups_of_any_size_some_are_watched_and_two_pictures_are_left(sizes:
     assert len(watched) <= max(min(sizes), min(MOST_WATCHED, max(2, round(0.1 * len(groups)))))
 
 
-def test_every_class_of_reference_pictures_is_watched_and_trained_on() -> None:
+def test_every_class_of_reference_images_is_watched_and_trained_on() -> None:
     classes = np.array([0] * 3 + [1] * 40 + [2] * 4)
     watched, others = watched_of_each_class(classes, seed=1)
     assert np.bincount(classes[watched]).tolist() == [1, 4, 1]
     assert np.bincount(classes[others]).tolist() == [2, 36, 3]
 
 
-def test_reference_pictures_come_in_turn_before_any_comes_again() -> None:
+def test_reference_images_come_in_turn_before_any_comes_again() -> None:
     beside = Beside(torch.zeros(9, 1, 1, 1), torch.zeros(9, dtype=torch.int64), np.array([0, 2, 4, 6, 8]))
     order = beside.order(12, seed=1, epoch=0).tolist()
     assert len(order) == 12
@@ -200,5 +200,5 @@ def test_training_ends_when_epochs_are_worse_and_may_count_for_nothing() -> None
 
 
 def test_a_batch_of_one_has_no_variance() -> None:
-    with pytest.raises(TrainingError, match="every mini-batch must hold at least 2 pictures"):
+    with pytest.raises(TrainingError, match="every mini-batch must hold at least 2 images"):
         trained(count=5, batch_size=2)

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from onlygood.backbones.backbone import load_backbone  # noqa: E402
 from onlygood.errors import BackboneError  # noqa: E402
-from onlygood.graph.subgraph import fragment  # noqa: E402
+from onlygood.graph.subgraph import subgraph  # noqa: E402
 from onlygood.graph.trunk import TAIL_INPUT, cut_trunk, split_trunk, with_weights  # noqa: E402
 from onlygood.training.tail import Tail  # noqa: E402
 
@@ -38,9 +38,9 @@ def test_front_and_tail_are_the_trunk(layers: int, start: str) -> None:
     parts = split_trunk(TRUNK, layers)
     assert parts.start == f"backbone/{start}"
     assert len(parts.trained) == 2 * layers, "a weight and a bias of each layer"
-    pictures = RNG.standard_normal((2, 3, 64, 64)).astype(np.float32)
-    whole = run(TRUNK, pictures)
-    between = pictures if start == "pixels" else run(parts.front, pictures)
+    images = RNG.standard_normal((2, 3, 64, 64)).astype(np.float32)
+    whole = run(TRUNK, images)
+    between = images if start == "pixels" else run(parts.front, images)
     np.testing.assert_allclose(run(parts.tail, between), whole, atol=1e-4)
     np.testing.assert_allclose(by_torch(parts.tail, between), whole, atol=1e-3)
 
@@ -102,7 +102,7 @@ def test_each_operator_is_onnx_runtimes(name: str) -> None:
         for key, value in arrays.items()
         if key in call.replace("(", " ").replace(")", " ").replace(",", " ").split()
     }
-    model = fragment(f"part (float[N, c, h, w] {TAIL_INPUT}) => (float[N, c2, h2, w2] end) {{ end = {call} }}", used)
+    model = subgraph(f"part (float[N, c, h, w] {TAIL_INPUT}) => (float[N, c2, h2, w2] end) {{ end = {call} }}", used)
     values = RNG.standard_normal((2, 4, 9, 8)).astype(np.float32)
     np.testing.assert_allclose(by_torch(model, values), run(model, values), atol=1e-4)
 
@@ -113,13 +113,13 @@ def test_a_linear_end() -> None:
         flat = Flatten ({TAIL_INPUT})
         end = Gemm <transB = 1> (flat, weight, bias)
     }}"""
-    model = fragment(text, arrays)
+    model = subgraph(text, arrays)
     values = RNG.standard_normal((2, 3, 4, 4)).astype(np.float32)
     np.testing.assert_allclose(by_torch(model, values), run(model, values), atol=1e-4)
 
 
 def test_an_operator_that_torch_is_not_told_of_is_refused_by_name() -> None:
-    model = fragment(
+    model = subgraph(
         f"part (float[N, c, h, w] {TAIL_INPUT}) => (float[N, c, h, w] end) {{ end = Erf ({TAIL_INPUT}) }}", {}
     )
     with pytest.raises(BackboneError, match=r"must use operators among Add, .*, got Erf: lower trained_layers, or"):

@@ -1,4 +1,4 @@
-"""Change a picture by exactly this much: its light, its place, its sharpness, its noise, its compression.
+"""Change an image by exactly this much: its light, its place, its sharpness, its noise, its compression.
 
 In the order in which a camera does it:
 
@@ -9,11 +9,11 @@ In the order in which a camera does it:
     file        rounded and clipped at what the depth can hold, then JPEG
 
 Nothing is clipped before the file: what the light takes above white is there again where blur brings it back. Nothing
-is clipped at the window either, which only says how large one per cent is. Bilinear resampling softens a picture a
+is clipped at the window either, which only says how large one per cent is. Bilinear resampling softens an image a
 little, between pixels the most.
 
-JPEG has 8 bits. Of a 16-bit picture an 8-bit rendition is made through the window, and what JPEG does to that, its
-blocks and its ringing, is added to the 16-bit picture, which keeps its fine levels.
+JPEG has 8 bits. Of a 16-bit image an 8-bit rendition is made through the window, and what JPEG does to that, its
+blocks and its ringing, is added to the 16-bit image, which keeps its fine levels.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onlygood.errors import PictureError
-from onlygood.images.reading import Picture
+from onlygood.errors import ImageError
+from onlygood.images.reading import ImageArray
 from onlygood.images.window import Window
 
 Floats = NDArray[np.float32]
 
 _CHUNK = 32_768  # values worked on at once, so that they stay in the processor's cache
-# JPEG holds at most 65,500 pixels a side, and Pillow warns above 89 million in all. Larger pictures go in parts, which
+# JPEG holds at most 65,500 pixels a side, and Pillow warns above 89 million in all. Larger images go in parts, which
 # ends in the same, as JPEG's blocks of 16 hardly see each other.
 _JPEG_SIDE = 8_192
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What is done to a picture; by default nothing.
+    """What is done to an image; by default nothing.
 
     Attributes:
         brightness: what is added, as a share of the levels from black to white.
-        contrast: factor of the distance from the picture's mean level.
+        contrast: factor of the distance from the image's mean level.
         gamma: exponent of the levels from black (0) to white (1); above 1 is darker. Levels beyond go on in parallel.
         noise: standard deviation, as a share of the levels from black to white.
         blur: standard deviation in pixels.
@@ -72,39 +72,39 @@ class Change:
     flip_horizontal: bool = False
     flip_vertical: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The change as plain JSON values."""
         return asdict(self)
 
 
-def change_picture(
-    picture: Picture,
+def change_image(
+    image: ImageArray,
     change: Change,
     *,
     window: Window,
     border: str,
     border_level: float | None = None,
     noise: np.random.Generator,
-) -> Picture:
-    """The changed picture, of the same shape and depth; equal to the picture if the change is none.
+) -> ImageArray:
+    """The changed image, of the same shape and depth; equal to the image if the change is none.
 
     Args:
-        picture: uint8 or uint16 [H, W, C], C 1 or 3.
+        image: uint8 or uint16 [H, W, C], C 1 or 3.
         change: what to do.
         window: the levels of black and white.
-        border: what comes into view: "mirror" for the picture mirrored at its outermost pixels, "edge" for these
+        border: what comes into view: "mirror" for the image mirrored at its outermost pixels, "edge" for these
             repeated, "constant" for one level.
-        border_level: with "constant", a level of the picture; None for the median of its outermost pixels, for each
+        border_level: with "constant", a level of the image; None for the median of its outermost pixels, for each
             channel its own.
         noise: where the noise is drawn from.
 
     Raises:
-        PictureError: if it is not an array as above, or has no pixels.
+        ImageError: if it is not an array as above, or has no pixels.
     """
-    check_picture(picture)
+    check_image(image)
     if change == Change():
-        return picture.copy()
-    pixels = _light(picture, change, window, fill=None)
+        return image.copy()
+    pixels = _light(image, change, window, fill=None)
     if change.flip_horizontal:
         pixels = pixels[:, ::-1]
     if change.flip_vertical:
@@ -112,8 +112,8 @@ def change_picture(
     if (change.shift_x, change.shift_y, change.rotation, change.scale) != (0.0, 0.0, 0.0, 1.0):
         fill = None
         if border == "constant":
-            level = _border_median(picture) if border_level is None else np.full(picture.shape[2], border_level)
-            fill = _light(picture, change, window, fill=level)
+            level = _border_median(image) if border_level is None else np.full(image.shape[2], border_level)
+            fill = _light(image, change, window, fill=level)
         pixels = _place(pixels, change, fill, mirrored=border == "mirror")
     if change.blur > 0:
         pixels = _blur(pixels, change.blur)
@@ -121,71 +121,71 @@ def change_picture(
         drawn = noise.standard_normal(pixels.shape, dtype=np.float32)
         drawn *= np.float32(change.noise * (window.white - window.black))
         pixels = np.add(pixels, drawn, out=drawn)
-    stored = _store(pixels, picture.dtype)
+    stored = _store(pixels, image.dtype)
     return _compress(stored, change.jpeg, window) if change.jpeg else stored
 
 
-def turn_picture(picture: Picture, degrees: float, *, border: str) -> Picture:
-    """The picture turned clockwise about its centre within its own frame, of the same shape and depth.
+def turn_image(image: ImageArray, degrees: float, *, border: str) -> ImageArray:
+    """The image turned clockwise about its centre within its own frame, of the same shape and depth.
 
-    Where every pixel has one to come from, which is where a square is turned by a multiple of 90 degrees or any picture
+    Where every pixel has one to come from, which is where a square is turned by a multiple of 90 degrees or any image
     by one of 180, pixels are moved and not resampled.
 
     Args:
-        picture: uint8 or uint16 [H, W, C], C 1 or 3.
+        image: uint8 or uint16 [H, W, C], C 1 or 3.
         degrees: clockwise.
-        border: as for `change_picture`.
+        border: as for `change_image`.
 
     Raises:
-        PictureError: if it is not an array as above, or has no pixels.
+        ImageError: if it is not an array as above, or has no pixels.
     """
-    check_picture(picture)
+    check_image(image)
     quarters, rest = divmod(degrees, 90.0)
-    if rest == 0.0 and (picture.shape[0] == picture.shape[1] or quarters % 2 == 0):
-        return np.ascontiguousarray(np.rot90(picture, -int(quarters)))
-    return change_picture(
-        picture,
+    if rest == 0.0 and (image.shape[0] == image.shape[1] or quarters % 2 == 0):
+        return np.ascontiguousarray(np.rot90(image, -int(quarters)))
+    return change_image(
+        image,
         Change(rotation=degrees),
-        window=Window(0, np.iinfo(picture.dtype).max),  # says how strong light and noise are, which stay as they are
+        window=Window(0, np.iinfo(image.dtype).max),  # says how strong light and noise are, which stay as they are
         border=border,
         noise=np.random.default_rng(0),
     )
 
 
-def check_picture(picture: Picture) -> None:
-    """Refuse what is no picture as `read_picture` returns it.
+def check_image(image: ImageArray) -> None:
+    """Refuse what is no image as `read_image` returns it.
 
     Raises:
-        PictureError: if it is not an array uint8 or uint16 [H, W, C] with 1 or 3 channels, or has no pixels.
+        ImageError: if it is not an array uint8 or uint16 [H, W, C] with 1 or 3 channels, or has no pixels.
     """
-    if not (isinstance(picture, np.ndarray) and picture.dtype in (np.uint8, np.uint16)):
-        got = f"an array of {picture.dtype}" if isinstance(picture, np.ndarray) else type(picture).__name__
-        raise PictureError(f"a picture to change must be an array of uint8 or uint16, got {got}: read it first")
-    if picture.ndim != 3 or picture.shape[2] not in (1, 3) or picture.size == 0:
-        raise PictureError(
-            f"a picture to change must have the shape [H, W, 1] or [H, W, 3], got {list(picture.shape)}: read it first"
+    if not (isinstance(image, np.ndarray) and image.dtype in (np.uint8, np.uint16)):
+        got = f"an array of {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ImageError(f"an image to change must be an array of uint8 or uint16, got {got}: read it first")
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or image.size == 0:
+        raise ImageError(
+            f"an image to change must have the shape [H, W, 1] or [H, W, 3], got {list(image.shape)}: read it first"
         )
 
 
 # Light
 
 
-def _light(picture: Picture, change: Change, window: Window, fill: NDArray[np.float64] | None) -> Floats:
-    """The picture's levels, or those of `fill` in its place, under the changed light."""
+def _light(image: ImageArray, change: Change, window: Window, fill: NDArray[np.float64] | None) -> Floats:
+    """The image's levels, or those of `fill` in its place, under the changed light."""
     if (change.brightness, change.contrast, change.gamma) == (0.0, 1.0, 1.0):
-        return (picture if fill is None else fill).astype(np.float32)
+        return (image if fill is None else fill).astype(np.float32)
     width = window.white - window.black
     # Summed in whole numbers, so that it is the same on every machine.
-    mean = (int(picture.sum(dtype=np.uint64)) / picture.size - window.black) / width
-    depth = np.iinfo(picture.dtype).max + 1
-    by_level = fill is None and picture.size > depth
-    levels = np.arange(depth) if by_level else picture if fill is None else fill
+    mean = (int(image.sum(dtype=np.uint64)) / image.size - window.black) / width
+    depth = np.iinfo(image.dtype).max + 1
+    by_level = fill is None and image.size > depth
+    levels = np.arange(depth) if by_level else image if fill is None else fill
     shares = mean + change.contrast * ((levels.astype(np.float64) - window.black) / width - mean) + change.brightness
     within = np.clip(shares, 0.0, 1.0)
     # The last digits of a power differ between machines: a 64th of a level is where they end.
     changed = np.rint((within**change.gamma + (shares - within)) * (64 * width)) / 64 + window.black
     curve: Floats = changed.astype(np.float32)
-    return curve[picture] if by_level else curve
+    return curve[image] if by_level else curve
 
 
 # Place
@@ -197,7 +197,7 @@ def _place(pixels: Floats, change: Change, fill: Floats | None, *, mirrored: boo
     Args:
         pixels: [H, W, C].
         change: what to do.
-        fill: [C], what lies around the picture; None for its own pixels.
+        fill: [C], what lies around the image; None for its own pixels.
         mirrored: which of its own pixels, if `fill` is None.
     """
     H, W, C = pixels.shape
@@ -249,7 +249,7 @@ def _between(at: NDArray[np.float64], size: int, frame: int, mirrored: bool) -> 
 
 
 def _mirror(at: NDArray[Any], size: int) -> NDArray[Any]:
-    """Coordinates within the picture, of those that lie anywhere: mirrored at the centres of the outermost pixels."""
+    """Coordinates within the image, of those that lie anywhere: mirrored at the centres of the outermost pixels."""
     last = size - 1
     if last == 0:
         return np.zeros_like(at)
@@ -269,9 +269,9 @@ def _mix(flat: Floats, at: NDArray[np.intp], share: Floats) -> Floats:
     return second
 
 
-def _border_median(picture: Picture) -> NDArray[np.float64]:
+def _border_median(image: ImageArray) -> NDArray[np.float64]:
     """The median level of the outermost pixels [C]."""
-    sides = (picture[0], picture[-1], picture[:, 0], picture[:, -1])
+    sides = (image[0], image[-1], image[:, 0], image[:, -1])
     median: NDArray[np.float64] = np.median(np.concatenate(sides), axis=0)
     return median
 
@@ -282,7 +282,7 @@ def _border_median(picture: Picture) -> NDArray[np.float64]:
 def _blur(pixels: Floats, sigma: float) -> Floats:
     """Convolved along both axes with the discrete Gaussian, whose variance is sigma squared however small that is.
 
-    Beyond its border the picture is mirrored. Source: Lindeberg, "Scale-space for discrete signals", 1990, equation
+    Beyond its border the image is mirrored. Source: Lindeberg, "Scale-space for discrete signals", 1990, equation
     for T(n; t), t = sigma squared; here through its Fourier transform exp(t (cos w - 1)).
     """
     radius = math.ceil(4 * sigma) + 1
@@ -322,26 +322,26 @@ def _convolve(padded: Floats, kernel: Floats, axis: int) -> Floats:
 # File
 
 
-def _store(pixels: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> Picture:
+def _store(pixels: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> ImageArray:
     """Rounded, and clipped at what the depth can hold."""
     rounded = np.rint(pixels)
     np.clip(rounded, 0, np.iinfo(dtype).max, out=rounded)
-    stored: Picture = rounded.astype(dtype)
+    stored: ImageArray = rounded.astype(dtype)
     return stored
 
 
-def _compress(picture: Picture, quality: int, window: Window) -> Picture:
-    """The picture as JPEG brings it back; with 16 bits, the picture plus what JPEG adds to its 8-bit rendition."""
-    compressed = np.empty_like(picture)
-    for part in _parts(picture.shape[0], picture.shape[1]):
-        pixels = picture[part]
-        if picture.dtype == np.uint8:
+def _compress(image: ImageArray, quality: int, window: Window) -> ImageArray:
+    """The image as JPEG brings it back; with 16 bits, the image plus what JPEG adds to its 8-bit rendition."""
+    compressed = np.empty_like(image)
+    for part in _parts(image.shape[0], image.shape[1]):
+        pixels = image[part]
+        if image.dtype == np.uint8:
             compressed[part] = _through_jpeg(pixels, quality)
             continue
         level = np.float32((window.white - window.black) / 255)
         rendition = _store((pixels - np.float32(window.black)) / level, np.dtype(np.uint8))
         added = np.subtract(_through_jpeg(rendition, quality), rendition, dtype=np.float32)
-        compressed[part] = _store(pixels + level * added, picture.dtype)
+        compressed[part] = _store(pixels + level * added, image.dtype)
     return compressed
 
 
@@ -351,7 +351,7 @@ def _parts(height: int, width: int) -> Iterator[tuple[slice, slice]]:
             yield slice(top, top + _JPEG_SIDE), slice(left, left + _JPEG_SIDE)
 
 
-def _through_jpeg(pixels: Picture, quality: int) -> NDArray[np.uint8]:
+def _through_jpeg(pixels: ImageArray, quality: int) -> NDArray[np.uint8]:
     buffer = io.BytesIO()
     grey = pixels.shape[2] == 1
     Image.fromarray(pixels[:, :, 0] if grey else pixels).save(buffer, "JPEG", quality=quality)

@@ -1,9 +1,9 @@
-"""Make one picture, or a handful, into as many as a fit needs: seeded changes that leave the part what it is.
+"""Make one image, or a handful, into as many as a fit needs: seeded changes that leave the part what it is.
 
-A picture of this kind can stand for what a camera would have taken of the same part on another day, with other light
+An image of this kind can stand for what a camera would have taken of the same part on another day, with other light
 and a little out of place. It cannot stand for another part: what differs from part to part is not in it.
 
-Which number gives which picture depends on the seed and the number alone: how many are made, in which order and on how
+Which number gives which image depends on the seed and the number alone: how many are made, in which order and on how
 many threads changes nothing. Nor do the draws of one kind depend on the ranges of the others.
 """
 
@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from onlygood._whole_numbers import is_whole
-from onlygood.augmentation.changes import Change, change_picture, check_picture
+from onlygood._integers import is_integer
+from onlygood.augmentation.changes import Change, change_image, check_image
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import FolderError, SettingError
-from onlygood.images.reading import Picture
+from onlygood.images.reading import ImageArray
 from onlygood.images.window import LevelHistogram, Window
 
 _DRAWS = 12
@@ -26,23 +26,23 @@ _DRAWS = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """One of the pictures made from few.
+    """One of the images made from few.
 
     Attributes:
-        source: which of the given pictures it is made from, from 0.
-        number: of the draw; 0 for a given picture as it is.
+        source: which of the given images it is made from, from 0.
+        number: of the draw; 0 for a given image as it is.
         change: what was done to it.
-        picture: uint8 or uint16 [H, W, C], of its source's shape and depth.
+        image: uint8 or uint16 [H, W, C], of its source's shape and depth.
     """
 
     source: int
     number: int
     change: Change
-    picture: Picture = field(repr=False)
+    image: ImageArray = field(repr=False)
 
 
 def augmentations(
-    pictures: Sequence[Picture],
+    images: Sequence[ImageArray],
     count: int,
     settings: AugmentationSettings,
     *,
@@ -50,48 +50,48 @@ def augmentations(
     window: tuple[float, float] | None = None,
     start: int = 0,
 ) -> Iterator[Augmentation]:
-    """The pictures as they are, then augmentations of each in turn, `count` in all.
+    """The images as they are, then augmentations of each in turn, `count` in all.
 
     Args:
-        pictures: uint8 or uint16 [H, W, C], all of one depth, as `read_picture` returns them.
-        count: how many come back, at least as many as there are pictures.
+        images: uint8 or uint16 [H, W, C], all of one depth, as `read_image` returns them.
+        count: how many come back, at least as many as there are images.
         settings: the ranges.
         seed: of all draws.
-        window: the levels of black and white; None for those that a fit on these pictures would choose: 0 and 255 for
-            8-bit pictures, the levels that are in use for 16-bit ones.
+        window: the levels of black and white; None for those that a fit on these images would choose: 0 and 255 for
+            8-bit images, the levels that are in use for 16-bit ones.
         start: which is the first that comes back; those before it are not made.
 
     Raises:
-        FolderError: no pictures.
+        FolderError: no images.
         SettingError: a count below their number, a bad seed or window.
-        PictureError: something that is no picture; pictures of two depths.
+        ImageError: something that is no image; images of two depths.
     """
-    plan = plan_augmentations(len(pictures), count)
-    levels = augmentation_window(pictures, window)
+    plan = plan_augmentations(len(images), count)
+    levels = augmentation_window(images, window)
     draw_change(settings, seed=seed, number=0)
     return (
         Augmentation(
             source=source,
             number=number,
             change=draw_change(settings, seed=seed, number=number),
-            picture=augment(pictures[source], settings, seed=seed, number=number, window=(levels.black, levels.white)),
+            image=augment(images[source], settings, seed=seed, number=number, window=(levels.black, levels.white)),
         )
         for source, number in plan[start:]
     )
 
 
 def augment(
-    picture: Picture,
+    image: ImageArray,
     settings: AugmentationSettings,
     *,
     seed: int,
     number: int,
     window: tuple[float, float] | None = None,
-) -> Picture:
-    """Augmentation `number` of a picture, of the same shape and depth; 0 is the picture as it is.
+) -> ImageArray:
+    """Augmentation `number` of an image, of the same shape and depth; 0 is the image as it is.
 
     Args:
-        picture: uint8 or uint16 [H, W, C], C 1 or 3, as `read_picture` returns it.
+        image: uint8 or uint16 [H, W, C], C 1 or 3, as `read_image` returns it.
         settings: the ranges.
         seed: of all draws.
         number: which augmentation.
@@ -99,12 +99,12 @@ def augment(
 
     Raises:
         SettingError: a seed or a number that is not a whole number of at least 0, or a bad window.
-        PictureError: it is no picture.
+        ImageError: it is no image.
     """
     change = draw_change(settings, seed=seed, number=number)
-    levels = augmentation_window([picture], window)
-    return change_picture(
-        picture,
+    levels = augmentation_window([image], window)
+    return change_image(
+        image,
         change,
         window=levels,
         border=settings.border,
@@ -144,37 +144,37 @@ def draw_change(settings: AugmentationSettings, *, seed: int, number: int) -> Ch
     )
 
 
-def plan_augmentations(pictures: int, count: int) -> list[tuple[int, int]]:
-    """Which picture (from 0) and which number each of `count` augmentations has: first every picture as it is.
+def plan_augmentations(images: int, count: int) -> list[tuple[int, int]]:
+    """Which image (from 0) and which number each of `count` augmentations has: first every image as it is.
 
     The first of a longer plan are those of a shorter one, and no number but 0 comes twice.
 
     Raises:
-        FolderError: no pictures.
-        SettingError: a count that is not a whole number of at least as many as there are pictures.
+        FolderError: no images.
+        SettingError: a count that is not a whole number of at least as many as there are images.
     """
-    if pictures < 1:
-        raise FolderError("augmentation needs at least one good picture, got none: add one")
-    if not is_whole(count, pictures):
+    if images < 1:
+        raise FolderError("augmentation needs at least one good image, got none: add one")
+    if not is_integer(count, images):
         raise SettingError(
-            f"the number of pictures after augmentation must be a whole number of at least {pictures}, as many as "
+            f"the number of images after augmentation must be a whole number of at least {images}, as many as "
             f"there are, got {count!r}"
         )
-    return [(index % pictures, index if index >= pictures else 0) for index in range(count)]
+    return [(index % images, index if index >= images else 0) for index in range(count)]
 
 
-def augmentation_window(pictures: Sequence[Picture], window: tuple[float, float] | None) -> Window:
-    """The levels of black and white: those given, else those that a fit on these pictures would choose.
+def augmentation_window(images: Sequence[ImageArray], window: tuple[float, float] | None) -> Window:
+    """The levels of black and white: those given, else those that a fit on these images would choose.
 
     Raises:
         SettingError: levels that are no window.
-        PictureError: something that is no picture; pictures of two depths.
+        ImageError: something that is no image; images of two depths.
     """
     histogram = LevelHistogram()
-    for number, picture in enumerate(pictures, 1):
-        check_picture(picture)
+    for number, image in enumerate(images, 1):
+        check_image(image)
         if window is None:
-            histogram.add(picture, f"picture {number}")
+            histogram.add(image, f"image {number}")
     return histogram.window() if window is None else Window(*window)
 
 

@@ -1,4 +1,4 @@
-"""The kinds of change that augmentation makes, in words: what each may do, and what was done to one picture."""
+"""The kinds of change that augmentation makes, in words: what each may do, and what was done to one image."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Kind:
 
 
 def kinds_of_change(settings: AugmentationSettings, width: int, height: int) -> list[Kind]:
-    """All kinds, for a picture of this many pixels: light, place, lens, sensor, file, and mirroring last."""
+    """All kinds, for an image of this many pixels: light, place, lens, sensor, file, and mirroring last."""
     s = settings
     return [
         _two_ends(
@@ -96,12 +96,12 @@ def kinds_of_change(settings: AugmentationSettings, width: int, height: int) -> 
 
 
 def strongest_changes(change: Change, settings: AugmentationSettings, width: int, height: int) -> list[str]:
-    """At most three things that were done to a picture, in words, the one that uses most of its range first.
+    """At most three things that were done to an image, in words, the one that uses most of its range first.
 
     Args:
         change: what was done.
         settings: the ranges that it was drawn from.
-        width: of the picture, in pixels.
+        width: of the image, in pixels.
         height: likewise.
     """
     shift = max(abs(change.shift_x), abs(change.shift_y))

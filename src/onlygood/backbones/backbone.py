@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import onnx
 from onnx import TensorProto
 
-from onlygood._whole_numbers import is_whole
+from onlygood._integers import is_integer
 from onlygood.backbones.efficientnet_lite import build, is_installed
 from onlygood.errors import BackboneError, SettingError
 
@@ -136,7 +136,7 @@ class Card:
                 f"try {near}"
             )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The card as plain JSON values."""
         return {"card": CARD_FORMAT, **asdict(self)}
 
@@ -363,7 +363,7 @@ def _objects(values: Any) -> list[Mapping[str, Any]]:
 
 
 def _count(value: Any) -> int:
-    if not is_whole(value, 1):
+    if not is_integer(value, 1):
         raise ValueError
     return value
 

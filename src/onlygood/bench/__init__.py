@@ -1,1 +1,1 @@
-"""Benchmarks: data sets on disk become tasks of learning from good pictures only."""
+"""Benchmarks: data sets on disk become tasks of learning from good images only."""

@@ -1,12 +1,12 @@
 """PatchCore or PaDiM of anomalib, fitted and timed: a script of its own, for a Python that has anomalib.
 
-    python -I anomalib_peer.py --model patchcore --pictures FOLDER --out FOLDER --seed 0 [--weights FILE]
+    python -I anomalib_peer.py --model patchcore --images FOLDER --out FOLDER --seed 0 [--weights FILE]
 
 `onlygood.bench.peer_process` runs it. It imports nothing of onlygood, which that Python need not have, and torch only
 inside functions, so that the rest of it can be tested without. What it reads and writes:
 
-    PICTURES/train/good/*.png   pictures to learn from, 8 bits a channel
-    PICTURES/test/*.png         pictures to judge, in the order of their names; nothing says which are anomalous
+    IMAGES/train/good/*.png   images to learn from, 8 bits a channel
+    IMAGES/test/*.png         images to judge, in the order of their names; nothing says which are anomalous
     OUT/scores.npy              float64 [n], higher is more anomalous
     OUT/maps.npy                float32 [n, size, size], anomaly maps at the size that the network sees
     OUT/result.json             times, sizes, settings, versions
@@ -14,8 +14,8 @@ inside functions, so that the rest of it can be tested without. What it reads an
 Everything goes through anomalib's own interface (`Folder`, `Engine.fit`, its pre-processor and its torch model), with
 these choices:
 
-- Scores and maps are the torch model's own. Its post-processor would scale them by labelled pictures, and clip.
-- There is no validation: the time to fit holds no test pictures, and nothing is decided by them.
+- Scores and maps are the torch model's own. Its post-processor would scale them by labelled images, and clip.
+- There is no validation: the time to fit holds no test images, and nothing is decided by them.
 - The pre-processor resizes as anomalib's default does (bilinear, antialiased), to the size given, and normalises by the
   mean and standard deviation that timm states for the network. anomalib's default is ImageNet's whatever the network.
 - A weights file is copied into timm's network in the order of its entries, each shape checked.
@@ -53,8 +53,8 @@ def main(arguments: Sequence[str]) -> None:
     if options.exit_with_stdin:
         threading.Thread(target=_exit_with_stdin, daemon=True).start()
     model, settings = build(options)
-    fit_s = fit(model, options.pictures, batch_size=options.batch_size)
-    paths = sorted((options.pictures / "test").glob("*.png"))
+    fit_s = fit(model, options.images, batch_size=options.batch_size)
+    paths = sorted((options.images / "test").glob("*.png"))
     scores, inspect_ms = judge(model, paths, options.out / "maps.npy", size=options.input_size)
     np.save(options.out / "scores.npy", scores)
     result = {
@@ -72,14 +72,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", required=True, choices=("patchcore", "padim"))
-    parser.add_argument("--pictures", required=True, type=Path, help="folder of train/good and test")
+    parser.add_argument("--images", required=True, type=Path, help="folder of train/good and test")
     parser.add_argument("--out", required=True, type=Path, help="folder that is there and empty")
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--weights", type=Path, help="torch state dict of the network; timm fetches its own otherwise")
     parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="timm's name of the network")
     parser.add_argument("--layers", default="blocks.2,blocks.4", help="the finest first")
     parser.add_argument("--input-size", default=224, type=int, help="pixels a side that the network sees")
-    parser.add_argument("--batch-size", default=32, type=int, help="of fitting; pictures are judged one by one")
+    parser.add_argument("--batch-size", default=32, type=int, help="of fitting; images are judged one by one")
     parser.add_argument("--threads", default=0, type=int, help="0 for one a core")
     parser.add_argument("--exit-with-stdin", action="store_true", help="end when standard input does")
     return parser.parse_args(arguments)
@@ -121,7 +121,7 @@ def build(options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
         "seed": options.seed,
         "threads": torch.get_num_threads(),
         "scores": "pred_score of the torch model, before any post-processing",
-        "inspection": "resizing, normalising and the torch model, eager, one picture at a time",
+        "inspection": "resizing, normalising and the torch model, eager, one image at a time",
     }
     if options.model == "patchcore":
         model = Patchcore(**common, coreset_sampling_ratio=CORESET_SHARE)
@@ -158,14 +158,14 @@ def in_order(own: Mapping[str, Any], given: Mapping[str, Any], shown: str) -> di
     return dict(zip(own, given.values(), strict=False))
 
 
-def fit(model: Any, pictures: Path, *, batch_size: int) -> float:
+def fit(model: Any, images: Path, *, batch_size: int) -> float:
     """Wall time of `Engine.fit`, in seconds."""
     from anomalib.data import Folder
     from anomalib.engine import Engine
 
     data = Folder(
-        name="pictures",
-        root=pictures,
+        name="images",
+        root=images,
         normal_dir="train/good",
         test_split_mode="none",
         val_split_mode="none",
@@ -182,7 +182,7 @@ def fit(model: Any, pictures: Path, *, batch_size: int) -> float:
 
 
 def judge(model: Any, paths: Sequence[Path], maps_path: Path, *, size: int) -> tuple[Any, list[float]]:
-    """Scores, float64 [n], and milliseconds a picture from decoded pixels on; maps are written as they are made."""
+    """Scores, float64 [n], and milliseconds an image from decoded pixels on; maps are written as they are made."""
     import torch
     from PIL import Image
     from torchvision.transforms.v2.functional import to_dtype, to_image

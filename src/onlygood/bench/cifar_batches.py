@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.bench.one_versus_rest import OneVersusRest, Part, one_versus_rest
-from onlygood.bench.tasks import TaskPicture
+from onlygood.bench.tasks import TaskImage
 from onlygood.errors import LabelledSetError
 from onlygood.images.limits import reason
 
@@ -68,9 +68,9 @@ def _part(split: str, batches: list[tuple[str, bytes]], shown: str) -> Part:
         rows.extend(batch_rows)
         labels.extend(batch_labels)
 
-    def load(positions: NDArray[np.intp]) -> list[TaskPicture]:
+    def load(positions: NDArray[np.intp]) -> list[TaskImage]:
         return [
-            TaskPicture(name=f"{split}/{position:05}", source=rows[position].reshape(_SHAPE).transpose(1, 2, 0))
+            TaskImage(name=f"{split}/{position:05}", source=rows[position].reshape(_SHAPE).transpose(1, 2, 0))
             for position in positions
         ]
 
@@ -134,7 +134,7 @@ def _read_batch(data: bytes, shown: str) -> tuple[NDArray[np.uint8], list[int]]:
         raise LabelledSetError(f"{shown} must hold labels that are small whole numbers: download the original again")
     if len(rows) != len(labels):
         raise LabelledSetError(
-            f"{shown} must hold a label for each picture, got {len(labels):,} for {len(rows):,}: download the original "
+            f"{shown} must hold a label for each image, got {len(labels):,} for {len(rows):,}: download the original "
             "again"
         )
     return rows, labels
@@ -204,7 +204,7 @@ class _Array:
         except (TypeError, ValueError):
             pass
         raise LabelledSetError(
-            f"{shown} must hold an array of bytes, {_WIDTH:,} a picture, got another: download the original again"
+            f"{shown} must hold an array of bytes, {_WIDTH:,} an image, got another: download the original again"
         )
 
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 as picture files: `train/<class>/` and `test/<class>/`, in a folder or in a zip archive."""
+"""CIFAR-10 as image files: `train/<class>/` and `test/<class>/`, in a folder or in a zip archive."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.bench.one_versus_rest import OneVersusRest, Part, one_versus_rest
-from onlygood.bench.tasks import TaskPicture
-from onlygood.datasets.folders import EXTENSIONS, find_pictures
+from onlygood.bench.tasks import TaskImage
+from onlygood.datasets.folders import EXTENSIONS, find_images
 from onlygood.errors import LabelledSetError
 from onlygood.images.limits import reason
 
 MAX_ARCHIVE_BYTES = 1_000_000_000
-"""Most bytes of pictures that an archive may hold: those of a task are kept in memory, encoded as they are."""
+"""Most bytes of images that an archive may hold: those of a task are kept in memory, encoded as they are."""
 _SPLITS = ("train", "test")
 _JPEG = (".jpe", ".jpeg", ".jpg")
 _RECODED = "re-coded as JPEG: pixels differ from the original batches"
@@ -26,33 +26,33 @@ _RECODED = "re-coded as JPEG: pixels differ from the original batches"
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """Names of pictures, `<split>/<class>/...`, in order, and how to load one."""
+    """Names of images, `<split>/<class>/...`, in order, and how to load one."""
 
     names: Sequence[str]
-    load: Callable[[str], TaskPicture]
+    load: Callable[[str], TaskImage]
 
 
 def open_class_folders(name: str, path: Path) -> OneVersusRest:
-    """The data set of a folder, or of a zip archive, from which pictures are read when a task needs them.
+    """The data set of a folder, or of a zip archive, from which images are read when a task needs them.
 
-    A picture in an archive that turns out to be damaged or encrypted is a LabelledSetError then.
+    An image in an archive that turns out to be damaged or encrypted is a LabelledSetError then.
 
     Raises:
-        LabelledSetError: no such folders, pictures outside a class's folder, a class that is missing from one split,
+        LabelledSetError: no such folders, images outside a class's folder, a class that is missing from one split,
             or an archive that is damaged or too large.
-        FolderError: a split that cannot be listed or holds no pictures.
+        FolderError: a split that cannot be listed or holds no images.
     """
     found = _in_folder(path) if path.is_dir() else _in_archive(path)
-    classes = tuple(sorted({_label(picture) for picture in found.names}))
-    is_jpeg = any(picture.lower().endswith(_JPEG) for picture in found.names)
+    classes = tuple(sorted({_label(image) for image in found.names}))
+    is_jpeg = any(image.lower().endswith(_JPEG) for image in found.names)
     train, test = (_part(split, found, classes, path) for split in _SPLITS)
     return one_versus_rest(
         name=name, kind="cifar10", classes=classes, train=train, test=test, notes=(_RECODED,) if is_jpeg else ()
     )
 
 
-def _label(picture: str) -> str:
-    return picture.split("/")[1]
+def _label(image: str) -> str:
+    return image.split("/")[1]
 
 
 def _part(split: str, found: _Found, classes: tuple[str, ...], path: Path) -> Part:
@@ -60,29 +60,28 @@ def _part(split: str, found: _Found, classes: tuple[str, ...], path: Path) -> Pa
     numbers = {label: number for number, label in enumerate(classes)}
     labels = np.array([numbers[_label(name)] for name in names], dtype=np.int64)
 
-    def load(positions: NDArray[np.intp]) -> list[TaskPicture]:
+    def load(positions: NDArray[np.intp]) -> list[TaskImage]:
         return [found.load(names[position]) for position in positions]
 
     return Part(shown=f"{split} in {path}", labels=labels, load=load)
 
 
 def _in_folder(path: Path) -> _Found:
-    pictures: dict[str, TaskPicture] = {}
+    images: dict[str, TaskImage] = {}
     for split in _SPLITS:
         if not (path / split).is_dir():
             raise LabelledSetError(
                 f"{path} must hold train/<class>/ and test/<class>/, or the batches of the original, got no folder "
                 f"{split}: give the folder that holds both"
             )
-        for file in find_pictures(path / split):
+        for file in find_images(path / split):
             if "/" not in file.relative:
                 raise LabelledSetError(
-                    f"{path / split} must hold a folder for each class, got the picture {file.relative}: move it into "
-                    "one"
+                    f"{path / split} must hold a folder for each class, got the image {file.relative}: move it into one"
                 )
             name = f"{split}/{file.name}"
-            pictures[name] = TaskPicture(name=name, source=file.path, page=file.page)
-    return _Found(tuple(pictures), pictures.__getitem__)
+            images[name] = TaskImage(name=name, source=file.path, page=file.page)
+    return _Found(tuple(images), images.__getitem__)
 
 
 def _in_archive(path: Path) -> _Found:
@@ -92,13 +91,13 @@ def _in_archive(path: Path) -> _Found:
     size = sum(member.file_size for member in members.values())
     if size > MAX_ARCHIVE_BYTES:
         raise LabelledSetError(
-            f"{path} holds {size:,} bytes of pictures, and at most {MAX_ARCHIVE_BYTES:,} are read from an archive: "
+            f"{path} holds {size:,} bytes of images, and at most {MAX_ARCHIVE_BYTES:,} are read from an archive: "
             "unpack it and give the folder"
         )
 
-    def load(name: str) -> TaskPicture:
+    def load(name: str) -> TaskImage:
         with _unpacking(path):
-            return TaskPicture(name=name, source=archive.read(members[name]))
+            return TaskImage(name=name, source=archive.read(members[name]))
 
     return _Found(sorted(members), load)
 
@@ -115,7 +114,7 @@ def _unpacking(path: Path) -> Iterator[None]:
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """Members that are pictures of a class, by `<split>/<class>/<file>`, below whatever folder holds all of them."""
+    """Members that are images of a class, by `<split>/<class>/<file>`, below whatever folder holds all of them."""
     members: dict[str, zipfile.ZipInfo] = {}
     roots: set[tuple[str, ...]] = set()
     for member in archive.infolist():
@@ -127,12 +126,12 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
             continue
         name = "/".join(parts[-3:])
         if name in members:
-            raise LabelledSetError(f"{path} must hold each picture once, got {name} twice: download it again")
+            raise LabelledSetError(f"{path} must hold each image once, got {name} twice: download it again")
         roots.add(parts[:-3])
         members[name] = member
     if not members:
         raise LabelledSetError(
-            f"{path} must hold pictures in train/<class>/ and test/<class>/, got {len(archive.infolist()):,} others: "
+            f"{path} must hold images in train/<class>/ and test/<class>/, got {len(archive.infolist()):,} others: "
             "give another archive"
         )
     if len(roots) > 1:

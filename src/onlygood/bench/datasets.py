@@ -10,11 +10,11 @@ from onlygood.bench.class_folders import open_class_folders
 from onlygood.bench.elpv import open_elpv
 from onlygood.bench.idx import DIGITS, FASHION, FASHION_FOLDER, open_idx
 from onlygood.bench.mvtec import open_mvtec
-from onlygood.bench.tasks import Dataset, Task, TaskPicture
+from onlygood.bench.tasks import Dataset, Task, TaskImage
 from onlygood.errors import LabelledSetError, SettingError
 from onlygood.images.limits import reason
 
-__all__ = ["KINDS", "KIND_OF_NAME", "Dataset", "Task", "TaskPicture", "open_dataset"]
+__all__ = ["KINDS", "KIND_OF_NAME", "Dataset", "Task", "TaskImage", "open_dataset"]
 
 KINDS = ("mvtec", "mnist", "cifar10", "elpv")
 KIND_OF_NAME = {"mnist": "mnist", "fashion-mnist": "mnist", "cifar10": "cifar10", "elpv": "elpv"}
@@ -22,7 +22,7 @@ KIND_OF_NAME = {"mnist": "mnist", "fashion-mnist": "mnist", "cifar10": "cifar10"
 
 
 def open_dataset(name: str, path: str | os.PathLike[str] | None, *, kind: str | None = None) -> Dataset:
-    """The data set, found whole; pictures are decoded only when a task's are read.
+    """The data set, found whole; images are decoded only when a task's are read.
 
     | kind | names | what lies at the path | classes |
     |---|---|---|---|
@@ -42,7 +42,7 @@ def open_dataset(name: str, path: str | os.PathLike[str] | None, *, kind: str | 
     Raises:
         SettingError: an unknown kind, or no path where one is needed.
         LabelledSetError: nothing there, or a data set that is incomplete, damaged or contradicts itself.
-        FolderError: a folder of pictures that cannot be listed or is empty.
+        FolderError: a folder of images that cannot be listed or is empty.
         MissingExtraError: no path for elpv, and elpv-dataset is not installed.
     """
     kind = KIND_OF_NAME.get(name, "mvtec") if kind is None else kind

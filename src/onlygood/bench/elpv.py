@@ -1,4 +1,4 @@
-"""ELPV: electroluminescence pictures of solar cells, graded by experts from 0 (functional) to 1 (defective).
+"""ELPV: electroluminescence images of solar cells, graded by experts from 0 (functional) to 1 (defective).
 
 Source: Deitsch et al., "Automatic classification of defective photovoltaic module cells in electroluminescence images",
 2019.
@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from onlygood._extras import need_extra
-from onlygood.bench.tasks import Candidates, Dataset, TaskPicture, candidates
+from onlygood.bench.tasks import Candidates, Dataset, TaskImage, candidates
 from onlygood.errors import LabelledSetError
 
 CELLS = ("mono", "poly")
@@ -29,7 +29,7 @@ _COPY = "copy the data set again"
 class Elpv(Dataset):
     """Tasks of one kind of cell: `mono` and `poly` without the grades of which experts were not sure, or with all."""
 
-    cells: dict[str, tuple[TaskPicture, ...]] = field(repr=False)
+    cells: dict[str, tuple[TaskImage, ...]] = field(repr=False)
 
     def _split(self, class_name: str, seed: int) -> tuple[Candidates, Candidates]:
         kind = class_name.removesuffix(_ALL_GRADES)
@@ -58,14 +58,14 @@ def open_elpv(name: str, folder: Path | None) -> Elpv:
         lines = labels.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise LabelledSetError(f"{labels} must be UTF-8 text, got other bytes: {_COPY}") from error
-    cells: dict[str, list[TaskPicture]] = {kind: [] for kind in CELLS}
+    cells: dict[str, list[TaskImage]] = {kind: [] for kind in CELLS}
     seen: set[str] = set()
     for number, line in enumerate(lines, start=1):
         if line.strip():
             kind, cell = _cell(line, folder, f"line {number} of {labels}")
             if cell.name in seen:
                 raise LabelledSetError(
-                    f"line {number} of {labels} must name a new picture, got {cell.name} again: {_COPY}"
+                    f"line {number} of {labels} must name a new image, got {cell.name} again: {_COPY}"
                 )
             seen.add(cell.name)
             cells[kind].append(cell)
@@ -101,7 +101,7 @@ def _installed() -> Path:
     return Path(next(iter(places), "")) / "data"
 
 
-def _cell(line: str, folder: Path, shown: str) -> tuple[str, TaskPicture]:
+def _cell(line: str, folder: Path, shown: str) -> tuple[str, TaskImage]:
     fields = line.split()
     if len(fields) != 3:
         raise LabelledSetError(f"{shown} must hold a path, a grade and a kind of cell, got {line.strip()!r}: {_COPY}")
@@ -114,5 +114,5 @@ def _cell(line: str, folder: Path, shown: str) -> tuple[str, TaskPicture]:
         raise LabelledSetError(f"{shown} must grade the cell 0, 1/3, 2/3 or 1, got {grade!r}: {_COPY}") from None
     relative = PurePosixPath(path)
     if relative.is_absolute() or ".." in relative.parts or not (folder / relative).is_file():
-        raise LabelledSetError(f"{shown} must name a picture in {folder}, got {path!r}, which is not there: {_COPY}")
-    return kind, TaskPicture(name=path, source=folder / relative, is_anomalous=defect != "good", defect=defect)
+        raise LabelledSetError(f"{shown} must name an image in {folder}, got {path!r}, which is not there: {_COPY}")
+    return kind, TaskImage(name=path, source=folder / relative, is_anomalous=defect != "good", defect=defect)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.bench.one_versus_rest import OneVersusRest, Part, one_versus_rest
-from onlygood.bench.tasks import TaskPicture
+from onlygood.bench.tasks import TaskImage
 from onlygood.errors import LabelledSetError
 
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -60,12 +60,12 @@ def _part(folder: Path, prefix: str, split: str) -> Part:
     images, labels = _read(images_path, 3), _read(labels_path, 1)
     if len(images) != len(labels):
         raise LabelledSetError(
-            f"{labels_path} must hold a label for each picture of {images_path.name}, got {len(labels):,} for "
+            f"{labels_path} must hold a label for each image of {images_path.name}, got {len(labels):,} for "
             f"{len(images):,}: take both files from one data set"
         )
 
-    def load(positions: NDArray[np.intp]) -> list[TaskPicture]:
-        return [TaskPicture(name=f"{split}/{position:05}", source=images[position]) for position in positions]
+    def load(positions: NDArray[np.intp]) -> list[TaskImage]:
+        return [TaskImage(name=f"{split}/{position:05}", source=images[position]) for position in positions]
 
     return Part(shown=str(labels_path), labels=labels.astype(np.int64), load=load)
 

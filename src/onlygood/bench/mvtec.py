@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from onlygood.bench.tasks import Candidates, Dataset, TaskPicture, candidates
-from onlygood.datasets.folders import find_pictures
+from onlygood.bench.tasks import Candidates, Dataset, TaskImage, candidates
+from onlygood.datasets.folders import find_images
 from onlygood.datasets.labelled import find_labelled
 from onlygood.errors import LabelledSetError
 
@@ -20,8 +20,8 @@ _LAYOUT = "train/good and test/<defect>"
 class PartFolder:
     """What was found of one part; `notes` are about it alone."""
 
-    good: tuple[TaskPicture, ...]
-    test: tuple[TaskPicture, ...]
+    good: tuple[TaskImage, ...]
+    test: tuple[TaskImage, ...]
     notes: tuple[str, ...]
 
 
@@ -43,9 +43,9 @@ def open_mvtec(name: str, folder: Path) -> MvtecFolders:
     """The data set of one such folder, class "all", or of a folder of such folders, a class each.
 
     Raises:
-        LabelledSetError: no such folders, one with training or test pictures alone, or test pictures that are all good
+        LabelledSetError: no such folders, one with training or test images alone, or test images that are all good
             or all anomalous.
-        FolderError: no training pictures.
+        FolderError: no training images.
     """
     if not folder.is_dir():
         raise LabelledSetError(
@@ -81,27 +81,27 @@ def _is_part(folder: Path) -> bool:
 def _open_part(folder: Path) -> PartFolder:
     for needed in ("train/good", "test"):
         if not (folder / needed).is_dir():
-            raise LabelledSetError(f"{folder} must hold {needed}, got none: arrange its pictures as {_LAYOUT}")
+            raise LabelledSetError(f"{folder} must hold {needed}, got none: arrange its images as {_LAYOUT}")
     good = tuple(
-        TaskPicture(name=f"train/good/{file.name}", source=file.path, page=file.page)
-        for file in find_pictures(folder / "train" / "good")
+        TaskImage(name=f"train/good/{file.name}", source=file.path, page=file.page)
+        for file in find_images(folder / "train" / "good")
     )
     labelled = find_labelled(folder / "test")
     test = tuple(
-        TaskPicture(
-            name=f"test/{picture.name}",
-            source=picture.file.path,
-            page=picture.file.page,
-            is_anomalous=picture.is_anomalous,
-            defect=picture.defect,
-            mask=picture.mask,
+        TaskImage(
+            name=f"test/{image.name}",
+            source=image.file.path,
+            page=image.file.page,
+            is_anomalous=image.is_anomalous,
+            defect=image.defect,
+            mask=image.mask,
         )
-        for picture in labelled.pictures
+        for image in labelled.images
     )
-    anomalous = sum(picture.is_anomalous for picture in test)
+    anomalous = sum(image.is_anomalous for image in test)
     if anomalous in (0, len(test)):
         raise LabelledSetError(
-            f"{folder / 'test'} must hold good pictures, in good, and anomalous ones, in a folder for each defect, got "
+            f"{folder / 'test'} must hold good images, in good, and anomalous ones, in a folder for each defect, got "
             f"{len(test) - anomalous:,} and {anomalous:,}: add what is missing"
         )
     return PartFolder(good, test, tuple(note.removesuffix(".") for note in labelled.notes))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlygood._machine import peak_memory_mb, versions_of
-from onlygood.bench.datasets import Dataset, Task, TaskPicture, open_dataset
+from onlygood.bench.datasets import Dataset, Task, TaskImage, open_dataset
 from onlygood.bench.peer_process import run_anomalib
 from onlygood.bench.peers import is_peer, run_peer
 from onlygood.bench.reference import task_with_reference
@@ -28,7 +28,7 @@ from onlygood.bench.runs import PeerEnvironment, Run, run_from_json, split_metho
 from onlygood.datasets.masks import read_mask
 from onlygood.errors import LabelledSetError, OnlygoodError
 from onlygood.fitting import fit
-from onlygood.images.reading import Picture, read_picture
+from onlygood.images.reading import ImageArray, read_image
 from onlygood.inspector import Inspector
 from onlygood.metrics.image import average_precision, exact_share, f1_max, image_auroc
 from onlygood.metrics.pixel import PixelTally
@@ -38,13 +38,13 @@ OUR_PACKAGES = ("onlygood", "onnxruntime", "onnx", "numpy")
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What a method says of one test picture.
+    """What a method says of one test image.
 
     Attributes:
         score: higher is more anomalous.
-        is_anomaly: the method's own verdict; None if it has none that good pictures alone decided.
-        inspect_ms: how long it took, the picture decoded beforehand, one at a time, warm, with its map if there is one.
-        anomaly_map: float32 at the picture's own size [H, W]; None if the method has none, or no one needs it.
+        is_anomaly: the method's own verdict; None if it has none that good images alone decided.
+        inspect_ms: how long it took, the image decoded beforehand, one at a time, warm, with its map if there is one.
+        anomaly_map: float32 at the image's own size [H, W]; None if the method has none, or no one needs it.
     """
 
     score: float
@@ -58,7 +58,7 @@ class Contestant:
     """A method that has learned a task.
 
     Attributes:
-        judgements: of the test pictures, in their order, made as they are asked for.
+        judgements: of the test images, in their order, made as they are asked for.
         fit_s: wall time of learning, in seconds.
         model_bytes: size of the model file; None if the method has none.
         peak_memory_mb: of the process that did the work; None for this one.
@@ -77,13 +77,13 @@ class Contestant:
 def ours(run: Run, task: Task) -> Contestant:
     """One of our methods, fitted as `onlygood fit` does, saved and loaded."""
     method, settings = split_method(run.method)
-    pictures = [_source(picture) for picture in task.good]
+    images = [_source(image) for image in task.good]
     reference = None
     if method == "doc":
-        reference = {name: [_source(picture) for picture in group] for name, group in task.reference.items()}
+        reference = {name: [_source(image) for image in group] for name, group in task.reference.items()}
     started = time.perf_counter()
     model = fit(
-        pictures,
+        images,
         method=method,
         reference=reference,
         false_alarm_rate=run.false_alarm_rate,
@@ -100,8 +100,8 @@ def ours(run: Run, task: Task) -> Contestant:
     inspector(_read(task.test[0]))  # the first run of a session prepares it
 
     def judgements() -> Iterator[Judgement]:
-        for picture in task.test:
-            found = inspector(_read(picture), name=picture.name)
+        for image in task.test:
+            found = inspector(_read(image), name=image.name)
             yield Judgement(
                 score=found.score,
                 is_anomaly=found.is_anomaly,
@@ -133,12 +133,12 @@ def peer(run: Run, task: Task, environment: PeerEnvironment) -> Contestant:
         result = run_peer(run.method, task, seed=run.seed)
 
     def judgements() -> Iterator[Judgement]:
-        for position, picture in enumerate(task.test):
+        for position, image in enumerate(task.test):
             yield Judgement(
                 score=float(result.scores[position]),
                 is_anomaly=None if result.is_anomaly is None else bool(result.is_anomaly[position]),
                 inspect_ms=result.inspect_ms[position],
-                anomaly_map=None if result.maps is None else _enlarged(result.maps(position), _read(picture)),
+                anomaly_map=None if result.maps is None else _enlarged(result.maps(position), _read(image)),
             )
 
     return Contestant(
@@ -153,20 +153,20 @@ def peer(run: Run, task: Task, environment: PeerEnvironment) -> Contestant:
 
 def measure(task: Task, contestant: Contestant) -> dict[str, Any]:
     """The figures of a method on a task, as plain JSON values. The same code for ours and for peers."""
-    has_masks = any(picture.mask is not None for picture in task.test)
+    has_masks = any(image.mask is not None for image in task.test)
     scores, verdicts, times = [], [], []
     notes = list(task.notes)
     pixel = None
     with PixelTally() as tally:
         masks = left_out = 0
-        for picture, judgement in zip(task.test, contestant.judgements, strict=True):
+        for image, judgement in zip(task.test, contestant.judgements, strict=True):
             scores.append(judgement.score)
             verdicts.append(judgement.is_anomaly)
             times.append(judgement.inspect_ms)
-            if has_masks and judgement.anomaly_map is not None and (picture.mask or not picture.is_anomalous):
+            if has_masks and judgement.anomaly_map is not None and (image.mask or not image.is_anomalous):
                 height, width = judgement.anomaly_map.shape
                 try:
-                    mask = None if picture.mask is None else read_mask(picture, height=height, width=width)
+                    mask = None if image.mask is None else read_mask(image, height=height, width=width)
                 except LabelledSetError:
                     left_out += 1
                     continue
@@ -174,15 +174,15 @@ def measure(task: Task, contestant: Contestant) -> dict[str, Any]:
                 masks += mask is not None
         if left_out:
             notes.append(
-                f"masks that mark nothing or do not fit: {left_out}; their pictures are left out of pixel figures"
+                f"masks that mark nothing or do not fit: {left_out}; their images are left out of pixel figures"
             )
         if masks:
-            pixel = tally.result().to_json()
-    labels = np.array([picture.is_anomalous for picture in task.test])
+            pixel = tally.result().to_dict()
+    labels = np.array([image.is_anomalous for image in task.test])
     values = np.array(scores, dtype=np.float64)
-    defects = np.array([picture.defect for picture in task.test])
+    defects = np.array([image.defect for image in task.test])
     metrics: dict[str, Any] = {
-        "image_auroc": image_auroc(values, labels).to_json(),
+        "image_auroc": image_auroc(values, labels).to_dict(),
         "average_precision": average_precision(values, labels),
         "f1_max": f1_max(values, labels).value,
         "image_auroc_per_defect": {
@@ -193,8 +193,8 @@ def measure(task: Task, contestant: Contestant) -> dict[str, Any]:
     }
     if all(verdict is not None for verdict in verdicts):
         anomalous = np.array(verdicts, dtype=bool)
-        metrics["false_alarms"] = exact_share(int(anomalous[~labels].sum()), int((~labels).sum())).to_json()
-        metrics["misses"] = exact_share(int((~anomalous[labels]).sum()), int(labels.sum())).to_json()
+        metrics["false_alarms"] = exact_share(int(anomalous[~labels].sum()), int((~labels).sum())).to_dict()
+        metrics["misses"] = exact_share(int((~anomalous[labels]).sum()), int(labels.sum())).to_dict()
     peak = contestant.peak_memory_mb
     return {
         "metrics": metrics,
@@ -240,11 +240,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _enlarged(anomaly_map: NDArray[np.float32], picture: Picture) -> NDArray[np.float32]:
-    """A peer's map at the size of the picture, bilinear: peers give it at the size that they resize pictures to."""
-    height, width = picture.shape[:2]
-    image = Image.fromarray(anomaly_map.astype(np.float32))
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
+def _enlarged(anomaly_map: NDArray[np.float32], image: ImageArray) -> NDArray[np.float32]:
+    """A peer's map at the size of the image, bilinear: peers give it at the size that they resize images to."""
+    height, width = image.shape[:2]
+    small = Image.fromarray(anomaly_map.astype(np.float32))
+    return np.asarray(small.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
 
 
 def _task(dataset: Dataset, run: Run) -> Task:
@@ -262,12 +262,12 @@ def _task(dataset: Dataset, run: Run) -> Task:
     )
 
 
-def _source(picture: TaskPicture) -> Any:
-    return picture.source if picture.page is None else _read(picture)
+def _source(image: TaskImage) -> Any:
+    return image.source if image.page is None else _read(image)
 
 
-def _read(picture: TaskPicture) -> Picture:
-    return read_picture(picture.source, name=picture.name, page=picture.page)
+def _read(image: TaskImage) -> ImageArray:
+    return read_image(image.source, name=image.name, page=image.page)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.bench.tasks import Candidates, Dataset, TaskPicture
+from onlygood.bench.tasks import Candidates, Dataset, TaskImage
 from onlygood.errors import LabelledSetError
 
 PROTOCOL = "one class against the rest: good is one class of the training split, the whole test split is judged"
@@ -21,13 +21,13 @@ class Part:
 
     Attributes:
         shown: what errors call it.
-        labels: int64 [n], the number of each picture's class.
-        load: the pictures at these positions, all of them as if they were good.
+        labels: int64 [n], the number of each image's class.
+        load: the images at these positions, all of them as if they were good.
     """
 
     shown: str
     labels: NDArray[np.int64]
-    load: Callable[[NDArray[np.intp]], Iterable[TaskPicture]]
+    load: Callable[[NDArray[np.intp]], Iterable[TaskImage]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +46,7 @@ class OneVersusRest(Dataset):
         return super().find_class(class_name if class_name in self.classes else numbers.get(class_name, class_name))
 
     def leaving_out(self, classes: Collection[str]) -> OneVersusRest:
-        """The same data set, but pictures of these classes are not judged."""
+        """The same data set, but images of these classes are not judged."""
         numbers = [self.classes.index(name) for name in classes]
         kept = np.flatnonzero(~np.isin(self.test.labels, numbers))
         test = replace(self.test, labels=self.test.labels[kept], load=lambda positions: self.test.load(kept[positions]))
@@ -58,11 +58,11 @@ class OneVersusRest(Dataset):
         own = np.flatnonzero(self.train.labels == label)
         is_anomalous = self.test.labels != label
 
-        def load_test(positions: NDArray[np.intp]) -> Iterator[TaskPicture]:
-            for position, picture in zip(positions, self.test.load(positions), strict=True):
+        def load_test(positions: NDArray[np.intp]) -> Iterator[TaskImage]:
+            for position, image in zip(positions, self.test.load(positions), strict=True):
                 if is_anomalous[position]:
-                    picture = replace(picture, is_anomalous=True, defect=self.classes[self.test.labels[position]])
-                yield picture
+                    image = replace(image, is_anomalous=True, defect=self.classes[self.test.labels[position]])
+                yield image
 
         good = Candidates(np.zeros(len(own), dtype=np.bool_), lambda positions: self.train.load(own[positions]))
         return good, Candidates(is_anomalous, load_test)
@@ -74,7 +74,7 @@ def one_versus_rest(
     """The data set, if every class is in both splits.
 
     Raises:
-        LabelledSetError: fewer than two classes, a label that stands for none of them, or a class without pictures.
+        LabelledSetError: fewer than two classes, a label that stands for none of them, or a class without images.
     """
     if len(classes) < 2:
         raise LabelledSetError(
@@ -85,13 +85,13 @@ def one_versus_rest(
         wrong = np.flatnonzero((part.labels < 0) | (part.labels >= len(classes)))
         if len(wrong):
             raise LabelledSetError(
-                f"{part.shown} must hold labels from 0 to {len(classes) - 1}, got {part.labels[wrong[0]]} for picture "
+                f"{part.shown} must hold labels from 0 to {len(classes) - 1}, got {part.labels[wrong[0]]} for image "
                 f"{wrong[0]:,}: copy the data set again"
             )
         missing = [classes[number] for number in np.setdiff1d(np.arange(len(classes)), part.labels)]
         if missing:
             raise LabelledSetError(
-                f"{part.shown} must have pictures of every class, got none of {', '.join(missing)}: copy the data set "
+                f"{part.shown} must have images of every class, got none of {', '.join(missing)}: copy the data set "
                 "again"
             )
     return OneVersusRest(

@@ -23,13 +23,13 @@ from onlygood.bench.peers import ANOMALIB, ANOMALIB_MODELS, PeerError, PeerResul
 from onlygood.bench.tasks import Task
 from onlygood.datasets.sources import Source
 from onlygood.errors import SettingError
-from onlygood.features.survey import InputKind, input_kind
+from onlygood.features.extraction import InputKind, input_kind
 from onlygood.images.limits import reason
-from onlygood.images.reading import Picture, require_depth
+from onlygood.images.reading import ImageArray, require_depth
 from onlygood.settings import FitSettings
 
 SCRIPT = Path(__file__).with_name("anomalib_peer.py")
-# As our own methods see them: the same network (timm's name of it), two of its layers, the same size of picture.
+# As our own methods see them: the same network (timm's name of it), two of its layers, the same size of image.
 BACKBONE, LAYERS, INPUT_SIZE = "tf_efficientnet_lite0", "blocks.2,blocks.4", 224
 # Of what a failed process said, the end is read, and its last lines are shown.
 READ_BYTES, SHOWN_LINES, SHOWN_CHARACTERS = 16_384, 3, 600
@@ -47,9 +47,9 @@ def run_anomalib(
 ) -> PeerResult:
     """A method of anomalib, learned and judged by `anomalib_peer.py` in another Python environment.
 
-    It is given the pictures as PNG files in a temporary folder: the pixels that our methods see; those of 16 bits
+    It is given the images as PNG files in a temporary folder: the pixels that our methods see; those of 16 bits
     through the window that the good ones decide, in 8 bits, because that is what anomalib reads. It is not told which
-    test pictures are anomalous.
+    test images are anomalous.
 
     Args:
         task: what to learn from, what to judge.
@@ -63,7 +63,7 @@ def run_anomalib(
     Raises:
         SettingError: no such model, no interpreter or weights where they should be, or a value that cannot be used.
         PeerError: it fails, takes too long, or answers with what cannot be measured.
-        PictureError, FolderError: a picture that cannot be read or used.
+        ImageError, FolderError: an image that cannot be read or used.
     """
     name = f"{ANOMALIB}{model}"
     if model not in ANOMALIB_MODELS:
@@ -76,13 +76,13 @@ def run_anomalib(
     try:
         good = sources_of(task.good)
         kind = input_kind(good, settings, show_progress=False)
-        _write_pictures(good, folder / "pictures" / "train" / "good", kind)
-        _write_pictures(sources_of(task.test), folder / "pictures" / "test", kind)
+        _write_images(good, folder / "images" / "train" / "good", kind)
+        _write_images(sources_of(task.test), folder / "images" / "test", kind)
         out = folder / "out"
         out.mkdir()
         options: dict[str, Any] = {
             "model": model,
-            "pictures": folder / "pictures",
+            "images": folder / "images",
             "out": out,
             "seed": seed,
             "backbone": BACKBONE,
@@ -95,8 +95,8 @@ def run_anomalib(
         arguments = [text for key, value in options.items() for text in (f"--{key}", str(value))]
         # Isolated: neither this process's PYTHONPATH nor the script's own folder is searched for modules.
         _run(name, [str(python.absolute()), "-I", str(SCRIPT), *arguments], folder, timeout_s)
-        answer = _Answer.read(name, out, pictures=len(task.test))
-        shutil.rmtree(folder / "pictures")
+        answer = _Answer.read(name, out, images=len(task.test))
+        shutil.rmtree(folder / "images")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -122,25 +122,25 @@ class _Maps:
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def __call__(self, position: int) -> NDArray[np.float32]:
-        """The map of a test picture, float32 at the size that the network saw."""
+        """The map of a test image, float32 at the size that the network saw."""
         return np.array(np.load(self.path, mmap_mode="r")[position])
 
 
-def _write_pictures(sources: Sequence[Source], folder: Path, kind: InputKind) -> None:
-    """The pictures as PNG files whose names sort as they come."""
+def _write_images(sources: Sequence[Source], folder: Path, kind: InputKind) -> None:
+    """The images as PNG files whose names sort as they come."""
     folder.mkdir(parents=True)
     for position, source in enumerate(sources):
-        picture = source.read()
-        require_depth(picture, kind.dtype, source.name)
-        pixels = _eight_bits(picture, kind)
+        image = source.read()
+        require_depth(image, kind.dtype, source.name)
+        pixels = _eight_bits(image, kind)
         Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(
             folder / f"{position:08}.png", compress_level=1
         )
 
 
-def _eight_bits(picture: Picture, kind: InputKind) -> NDArray[np.uint8]:
-    black, white = (0, 255) if picture.dtype == np.uint8 else (kind.window.black, kind.window.white)
-    levels: NDArray[np.float32] = (picture.astype(np.float32) - black) * (255.0 / (white - black))
+def _eight_bits(image: ImageArray, kind: InputKind) -> NDArray[np.uint8]:
+    black, white = (0, 255) if image.dtype == np.uint8 else (kind.window.black, kind.window.white)
+    levels: NDArray[np.float32] = (image.astype(np.float32) - black) * (255.0 / (white - black))
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
@@ -216,7 +216,7 @@ class _Answer:
     versions: dict[str, str]
 
     @classmethod
-    def read(cls, name: str, out: Path, *, pictures: int) -> _Answer:
+    def read(cls, name: str, out: Path, *, images: int) -> _Answer:
         """What is in a folder.
 
         Raises:
@@ -231,17 +231,17 @@ class _Answer:
                 f"the peer {name} must write result.json, scores.npy and maps.npy, each whole, and did not "
                 f"({reason(error)})"
             ) from error
-        if scores.dtype != np.float64 or scores.shape != (pictures,) or not np.isfinite(scores).all():
+        if scores.dtype != np.float64 or scores.shape != (images,) or not np.isfinite(scores).all():
             raise PeerError(
-                f"the peer {name} must give each of {pictures} test pictures one finite score, got {_shown(scores)}"
+                f"the peer {name} must give each of {images} test images one finite score, got {_shown(scores)}"
             )
-        is_maps = maps.dtype == np.float32 and maps.ndim == 3 and len(maps) == pictures and maps.size > 0
+        is_maps = maps.dtype == np.float32 and maps.ndim == 3 and len(maps) == images and maps.size > 0
         if not is_maps or not all(np.isfinite(one).all() for one in maps):
             raise PeerError(
-                f"the peer {name} must give each of {pictures} test pictures one finite map, got {_shown(maps)}"
+                f"the peer {name} must give each of {images} test images one finite map, got {_shown(maps)}"
             )
         try:
-            return cls(scores=scores, **_checked(described, pictures=pictures))
+            return cls(scores=scores, **_checked(described, images=images))
         except (KeyError, TypeError, ValueError) as error:
             raise PeerError(
                 f"the peer {name} must say how long it took and with which settings, and did not "
@@ -249,15 +249,15 @@ class _Answer:
             ) from error
 
 
-def _checked(described: Mapping[str, Any], *, pictures: int) -> dict[str, Any]:
+def _checked(described: Mapping[str, Any], *, images: int) -> dict[str, Any]:
     """The fields of an answer beside its arrays.
 
     Raises:
         KeyError, TypeError, ValueError: one is missing or cannot be used.
     """
     peak, times = described["peak_memory_mb"], [_amount(value) for value in described["inspect_ms"]]
-    if len(times) != pictures:
-        raise ValueError(f"{len(times)} times for {pictures} pictures")
+    if len(times) != images:
+        raise ValueError(f"{len(times)} times for {images} images")
     return {
         "fit_s": _amount(described["fit_s"]),
         "inspect_ms": times,

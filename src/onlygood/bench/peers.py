@@ -26,25 +26,25 @@ from onlygood._extras import need_extra
 from onlygood._machine import versions_of
 from onlygood._parallel import map_in_order
 from onlygood.backbones.backbone import load_backbone
-from onlygood.bench.tasks import Task, TaskPicture
+from onlygood.bench.tasks import Task, TaskImage
 from onlygood.datasets.sources import Source
 from onlygood.errors import MissingExtraError, OnlygoodError, SettingError
-from onlygood.features.survey import Embedder, InputKind, input_kind
+from onlygood.features.extraction import Embedder, InputKind, input_kind
 from onlygood.graph.patches import patch_embedding
 from onlygood.graph.preprocess import preprocess
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import join
 from onlygood.graph.trunk import cut_trunk, opset_of
-from onlygood.images.reading import Picture, read_picture, require_depth
+from onlygood.images.reading import ImageArray, read_image, require_depth
 from onlygood.settings import FitSettings
 
 SKLEARN, PYOD, ANOMALIB = "sklearn:", "pyod:", "anomalib:"
 ANOMALIB_MODELS = ("patchcore", "padim")
 PEERS = {
-    "sklearn:ocsvm": "scikit-learn's OneClassSVM (RBF, nu 0.1) on whole-picture embeddings",
-    "sklearn:lof": "scikit-learn's LocalOutlierFactor (20 neighbours) on whole-picture embeddings",
-    "sklearn:iforest": "scikit-learn's IsolationForest on whole-picture embeddings",
-    "pyod:NAME": "any detector of PyOD, by the name of its class (pyod:ECOD), on whole-picture embeddings",
+    "sklearn:ocsvm": "scikit-learn's OneClassSVM (RBF, nu 0.1) on whole-image embeddings",
+    "sklearn:lof": "scikit-learn's LocalOutlierFactor (20 neighbours) on whole-image embeddings",
+    "sklearn:iforest": "scikit-learn's IsolationForest on whole-image embeddings",
+    "pyod:NAME": "any detector of PyOD, by the name of its class (pyod:ECOD), on whole-image embeddings",
     "anomalib:patchcore": "anomalib's PatchCore (coreset of 1 %), in a Python environment of its own",
     "anomalib:padim": "anomalib's PaDiM, in a Python environment of its own",
 }
@@ -65,15 +65,15 @@ class PeerError(OnlygoodError):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PeerResult:
-    """What a peer says of a task's test pictures, and what that took.
+    """What a peer says of a task's test images, and what that took.
 
     Attributes:
         scores: float64 [n], higher is more anomalous.
-        is_anomaly: its own verdicts, bool [n]; None if it has none that good pictures alone decided.
-        maps: the anomaly map of a test picture by its position, float32 [h, w] at the size that the peer works at; None
+        is_anomaly: its own verdicts, bool [n]; None if it has none that good images alone decided.
+        maps: the anomaly map of a test image by its position, float32 [h, w] at the size that the peer works at; None
             if it has none.
-        fit_s: wall time of learning: pictures read, embedded, fitted.
-        inspect_ms: of each test picture, one at a time, warm, from decoded pixels to score (and map).
+        fit_s: wall time of learning: images read, embedded, fitted.
+        inspect_ms: of each test image, one at a time, warm, from decoded pixels to score (and map).
         model_bytes: size of what was learned, with the network; None if it cannot be saved.
         settings: all that decides the result, as plain JSON values.
         versions: of the packages that did the work.
@@ -135,23 +135,23 @@ def check_peer_python(name: str, python: Path | None) -> Path:
 
 
 def run_peer(name: str, task: Task, *, seed: int, backbone: str = "lite0", threads: int = 0) -> PeerResult:
-    """A detector that sees, of each picture, the mean of the embedding that method `patch` sees.
+    """A detector that sees, of each image, the mean of the embedding that method `patch` sees.
 
-    The embeddings are standardised by the mean and standard deviation of the good pictures' in every direction.
+    The embeddings are standardised by the mean and standard deviation of the good images' in every direction.
 
     Args:
         name: of scikit-learn's peers, or `pyod:` and a class.
         task: what to learn from, what to judge.
         seed: of everything random in the detector, if anything is.
         backbone: as in FitSettings.
-        threads: pictures worked on at once while learning, and threads on the one picture while judging; 0 for one a
+        threads: images worked on at once while learning, and threads on the one image while judging; 0 for one a
             core.
 
     Raises:
         SettingError: no such peer among these.
         MissingExtraError: its library is not installed.
         PeerError: the detector fails, or gives scores that are not numbers.
-        PictureError, FolderError: a picture that cannot be read or used.
+        ImageError, FolderError: an image that cannot be read or used.
         BackboneError: a backbone that cannot be used.
     """
     if name.startswith(ANOMALIB):
@@ -169,8 +169,8 @@ def run_peer(name: str, task: Task, *, seed: int, backbone: str = "lite0", threa
     embed = embedding.inspector()
     scores = np.empty(len(task.test), dtype=np.float64)
     inspect_ms: list[float] = []
-    for position, picture in enumerate(task.test):
-        pixels = embedding.read(picture)
+    for position, image in enumerate(task.test):
+        pixels = embedding.read(image)
         if position == 0:
             detector.score((embed(pixels) - mean) / std)  # the first run of a session prepares it
         begun = time.perf_counter()
@@ -178,11 +178,11 @@ def run_peer(name: str, task: Task, *, seed: int, backbone: str = "lite0", threa
         inspect_ms.append(1000.0 * (time.perf_counter() - begun))
     if not np.isfinite(scores).all():
         count = int((~np.isfinite(scores)).sum())
-        raise PeerError(f"the peer {name} must give every picture a finite score, got {count} of {len(scores)} without")
+        raise PeerError(f"the peer {name} must give every image a finite score, got {count} of {len(scores)} without")
     if scores.min() == scores.max():
         # Some detectors of PyOD only tell rows apart that they are given together.
         raise PeerError(
-            f"the peer {name} must tell pictures apart when they come one at a time, got the score {scores[0]:.6g} for "
+            f"the peer {name} must tell images apart when they come one at a time, got the score {scores[0]:.6g} for "
             f"all {len(scores)}"
         )
     return PeerResult(
@@ -197,13 +197,13 @@ def run_peer(name: str, task: Task, *, seed: int, backbone: str = "lite0", threa
     )
 
 
-def sources_of(pictures: Sequence[TaskPicture]) -> list[Source]:
-    """A task's pictures as a fit takes them."""
-    return [Source(picture.name, picture.name, partial(_read, picture)) for picture in pictures]
+def sources_of(images: Sequence[TaskImage]) -> list[Source]:
+    """A task's images as a fit takes them."""
+    return [Source(image.name, image.name, partial(_read, image)) for image in images]
 
 
-def _read(picture: TaskPicture) -> Picture:
-    return read_picture(picture.source, name=picture.name, page=picture.page)
+def _read(image: TaskImage) -> ImageArray:
+    return read_image(image.source, name=image.name, page=image.page)
 
 
 # Embeddings
@@ -211,11 +211,11 @@ def _read(picture: TaskPicture) -> Picture:
 
 @dataclass(frozen=True)
 class _Embedding:
-    """Pictures to vectors: the graph up to `embedding`, as `fit` makes it for method patch, then the mean of its grid.
+    """Images to vectors: the graph up to `embedding`, as `fit` makes it for method patch, then the mean of its grid.
 
     Attributes:
-        sources: the good pictures.
-        kind: bit depth and window that the good pictures decided.
+        sources: the good images.
+        kind: bit depth and window that the good images decided.
         model: the graph.
         threads: as in `run_peer`.
         settings: what decides the vectors.
@@ -248,18 +248,18 @@ class _Embedding:
             "input_size": input_size,
             "window": [kind.window.black, kind.window.white],
             "pooling": "mean over the grid",
-            "standardised": "by mean and standard deviation of the good pictures",
+            "standardised": "by mean and standard deviation of the good images",
         }
         return cls(sources, kind, model, settings.threads, described)
 
-    def read(self, picture: TaskPicture) -> Picture:
-        """The pixels, if they have the bit depth of the good pictures."""
-        pixels = _read(picture)
-        require_depth(pixels, self.kind.dtype, picture.name)
+    def read(self, image: TaskImage) -> ImageArray:
+        """The pixels, if they have the bit depth of the good images."""
+        pixels = _read(image)
+        require_depth(pixels, self.kind.dtype, image.name)
         return pixels
 
     def of_good(self) -> NDArray[np.float64]:
-        """Vectors of the good pictures, [n, d]: several pictures at once, each on one thread."""
+        """Vectors of the good images, [n, d]: several images at once, each on one thread."""
         embedder = Embedder(self.model)
 
         def embed(source: Source) -> NDArray[np.float64]:
@@ -269,8 +269,8 @@ class _Embedding:
 
         return np.stack(list(map_in_order(embed, self.sources, threads=self.threads)))
 
-    def inspector(self) -> Callable[[Picture], NDArray[np.float64]]:
-        """What makes one picture's vector [d] as fast as it can be had: all threads on that picture."""
+    def inspector(self) -> Callable[[ImageArray], NDArray[np.float64]]:
+        """What makes one image's vector [d] as fast as it can be had: all threads on that image."""
         session = open_session(self.model.SerializeToString(), threads=self.threads)
         return lambda pixels: _pooled(run(session, ["embedding"], {"image": pixels[None]})[0][0])
 
@@ -296,7 +296,7 @@ class _Detector:
 
         Args:
             name: of the peer.
-            count: how many pictures it will learn from.
+            count: how many images it will learn from.
             seed: of everything random.
         """
         self.name = name
@@ -323,14 +323,14 @@ class _Detector:
 
     def fit(self, rows: NDArray[np.float64]) -> None:
         """Learn from rows [n, d]."""
-        self._guarded("learn from good pictures alone", lambda: self.detector.fit(rows))
+        self._guarded("learn from good images alone", lambda: self.detector.fit(rows))
 
     def score(self, row: NDArray[np.float64]) -> float:
         """Of a row [d]; higher is more anomalous. scikit-learn's own direction is the other."""
         sign = 1.0 if self.package == "pyod" else -1.0
-        found = self._guarded("judge a picture", lambda: np.asarray(self.detector.decision_function(row[None]), float))
+        found = self._guarded("judge an image", lambda: np.asarray(self.detector.decision_function(row[None]), float))
         if found.shape != (1,):
-            raise PeerError(f"the peer {self.name} must give a picture one score, got shape {list(found.shape)}")
+            raise PeerError(f"the peer {self.name} must give an image one score, got shape {list(found.shape)}")
         return sign * float(found[0])
 
     def verdicts(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Tasks with reference pictures: of other classes of the same data set, or of another data set."""
+"""Tasks with reference images: of other classes of the same data set, or of another data set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from onlygood.bench.datasets import open_dataset
 from onlygood.bench.one_versus_rest import OneVersusRest
-from onlygood.bench.tasks import Dataset, Task, TaskPicture
+from onlygood.bench.tasks import Dataset, Task, TaskImage
 from onlygood.errors import SettingError
 
 
@@ -23,7 +23,7 @@ def task_with_reference(
     max_train: int | None,
     max_test: int | None,
 ) -> Task:
-    """The task of one class, with reference pictures for methods that learn from them.
+    """The task of one class, with reference images for methods that learn from them.
 
     Reference classes of the data set itself are not judged: a method that has seen them must not be asked for them.
     The others are, and are the only anomalies.
@@ -34,7 +34,7 @@ def task_with_reference(
         reference: a number N for the N classes after it, around the end; names of classes between commas; or, with
             a path, the name of another data set, of which all classes are taken.
         reference_path: of the other data set.
-        max_reference: most reference pictures, drawn at random, as many of each class as can be; all unless given.
+        max_reference: most reference images, drawn at random, as many of each class as can be; all unless given.
         seed: as for `Dataset.task`, and of the draw.
         max_train: as for `Dataset.task`.
         max_test: as for `Dataset.task`.
@@ -47,7 +47,7 @@ def task_with_reference(
         other = _of_many_classes(open_dataset(reference, reference_path))
         if other.name == dataset.name:
             raise SettingError(
-                f"reference pictures of all classes must come from another data set than {dataset.name}, got the same: "
+                f"reference images of all classes must come from another data set than {dataset.name}, got the same: "
                 "give a number of classes, or their names"
             )
         classes, judged, kind = other.classes, dataset, f"all classes of {reference}"
@@ -57,12 +57,12 @@ def task_with_reference(
         classes = reference_classes(other, class_name, reference)
         judged, kind = other.leaving_out(classes), f"the classes {', '.join(classes)}, which are not judged"
     task = judged.task(class_name, seed=seed, max_train=max_train, max_test=max_test)
-    pictures = _draw(other, classes, max_reference, seed=seed)
-    count = sum(map(len, pictures.values()))
+    images = _draw(other, classes, max_reference, seed=seed)
+    count = sum(map(len, images.values()))
     return replace(
         task,
-        reference=pictures,
-        notes=(*task.notes, f"reference pictures, for methods that learn from them: {count:,} of {kind}"),
+        reference=images,
+        notes=(*task.notes, f"reference images, for methods that learn from them: {count:,} of {kind}"),
     )
 
 
@@ -90,7 +90,7 @@ def reference_classes(dataset: OneVersusRest, class_name: str, reference: str) -
 def _of_many_classes(dataset: Dataset) -> OneVersusRest:
     if not isinstance(dataset, OneVersusRest):
         raise SettingError(
-            f"reference pictures must come from a data set of many classes, such as cifar10, got {dataset.name}: name "
+            f"reference images must come from a data set of many classes, such as cifar10, got {dataset.name}: name "
             "another as cifar10=PATH"
         )
     return dataset
@@ -98,12 +98,12 @@ def _of_many_classes(dataset: Dataset) -> OneVersusRest:
 
 def _draw(
     dataset: OneVersusRest, classes: tuple[str, ...], most: int | None, *, seed: int
-) -> dict[str, tuple[TaskPicture, ...]]:
+) -> dict[str, tuple[TaskImage, ...]]:
     if most is not None and most < len(classes):
         raise SettingError(
-            f"max_reference must be at least {len(classes)}, one picture of each class, got {most}: raise it"
+            f"max_reference must be at least {len(classes)}, one image of each class, got {most}: raise it"
         )
-    pictures = {}
+    images = {}
     for place, name in enumerate(classes):
         number = dataset.classes.index(name)
         own = np.flatnonzero(dataset.train.labels == number)
@@ -111,5 +111,5 @@ def _draw(
             # What cannot be shared equally goes to the first.
             share = most // len(classes) + (place < most % len(classes))
             own = np.sort(np.random.default_rng([seed, 3, number]).permutation(own)[:share])
-        pictures[name] = tuple(dataset.train.load(own))
-    return pictures
+        images[name] = tuple(dataset.train.load(own))
+    return images

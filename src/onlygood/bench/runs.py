@@ -39,11 +39,11 @@ class Run:
         method: of ours with its settings (`patch`, `patch@bank_size=500`), or a peer (`lof`, `pyod:ECOD`,
             `anomalib:padim`).
         seed: of everything random.
-        max_train: most pictures to learn from; None for all.
-        max_test: most pictures to test on; None for all.
+        max_train: most images to learn from; None for all.
+        max_test: most images to test on; None for all.
         false_alarm_rate: that our methods are asked for.
-        threads: pictures worked on at once while fitting; 0 for one a core.
-        reference: which reference pictures there are, as for `task_with_reference`; None for none.
+        threads: images worked on at once while fitting; 0 for one a core.
+        reference: which reference images there are, as for `task_with_reference`; None for none.
         reference_path: where their data set lies, if it is another.
         max_reference: most of them; None for all.
     """
@@ -76,22 +76,22 @@ class Run:
         )
 
     def identity(self) -> dict[str, Any]:
-        """What decides the result: all but where the pictures lie and how many threads work."""
+        """What decides the result: all but where the images lie and how many threads work."""
         others = ("path", "reference_path", "threads")
         return {name: value for name, value in asdict(self).items() if name not in others}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return asdict(self)
 
 
 def title_of_data(data: str, reference: str | None) -> str:
-    """A data set, and its reference pictures if there are any: figures with and without compare nothing."""
+    """A data set, and its reference images if there are any: figures with and without compare nothing."""
     return data if reference is None else f"{data} beside {reference}"
 
 
 def run_from_json(values: dict[str, Any]) -> Run:
-    """The inverse of `Run.to_json`."""
+    """The inverse of `Run.to_dict`."""
     return Run(**{entry.name: values[entry.name] for entry in fields(Run)})
 
 
@@ -176,7 +176,7 @@ def execute(run: Run, folder: Path, *, peer: PeerEnvironment, timeout_s: float |
         order.write_text(
             json.dumps(
                 {
-                    "run": run.to_json(),
+                    "run": run.to_dict(),
                     "peer_python": None if peer.python is None else str(peer.python),
                     "peer_weights": None if peer.weights is None else str(peer.weights),
                 }

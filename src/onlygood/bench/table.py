@@ -12,7 +12,7 @@ import numpy as np
 
 from onlygood.bench.published import PublishedFigure
 from onlygood.bench.runs import title_of_data
-from onlygood.rates import show_rate
+from onlygood.rates import format_rate
 
 Result: TypeAlias = dict[str, Any]
 
@@ -20,10 +20,10 @@ HEAD = """# Benchmark results
 
 Written by `onlygood bench table` from the result files of `onlygood bench run`, never by hand.
 
-Image AUROC is of scores, for good pictures (0) against anomalous ones (1); pixel AUROC and AUPRO (to a false-positive
-rate of 0.3) are at the pictures' own size. False alarms and misses are by the method's own threshold, where good
-pictures alone decided it. ± is the standard deviation over seeds, where there were several. Times are wall times on the
-machine named below: fit is learning from the pictures, inspect is one decoded picture after another, with its map where
+Image AUROC is of scores, for good images (0) against anomalous ones (1); pixel AUROC and AUPRO (to a false-positive
+rate of 0.3) are at the images' own size. False alarms and misses are by the method's own threshold, where good
+images alone decided it. ± is the standard deviation over seeds, where there were several. Times are wall times on the
+machine named below: fit is learning from the images, inspect is one decoded image after another, with its map where
 the method has maps. Compare times within one table only.
 """
 
@@ -214,11 +214,11 @@ def _made_with(results: Sequence[Result]) -> list[str]:
 
 def _counts(result: Result) -> str:
     counts, run = result["counts"], result["run"]
-    reference = f" (doc also from {counts['reference']:,} reference pictures)" if counts.get("reference") else ""
+    reference = f" (doc also from {counts['reference']:,} reference images)" if counts.get("reference") else ""
     return (
-        f"Learned from {counts['good']:,} good pictures{reference}, tested on {counts['test_good']:,} good and "
+        f"Learned from {counts['good']:,} good images{reference}, tested on {counts['test_good']:,} good and "
         f"{counts['test_anomalous']:,} anomalous; our methods were asked for a false-alarm rate of "
-        f"{show_rate(run['false_alarm_rate'])}."
+        f"{format_rate(run['false_alarm_rate'])}."
     )
 
 

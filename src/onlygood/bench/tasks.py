@@ -1,4 +1,4 @@
-"""What a benchmark runs: tasks, each of good pictures to learn from and of test pictures to judge."""
+"""What a benchmark runs: tasks, each of good images to learn from and of test images to judge."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood._whole_numbers import check_whole
+from onlygood._integers import check_integer
 from onlygood.errors import SettingError
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskPicture:
-    """One picture of a task.
+class TaskImage:
+    """One image of a task.
 
     Attributes:
         name: unique in the task.
-        source: what `read_picture` takes: a path, the bytes of a picture file, or pixels uint8 or uint16.
-        page: of a multi-page TIFF, from 0; None for a source that holds one picture.
+        source: what `read_image` takes: a path, the bytes of an image file, or pixels uint8 or uint16.
+        page: of a multi-page TIFF, from 0; None for a source that holds one image.
         is_anomalous: what a detector is to find out.
         defect: what is wrong with it; "good" if nothing is.
-        mask: a picture file, above 0 where the defect is; None if there is none.
+        mask: an image file, above 0 where the defect is; None if there is none.
     """
 
     name: str
@@ -43,38 +43,38 @@ class Task:
     Attributes:
         data: name of the data set.
         class_name: what is good in it.
-        good: pictures to learn from, all of them good.
-        test: pictures to judge, at least one good and one anomalous.
-        reference: pictures of other things, by class, for methods that learn from them, too.
+        good: images to learn from, all of them good.
+        test: images to judge, at least one good and one anomalous.
+        reference: images of other things, by class, for methods that learn from them, too.
         notes: what a reader of the figures must know: where pixels or splits differ from what others used.
     """
 
     data: str
     class_name: str
-    good: tuple[TaskPicture, ...] = field(repr=False)
-    test: tuple[TaskPicture, ...] = field(repr=False)
-    reference: Mapping[str, tuple[TaskPicture, ...]] = field(default_factory=dict, repr=False)
+    good: tuple[TaskImage, ...] = field(repr=False)
+    test: tuple[TaskImage, ...] = field(repr=False)
+    reference: Mapping[str, tuple[TaskImage, ...]] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Pictures of which some will be in a task, and that are loaded only if they are.
+    """Images of which some will be in a task, and that are loaded only if they are.
 
     Attributes:
         is_anomalous: bool [n].
-        load: the pictures at these positions, int [any], in their order.
+        load: the images at these positions, int [any], in their order.
     """
 
     is_anomalous: NDArray[np.bool_]
-    load: Callable[[NDArray[np.intp]], Iterable[TaskPicture]]
+    load: Callable[[NDArray[np.intp]], Iterable[TaskImage]]
 
 
-def candidates(pictures: Sequence[TaskPicture]) -> Candidates:
+def candidates(images: Sequence[TaskImage]) -> Candidates:
     """Candidates that are loaded already."""
     return Candidates(
-        np.array([picture.is_anomalous for picture in pictures], dtype=np.bool_),
-        lambda positions: [pictures[position] for position in positions],
+        np.array([image.is_anomalous for image in images], dtype=np.bool_),
+        lambda positions: [images[position] for position in positions],
     )
 
 
@@ -86,7 +86,7 @@ class Dataset(ABC):
         name: what the user calls it.
         kind: how it lies on disk: "mvtec", "mnist", "cifar10" or "elpv".
         classes: one task each.
-        counts: how many pictures were found, under "train" and "test".
+        counts: how many images were found, under "train" and "test".
         notes: as in Task, for all of its tasks.
     """
 
@@ -101,7 +101,7 @@ class Dataset(ABC):
         """What was found, for the user to read."""
         train, test, classes = self.counts["train"], self.counts["test"], len(self.classes)
         return (
-            f"{self.name}: {train:,} training and {test:,} test picture{'s' * (test != 1)} "
+            f"{self.name}: {train:,} training and {test:,} test image{'s' * (test != 1)} "
             f"of {classes} class{'es' * (classes != 1)}"
         )
 
@@ -111,26 +111,26 @@ class Dataset(ABC):
         Args:
             class_name: one of `classes`; where classes are numbered, the number from 0 will do.
             seed: of everything random: of the split where the data set has none, and of what is left out.
-            max_train: most pictures to learn from, drawn at random; all of them unless given. A smaller draw is part
+            max_train: most images to learn from, drawn at random; all of them unless given. A smaller draw is part
                 of a larger one.
-            max_test: most pictures to judge, likewise; good and anomalous ones keep their proportion, as near as whole
-                pictures allow with at least one of each.
+            max_test: most images to judge, likewise; good and anomalous ones keep their proportion, as near as whole
+                images allow with at least one of each.
 
         Raises:
             SettingError: no such class, a seed below 0, or a bound that leaves nothing to learn from or to tell apart.
-            LabelledSetError: a picture in an archive is damaged.
+            LabelledSetError: an image in an archive is damaged.
         """
-        check_whole("seed", seed, 0)
+        check_integer("seed", seed, 0)
         if max_train is not None:
-            check_whole("max_train", max_train, 1)
+            check_integer("max_train", max_train, 1)
         if max_test is not None:
-            check_whole("max_test", max_test, 2)
+            check_integer("max_test", max_test, 2)
         class_name = self.find_class(class_name)
         good, test = self._split(class_name, seed)
         learned = _draw(good.is_anomalous, max_train, np.random.default_rng([seed, 1]))
         judged = _draw(test.is_anomalous, max_test, np.random.default_rng([seed, 2]))
         drawn = tuple(
-            f"{len(chosen):,} of {len(all_of.is_anomalous):,} {what} pictures, drawn with seed {seed}"
+            f"{len(chosen):,} of {len(all_of.is_anomalous):,} {what} images, drawn with seed {seed}"
             for what, chosen, all_of in (("training", learned, good), ("test", judged, test))
             if len(chosen) < len(all_of.is_anomalous)
         )
@@ -157,11 +157,11 @@ class Dataset(ABC):
 
     @abstractmethod
     def _split(self, class_name: str, seed: int) -> tuple[Candidates, Candidates]:
-        """All pictures to learn from, and all pictures to judge."""
+        """All images to learn from, and all images to judge."""
 
 
 def _draw(is_anomalous: NDArray[np.bool_], most: int | None, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Positions, ascending, of at most `most` pictures, good and anomalous in proportion."""
+    """Positions, ascending, of at most `most` images, good and anomalous in proportion."""
     good, anomalous = np.flatnonzero(~is_anomalous), np.flatnonzero(is_anomalous)
     total = len(is_anomalous)
     if most is None or most >= total:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onlygood.calibration.tail import count_odd, fit_tail, rate_interval
 from onlygood.errors import FolderError
-from onlygood.rates import TOLERANCE, check_false_alarm_rate, pictures_needed
+from onlygood.rates import TOLERANCE, check_false_alarm_rate, images_needed
 
 # How a threshold is decided.
 RULES = ("conformal", "estimated")
@@ -26,12 +26,12 @@ class Calibration:
     """A threshold, and everything that it rests on.
 
     Attributes:
-        scores: float32 [n], ascending: scores of good pictures that the detector had not seen.
+        scores: float32 [n], ascending: scores of good images that the detector had not seen.
         weights: float64 [n], of each score in the p-value: 1 / ((groups + 1) * size of its group).
-        groups: how many independent groups of pictures there were; equal to n where each is its own.
-        asked_rate: the false-alarm rate that was asked for.
-        promised_rate: with the conformal rule, what is guaranteed: asked_rate, or 1 / (groups + 1) where that is
-            larger. With the estimated rule, what is estimated: asked_rate.
+        groups: how many independent groups of images there were; equal to n where each is its own.
+        requested_rate: the false-alarm rate that was asked for.
+        stated_rate: with the conformal rule, what is guaranteed: requested_rate, or 1 / (groups + 1) where that is
+            larger. With the estimated rule, what is estimated: requested_rate.
         threshold: the calibration score above which an image is called anomalous.
         rule: "conformal" or "estimated".
         odd: how many of the highest scores stand apart from the others. The estimated rule sets them aside.
@@ -41,8 +41,8 @@ class Calibration:
     scores: NDArray[np.float32] = field(repr=False)
     weights: NDArray[np.float64] = field(repr=False)
     groups: int
-    asked_rate: float
-    promised_rate: float
+    requested_rate: float
+    stated_rate: float
     threshold: float
     rule: str = "conformal"
     odd: int = 0
@@ -50,7 +50,7 @@ class Calibration:
 
     @property
     def is_guaranteed(self) -> bool:
-        """Whether promised_rate is guaranteed, and not only estimated."""
+        """Whether stated_rate is guaranteed, and not only estimated."""
         return self.rule == "conformal"
 
 
@@ -66,7 +66,7 @@ def choose_rule(groups: int, false_alarm_rate: float, *, is_exact: bool) -> str:
         false_alarm_rate: alpha, in (0, 1).
         is_exact: whether they were held out.
     """
-    needed = pictures_needed(false_alarm_rate) if is_exact else ENOUGH_ABOVE / false_alarm_rate
+    needed = images_needed(false_alarm_rate) if is_exact else ENOUGH_ABOVE / false_alarm_rate
     is_conformal = groups < LEAST_FOR_TAIL or groups >= needed - TOLERANCE
     return "conformal" if is_conformal else "estimated"
 
@@ -83,19 +83,19 @@ def calibrate(
 
     The conformal rule guarantees that it is at most this rate.
 
-    Where every picture is its own group, the threshold is the k-th smallest score, k = ceil((n + 1)(1 - alpha)), and
-    a new good picture that is exchangeable with these exceeds it with a probability of at most alpha. Where groups
-    (sessions, near-duplicates) hold several pictures, pictures of one group are not independent; then groups take the
-    place of pictures, each with the same total weight, and the promise is for a picture of a new group.
+    Where every image is its own group, the threshold is the k-th smallest score, k = ceil((n + 1)(1 - alpha)), and
+    a new good image that is exchangeable with these exceeds it with a probability of at most alpha. Where groups
+    (sessions, near-duplicates) hold several images, images of one group are not independent; then groups take the
+    place of images, each with the same total weight, and the guarantee is for an image of a new group.
 
-    Where k > n the rate is finer than the pictures can support: the threshold is then the largest score, and what is
-    promised is 1 / (groups + 1).
+    Where k > n the rate is finer than the images can support: the threshold is then the largest score, and what is
+    guaranteed is 1 / (groups + 1).
 
     The estimated rule extrapolates the upper tail of the scores (`onlygood.calibration.tail`), without those that stand
     apart. It says something at any rate and from few images, and no single image decides it, but guarantees nothing.
 
     Args:
-        scores: float32 [n], higher is more anomalous, of pictures that the detector has not seen.
+        scores: float32 [n], higher is more anomalous, of images that the detector has not seen.
         groups: n labels; equal labels belong together.
         false_alarm_rate: alpha, in (0, 1).
         rule: one of RULES; rates of a half and above are the order statistic's in any case.
@@ -149,8 +149,8 @@ def calibrate_weighted(
         scores=scores,
         weights=weights,
         groups=groups,
-        asked_rate=false_alarm_rate,
-        promised_rate=decided.promised_rate,
+        requested_rate=false_alarm_rate,
+        stated_rate=decided.stated_rate,
         threshold=decided.threshold,
         rule="conformal" if decided.ordinary is None else "estimated",
         odd=decided.odd,
@@ -177,13 +177,13 @@ class _Decision:
 
     Attributes:
         threshold: in units of the scores.
-        promised_rate: guaranteed or estimated.
+        stated_rate: guaranteed or estimated.
         odd: how many of the highest scores stand apart.
         ordinary: how many of the scores the tail was estimated from; None with the conformal rule.
     """
 
     threshold: float
-    promised_rate: float
+    stated_rate: float
     odd: int
     ordinary: int | None = None
 
@@ -207,7 +207,7 @@ def _decide(
         # Many ties can leave less than the rate above the median: the median is then high enough.
         estimated = tail.begin if false_alarm_rate >= tail.share else tail.threshold(false_alarm_rate)
         return _Decision(float(np.float32(estimated)), false_alarm_rate, odd, ordinary)
-    # The share of calibration weight at or below each score; the missing 1 / (groups + 1) is the new picture's own.
+    # The share of calibration weight at or below each score; the missing 1 / (groups + 1) is the new image's own.
     enough = np.flatnonzero(np.cumsum(weights) >= 1.0 - false_alarm_rate - TOLERANCE)
     if len(enough):
         return _Decision(float(scores[enough[0]]), false_alarm_rate, odd)
@@ -224,7 +224,7 @@ def _sorted_and_weighted(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], int]:
     """Scores in ascending order, the weight of each in the p-value, and how many groups there are."""
     if len(scores) == 0:
-        raise FolderError("calibration needs at least one good picture that the detector has not seen, got none")
+        raise FolderError("calibration needs at least one good image that the detector has not seen, got none")
     if len(groups) != len(scores):
         raise ValueError(f"calibration needs one group label a score, got {len(groups)} for {len(scores)} scores")
     scores = np.asarray(scores, dtype=np.float32)

@@ -17,7 +17,7 @@ COMMANDS = (fit, inspect, evaluate, calibrate, explore, info, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code: 0, 1 if a picture is anomalous, 2 on an error, 130 on Ctrl-C,
+    """Run a command line and return its exit code: 0, 1 if an image is anomalous, 2 on an error, 130 on Ctrl-C,
     141 where nobody reads the output any more.
     """
     options = make_parser().parse_args(arguments)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line's parser."""
     parser = argparse.ArgumentParser(
-        prog="onlygood", description="Visual inspection that learns from good pictures only."
+        prog="onlygood", description="Visual inspection that learns from good images only."
     )
     parser.add_argument("--version", action="version", version=f"onlygood {onlygood.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

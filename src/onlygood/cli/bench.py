@@ -1,4 +1,4 @@
-"""`onlygood bench run` and `onlygood bench table`: every method and its peers on the same pictures."""
+"""`onlygood bench run` and `onlygood bench table`: every method and its peers on the same images."""
 
 from __future__ import annotations
 
@@ -64,18 +64,16 @@ def _add_run(actions: Commands) -> None:
     run.add_argument(
         "--reference",
         metavar="N|A,B|NAME=PATH",
-        help="reference pictures for method doc: the N classes after the good one, classes by name (neither is then "
+        help="reference images for method doc: the N classes after the good one, classes by name (neither is then "
         "judged), or all classes of another data set",
     )
-    run.add_argument("--max-reference", type=int, help="most reference pictures, drawn at random")
-    run.add_argument("--max-train", type=int, help="most pictures to learn from, drawn at random")
-    run.add_argument("--max-test", type=int, help="most pictures to test on, drawn at random")
+    run.add_argument("--max-reference", type=int, help="most reference images, drawn at random")
+    run.add_argument("--max-train", type=int, help="most images to learn from, drawn at random")
+    run.add_argument("--max-test", type=int, help="most images to test on, drawn at random")
     run.add_argument(
         "--false-alarm-rate", type=float, default=0.05, help="that our methods are asked for (default: 0.05)"
     )
-    run.add_argument(
-        "--threads", type=int, default=0, help="pictures worked on at once while fitting; 0 for one a core"
-    )
+    run.add_argument("--threads", type=int, default=0, help="images worked on at once while fitting; 0 for one a core")
     run.add_argument("--timeout-s", type=float, default=14_400.0, help="most seconds for a run (default: 14400)")
     run.add_argument("--peer-python", metavar="PYTHON", help="interpreter of an environment that has anomalib")
     run.add_argument(

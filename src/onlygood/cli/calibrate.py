@@ -62,8 +62,8 @@ def run_calibrate(options: argparse.Namespace) -> int:
         say(f"note: {note}")
     count = len(model.calibration.scores)
     source = f"{count} new good images" if options.images else f"the {count} calibration scores in {options.model}"
-    print(f"{options.output}: threshold for a false-alarm rate of {model.calibration.asked_rate:g}, from {source}")
-    for sentence in model.promise.sentences:
+    print(f"{options.output}: threshold for a false-alarm rate of {model.calibration.requested_rate:g}, from {source}")
+    for sentence in model.guarantee.sentences:
         print(sentence)
     if options.verbose:
         say(json.dumps(model.metadata, indent=2))

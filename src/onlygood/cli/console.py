@@ -10,7 +10,7 @@ EXIT_GOOD, EXIT_ANOMALY, EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER = 0, 1, 2,
 
 
 def note_other_files(paths: Sequence[str]) -> None:
-    """Say on stderr which files were passed over, since a picture under another extension may be among them."""
+    """Say on stderr which files were passed over, since an image under another extension may be among them."""
     from onlygood.datasets.folders import other_files
 
     for path in paths:

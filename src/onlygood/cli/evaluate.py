@@ -1,4 +1,4 @@
-"""`onlygood evaluate`: how good a model is on labelled pictures."""
+"""`onlygood evaluate`: how good a model is on labelled images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD, say
 from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, rate_sentences
-from onlygood.rates import show_rate
+from onlygood.rates import format_rate
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
@@ -21,13 +21,13 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     """The parser of `onlygood evaluate`."""
     evaluate = commands.add_parser(
         "evaluate",
-        help="measure a model on labelled pictures",
-        description="Measure a model on labelled pictures. The model stays as it is. Exit code: 0 if it was measured, "
+        help="measure a model on labelled images",
+        description="Measure a model on labelled images. The model stays as it is. Exit code: 0 if it was measured, "
         "whatever came out, 2 if it could not be.",
     )
     evaluate.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
     evaluate.add_argument(
-        "pictures",
+        "images",
         metavar="TEST",
         help="a folder with good/ and a folder for each defect (MVTec layout: masks in ../ground_truth), or a CSV file "
         "with columns path,label[,mask][,defect][,session]",
@@ -35,7 +35,7 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="everything as one JSON object on stdout")
     evaluate.add_argument("--report", metavar="HTML", help="write a page to look at, and a CSV file beside it")
     evaluate.add_argument(
-        "--group-by", help="what says which session a picture is of: 'folder' or a regular expression, as for fit"
+        "--group-by", help="what says which session an image is of: 'folder' or a regular expression, as for fit"
     )
     evaluate.add_argument("--cost-false-alarm", type=float, metavar="COST", help="of one good part refused")
     evaluate.add_argument(
@@ -48,7 +48,7 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
         "--anomaly-share",
         type=float,
         metavar="SHARE",
-        help="share of anomalous parts among all, for the costs (default: as among the test pictures)",
+        help="share of anomalous parts among all, for the costs (default: as among the test images)",
     )
     add_false_alarm_rate(evaluate)
     add_running_options(evaluate)
@@ -67,13 +67,13 @@ def run_evaluate(options: argparse.Namespace) -> int:
         options.model,
         false_alarm_rate=options.false_alarm_rate,
         provider=options.provider,
-        threads=1,  # several pictures at once, each on one thread
+        threads=1,  # several images at once, each on one thread
         max_pixels=options.max_pixels,
         max_bytes=options.max_bytes,
     )
     evaluation = evaluate(
         inspector,
-        options.pictures,
+        options.images,
         group_by=options.group_by,
         cost_false_alarm=options.cost_false_alarm,
         cost_miss=options.cost_miss,
@@ -95,23 +95,23 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if options.json:
         for sentence in sentences:
             say(f"note: {sentence}")
-        print(json.dumps({"model": options.model, "test": options.pictures, **evaluation.to_json()}, indent=2))
+        print(json.dumps({"model": options.model, "test": options.images, **evaluation.to_dict()}, indent=2))
     else:
         for sentence in sentences:
             print(sentence)
-        _print(evaluation, f"{options.model} on {options.pictures}")
+        _print(evaluation, f"{options.model} on {options.images}")
     return EXIT_GOOD
 
 
 def _print(evaluation: Evaluation, title: str) -> None:
     image = evaluation.image
-    print(f"{title}: {len(evaluation.pictures)} pictures, {image.good} good, {image.anomalous} anomalous", end="")
+    print(f"{title}: {len(evaluation.images)} images, {image.good} good, {image.anomalous} anomalous", end="")
     print(f", {len(evaluation.unreadable)} not readable" if evaluation.unreadable else "")
     if image.misses is not None:
         found = image.misses.trials - image.misses.events
-        print(f"Found {found} of {image.misses.trials} anomalous pictures; missed {_share(image.misses)}.")
-    if evaluation.promise is not None:
-        print(evaluation.promise.sentence)
+        print(f"Found {found} of {image.misses.trials} anomalous images; missed {_share(image.misses)}.")
+    if evaluation.guarantee is not None:
+        print(evaluation.guarantee.sentence)
     if evaluation.miss_sentence is not None:
         print(evaluation.miss_sentence)
     rows = {"all": image}
@@ -128,22 +128,22 @@ def _print(evaluation: Evaluation, title: str) -> None:
     if evaluation.pixel is not None:
         metrics = evaluation.pixel.metrics
         print(
-            f"\nPixels, at the pictures' own size: AUROC {metrics.pixel_auroc:.4f}, AUPRO {metrics.aupro:.4f} (to a "
+            f"\nPixels, at the images' own size: AUROC {metrics.pixel_auroc:.4f}, AUPRO {metrics.aupro:.4f} (to a "
             f"false-positive rate of {metrics.fpr_limit:g}), average precision {metrics.pixel_average_precision:.4f}; "
             f"{evaluation.pixel.masks} masks with {metrics.regions} regions."
         )
     if evaluation.advice is not None:
         print(f"\n{evaluation.advice.sentence}")
     median, high = evaluation.latency_ms
-    print(f"\nA picture takes {median:.1f} ms on one thread (median; 95 % take at most {high:.1f} ms).")
+    print(f"\nAn image takes {median:.1f} ms on one thread (median; 95 % take at most {high:.1f} ms).")
 
 
 def _print_rates(evaluation: Evaluation) -> None:
     """Misses and false alarms at several rates."""
-    promise = evaluation.metadata["promise"]
+    guarantee = evaluation.metadata["guarantee"]
     # Files of before there was cross-fitting do not have the number of folds.
-    how = "cross-fitting" if promise.get("folds") else "leave-one-out"
-    approximate = "" if promise["is_exact"] else f", by {how}, hence approximate"
+    how = "cross-fitting" if guarantee.get("folds") else "leave-one-out"
+    approximate = "" if guarantee["is_exact"] else f", by {how}, hence approximate"
     print(
         f"\nMisses and false alarms by false-alarm rate: thresholds from the calibration scores in the model"
         f"{approximate}; measured on these test images"
@@ -160,7 +160,7 @@ def _print_rates(evaluation: Evaluation) -> None:
 
 
 def _guaranteed(outcome: RateOutcome) -> str:
-    return "estimated" if outcome.guaranteed_rate is None else show_rate(outcome.guaranteed_rate)
+    return "estimated" if outcome.guaranteed_rate is None else format_rate(outcome.guaranteed_rate)
 
 
 def _row(figures: ImageFigures) -> str:

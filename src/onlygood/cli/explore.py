@@ -1,4 +1,4 @@
-"""`onlygood explore`: a page on which pictures lie near one another where a model sees them as alike."""
+"""`onlygood explore`: a page on which images lie near one another where a model sees them as alike."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from onlygood.cli.options import add_running_options, chosen_limits
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
 
-# As `onlygood.exploration.explore.MAX_PICTURES`, which is not imported for the sake of a help text.
-MAX_PICTURES = 2000
+# As `onlygood.exploration.explore.MAX_IMAGES`, which is not imported for the sake of a help text.
+MAX_IMAGES = 2000
 
 
 def add_command(commands: Commands) -> argparse.ArgumentParser:
     """The parser of `onlygood explore`."""
     explore = commands.add_parser(
         "explore",
-        help="draw a map of pictures as a model sees them",
-        description="Draw a map of pictures as a model sees them: t-SNE of their embeddings, on one page for any "
+        help="draw a map of images as a model sees them",
+        description="Draw a map of images as a model sees them: t-SNE of their embeddings, on one page for any "
         "browser. Exit code: 0 if it was written, 2 if it could not be.",
     )
     explore.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
@@ -29,25 +29,25 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
         "folders",
         metavar="FOLDER",
         nargs="+",
-        help="folders of pictures, each labelled by its name; of one folder, pictures are labelled by its sub-folders "
+        help="folders of images, each labelled by its name; of one folder, images are labelled by its sub-folders "
         "(masks in ground_truth are left out)",
     )
     explore.add_argument("-o", "--output", required=True, metavar="HTML", help="the page to write (.html)")
     explore.add_argument(
-        "--reference", metavar="FOLDER", help="pictures of other things to compare with, in a sub-folder for each class"
+        "--reference", metavar="FOLDER", help="images of other things to compare with, in a sub-folder for each class"
     )
     explore.add_argument(
-        "--max-pictures",
+        "--max-images",
         type=int,
-        default=MAX_PICTURES,
+        default=MAX_IMAGES,
         metavar="N",
-        help=f"most pictures on the map, drawn evenly from the folders where there are more (default: {MAX_PICTURES})",
+        help=f"most images on the map, drawn evenly from the folders where there are more (default: {MAX_IMAGES})",
     )
     explore.add_argument(
         "--perplexity",
         type=float,
         metavar="P",
-        help="about how many neighbours of each picture t-SNE looks at (default: 30, or a third of the other pictures "
+        help="about how many neighbours of each image t-SNE looks at (default: 30, or a third of the other images "
         "where that is less)",
     )
     explore.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
@@ -74,7 +74,7 @@ def run_explore(options: argparse.Namespace) -> int:
         options.model,
         options.folders,
         reference=options.reference,
-        max_pictures=options.max_pictures,
+        max_images=options.max_images,
         perplexity=options.perplexity,
         seed=options.seed,
         backbone=options.backbone,
@@ -97,7 +97,7 @@ def run_explore(options: argparse.Namespace) -> int:
         limits=limits,
         progress=True,
     )
-    found, shown = sum(label.found for label in exploration.labels), len(exploration.pictures)
+    found, shown = sum(label.found for label in exploration.labels), len(exploration.images)
     unreadable = f", {len(exploration.unreadable)} not readable" if exploration.unreadable else ""
-    print(f"{options.output}: {shown} of {found} pictures in {len(exploration.labels)} folders{unreadable}")
+    print(f"{options.output}: {shown} of {found} images in {len(exploration.labels)} folders{unreadable}")
     return EXIT_GOOD

@@ -1,4 +1,4 @@
-"""`onlygood fit`: from a folder of good pictures to a model file."""
+"""`onlygood fit`: from a folder of good images to a model file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     """The parser of `onlygood fit`."""
     fit = commands.add_parser("fit", help="learn what good looks like", description="Learn what good looks like.")
     fit.add_argument(
-        "pictures",
+        "images",
         metavar="GOOD",
-        help="folder of good pictures, searched with its sub-folders; with --golden also one picture",
+        help="folder of good images, searched with its sub-folders; with --golden also one image",
     )
     fit.add_argument("-o", "--output", required=True, metavar="MODEL", help="the model file to write (.onnx)")
     fit.add_argument("--report", metavar="HTML", help="write a page on what was learned, and a CSV file beside it")
@@ -33,7 +33,7 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
         help="with --augment or --golden: draw what is being called good",
     )
     fit.add_argument(
-        "--reference", metavar="FOLDER", help="with --method doc: pictures of other things, one sub-folder a class"
+        "--reference", metavar="FOLDER", help="with --method doc: images of other things, one sub-folder a class"
     )
     fit.add_argument(
         "--resume", action="store_true", help="go on with a training that was interrupted, of the same line"
@@ -57,12 +57,12 @@ def run_fit(options: argparse.Namespace) -> int:
         from onlygood.report import write_fit_report
 
         write_fit_report(options.report, model, model_name=Path(options.output).name)
-    note_other_files([options.pictures])
+    note_other_files([options.images])
     for note in model.notes:
         say(f"note: {note}")
     size = len(model.file.content) / 1e6
-    print(f"{options.output}: learned from {model.promise.learned_from}, {size:.1f} MB")
-    for sentence in model.promise.sentences:
+    print(f"{options.output}: learned from {model.guarantee.learned_from}, {size:.1f} MB")
+    for sentence in model.guarantee.sentences:
         print(sentence)
     print(model.deciding)
     if options.verbose:
@@ -79,7 +79,7 @@ def _fit_and_save(options: argparse.Namespace) -> Model:
     before = _written_at(checkpoint)
     try:
         model = fit(
-            options.pictures,
+            options.images,
             reference=options.reference,
             progress=True,
             checkpoint=checkpoint if is_trained else None,
@@ -114,6 +114,6 @@ def _show_augmentations(options: argparse.Namespace) -> None:
     if settings.augment is None:
         raise SettingError("--show-augmentations goes with --augment or --golden, got it without: add one of them")
     sources = list_sources(
-        options.pictures, group_by=None, groups=None, limits=chosen_limits(options), allow_one=settings.golden
+        options.images, group_by=None, groups=None, limits=chosen_limits(options), allow_one=settings.golden
     )
     write_atomically(options.show_augmentations, to_png(augmentation_sheet(sources, settings)))

@@ -1,4 +1,4 @@
-"""`onlygood info`: what a model file is, promises and was made from."""
+"""`onlygood info`: what a model file is, guarantees and was made from."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     """The parser of `onlygood info`."""
     info = commands.add_parser(
         "info",
-        help="what a model file is, promises and was made from",
-        description="What a model file is, what it promises, and what it was made from.",
+        help="what a model file is, guarantees and was made from",
+        description="What a model file is, what it guarantees, and what it was made from.",
     )
     info.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
     info.add_argument("--json", action="store_true", help="the whole description as JSON")
@@ -36,7 +36,7 @@ def run_info(options: argparse.Namespace) -> int:
         return EXIT_GOOD
     from onlygood.report.facts import augmentations_beside, input_shape, method_sentence, recalibration_sentences
 
-    pictures, kind = metadata["good_pictures"], metadata["input"]
+    images, kind = metadata["good_images"], metadata["input"]
     black, white = kind["window"]
     backbone = {}
     if "backbone" in metadata:
@@ -48,10 +48,10 @@ def run_info(options: argparse.Namespace) -> int:
         **backbone,
         "takes": f"{kind['dtype']}, {'grey' if kind['channels'] == 1 else 'colour'}, any size (resized to "
         f"{input_shape(kind)}), levels {black:g} to {white:g}",
-        "made from": f"{pictures['count']} good pictures, {_span(pictures['widths'])} x {_span(pictures['heights'])} "
-        f"pixels, digest {pictures['sha256'][:12]}{augmentations_beside(metadata)}",
+        "made from": f"{images['count']} good images, {_span(images['widths'])} x {_span(images['heights'])} "
+        f"pixels, digest {images['sha256'][:12]}{augmentations_beside(metadata)}",
         "made with": ", ".join(f"{name} {version}" for name, version in metadata["made_with"].items()),
-        "promise": metadata["promise"]["statement"],
+        "guarantee": metadata["guarantee"]["statement"],
     }
     for name, value in lines.items():
         print(f"{name + ':':<11}{value}")

@@ -1,4 +1,4 @@
-"""`onlygood inspect`: say which pictures are not good."""
+"""`onlygood inspect`: say which images are not good."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, note_other_files, say
 from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, chosen_limits, rate_sentences
-from onlygood.errors import PictureError, SettingError
+from onlygood.errors import ImageError, SettingError
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
-    from onlygood.datasets.folders import PictureFile
+    from onlygood.datasets.folders import ImageFile
     from onlygood.images.reading import ReadingLimits
     from onlygood.inspector import Inspector
-    from onlygood.report import InspectedPicture
+    from onlygood.report import InspectedImage
     from onlygood.results import Inspection
 
 
@@ -27,16 +27,16 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     """The parser of `onlygood inspect`."""
     inspect = commands.add_parser(
         "inspect",
-        help="say which pictures are not good",
-        description="Say which pictures are not good. Exit code: 0 if all are, 1 if any is anomalous, 2 on an error.",
+        help="say which images are not good",
+        description="Say which images are not good. Exit code: 0 if all are, 1 if any is anomalous, 2 on an error.",
     )
     inspect.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
-    inspect.add_argument("pictures", metavar="PICTURES", nargs="+", help="folders or pictures")
-    inspect.add_argument("--heatmaps", metavar="FOLDER", help="write a picture with its map (PNG) for each")
+    inspect.add_argument("images", metavar="IMAGES", nargs="+", help="folders or images")
+    inspect.add_argument("--heatmaps", metavar="FOLDER", help="write an image with its map (PNG) for each")
     inspect.add_argument(
         "--occlusion",
         action="store_true",
-        help="make maps by hiding parts of each picture: some eighty times slower, and of use where the model's own "
+        help="make maps by hiding parts of each image: some eighty times slower, and of use where the model's own "
         "map says little (deep-svdd with a LeNet)",
     )
     inspect.add_argument("--json", action="store_true", help="one JSON object a line on stdout, nothing else there")
@@ -59,25 +59,25 @@ def run_inspect(options: argparse.Namespace) -> int:
     if options.occlusion and not (options.heatmaps or options.report):
         raise SettingError("--occlusion makes maps, got none to make: add --heatmaps or --report, or leave it out")
     limits = chosen_limits(options)
-    files = _pictures_to_inspect(options.pictures, limits, heatmaps=options.heatmaps)
+    files = _images_to_inspect(options.images, limits, heatmaps=options.heatmaps)
     inspector = Inspector(
         options.model,
         false_alarm_rate=options.false_alarm_rate,
         provider=options.provider,
-        # Several pictures at once, each on one thread, are faster than one picture on all threads.
+        # Several images at once, each on one thread, are faster than one image on all threads.
         threads=1 if len(files) > 1 else options.threads,
         with_map=options.heatmaps is not None,
         by_occlusion=options.occlusion,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
     )
-    note_other_files(options.pictures)
+    note_other_files(options.images)
     heatmaps = make_folder(options.heatmaps) if options.heatmaps else None
 
-    def inspect(named: tuple[str, PictureFile]) -> Inspection | PictureError:
+    def inspect(named: tuple[str, ImageFile]) -> Inspection | ImageError:
         try:
             return _inspect_file(inspector, *named, heatmaps)
-        except PictureError as error:
+        except ImageError as error:
             return error
 
     if options.false_alarm_rate is not None:
@@ -86,10 +86,10 @@ def run_inspect(options: argparse.Namespace) -> int:
             say(f"note: {sentence}") if options.json else print(sentence)
     width = max(len(name) for name, _ in files)
     if not options.json:
-        print(f"{'picture':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
+        print(f"{'image':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
     anomalous = unreadable = 0
-    inspected: list[InspectedPicture] = []
-    # Lines come as pictures do, so a bar is drawn only where they do not go to the same terminal.
+    inspected: list[InspectedImage] = []
+    # Lines come as images do, so a bar is drawn only where they do not go to the same terminal.
     results = track(
         map_in_order(inspect, files, threads=options.threads),
         total=len(files),
@@ -99,7 +99,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     for (name, file), result in zip(files, results, strict=True):
         if options.report:
             inspected.append(_to_report(name, file, result))
-        if isinstance(result, PictureError):
+        if isinstance(result, ImageError):
             unreadable += 1
             say(f"onlygood: {result}")
             if options.json:
@@ -107,12 +107,12 @@ def run_inspect(options: argparse.Namespace) -> int:
             continue
         anomalous += result.is_anomaly
         if options.json:
-            print(json.dumps(result.to_json()), flush=True)
+            print(json.dumps(result.to_dict()), flush=True)
         else:
             word = "ANOMALOUS" if result.is_anomaly else "good"
             print(f"{name:<{width}}  {word:<9}  {result.score:>+9.4f}  {result.p_value:>8.4f}")
     if not options.json:
-        noun, good = "picture" if len(files) == 1 else "pictures", len(files) - anomalous - unreadable
+        noun, good = "image" if len(files) == 1 else "images", len(files) - anomalous - unreadable
         print(f"{len(files)} {noun}: {anomalous} anomalous, {good} good", end="")
         print(f", {unreadable} not readable" if unreadable else "")
     if options.report:
@@ -122,43 +122,43 @@ def run_inspect(options: argparse.Namespace) -> int:
     return EXIT_ANOMALY if anomalous else EXIT_GOOD
 
 
-def _pictures_to_inspect(
+def _images_to_inspect(
     paths: Sequence[str], limits: ReadingLimits, *, heatmaps: str | None
-) -> list[tuple[str, PictureFile]]:
-    """Each picture with its name: relative to its folder, and below the folder's path where several are given.
+) -> list[tuple[str, ImageFile]]:
+    """Each image with its name: relative to its folder, and below the folder's path where several are given.
 
-    Pictures in the folder for heat maps are left out: they are an earlier run's.
+    Images in the folder for heat maps are left out: they are an earlier run's.
     """
-    from onlygood.datasets.folders import find_pictures
+    from onlygood.datasets.folders import find_images
     from onlygood.errors import FolderError
 
     drawn = None if heatmaps is None else Path(heatmaps).resolve()
     found = []
     for path in paths:
         prefix = Path(path) if Path(path).is_dir() else Path(path).parent
-        for file in find_pictures(Path(path), allow_file=True, limits=limits):
+        for file in find_images(Path(path), allow_file=True, limits=limits):
             if drawn is not None and drawn in file.path.resolve().parents:
                 continue
             found.append(((prefix / file.name).as_posix() if len(paths) > 1 else file.name, file))
     if not found:
-        raise FolderError(f"{', '.join(paths)} must hold pictures beside the heat maps in {heatmaps}, got none")
+        raise FolderError(f"{', '.join(paths)} must hold images beside the heat maps in {heatmaps}, got none")
     return found
 
 
-def _to_report(name: str, file: PictureFile, result: Inspection | PictureError) -> InspectedPicture:
+def _to_report(name: str, file: ImageFile, result: Inspection | ImageError) -> InspectedImage:
     """What the report needs to know; maps would add up, so it makes those that it shows anew."""
-    from onlygood.report import InspectedPicture
+    from onlygood.report import InspectedImage
 
-    if isinstance(result, PictureError):
-        return InspectedPicture(name=name, file=file, inspection=None, error=str(result))
-    return InspectedPicture(name=name, file=file, inspection=replace(result, anomaly_map=None), error=None)
+    if isinstance(result, ImageError):
+        return InspectedImage(name=name, file=file, inspection=None, error=str(result))
+    return InspectedImage(name=name, file=file, inspection=replace(result, anomaly_map=None), error=None)
 
 
-def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedPicture]) -> None:
+def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedImage]) -> None:
     from onlygood.inspector import Inspector
     from onlygood.report import write_inspection_report
 
-    # Another one than the inspector of all pictures: that one may do without maps.
+    # Another one than the inspector of all images: that one may do without maps.
     inspector = Inspector(
         options.model,
         false_alarm_rate=options.false_alarm_rate,
@@ -173,17 +173,17 @@ def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedPict
     )
 
 
-def _inspect_file(inspector: Inspector, name: str, file: PictureFile, heatmaps: Path | None) -> Inspection:
+def _inspect_file(inspector: Inspector, name: str, file: ImageFile, heatmaps: Path | None) -> Inspection:
     """The inspection of one file, its heat map written if a folder for it is given."""
-    from onlygood.images.reading import read_picture
+    from onlygood.images.reading import read_image
 
-    picture = read_picture(file.path, name=name, page=file.page, limits=inspector.limits)
-    inspection = inspector(picture, name=name)
+    image = read_image(file.path, name=name, page=file.page, limits=inspector.limits)
+    inspection = inspector(image, name=name)
     if heatmaps is not None and inspection.anomaly_map is not None:
         from onlygood._files import make_folder, write_atomically
         from onlygood.heatmap import draw_heatmap, to_png
 
-        drawn = draw_heatmap(picture, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window)
+        drawn = draw_heatmap(image, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window)
         # A name may be an absolute path or lead upwards; a heat map stays below its folder, apart from all others.
         parts = Path(f"{name}.png").parts
         below = ["(up)" if part == ".." else part for part in parts if part != Path(name).anchor]

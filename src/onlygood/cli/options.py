@@ -30,9 +30,9 @@ def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_running_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that runs a model over pictures."""
+    """The options of every command that runs a model over images."""
     parser.add_argument("--provider", default="cpu", help="hardware: cpu, or another that ONNX Runtime has")
-    parser.add_argument("--threads", type=int, default=0, help="pictures worked on at once; 0 for one a core")
+    parser.add_argument("--threads", type=int, default=0, help="images worked on at once; 0 for one a core")
     add_settings(parser, "max_pixels", "max_bytes")
 
 
@@ -49,19 +49,19 @@ def add_false_alarm_rate(parser: argparse.ArgumentParser) -> None:
 
 def rate_sentences(inspector: Inspector) -> list[str]:
     """What is to be said of a run at another rate than the model's own: the rate, and what is guaranteed."""
-    from onlygood.recalibration import promise_of
+    from onlygood.recalibration import guarantee_of
 
-    promise = promise_of(inspector.metadata)
-    former = inspector.metadata["recalibrations"][-1]["asked_rate_before"]
+    guarantee = guarantee_of(inspector.metadata)
+    former = inspector.metadata["recalibrations"][-1]["requested_rate_before"]
     return [
-        f"This run uses the threshold for a false-alarm rate of {promise.asked_rate:g}; the model file, which asks for "
-        f"{former:g}, stays as it is.",
-        *promise.sentences[:-1],
+        f"This run uses the threshold for a false-alarm rate of {guarantee.requested_rate:g}; the model file, which "
+        f"asks for {former:g}, stays as it is.",
+        *guarantee.sentences[:-1],
     ]
 
 
 def chosen_limits(options: argparse.Namespace) -> ReadingLimits:
-    """The bounds on pictures on a command line that has them."""
+    """The bounds on images on a command line that has them."""
     from onlygood.images.reading import ReadingLimits
 
     return ReadingLimits(max_pixels=options.max_pixels, max_bytes=options.max_bytes)

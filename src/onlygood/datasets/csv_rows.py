@@ -19,7 +19,7 @@ class Row:
     """One row.
 
     Attributes:
-        where: the file and the line, counted from 1, in which the row begins.
+        where: the file and the line, pluralize from 1, in which the row begins.
         cells: the text of each known column that the file has, without the spaces around it.
     """
 
@@ -81,7 +81,7 @@ def read_rows(
     if not header:
         raise LabelledSetError(f"{shown} is empty: it must have a header with {_listed(needed)}, and rows below it")
     if not rows:
-        raise LabelledSetError(f"{shown} must have rows below its header, got none: add one for each picture")
+        raise LabelledSetError(f"{shown} must have rows below its header, got none: add one for each image")
     return rows, unknown
 
 

@@ -1,4 +1,4 @@
-"""Which pictures of which folders are shown together, each under its folder's label, where there may be too many."""
+"""Which images of which folders are shown together, each under its folder's label, where there may be too many."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from onlygood.datasets.folders import PictureFile, by_first_folder, find_by_class, find_without_masks
+from onlygood.datasets.folders import ImageFile, by_first_folder, find_by_class, find_without_masks
 from onlygood.errors import SettingError
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
 
@@ -18,11 +18,11 @@ GOOD = "good"
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """What pictures of one folder are called.
+    """What images of one folder are called.
 
     Attributes:
         name: as people read it.
-        is_reference: whether they are pictures of other things, given for comparison.
+        is_reference: whether they are images of other things, given for comparison.
         found: how many there are.
     """
 
@@ -32,8 +32,8 @@ class Label:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChosenPicture:
-    """A picture that is shown.
+class ChosenImage:
+    """An image that is shown.
 
     Attributes:
         name: relative to the folder that was given, and below that folder's label where there are several.
@@ -42,70 +42,70 @@ class ChosenPicture:
     """
 
     name: str
-    file: PictureFile
+    file: ImageFile
     label: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureChoice:
-    """Pictures, and what they were chosen from.
+class ImageChoice:
+    """Images, and what they were chosen from.
 
     Attributes:
-        pictures: by label, in the order of their names.
+        images: by label, in the order of their names.
         labels: at least one.
     """
 
-    pictures: tuple[ChosenPicture, ...]
+    images: tuple[ChosenImage, ...]
     labels: tuple[Label, ...]
 
 
-def choose_pictures(
+def choose_images(
     folders: Sequence[str | os.PathLike[str]],
     *,
     reference: str | os.PathLike[str] | None = None,
     most: int,
     seed: int,
     limits: ReadingLimits = DEFAULT_LIMITS,
-) -> PictureChoice:
-    """The pictures of one folder, labelled by its first sub-folders, or of several, each labelled by its name.
+) -> ImageChoice:
+    """The images of one folder, labelled by its first sub-folders, or of several, each labelled by its name.
 
     Where there are more than wanted they are drawn at random, as many of each label as of any other, or all of those
-    that have fewer. Masks, which are what lies in a sub-folder called `ground_truth`, are no pictures.
+    that have fewer. Masks, which are what lies in a sub-folder called `ground_truth`, are no images.
 
     Args:
         folders: at least one.
         reference: a folder with a sub-folder for each class of other things.
-        most: how many pictures at most.
+        most: how many images at most.
         seed: of the drawing.
-        limits: bounds on bytes and pages while pages are counted.
+        limits: bounds on bytes and pages while pages are pluralize.
 
     Raises:
-        FolderError: a folder is missing, empty, or holds no pictures or masks alone, or the reference holds pictures of
+        FolderError: a folder is missing, empty, or holds no images or masks alone, or the reference holds images of
             no class.
         SettingError: no folder, or one given twice.
     """
     if isinstance(folders, str | os.PathLike):
         folders = [folders]
     if not folders:
-        raise SettingError("explore needs at least one folder of pictures, got none: name one")
+        raise SettingError("explore needs at least one folder of images, got none: name one")
     _refuse_twins([*folders, *([] if reference is None else [reference])])
     sets = _one_folder(folders[0], limits) if len(folders) == 1 else _several_folders(folders, limits)
     if reference is not None:
         sets += _references(reference, limits)
     generator = np.random.default_rng(seed)
-    labels, pictures = [], []
+    labels, images = [], []
     for number, (each, count) in enumerate(zip(sets, _shares([len(each.files) for each in sets], most), strict=True)):
         labels.append(Label(name=each.name, is_reference=each.is_reference, found=len(each.files)))
         for position in np.sort(generator.permutation(len(each.files))[:count]).tolist():
             file = each.files[position]
-            pictures.append(ChosenPicture(name=f"{each.prefix}{file.name}", file=file, label=number))
-    return PictureChoice(pictures=tuple(pictures), labels=tuple(labels))
+            images.append(ChosenImage(name=f"{each.prefix}{file.name}", file=file, label=number))
+    return ImageChoice(images=tuple(images), labels=tuple(labels))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Set:
     name: str
-    files: list[PictureFile]
+    files: list[ImageFile]
     prefix: str = ""
     is_reference: bool = False
 

@@ -1,4 +1,4 @@
-"""The pictures that a fit is given, good ones and references: from folders, files or memory, all with a name."""
+"""The images that a fit is given, good ones and references: from folders, files or memory, all with a name."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from onlygood.datasets.folders import find_by_class, find_pictures, group_labels
+from onlygood.datasets.folders import find_by_class, find_images, group_labels
 from onlygood.errors import FolderError, SettingError
-from onlygood.images.reading import Picture, ReadingLimits, read_picture
+from onlygood.images.reading import ImageArray, ReadingLimits, read_image
 
 ONE = "give a folder, or add --golden to learn from augmentations of this one"
 
-REFERENCE_WHY = "pictures of other things, one sub-folder a class, show the network what sets things apart"
+REFERENCE_WHY = "images of other things, one sub-folder a class, show the network what sets things apart"
 
-GoodPictures = str | os.PathLike[str] | Sequence[Any]
-ReferencePictures = str | os.PathLike[str] | Mapping[str, Sequence[Any]]
+GoodImages = str | os.PathLike[str] | Sequence[Any]
+ReferenceImages = str | os.PathLike[str] | Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
 class Source:
-    """One picture: its name, the label of its group or class, and how to read it."""
+    """One image: its name, the label of its group or class, and how to read it."""
 
     name: str
     label: str
-    read: Callable[[], Picture]
+    read: Callable[[], ImageArray]
 
 
 def file_ranks(sources: Sequence[Source]) -> list[int]:
@@ -48,7 +48,7 @@ def file_ranks(sources: Sequence[Source]) -> list[int]:
 
 
 def list_sources(
-    pictures: GoodPictures,
+    images: GoodImages,
     *,
     group_by: str | None,
     groups: Sequence[str] | None,
@@ -56,49 +56,47 @@ def list_sources(
     allow_one: bool = False,
     command: str = "fit",
 ) -> list[Source]:
-    """The good pictures of a fit or a calibration, in a fixed order.
+    """The good images of a fit or a calibration, in a fixed order.
 
     Args:
-        pictures: a folder, or a sequence of paths, bytes, PIL images or arrays; an array [N, H, W, C] counts as one.
+        images: a folder, or a sequence of paths, bytes, PIL images or arrays; an array [N, H, W, C] counts as one.
         group_by: as in FitSettings; needs a folder.
-        groups: a label a picture instead.
+        groups: a label an image instead.
         limits: on pixels and bytes.
-        allow_one: take one picture, too: a file, bytes, a PIL image or an array.
+        allow_one: take one image, too: a file, bytes, a PIL image or an array.
         command: what needs them, as the subject of a sentence.
 
     Raises:
-        FolderError: nothing there, or one picture where several are meant.
-        SettingError: labels that do not fit the pictures.
+        FolderError: nothing there, or one image where several are meant.
+        SettingError: labels that do not fit the images.
     """
-    if isinstance(pictures, str | os.PathLike):
+    if isinstance(images, str | os.PathLike):
         if groups is not None:
-            raise SettingError("groups goes with a sequence of pictures, got a folder: use group_by")
-        if not allow_one and Path(pictures).is_file():
-            raise FolderError(f"{os.fsdecode(pictures)} is one picture where a folder of good ones is meant: {ONE}")
-        found = find_pictures(Path(pictures), allow_file=allow_one, limits=limits)
+            raise SettingError("groups goes with a sequence of images, got a folder: use group_by")
+        if not allow_one and Path(images).is_file():
+            raise FolderError(f"{os.fsdecode(images)} is one image where a folder of good ones is meant: {ONE}")
+        found = find_images(Path(images), allow_file=allow_one, limits=limits)
         labels = group_labels(found, group_by)
         return [
             Source(file.name, label, _reader(file.path, file.name, limits, file.page))
             for file, label in zip(found, labels, strict=True)
         ]
     if group_by is not None:
-        raise SettingError(
-            f"group_by needs a folder of pictures, got a sequence with group_by={group_by!r}: use groups"
-        )
-    if _is_one_in_memory(pictures):
+        raise SettingError(f"group_by needs a folder of images, got a sequence with group_by={group_by!r}: use groups")
+    if _is_one_in_memory(images):
         if not allow_one:
-            raise FolderError(f"{command} needs a folder or a sequence of good pictures, got one picture: {ONE}")
-        pictures = [pictures]
-    if not isinstance(pictures, Iterable):
-        raise FolderError(f"{command} needs a folder or a sequence of good pictures, got {type(pictures).__name__}")
-    items = list(pictures)
+            raise FolderError(f"{command} needs a folder or a sequence of good images, got one image: {ONE}")
+        images = [images]
+    if not isinstance(images, Iterable):
+        raise FolderError(f"{command} needs a folder or a sequence of good images, got {type(images).__name__}")
+    items = list(images)
     if not items:
-        raise FolderError(f"{command} needs good pictures, got an empty sequence")
+        raise FolderError(f"{command} needs good images, got an empty sequence")
     names = [_name(item, position) for position, item in enumerate(items)]
     if groups is None:
         groups = [str(position) for position in range(len(items))]
     if len(groups) != len(items):
-        raise SettingError(f"groups must have one label a picture, got {len(groups)} for {len(items)} pictures")
+        raise SettingError(f"groups must have one label an image, got {len(groups)} for {len(items)} images")
     return [
         Source(name, str(label), _reader(item, name, limits, None))
         for item, name, label in zip(items, names, groups, strict=True)
@@ -128,13 +126,13 @@ def exclude_named(sources: Sequence[Source], names: Sequence[str]) -> tuple[list
         found = [name] if name in known else by_last_part.get(name, [])
         if len(found) > 1:
             raise SettingError(
-                f"exclude must name one picture each, got {name!r}, which {len(found)} have: add the sub-folder, as in "
+                f"exclude must name one image each, got {name!r}, which {len(found)} have: add the sub-folder, as in "
                 f"{sorted(found)[0]!r}"
             )
         if not found:
             near = get_close_matches(name, known, n=1)
             raise SettingError(
-                f"exclude must name good pictures that are there, got {name!r}"
+                f"exclude must name good images that are there, got {name!r}"
                 + (f": did you mean {near[0]!r}?" if near else ": names are as inspect and fit show them")
             )
         out.update(found)
@@ -146,19 +144,19 @@ def _lines(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SettingError(f"the list of pictures to exclude, {path}, cannot be read: {reason}") from error
+        raise SettingError(f"the list of images to exclude, {path}, cannot be read: {reason}") from error
     return [line.strip() for line in lines if line.strip()]
 
 
-def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> list[Source]:
-    """Reference pictures, each with its class as label, in a fixed order.
+def list_references(reference: ReferenceImages, *, limits: ReadingLimits) -> list[Source]:
+    """Reference images, each with its class as label, in a fixed order.
 
     Args:
-        reference: a folder with one sub-folder a class, or sequences of pictures by class.
+        reference: a folder with one sub-folder a class, or sequences of images by class.
         limits: on pixels and bytes.
 
     Raises:
-        FolderError: nothing there, pictures beside the sub-folders, or fewer than two classes.
+        FolderError: nothing there, images beside the sub-folders, or fewer than two classes.
     """
     if isinstance(reference, str | os.PathLike):
         shown = os.fsdecode(reference)
@@ -174,7 +172,7 @@ def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> l
             is_one = isinstance(items, str | os.PathLike) or _is_one_in_memory(items)
             if is_one or not isinstance(items, Iterable):
                 raise FolderError(
-                    f"reference must have a sequence of pictures for each class, got {type(items).__name__} for "
+                    f"reference must have a sequence of images for each class, got {type(items).__name__} for "
                     f"{label!r}: give a list, or one folder with a sub-folder for each class"
                 )
             for place, item in enumerate(items):
@@ -182,25 +180,25 @@ def list_references(reference: ReferencePictures, *, limits: ReadingLimits) -> l
                 found.append(Source(name, str(label), _reader(item, name, limits, None)))
     else:
         raise FolderError(
-            f"reference must be a folder, or sequences of pictures by class, got {type(reference).__name__}"
+            f"reference must be a folder, or sequences of images by class, got {type(reference).__name__}"
         )
     labels = {source.label for source in found}
     if len(labels) < 2:
         raise FolderError(
-            f"reference pictures must be of at least 2 classes, got {', '.join(sorted(labels)) or 'none'} in "
+            f"reference images must be of at least 2 classes, got {', '.join(sorted(labels)) or 'none'} in "
             f"{shown}: {REFERENCE_WHY}"
         )
     return found
 
 
 def _is_one_in_memory(item: Any) -> bool:
-    """Whether it is one picture rather than several: an array [N, H, W, C] is several, any other one, not its rows."""
+    """Whether it is one image rather than several: an array [N, H, W, C] is several, any other one, not its rows."""
     return isinstance(item, bytes | Image.Image) or (isinstance(item, np.ndarray) and item.ndim != 4)
 
 
-def _reader(item: Any, name: str, limits: ReadingLimits, page: int | None) -> Callable[[], Picture]:
-    return lambda: read_picture(item, name=name, page=page, limits=limits)
+def _reader(item: Any, name: str, limits: ReadingLimits, page: int | None) -> Callable[[], ImageArray]:
+    return lambda: read_image(item, name=name, page=page, limits=limits)
 
 
 def _name(item: Any, position: int) -> str:
-    return os.fspath(item) if isinstance(item, str | os.PathLike) else f"picture {position}"
+    return os.fspath(item) if isinstance(item, str | os.PathLike) else f"image {position}"

@@ -1,4 +1,4 @@
-"""Which pictures a detector sees and which calibrate it, whole groups at a time."""
+"""Which images a detector sees and which calibrate it, whole groups at a time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FOLDS = 10
 
 
 def hold_out(groups: Sequence[Hashable], fraction: float, *, seed: int) -> NDArray[np.bool_]:
-    """True for the pictures held out of fitting: a share of the groups, drawn at random.
+    """True for the images held out of fitting: a share of the groups, drawn at random.
 
     The share is of groups, whatever their sizes: a number of calibration groups that depended on the sizes of those
-    drawn would break the exchangeability that the exact promise rests on.
+    drawn would break the exchangeability that the exact guarantee rests on.
 
     Args:
         groups: n labels; equal labels stay on one side.
@@ -41,8 +41,8 @@ def hold_out(groups: Sequence[Hashable], fraction: float, *, seed: int) -> NDArr
     labels = list(members)
     if len(labels) < 2:
         raise FolderError(
-            f"holding pictures out needs at least two groups, got {len(labels)} of {len(groups)} pictures: add "
-            f"pictures of other parts or sessions"
+            f"holding images out needs at least two groups, got {len(labels)} of {len(groups)} images: add "
+            f"images of other parts or sessions"
         )
     # 0.07 * 100 is a little more than 7 in binary.
     count = min(math.ceil(fraction * len(labels) - TOLERANCE), len(labels) - 1)
@@ -68,7 +68,7 @@ def folds_of_groups(groups: NDArray[np.int64], *, seed: int, folds: int = FOLDS)
     """The groups in parts of about as many groups each, drawn at random.
 
     Args:
-        groups: int64 [n], labels of pictures.
+        groups: int64 [n], labels of images.
         seed: of the draw.
         folds: the most parts; there are as many as groups where these are fewer.
     """
@@ -77,7 +77,7 @@ def folds_of_groups(groups: NDArray[np.int64], *, seed: int, folds: int = FOLDS)
 
 
 def merge_groups(first: Sequence[Hashable], second: Sequence[Hashable]) -> list[int]:
-    """Labels of the finest grouping in which pictures that share a label in either sequence are together.
+    """Labels of the finest grouping in which images that share a label in either sequence are together.
 
     Args:
         first: n labels.

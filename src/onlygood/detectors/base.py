@@ -12,21 +12,21 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.features.survey import InputKind, Survey
+from onlygood.features.extraction import Features, InputKind
 
 
 @dataclass(frozen=True)
 class GoodScores:
-    """Scores of the good pictures by a detector that has not seen them, in the order of the survey.
+    """Scores of the good images by a detector that has not seen them, in the order of the features.
 
-    These are the `Survey.given` pictures alone: augmentations are learned from and never calibrate, since no picture
+    These are the `Features.given` images alone: augmentations are learned from and never calibrate, since no image
     that will be inspected is one.
 
     Attributes:
-        raw: float32 [n], higher is stranger.
+        raw: float32 [n], higher is more anomalous.
         typical: float64 [n], the median patch score of each; NaN of those whose maps were not looked at.
         highest: float32 [n], the highest patch score of each, likewise.
-        patch_scores: gives the patch scores, float32 [h, w], of the picture at a position.
+        patch_scores: gives the patch scores, float32 [h, w], of the image at a position.
     """
 
     raw: NDArray[np.float32]
@@ -44,18 +44,18 @@ class TrainingFiles:
 
 
 class Method(ABC):
-    """Learns from good pictures, scores those that it has not seen, and becomes a piece of graph.
+    """Learns from good images, scores those that it has not seen, and becomes a piece of graph.
 
     `fit` calls it in this order: `embedding_pieces`, `learn`, `good_scores`, then the rest.
 
     Attributes:
         opset: of the standard operators in its pieces of graph.
-        input_size: pixels a side that pictures are resized to, where that is a square.
-        embeddings: names of the embeddings in the graph; the first describes the whole picture.
-        rows_each: how many patches of each picture the survey samples for it, of each embedding.
+        input_size: pixels a side that images are resized to, where that is a square.
+        embeddings: names of the embeddings in the graph; the first describes the whole image.
+        rows_each: how many patches of each image are sampled for it, of each embedding.
         least_scale: raw scores are compared relative to their size, or to this where they are smaller.
         notes: sentences that a person should read, after `learn`.
-        cross_fit_folds: with cross-fitting, how many parts of the pictures `learn` left out in turn; else 0.
+        cross_fit_folds: with cross-fitting, how many parts of the images `learn` left out in turn; else 0.
     """
 
     opset: int
@@ -68,7 +68,7 @@ class Method(ABC):
 
     @property
     def input_shape(self) -> tuple[int, int]:
-        """Height and width that pictures are resized to, after `embedding_pieces`."""
+        """Height and width that images are resized to, after `embedding_pieces`."""
         return self.input_size, self.input_size
 
     @abstractmethod
@@ -76,29 +76,29 @@ class Method(ABC):
         """The pieces of graph from `image` to the embeddings, float32 [N, h, w, d] each."""
 
     @abstractmethod
-    def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:
-        """Learn from all pictures that are not held out.
+    def learn(self, seen: Features, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:
+        """Learn from all images that are not held out.
 
         Args:
-            seen: the good pictures and augmentations of them, and what the survey found of them.
-            groups: a label a picture; pictures with different labels may be treated as independent. An augmentation
-                has the label of its picture.
-            held_out: bool [n], of pictures that only calibrate.
+            seen: the good images and augmentations of them, and their features.
+            groups: a label an image; images with different labels may be treated as independent. An augmentation
+                has the label of its image.
+            held_out: bool [n], of images that only calibrate.
 
         Raises:
-            FolderError: too few pictures.
-            SettingError: settings that these pictures do not allow.
+            FolderError: too few images.
+            SettingError: settings that these images do not allow.
         """
 
     @abstractmethod
     def good_scores(self) -> GoodScores:
-        """Scores of the pictures that `learn` was given, each by a detector that has not seen it or its group, and so
-        none of its augmentations either. What is scored is `Survey.scored`.
+        """Scores of the images that `learn` was given, each by a detector that has not seen it or its group, and so
+        none of its augmentations either. What is scored is `Features.scored`.
         """
 
     @abstractmethod
     def finished_score(self, position: int) -> float:
-        """The raw score that the finished detector gives the good picture at a position: what the file must give."""
+        """The raw score that the finished detector gives the good image at a position: what the file must give."""
 
     @abstractmethod
     def head(self) -> Sequence[onnx.ModelProto]:

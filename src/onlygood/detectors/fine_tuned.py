@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from onlygood.detectors.base import TrainingFiles
 from onlygood.detectors.on_backbone import sized_backbone
 from onlygood.detectors.trained import TrainedMethod
-from onlygood.features.survey import InputKind, Survey
-from onlygood.graph.pooled import places_first, places_last
+from onlygood.features.extraction import Features, InputKind
+from onlygood.graph.pooled import to_nchw, to_nhwc
 from onlygood.graph.trunk import TAIL_INPUT, cut_trunk, opset_of, split_trunk, with_weights
 from onlygood.settings import FitSettings
 
@@ -38,11 +38,11 @@ class FineTunedMethod(TrainedMethod):
         return [
             self.sized.preprocess(kind, opset=self.opset),
             self.parts.front,
-            places_last(self.parts.start, opset=self.opset),
+            to_nhwc(self.parts.start, opset=self.opset),
         ]
 
     def checkpoint(  # noqa: D102
-        self, seen: Survey, held_out: NDArray[np.bool_], training: TrainingSettings, **others: str
+        self, seen: Features, held_out: NDArray[np.bool_], training: TrainingSettings, **others: str
     ) -> Checkpoint | None:
         # Its file, wherever it lies: with another one the same numbers mean nothing.
         return super().checkpoint(seen, held_out, training, backbone=self.backbone.card.sha256, **others)
@@ -53,4 +53,4 @@ class FineTunedMethod(TrainedMethod):
         Args:
             learned: values of the initializers that have learned, by their names.
         """
-        return [places_first(TAIL_INPUT, opset=self.opset), with_weights(self.parts.tail, learned)]
+        return [to_nchw(TAIL_INPUT, opset=self.opset), with_weights(self.parts.tail, learned)]

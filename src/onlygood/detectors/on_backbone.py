@@ -1,4 +1,4 @@
-"""What methods on a backbone have in common: which backbone, at which size, and pictures as it takes them."""
+"""What methods on a backbone have in common: which backbone, at which size, and images as it takes them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import onnx
 from onlygood._machine import physical_memory
 from onlygood.backbones.backbone import Backbone, load_backbone
 from onlygood.errors import SettingError
-from onlygood.features.survey import InputKind
+from onlygood.features.extraction import InputKind
 from onlygood.graph.preprocess import preprocess
 from onlygood.settings import FitSettings
 
 
 @dataclass(frozen=True)
 class SizedBackbone:
-    """A backbone, and the height and width in pixels that pictures are resized to for it."""
+    """A backbone, and the height and width in pixels that images are resized to for it."""
 
     backbone: Backbone
     input_shape: tuple[int, int]
@@ -93,8 +93,8 @@ def squeezing_notes(size: tuple[int, int], shape: tuple[int, int]) -> list[str]:
     if max(size) <= MOST_ELONGATED * min(size):
         return []
     return [
-        f"The good pictures, of {size[0]} x {size[1]} pixels, are more elongated than {MOST_ELONGATED:g} : 1 and are "
-        f"squeezed to {shape[0]} x {shape[1]}: cut them into several pictures to find small defects."
+        f"The good images, of {size[0]} x {size[1]} pixels, are more elongated than {MOST_ELONGATED:g} : 1 and are "
+        f"squeezed to {shape[0]} x {shape[1]}: cut them into several images to find small defects."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Heads on pooled vectors, learned from those of good pictures: which are remembered, and how others are compared."""
+"""Heads on pooled vectors, learned from those of good images: which are remembered, and how others are compared."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def neighbours_of(kind: str, settings: FitSettings, fewest: int, *, when: str = 
     if wanted is None or wanted > most:
         raise SettingError(
             f"num_neighbors must be at most {max(most, 0)} for {kind} with {fewest} templates{when}, got "
-            f"{wanted or 'none'}: add good pictures, raise bank_size, or lower num_neighbors"
+            f"{wanted or 'none'}: add good images, raise bank_size, or lower num_neighbors"
         )
     return wanted
 
@@ -90,12 +90,12 @@ def most_neighbours(kind: str, templates: int) -> int:
 
 
 class PooledHeads:
-    """Heads of one kind, each learned from some of the same good pictures.
+    """Heads of one kind, each learned from some of the same good images.
 
     Args:
         kind: "knn", "lof" or "mahalanobis".
         settings: of the fit; `metric`, `bank_size`, `num_neighbors` and `seed` matter here.
-        pooled: float32 [n, c], the pooled vectors of the good pictures.
+        pooled: float32 [n, c], the pooled vectors of the good images.
         maps: name of the feature maps in the graph.
         opset: of the standard operators.
     """
@@ -113,21 +113,21 @@ class PooledHeads:
 
     @cached_property
     def distinct(self) -> NDArray[np.int64]:
-        """A number for each picture, int64 [n], equal for copies."""
+        """A number for each image, int64 [n], equal for copies."""
         return np.unique(self.vectors, axis=0, return_inverse=True)[1].reshape(-1)
 
     def templates(self, learned: NDArray[np.bool_]) -> int:
-        """How many templates there can be of the pictures to learn from, bool [n]; a Mahalanobis distance has none."""
+        """How many templates there can be of the images to learn from, bool [n]; a Mahalanobis distance has none."""
         if self.kind == "mahalanobis":
             return 0
         assert self.settings.bank_size is not None  # settings fill it in
         return min(len(np.unique(self.distinct[learned])), self.settings.bank_size)
 
     def make(self, learned: NDArray[np.bool_], neighbours: int) -> PooledHead:
-        """The head that is learned from some pictures, and has seen nothing of the others.
+        """The head that is learned from some images, and has seen nothing of the others.
 
         Args:
-            learned: bool [n], from which pictures.
+            learned: bool [n], from which images.
             neighbours: how many templates are looked at, at most `templates(learned)`.
         """
         opset = self.opset
@@ -143,7 +143,7 @@ class PooledHeads:
             neighbours = min(neighbours, most_neighbours(self.kind, len(templates)))
             if neighbours < 1:
                 raise SettingError(
-                    f"{self.kind} needs at least 2 good pictures that differ, got copies of one: add other pictures"
+                    f"{self.kind} needs at least 2 good images that differ, got copies of one: add other images"
                 )
             if self.kind == "knn":
                 scorer = nearest_neighbours(templates, neighbours, opset=opset)
@@ -162,7 +162,7 @@ class PooledHeads:
     def _templates(
         self, learned: NDArray[np.bool_], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
-        """The templates, float32 [m, q]: means of pictures to learn from that are close to one another."""
+        """The templates, float32 [m, q]: means of images to learn from that are close to one another."""
         assert self.settings.bank_size is not None  # settings fill it in
         centred = self.vectors[learned] - mean
         points = np.asarray(centred if basis is None else centred @ basis, dtype=np.float32)
@@ -170,7 +170,7 @@ class PooledHeads:
         return cluster_means(points, membership, int(membership.max()) + 1)
 
     def _coordinates(self, learned: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Mean [c] and whitening [c, c], or None, of the pictures to learn from."""
+        """Mean [c] and whitening [c, c], or None, of the images to learn from."""
         vectors = self.vectors[learned]
         if self.is_whitened:
             return learn_whitening(vectors, shrinkage=WHOLE_SHRINKAGE)

@@ -25,13 +25,13 @@ def make_method(
     files: TrainingFiles | None = None,
     show_progress: bool,
 ) -> Method:
-    """The method that the settings name, before it has seen a picture.
+    """The method that the settings name, before it has seen an image.
 
     Args:
         settings: of the fit.
-        sources: the good pictures; their number, with augmentations and turned copies, decides how much of each can be
+        sources: the good images; their number, with augmentations and turned copies, decides how much of each can be
             looked at.
-        references: reference pictures, for a method that trains on them.
+        references: reference images, for a method that trains on them.
         files: of a method that trains; None to keep nothing.
         show_progress: draw bars if stderr is a terminal.
 
@@ -48,7 +48,7 @@ def make_method(
     if settings.method in POOLED_METHODS:
         return PooledMethod(settings, show_progress=show_progress)
     # Whose patches are sampled, so that their number is bounded.
-    pictures = max(len(sources) * settings.rotations, settings.augment or 0)
+    images = max(len(sources) * settings.rotations, settings.augment or 0)
     if settings.method == "discriminator":
-        return DiscriminatorMethod(settings, pictures, files=files, show_progress=show_progress)
-    return PatchMethod(settings, pictures, show_progress=show_progress)
+        return DiscriminatorMethod(settings, images, files=files, show_progress=show_progress)
+    return PatchMethod(settings, images, show_progress=show_progress)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onlygood._extras import need_extra
 from onlygood._parallel import map_in_order
 from onlygood.detectors.base import GoodScores, Method, TrainingFiles
-from onlygood.features.survey import Survey
+from onlygood.features.extraction import Features
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import join
 from onlygood.settings import FitSettings
@@ -42,9 +42,9 @@ class TrainedMethod(Method):
         self.show_progress = show_progress
 
     def training_values(
-        self, seen: Survey, positions: NDArray[np.int64], *, channels: int | None = None
+        self, seen: Features, positions: NDArray[np.int64], *, channels: int | None = None
     ) -> NDArray[np.float32]:
-        """The embeddings of the pictures at these positions, float32 [n, c, h, w]; the first channels of them."""
+        """The embeddings of the images at these positions, float32 [n, c, h, w]; the first channels of them."""
         height, width, depth = seen.embedding(int(positions[0])).shape
         shape = (len(positions), channels or depth, height, width)
         values: NDArray[np.float32]
@@ -59,7 +59,7 @@ class TrainedMethod(Method):
             values[place] = embedding[:, :, : shape[1]].transpose(2, 0, 1)
         return values
 
-    def use(self, seen: Survey, pieces: Sequence[onnx.ModelProto]) -> None:
+    def use(self, seen: Features, pieces: Sequence[onnx.ModelProto]) -> None:
         """Score with these pieces of graph from now on."""
         self.seen, self.pieces = seen, pieces
         self.session = self.open(pieces)
@@ -70,8 +70,8 @@ class TrainedMethod(Method):
         return open_session(head.SerializeToString(), threads=1)
 
     def session_for(self, position: int) -> Any:
-        """The session that scores the good picture at a position as if it were new; the finished one where none of
-        the pictures that calibrate was trained on.
+        """The session that scores the good image at a position as if it were new; the finished one where none of
+        the images that calibrate was trained on.
         """
         return self.session
 
@@ -94,12 +94,12 @@ class TrainedMethod(Method):
         return self.pieces
 
     def checkpoint(
-        self, seen: Survey, held_out: NDArray[np.bool_], training: TrainingSettings, **others: str
+        self, seen: Features, held_out: NDArray[np.bool_], training: TrainingSettings, **others: str
     ) -> Checkpoint | None:
         """The checkpoint of this fit and no other; None where none is wanted.
 
         Args:
-            seen: the good pictures.
+            seen: the good images.
             held_out: which of them only calibrate.
             training: its numbers, with those that the settings leave to the network.
             **others: what else must be the same, by what it is called.
@@ -108,16 +108,16 @@ class TrainedMethod(Method):
 
         if self.files is None:
             return None
-        pictures = hashlib.sha256("\n".join(seen.digests).encode() + held_out.tobytes()).hexdigest()
-        numbers = {**self.settings.to_json(), **asdict(training)}
+        images = hashlib.sha256("\n".join(seen.digests).encode() + held_out.tobytes()).hexdigest()
+        numbers = {**self.settings.to_dict(), **asdict(training)}
         decisive = {key: value for key, value in numbers.items() if key not in _NOT_DECISIVE}
-        fingerprint = {"method": self.settings.method, **decisive, "pictures": pictures, **others}
+        fingerprint = {"method": self.settings.method, **decisive, "images": images, **others}
         return Checkpoint(self.files.checkpoint, fingerprint, resume=self.files.resume)
 
     def _unseeing_score(self, position: int) -> tuple[float, NDArray[np.float32]]:
         return self._score(self.seen.scored, position, self.session_for(position))
 
-    def _score(self, seen: Survey, position: int, session: Any) -> tuple[float, NDArray[np.float32]]:
+    def _score(self, seen: Features, position: int, session: Any) -> tuple[float, NDArray[np.float32]]:
         feeds = {"embedding": seen.embedding(position)[None]}
         raw, patches = run(session, ["raw_score", "patch_scores"], feeds)
         return float(raw[0]), patches[0]

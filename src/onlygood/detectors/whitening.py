@@ -1,4 +1,4 @@
-"""Whitening: coordinates in which good pictures, or their patches, vary equally in all directions."""
+"""Whitening: coordinates in which good images, or their patches, vary equally in all directions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-# Added to every eigenvalue of the covariance, as a share of their mean: directions in which good pictures hardly vary
+# Added to every eigenvalue of the covariance, as a share of their mean: directions in which good images hardly vary
 # would otherwise drown all others in their noise. Of vectors of whole images, and of the many patches.
 WHOLE_SHRINKAGE = 0.1
 PATCH_SHRINKAGE = 0.01

@@ -1,4 +1,4 @@
-"""The embedding of each picture by a model file: one vector a picture, out of the same run as its verdict.
+"""The embedding of each image by a model file: one vector an image, out of the same run as its verdict.
 
 Where the model trained the end of a backbone, the vector that the untrained backbone gives is there too: the file holds
 the front that both share, and the untrained end comes from the backbone that the fit began with.
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from onlygood._parallel import map_in_order
 from onlygood._progress import track
 from onlygood.backbones.backbone import Backbone, available_backbones, load_backbone
-from onlygood.datasets.selection import ChosenPicture
-from onlygood.errors import BackboneError, FolderError, ModelFileError, OnlygoodError, PictureError, SettingError
+from onlygood.datasets.selection import ChosenImage
+from onlygood.errors import BackboneError, FolderError, ImageError, ModelFileError, OnlygoodError, SettingError
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.trunk import TrunkParts, cut_trunk, split_trunk
 from onlygood.graph.vectors import VECTOR, VECTOR_BEFORE, trains_a_tail, vector_source, with_vectors
@@ -33,22 +33,22 @@ from onlygood.results import Inspection
 
 @dataclass(frozen=True, kw_only=True)
 class Embeddings:
-    """What a model makes of pictures.
+    """What a model makes of images.
 
     Attributes:
         source: the value of the model file that the vectors are made of: "unit_vector", "pooled_vector", "latent"
             (flattened) or "embedding" (its mean over places).
-        pictures: those that could be read, in the order given.
+        images: those that could be read, in the order given.
         inspections: of each.
         vectors: float32 [n, d], of each.
         vectors_before: float32 [n, d], by the backbone before training; None where there are none.
         before_note: a sentence on why there are none, for people who may expect them; else None.
-        unreadable: names of pictures that could not be read or used, each with the reason.
+        unreadable: names of images that could not be read or used, each with the reason.
         metadata: of the model.
     """
 
     source: str
-    pictures: tuple[ChosenPicture, ...]
+    images: tuple[ChosenImage, ...]
     inspections: tuple[Inspection, ...]
     vectors: NDArray[np.float32]
     vectors_before: NDArray[np.float32] | None
@@ -59,7 +59,7 @@ class Embeddings:
 
 def embeddings(
     model: str | os.PathLike[str] | CalibratedModel,
-    pictures: Sequence[ChosenPicture],
+    images: Sequence[ChosenImage],
     *,
     backbone: str | os.PathLike[str] | None = None,
     provider: str = "cpu",
@@ -67,14 +67,14 @@ def embeddings(
     limits: ReadingLimits = DEFAULT_LIMITS,
     progress: bool = False,
 ) -> Embeddings:
-    """The vectors in which a model compares pictures, and its verdicts on them.
+    """The vectors in which a model compares images, and its verdicts on them.
 
     Args:
         model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
-        pictures: which.
+        images: which.
         backbone: path of the backbone whose end the fit trained, where it is not one of those shipped.
         provider: the hardware that ONNX Runtime uses.
-        threads: pictures worked on at once; 0 for one a core.
+        threads: images worked on at once; 0 for one a core.
         limits: bounds on pixels and bytes.
         progress: draw a progress bar if stderr is a terminal.
 
@@ -82,7 +82,7 @@ def embeddings(
         ModelFileError: the file cannot be used, or has no value that is an embedding.
         BackboneError: a backbone that cannot be read, or is not the model's.
         SettingError: a backbone for a model that trained none, a provider that is not installed.
-        FolderError: none of the pictures can be read.
+        FolderError: none of the images can be read.
     """
     file, shown = file_and_name(model)
     graph = onnx.load_model_from_string(file.content)
@@ -92,36 +92,34 @@ def embeddings(
     session = _open(whole, shown, provider)
     outputs = [*VERDICT_OUTPUTS, VECTOR, *([VECTOR_BEFORE] if untrained is not None else [])]
 
-    def embed(picture: ChosenPicture) -> tuple[Inspection, list[NDArray[np.float32]]] | PictureError:
+    def embed(image: ChosenImage) -> tuple[Inspection, list[NDArray[np.float32]]] | ImageError:
         try:
-            pixels = read_for(
-                file.metadata, picture.file.path, name=picture.name, page=picture.file.page, limits=limits
-            )
+            pixels = read_for(file.metadata, image.file.path, name=image.name, page=image.file.page, limits=limits)
             started = time.perf_counter()
             values = run(session, outputs, {"image": pixels[None]})
             latency_ms = 1e3 * (time.perf_counter() - started)
-            inspection = to_inspection(picture.name, values, anomaly_map=None, latency_ms=latency_ms)
-        except PictureError as error:
+            inspection = to_inspection(image.name, values, anomaly_map=None, latency_ms=latency_ms)
+        except ImageError as error:
             return error
         return inspection, [vector[0] for vector in values[len(VERDICT_OUTPUTS) :]]
 
-    results = map_in_order(embed, pictures, threads=threads)
-    results = track(results, total=len(pictures), description="embedding", show=progress)
-    read: list[ChosenPicture] = []
+    results = map_in_order(embed, images, threads=threads)
+    results = track(results, total=len(images), description="embedding", show=progress)
+    read: list[ChosenImage] = []
     found: list[tuple[Inspection, list[NDArray[np.float32]]]] = []
     unreadable: list[tuple[str, str]] = []
-    for picture, result in zip(pictures, results, strict=True):
-        if isinstance(result, PictureError):
-            unreadable.append((picture.name, str(result)))
+    for image, result in zip(images, results, strict=True):
+        if isinstance(result, ImageError):
+            unreadable.append((image.name, str(result)))
         else:
-            read.append(picture)
+            read.append(image)
             found.append(result)
     if not found:
-        reason = f"none of {len(pictures)} is; the first: {unreadable[0][1]}" if unreadable else "got none"
-        raise FolderError(f"explore needs at least one picture that this model can inspect, and {reason}")
+        reason = f"none of {len(images)} is; the first: {unreadable[0][1]}" if unreadable else "got none"
+        raise FolderError(f"explore needs at least one image that this model can inspect, and {reason}")
     return Embeddings(
         source=source,
-        pictures=tuple(read),
+        images=tuple(read),
         inspections=tuple(inspection for inspection, _ in found),
         vectors=np.stack([vectors[0] for _, vectors in found]),
         vectors_before=None if untrained is None else np.stack([vectors[1] for _, vectors in found]),
@@ -133,7 +131,7 @@ def embeddings(
 
 def _open(graph: onnx.ModelProto, shown: str, provider: str) -> Any:
     try:
-        # Several pictures at once, each on one thread, are faster than one picture on all threads.
+        # Several images at once, each on one thread, are faster than one image on all threads.
         return open_session(graph.SerializeToString(), provider=provider, threads=1)
     except OnlygoodError:
         raise

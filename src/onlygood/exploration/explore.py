@@ -1,4 +1,4 @@
-"""Explore: how pictures lie to one another in the space in which a model compares them, before and after training."""
+"""Explore: how images lie to one another in the space in which a model compares them, before and after training."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from onlygood._extras import need_extra
-from onlygood._whole_numbers import HIGHEST_SEED, check_whole
-from onlygood.datasets.selection import ChosenPicture, Label, choose_pictures
+from onlygood._integers import HIGHEST_SEED, check_integer
+from onlygood.datasets.selection import ChosenImage, Label, choose_images
 from onlygood.exploration.embeddings import embeddings
-from onlygood.exploration.tsne import LEAST_PICTURES, Layout, check_perplexity, lay_out, turned_onto
+from onlygood.exploration.tsne import LEAST_IMAGES, Layout, check_perplexity, lay_out, turned_onto
 from onlygood.images.reading import ReadingLimits
 from onlygood.model import CalibratedModel
 from onlygood.results import Inspection
 
-MAX_PICTURES = 2000
+MAX_IMAGES = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +26,20 @@ class Exploration:
     Attributes:
         metadata: of the model.
         labels: of the folders.
-        pictures: those that could be read, by label.
+        images: those that could be read, by label.
         inspections: of each.
         source: the value of the model file that is laid out, as in `Embeddings`.
         dimensions: how many numbers an embedding has.
-        after: where each picture lies.
+        after: where each image lies.
         before: the same by the backbone before training, turned to lie as `after` does; None where there is none.
         before_note: why there is none, for people who may expect it; else None.
         seed: of what was random.
-        unreadable: names of pictures that could not be read or used, each with the reason.
+        unreadable: names of images that could not be read or used, each with the reason.
     """
 
     metadata: dict[str, Any]
     labels: tuple[Label, ...]
-    pictures: tuple[ChosenPicture, ...]
+    images: tuple[ChosenImage, ...]
     inspections: tuple[Inspection, ...]
     source: str
     dimensions: int
@@ -55,7 +55,7 @@ def explore(
     folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     reference: str | os.PathLike[str] | None = None,
-    max_pictures: int = MAX_PICTURES,
+    max_images: int = MAX_IMAGES,
     perplexity: float | None = None,
     seed: int = 0,
     backbone: str | os.PathLike[str] | None = None,
@@ -65,43 +65,43 @@ def explore(
     max_bytes: int = ReadingLimits.max_bytes,
     progress: bool = False,
 ) -> Exploration:
-    """Pictures on a plane, near one another where a model sees them as alike, and its verdicts on them.
+    """Images on a plane, near one another where a model sees them as alike, and its verdicts on them.
 
     `onlygood.report.write_exploration` makes a page of it.
 
     Args:
         model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
-        folders: one folder, whose pictures are labelled by its first sub-folders, or several, each labelled by its
+        folders: one folder, whose images are labelled by its first sub-folders, or several, each labelled by its
             name.
         reference: a folder of other things to compare with, with a sub-folder for each class.
-        max_pictures: most pictures; where there are more they are drawn at random, evenly from the labels.
-        perplexity: of t-SNE, about how many neighbours of each picture are looked at; 30, or a third of the other
-            pictures where that is less, unless given.
+        max_images: most images; where there are more they are drawn at random, evenly from the labels.
+        perplexity: of t-SNE, about how many neighbours of each image are looked at; 30, or a third of the other
+            images where that is less, unless given.
         seed: of the drawing and of t-SNE.
         backbone: path of the backbone whose end the fit trained, where it is not one of those shipped.
         provider: the hardware that ONNX Runtime uses, as for `Inspector`.
-        threads: pictures worked on at once; 0 for one a core.
-        max_pixels: most pixels that one picture may have.
-        max_bytes: most bytes that one picture's file may have.
+        threads: images worked on at once; 0 for one a core.
+        max_pixels: most pixels that one image may have.
+        max_bytes: most bytes that one image's file may have.
         progress: draw a progress bar if stderr is a terminal.
 
     Raises:
-        FolderError: a folder without pictures, too few pictures, or none that can be read.
+        FolderError: a folder without images, too few images, or none that can be read.
         SettingError: a number that cannot be used.
         ModelFileError, BackboneError: as `embeddings`.
         MissingExtraError: scikit-learn is not installed.
     """
     need_extra("scikit-learn", module="sklearn", extra="report", purpose="explore")
-    check_whole("max_pictures", max_pictures, LEAST_PICTURES)
-    check_whole("seed", seed, 0, HIGHEST_SEED)
+    check_integer("max_images", max_images, LEAST_IMAGES)
+    check_integer("seed", seed, 0, HIGHEST_SEED)
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
     given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
-    choice = choose_pictures(given, reference=reference, most=max_pictures, seed=seed, limits=limits)
+    choice = choose_images(given, reference=reference, most=max_images, seed=seed, limits=limits)
     # Once more below, when it is known which can be read; but most mistakes can be told before the work.
-    check_perplexity(perplexity, len(choice.pictures))
+    check_perplexity(perplexity, len(choice.images))
     found = embeddings(
         model,
-        choice.pictures,
+        choice.images,
         backbone=backbone,
         provider=provider,
         threads=threads,
@@ -116,7 +116,7 @@ def explore(
     return Exploration(
         metadata=found.metadata,
         labels=choice.labels,
-        pictures=found.pictures,
+        images=found.images,
         inspections=found.inspections,
         source=found.source,
         dimensions=found.vectors.shape[1],

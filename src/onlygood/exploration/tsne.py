@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onlygood._extras import need_extra
 from onlygood.errors import FolderError, SettingError
 
-LEAST_PICTURES = 5
+LEAST_IMAGES = 5
 COMPONENTS = 50
 PERPLEXITY = 30.0
 
@@ -32,20 +32,20 @@ class Layout:
     variance_kept: float
 
 
-def check_perplexity(perplexity: float | None, pictures: int) -> None:
-    """Refuse too few pictures, and a perplexity that does not go with their number.
+def check_perplexity(perplexity: float | None, images: int) -> None:
+    """Refuse too few images, and a perplexity that does not go with their number.
 
     Raises:
-        FolderError: fewer than LEAST_PICTURES.
-        SettingError: a perplexity that is not between 1 and the number of pictures.
+        FolderError: fewer than LEAST_IMAGES.
+        SettingError: a perplexity that is not between 1 and the number of images.
     """
-    if pictures < LEAST_PICTURES:
+    if images < LEAST_IMAGES:
         raise FolderError(
-            f"a map needs at least {LEAST_PICTURES} pictures that can be read, got {pictures}: give more of them"
+            f"a map needs at least {LEAST_IMAGES} images that can be read, got {images}: give more of them"
         )
-    if perplexity is not None and not 1 <= perplexity < pictures:
+    if perplexity is not None and not 1 <= perplexity < images:
         raise SettingError(
-            f"perplexity must be at least 1 and below the number of pictures, {pictures}, got {perplexity:g}: change "
+            f"perplexity must be at least 1 and below the number of images, {images}, got {perplexity:g}: change "
             "it, or leave it out"
         )
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.augmentation.changes import Change, change_picture
+from onlygood.augmentation.changes import Change, change_image
 from onlygood.datasets.sources import Source
-from onlygood.images.reading import Picture
+from onlygood.images.reading import ImageArray
 from onlygood.images.window import Window
 
 # Images that are measured; each is embedded twice.
@@ -27,7 +27,7 @@ FLAT_SHARE = 0.1
 
 
 def noise_scale(
-    sources: Sequence[Source], describe: Callable[[Picture], NDArray[np.float32]], window: Window, *, seed: int
+    sources: Sequence[Source], describe: Callable[[ImageArray], NDArray[np.float32]], window: Window, *, seed: int
 ) -> float:
     """The median distance between the descriptors of two changed copies of one image, at least 0.
 
@@ -49,7 +49,7 @@ def noise_scale(
         noise = float(np.clip(sensor_noise(image) / (window.white - window.black), LEAST_NOISE, MOST_NOISE))
         pair = [
             describe(
-                change_picture(
+                change_image(
                     image,
                     Change(
                         noise=noise,
@@ -69,7 +69,7 @@ def noise_scale(
     return float(np.median(distances)) if distances else 0.0
 
 
-def sensor_noise(image: Picture) -> float:
+def sensor_noise(image: ImageArray) -> float:
     """An estimate of the standard deviation of an image's noise, in levels; texture everywhere counts as noise.
 
     Source: Immerkaer, "Fast noise variance estimation", 1996: the response to the difference of two Laplacians, which

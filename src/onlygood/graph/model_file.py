@@ -4,6 +4,9 @@ The format is the integer FORMAT. To raise it: change what is written here, add 
 below, keep reading every number below it, and leave a file of the old number in `tests/models`, which must still load.
 
     1   the first: input `image`, outputs `score`, `p_value`, `is_anomaly`, `anomaly_map`, `patch_scores`.
+    2   the same graph; entries of the description have other names (FORMAT_1_NAMES).
+
+A description of an older format is brought to the newest when it is read, so everyone else knows that one alone.
 """
 
 from __future__ import annotations
@@ -23,7 +26,21 @@ from onnx import TensorProto, helper
 from onlygood.errors import ModelFileError, ModelFormatError, ModelVersionError
 from onlygood.graph.verdict import RAW_SCORE, CalibrationScores, find_calibration_scores
 
-FORMAT = 1
+FORMAT = 2
+# What entries of the description were called in format 1, wherever they stand in it, and what they are called now.
+FORMAT_1_NAMES = {
+    "promise": "guarantee",
+    "asked_rate": "requested_rate",
+    "asked_rate_before": "requested_rate_before",
+    "promised_rate": "stated_rate",
+    "good_pictures": "good_images",
+    "calibration_pictures": "calibration_images",
+    "fitted_pictures": "fitted_images",
+    "golden_pictures": "golden_images",
+    "reference_pictures": "reference_images",
+    "pictures": "images",
+    "remarkable": "high",
+}
 METADATA_KEY = "onlygood"
 INPUT = "image"
 OUTPUTS = ("score", "p_value", "is_anomaly", "anomaly_map", "patch_scores")
@@ -35,7 +52,7 @@ class ModelFile:
 
     Attributes:
         content: the file's bytes, ready for a runtime.
-        metadata: what `onlygood info --json` prints.
+        metadata: what `onlygood info --json` prints, in the newest format.
         calibration_scores: those in the graph; None where it has none that can be used.
     """
 
@@ -51,7 +68,7 @@ def pack(model: onnx.ModelProto, metadata: dict[str, Any]) -> ModelFile:
         model: the whole graph; changed in place.
         metadata: JSON values; `format` and `content_sha256` are added.
     """
-    described = {"format": FORMAT, **metadata}
+    described = {**metadata, "format": FORMAT}
     text = json.dumps({**described, "content_sha256": content_digest(model, described)}, sort_keys=True)
     del model.metadata_props[:]
     entry = model.metadata_props.add()
@@ -106,7 +123,7 @@ def unpack(content: bytes, name: str) -> ModelFile:
             f"the model {name} is damaged or was edited: its content is not what `onlygood fit` wrote: copy it again "
             f"or fit anew"
         )
-    return ModelFile(content=content, metadata=metadata, calibration_scores=find_calibration_scores(model))
+    return ModelFile(content=content, metadata=_newest(metadata), calibration_scores=find_calibration_scores(model))
 
 
 def keep_outputs(content: bytes, outputs: Sequence[str]) -> bytes:
@@ -181,6 +198,23 @@ def _metadata(model: onnx.ModelProto, name: str) -> dict[str, Any]:
             f"the model {name} has format {number}, this onlygood reads up to {FORMAT}: install a newer onlygood"
         )
     return dict(metadata)
+
+
+def _newest(metadata: dict[str, Any]) -> dict[str, Any]:
+    """A description in the newest format; `format` still says which the file has."""
+    if metadata["format"] >= FORMAT:
+        return metadata
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {FORMAT_1_NAMES.get(name, name): renamed(inner) for name, inner in value.items()}
+        return [renamed(inner) for inner in value] if isinstance(value, list) else value
+
+    # Settings and card have names of their own.
+    return {
+        FORMAT_1_NAMES.get(name, name): value if name in ("settings", "backbone") else renamed(value)
+        for name, value in metadata.items()
+    }
 
 
 def _audit(model: onnx.ModelProto, name: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.graph.subgraph import OPSET, fragment
+from onlygood.graph.subgraph import OPSET, subgraph
 
 # Candidates beyond the neighbours wanted, for those whose order the matrix product cannot tell.
 SPARE_CANDIDATES = 16
@@ -50,7 +50,7 @@ def nearest_neighbours(templates: NDArray[np.float32], neighbours: int, *, opset
         point_gradient = ReduceMean <keepdims = 0> (directions, neighbour_axis)
     }}
     """
-    return fragment(text, _arrays(templates, neighbours), opset=opset)
+    return subgraph(text, _arrays(templates, neighbours), opset=opset)
 
 
 def local_outlier_factor(
@@ -94,7 +94,7 @@ def local_outlier_factor(
         "template_densities": factors.densities,
         "least_reach": np.array(1e-10, dtype=np.float32),
     }
-    return fragment(text, arrays, opset=opset)
+    return subgraph(text, arrays, opset=opset)
 
 
 # To `neighbours` [N, k], `distances` [N, k] and `directions` [N, k, q], away from each neighbour at unit length.

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood.backbones.backbone import Tap
-from onlygood.graph.subgraph import LEAST_NORM, OPSET, fragment, in_trunk
+from onlygood.graph.subgraph import LEAST_NORM, OPSET, in_trunk, subgraph
 
 
 def patch_embedding(
@@ -80,4 +80,4 @@ def patch_embedding(
     }
     if f"{name}_grid)" in text:
         arrays[f"{name}_grid"] = np.array(grid, dtype=np.int64)
-    return fragment(text, arrays, names=names, opset=opset)
+    return subgraph(text, arrays, names=names, opset=opset)

@@ -1,6 +1,6 @@
 """Heads on a backbone's pooled output: its direction, how unusual that is, and where that comes from.
 
-A picture's last feature maps are averaged over their places, and as a rule the average is scaled to unit length: its
+An image's last feature maps are averaged over their places, and as a rule the average is scaled to unit length: its
 length says how much there is to see, not what, and would drown the rest. Every score here is a function of that vector
 alone. So its gradient with respect to the last maps is the same at all places, Grad-CAM's weights are that gradient,
 and the map needs no backward pass: what scores a `point` gives `point_gradient`, too; `gradient_map` does the rest.
@@ -14,27 +14,27 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.graph.subgraph import LEAST_NORM, OPSET, fragment
+from onlygood.graph.subgraph import LEAST_NORM, OPSET, subgraph
 
 
-def places_last(value: str, *, opset: int = OPSET) -> onnx.ModelProto:
+def to_nhwc(value: str, *, opset: int = OPSET) -> onnx.ModelProto:
     """The piece of graph from a value of the backbone, float32 [N, c, h, w], to `embedding`, [N, h, w, c]."""
     text = """
-    places_last (float[N, c, h, w] value) => (float[N, h, w, c] embedding) {
+    to_nhwc (float[N, c, h, w] value) => (float[N, h, w, c] embedding) {
         embedding = Transpose <perm = [0, 2, 3, 1]> (value)
     }
     """
-    return fragment(text, {}, names={"value": value}, opset=opset)
+    return subgraph(text, {}, names={"value": value}, opset=opset)
 
 
-def places_first(value: str, *, opset: int = OPSET) -> onnx.ModelProto:
+def to_nchw(value: str, *, opset: int = OPSET) -> onnx.ModelProto:
     """The piece of graph from `embedding`, float32 [N, h, w, c], back to a value of the backbone, [N, c, h, w]."""
     text = """
-    places_first (float[N, h, w, c] embedding) => (float[N, c, h, w] value) {
+    to_nchw (float[N, h, w, c] embedding) => (float[N, c, h, w] value) {
         value = Transpose <perm = [0, 3, 1, 2]> (embedding)
     }
     """
-    return fragment(text, {}, names={"value": value}, opset=opset)
+    return subgraph(text, {}, names={"value": value}, opset=opset)
 
 
 def pooled_vector(features: str, *, opset: int = OPSET) -> onnx.ModelProto:
@@ -49,7 +49,7 @@ def pooled_vector(features: str, *, opset: int = OPSET) -> onnx.ModelProto:
         pooled_vector = ReduceMean <keepdims = 0> (features, place_axes)
     }
     """
-    return fragment(text, {"place_axes": np.array([2, 3], dtype=np.int64)}, names={"features": features}, opset=opset)
+    return subgraph(text, {"place_axes": np.array([2, 3], dtype=np.int64)}, names={"features": features}, opset=opset)
 
 
 def unit_vector(*, opset: int = OPSET) -> onnx.ModelProto:
@@ -65,7 +65,7 @@ def unit_vector(*, opset: int = OPSET) -> onnx.ModelProto:
         "vector_axis": np.array([1], dtype=np.int64),
         "shortest": np.array(LEAST_NORM, dtype=np.float32),
     }
-    return fragment(text, arrays, opset=opset)
+    return subgraph(text, arrays, opset=opset)
 
 
 def affine(
@@ -97,7 +97,7 @@ def affine(
             point = MatMul (from_mean, point_basis)
         }}
         """
-    return fragment(text, arrays, names={"vector": source}, opset=opset)
+    return subgraph(text, arrays, names={"vector": source}, opset=opset)
 
 
 def squared_mahalanobis(
@@ -130,7 +130,7 @@ def squared_mahalanobis(
         "precision": precision,
         "coordinates": np.array([1], dtype=np.int64),
     }
-    return fragment(text, arrays, names={"vector": source}, opset=opset)
+    return subgraph(text, arrays, names={"vector": source}, opset=opset)
 
 
 def gradient_map(features: str, *, has_basis: bool, of_unit_vector: bool, opset: int = OPSET) -> onnx.ModelProto:
@@ -181,4 +181,4 @@ def gradient_map(features: str, *, has_basis: bool, of_unit_vector: bool, opset:
         "channels": np.array([1], dtype=np.int64),
         "map_axes": np.array([2, 3], dtype=np.int64),
     }
-    return fragment(text, arrays, names={"features": features}, opset=opset)
+    return subgraph(text, arrays, names={"features": features}, opset=opset)

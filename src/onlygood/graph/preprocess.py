@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood.backbones.backbone import Card
-from onlygood.graph.subgraph import OPSET, fragment, in_trunk
+from onlygood.graph.subgraph import OPSET, in_trunk, subgraph
 from onlygood.images.window import Window
 
 
@@ -50,4 +50,4 @@ def preprocess(
         "input_gain": gain.astype(np.float32).reshape(1, 3, 1, 1),
         "input_offset": offset.astype(np.float32).reshape(1, 3, 1, 1),
     }
-    return fragment(text, arrays, names={"normalised": in_trunk(card.input)}, opset=opset)
+    return subgraph(text, arrays, names={"normalised": in_trunk(card.input)}, opset=opset)

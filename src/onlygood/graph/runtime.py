@@ -26,7 +26,7 @@ def open_session(model: bytes, *, provider: str = "cpu", threads: int = 0) -> An
     Args:
         model: the file's content.
         provider: which hardware: one of PROVIDERS that this installation of ONNX Runtime has.
-        threads: that share one picture's work; 0 for one a core.
+        threads: that share one image's work; 0 for one a core.
 
     Raises:
         SettingError: a provider that is not known or not installed, or a negative number of threads.

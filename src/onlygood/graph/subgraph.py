@@ -16,7 +16,7 @@ IR_VERSION = 8
 LEAST_NORM = 1e-6
 
 
-def fragment(
+def subgraph(
     text: str,
     arrays: Mapping[str, NDArray[np.generic]],
     *,

@@ -77,7 +77,7 @@ def split_trunk(trunk: onnx.ModelProto, layers: int) -> TrunkParts:
 
     Args:
         trunk: of one tap, as `cut_trunk` gives it.
-        layers: how many layers with weights, counted from the end, are to be trained: all of them are in the tail.
+        layers: how many layers with weights, pluralize from the end, are to be trained: all of them are in the tail.
 
     Raises:
         BackboneError: the trunk has fewer layers.
@@ -141,7 +141,7 @@ def _in_tail(name: str) -> str:
 
 
 def _part(trunk: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], source: str, end: str) -> onnx.ModelProto:
-    """Some of a trunk's nodes as a model of its own; its input and output are pictures or maps, float32, rank 4."""
+    """Some of a trunk's nodes as a model of its own; its input and output are images or maps, float32, rank 4."""
     used = {name for node in nodes for name in node.input}
     declared = {value.name: value for value in (*trunk.graph.input, *trunk.graph.output)}
 
@@ -178,7 +178,7 @@ def _check_shapes(model: onnx.ModelProto, card: Card, taps: Sequence[Tap]) -> No
             shown = " x ".join(str(length or "?") for length in found)
             raise BackboneError(
                 f"backbone {card.name} must give {tap.name} the shape 1 x {tap.channels} x {side} x {side} for a "
-                f"picture of {card.input_size} x {card.input_size} pixels, as its card says, got {shown}: correct the "
+                f"image of {card.input_size} x {card.input_size} pixels, as its card says, got {shown}: correct the "
                 f"card"
             )
 

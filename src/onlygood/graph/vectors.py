@@ -1,6 +1,6 @@
-"""The vector in which a model file compares pictures, made an output: as it is, and as it was before training.
+"""The vector in which a model file compares images, made an output: as it is, and as it was before training.
 
-A file holds its values under names of ours. The vector is the most processed one that describes a whole picture: what
+A file holds its values under names of ours. The vector is the most processed one that describes a whole image: what
 is behind it is distances. Where the end of a backbone was trained, what is before it is in the file too, so one run
 gives the vector by the trained end and by the untrained one.
 """
@@ -15,26 +15,26 @@ from onnx import TensorProto, compose, helper
 
 from onlygood.errors import ModelFormatError
 from onlygood.graph.pooled import pooled_vector, unit_vector
-from onlygood.graph.subgraph import fragment, join
+from onlygood.graph.subgraph import join, subgraph
 from onlygood.graph.trunk import IN_TAIL, TAIL_INPUT, TrunkParts, opset_of
 
 # A name with a slash is not one that a file has already, unless it is the backbone's, which has a prefix of its own.
-VECTOR, _PLACES = "vector/of_picture", "vector/places"
+VECTOR, _PLACES = "vector/of_image", "vector/places"
 _BEFORE = "before/"
 VECTOR_BEFORE = _BEFORE + VECTOR
-# Values that are a vector a picture, or become one, the most processed first; and how.
+# Values that are a vector an image, or become one, the most processed first; and how.
 _SOURCES = {
-    "unit_vector": "of_picture = Identity (source)",
-    "pooled_vector": "of_picture = Identity (source)",
-    "latent": "of_picture = Flatten <axis = 1> (source)",
-    "embedding": "of_picture = ReduceMean <keepdims = 0> (source, places)",
+    "unit_vector": "of_image = Identity (source)",
+    "pooled_vector": "of_image = Identity (source)",
+    "latent": "of_image = Flatten <axis = 1> (source)",
+    "embedding": "of_image = ReduceMean <keepdims = 0> (source, places)",
 }
 # Of those whose rank is always the same.
 _SHAPES = {"unit_vector": "[N, c]", "pooled_vector": "[N, c]", "embedding": "[N, h, w, c]"}
 
 
 def vector_source(model: onnx.ModelProto, name: str) -> str:
-    """Which of a model file's values its picture vectors are made of.
+    """Which of a model file's values its image vectors are made of.
 
     Args:
         model: the file's graph.
@@ -83,10 +83,10 @@ def with_vectors(
 
 def _vector_piece(source: str, *, opset: int) -> onnx.ModelProto:
     """The piece of graph from a value of the file to VECTOR."""
-    text = f"vector (float{_SHAPES.get(source, '')} source) => (float[N, d] of_picture) {{ {_SOURCES[source]} }}"
+    text = f"vector (float{_SHAPES.get(source, '')} source) => (float[N, d] of_image) {{ {_SOURCES[source]} }}"
     arrays = {_PLACES: np.array([1, 2], dtype=np.int64)} if source == "embedding" else {}
-    names = {"source": source, "of_picture": VECTOR, "places": _PLACES}
-    return fragment(text, arrays, names=names, opset=opset)
+    names = {"source": source, "of_image": VECTOR, "places": _PLACES}
+    return subgraph(text, arrays, names=names, opset=opset)
 
 
 def _untrained_piece(parts: TrunkParts, source: str) -> onnx.ModelProto:

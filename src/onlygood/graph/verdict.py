@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onlygood.calibration.threshold import Calibration, calibrate_weighted, resolve_rule
-from onlygood.graph.subgraph import OPSET, fragment
+from onlygood.graph.subgraph import OPSET, subgraph
 from onlygood.rates import check_false_alarm_rate
 
 RAW_SCORE = "raw_score"
@@ -22,8 +22,8 @@ def verdict(calibration: Calibration, *, opset: int = OPSET) -> onnx.ModelProto:
     """The piece of graph from `raw_score` to `score`, `p_value` and `is_anomaly`, each [N].
 
     `score` is raw_score - threshold. `p_value` is the conformal p-value: the weight of the calibration scores that are
-    at least as high, with the new picture counted among them, so it is never 0. `is_anomaly` is score > 0, which is
-    p_value <= promised rate.
+    at least as high, with the new image pluralize among them, so it is never 0. `is_anomaly` is score > 0, which is
+    p_value <= guaranteed rate.
     """
     text = f"""
     verdict (float[N] raw_score) => (float[N] score, float[N] p_value, bool[N] is_anomaly) {{
@@ -42,7 +42,7 @@ def verdict(calibration: Calibration, *, opset: int = OPSET) -> onnx.ModelProto:
         "no_weight": np.array(0.0, dtype=np.float64),
         "column_axis": np.array([1], dtype=np.int64),
     }
-    return fragment(text, arrays, opset=opset)
+    return subgraph(text, arrays, opset=opset)
 
 
 def full_size_map(dtype: np.dtype[np.generic], *, opset: int = OPSET) -> onnx.ModelProto:
@@ -57,7 +57,7 @@ def full_size_map(dtype: np.dtype[np.generic], *, opset: int = OPSET) -> onnx.Mo
         anomaly_map = Squeeze (full_plane, plane_axis)
     }}
     """
-    return fragment(text, {"plane_axis": np.array([1], dtype=np.int64)}, opset=opset)
+    return subgraph(text, {"plane_axis": np.array([1], dtype=np.int64)}, opset=opset)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The formats whose files hold one picture each: JPEG, PNG, BMP and WebP.
+"""The formats whose files hold one image each: JPEG, PNG, BMP and WebP.
 
 Pillow decodes JPEG, BMP, and PNG but for 16-bit colour, which it would reduce to 8 bits; imagecodecs does the rest.
 Pillow's format classes are called directly, because `Image.open` brings its process-wide pixel limit and its warnings.
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin
 
-from onlygood.errors import PictureError
+from onlygood.errors import ImageError
 from onlygood.images.in_memory import pil_pixels
 from onlygood.images.limits import ReadingLimits, check_size, damaged
-from onlygood.images.pixels import Picture, blacken, exif_orientation, split_alpha, turn
+from onlygood.images.pixels import ImageArray, blacken, exif_orientation, split_alpha, turn
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -28,9 +28,9 @@ def _load(
 ) -> Image.Image:
     """The decoded image; Pillow raises on files cut short, unless the process has told it not to."""
     if ImageFile.LOAD_TRUNCATED_IMAGES:
-        raise PictureError(
+        raise ImageError(
             f"{name} is not read while PIL.ImageFile.LOAD_TRUNCATED_IMAGES is on, because of a file cut short Pillow "
-            "would give half a picture: turn it off"
+            "would give half an image: turn it off"
         )
     image = plugin(io.BytesIO(data))
     check_size(image.width, image.height, name, limits)
@@ -41,13 +41,13 @@ def _load(
 # JPEG
 
 
-def read_jpeg(data: bytes, name: str, limits: ReadingLimits) -> Picture:
+def read_jpeg(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     """Grey or RGB, upright, of 8 bits a channel."""
     stream, exif = _plain_jpeg(data, name, limits)
     image = _load(JpegImagePlugin.JpegImageFile, stream, name, limits)
     if image.mode == "CMYK" and "adobe" not in image.info:
         # Pillow would take it for inverted; without Adobe's marker programs differ on what 0 means
-        raise PictureError(f"{name} is a CMYK JPEG that does not say whether it is inverted: save it as RGB")
+        raise ImageError(f"{name} is a CMYK JPEG that does not say whether it is inverted: save it as RGB")
     return turn(pil_pixels(image, name), exif_orientation(exif))
 
 
@@ -85,7 +85,7 @@ def _plain_jpeg(data: bytes, name: str, limits: ReadingLimits) -> tuple[bytes, b
         if is_jpeg_frame_header(marker) and length >= 8:
             check_size(*jpeg_frame_size(segment), name, limits)
             if segment[4] != 8:
-                raise PictureError(f"{name} is a JPEG of {segment[4]} bits, 8 are required: save it as PNG or TIFF")
+                raise ImageError(f"{name} is a JPEG of {segment[4]} bits, 8 are required: save it as PNG or TIFF")
         if marker == 0xE1 and not exif and segment[4:10] == b"Exif\0\0":
             exif = segment[10:]
         if not (0xE1 <= marker <= 0xEF or marker == 0xFE) or marker == 0xEE:
@@ -94,7 +94,7 @@ def _plain_jpeg(data: bytes, name: str, limits: ReadingLimits) -> tuple[bytes, b
 
 
 def is_jpeg_frame_header(marker: int) -> bool:
-    """Whether the segment after this marker says the size of the picture."""
+    """Whether the segment after this marker says the size of the image."""
     return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
 
 
@@ -106,13 +106,13 @@ def jpeg_frame_size(segment: bytes) -> tuple[int, int]:
 # PNG
 
 
-def read_png(data: bytes, name: str, limits: ReadingLimits) -> Picture:
+def read_png(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     """Grey or RGB, upright and over black: fewer than 8 bits become 8, 16 stay."""
     chunks = _png_chunks(data, name)
     width, height, bits, colour_type, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"][0][8:21])
     check_size(width, height, name, limits)
     if b"acTL" in chunks and int.from_bytes(chunks[b"acTL"][0][8:12], "big") > 1:
-        raise PictureError(f"{name} is an animation, and one still picture is required: save its frames as files")
+        raise ImageError(f"{name} is an animation, and one still image is required: save its frames as files")
     if b"IDAT" not in chunks:
         raise damaged(name, "PNG", "it has no pixels")
     # only what the pixels depend on: text and profiles are work for a decoder, and ways to upset it
@@ -120,7 +120,7 @@ def read_png(data: bytes, name: str, limits: ReadingLimits) -> Picture:
         [PNG_SIGNATURE, chunks[b"IHDR"][0], *chunks.get(b"PLTE", [])[:1], *chunks[b"IDAT"], *chunks[b"IEND"]]
     )
     transparency = bytes(chunks[b"tRNS"][0][8:-4]) if b"tRNS" in chunks else None
-    pixels: Picture
+    pixels: ImageArray
     if bits == 16 and colour_type != 0:
         import imagecodecs
 
@@ -213,21 +213,21 @@ def _png_chunks(data: bytes, name: str) -> dict[bytes, list[memoryview]]:
 # BMP
 
 
-def read_bmp(data: bytes, name: str, limits: ReadingLimits) -> Picture:
+def read_bmp(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     """Grey or RGB over black, of 8 bits a channel."""
     (header_size,) = struct.unpack_from("<I", data, 14)
     (bits,) = struct.unpack_from("<H", data, 24 if header_size == 12 else 28)
     image = _load(BmpImagePlugin.BmpImageFile, data, name, limits)
     if image.mode == "1" and bits != 1:
-        # Pillow takes the bytes of a picture with a palette of black and white for bits
-        raise PictureError(f"{name} is a BMP of {bits} bits with a palette of two colours: save it as PNG")
+        # Pillow takes the bytes of an image with a palette of black and white for bits
+        raise ImageError(f"{name} is a BMP of {bits} bits with a palette of two colours: save it as PNG")
     return pil_pixels(image, name)
 
 
 # WebP
 
 
-def read_webp(data: bytes, name: str, limits: ReadingLimits) -> Picture:
+def read_webp(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     """Always colour: WebP knows no grey. imagecodecs decodes it, as Pillow's class applies its own pixel limit."""
     if len(data) < 8 + int.from_bytes(data[4:8], "little"):
         raise damaged(name, "WebP", "it ends too early")
@@ -239,14 +239,14 @@ def read_webp(data: bytes, name: str, limits: ReadingLimits) -> Picture:
         width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
     elif chunk == b"VP8X" and len(body) == 10:
         if body[0] & 0x02:
-            raise PictureError(f"{name} is an animation, and one still picture is required: save its frames as files")
+            raise ImageError(f"{name} is an animation, and one still image is required: save its frames as files")
         width, height = (int.from_bytes(body[at : at + 3], "little") + 1 for at in (4, 7))
     else:
         raise damaged(name, "WebP", "its header cannot be read")
     check_size(width, height, name, limits)
     import imagecodecs
 
-    pixels: Picture = imagecodecs.webp_decode(data)
+    pixels: ImageArray = imagecodecs.webp_decode(data)
     if pixels.shape[:2] != (height, width):
         raise damaged(name, "WebP", "its pixels are not of the size that its header says")
     colour = split_alpha(pixels, 255) if pixels.shape[2] == 4 else pixels

@@ -1,4 +1,4 @@
-"""A picture that is in memory already: an array, or a PIL image, whether the caller's or one that Pillow decoded."""
+"""An image that is in memory already: an array, or a PIL image, whether the caller's or one that Pillow decoded."""
 
 import re
 from typing import Any
@@ -7,26 +7,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onlygood.errors import PictureError
+from onlygood.errors import ImageError
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, decoding
-from onlygood.images.pixels import Picture, blacken, cmyk_to_rgb, look_up, over_black, split_alpha, turn
+from onlygood.images.pixels import ImageArray, blacken, cmyk_to_rgb, look_up, over_black, split_alpha, turn
 
 
-def from_array(array: NDArray[Any], name: str, limits: ReadingLimits) -> Picture:
+def from_array(array: NDArray[Any], name: str, limits: ReadingLimits) -> ImageArray:
     """The array as `[H, W, C]` in native byte order, alpha over black.
 
     Raises:
-        PictureTooLargeError: if it has more pixels than the limit.
-        PictureError: if it is not uint8 or uint16 of a shape that `read_picture` names.
+        ImageTooLargeError: if it has more pixels than the limit.
+        ImageError: if it is not uint8 or uint16 of a shape that `read_image` names.
     """
     if isinstance(array, np.ma.MaskedArray):
-        raise PictureError(f"{name} must be a plain array, got a masked one: fill the masked pixels")
+        raise ImageError(f"{name} must be a plain array, got a masked one: fill the masked pixels")
     if array.dtype.kind != "u" or array.dtype.itemsize > 2:
-        raise PictureError(f"{name} must be of type uint8 or uint16, got {array.dtype}: {RESCALE}")
+        raise ImageError(f"{name} must be of type uint8 or uint16, got {array.dtype}: {RESCALE}")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        raise PictureError(
+        raise ImageError(
             f"{name} must have the shape [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], got {list(array.shape)}: "
-            "put the channels last, one picture at a time"
+            "put the channels last, one image at a time"
         )
     check_size(array.shape[1], array.shape[0], name, limits)
     pixels = np.asarray(array, dtype=array.dtype.newbyteorder("="))
@@ -35,21 +35,21 @@ def from_array(array: NDArray[Any], name: str, limits: ReadingLimits) -> Picture
     return split_alpha(pixels, int(np.iinfo(pixels.dtype).max)) if pixels.shape[2] == 4 else pixels
 
 
-def from_pil(image: Image.Image, name: str, limits: ReadingLimits) -> Picture:
+def from_pil(image: Image.Image, name: str, limits: ReadingLimits) -> ImageArray:
     """The current frame of the caller's image, upright and over black.
 
     Raises:
-        PictureTooLargeError: if it has more pixels than the limit.
-        PictureError: if Pillow cannot decode it in full, would reduce it, or its mode has no one meaning.
+        ImageTooLargeError: if it has more pixels than the limit.
+        ImageError: if Pillow cannot decode it in full, would reduce it, or its mode has no one meaning.
     """
     check_size(image.width, image.height, name, limits)
     for tile in getattr(image, "tile", ()):
         raw_mode = tile.args if isinstance(tile.args, str) else next(iter(tile.args or ()), "")
         if not image.mode.startswith("I;16") and re.search(r"(?<!^BGR);16[BLNS]?$", str(raw_mode)):
-            raise PictureError(
+            raise ImageError(
                 f"{name} has 16-bit colour, which Pillow reduces to 8 bits: give its path or bytes, not a PIL image"
             )
-    with decoding("a picture", name):
+    with decoding("an image", name):
         image.load()
         pixels = pil_pixels(image, name)
         key = image.info.get("transparency")
@@ -62,7 +62,7 @@ def from_pil(image: Image.Image, name: str, limits: ReadingLimits) -> Picture:
     return turn(pixels, orientation if orientation in range(1, 9) else 1)
 
 
-def pil_pixels(image: Image.Image, name: str) -> Picture:
+def pil_pixels(image: Image.Image, name: str) -> ImageArray:
     """Grey or RGB of a loaded image; a transparent colour that `info` names is left as it is, save in a palette."""
     mode = image.mode
     pixels: NDArray[Any] = np.asarray(image)
@@ -85,7 +85,7 @@ def pil_pixels(image: Image.Image, name: str) -> Picture:
         if mode == "P":
             return look_up(pixels, table[:, :3], alpha, name)
         return over_black(look_up(pixels[:, :, 0], table[:, :3], None, name), pixels[:, :, 1:], 255)
-    raise PictureError(f"{name} has the PIL mode {mode}, which is neither 8- nor 16-bit grey or colour: {RESCALE}")
+    raise ImageError(f"{name} has the PIL mode {mode}, which is neither 8- nor 16-bit grey or colour: {RESCALE}")
 
 
 def _palette_alpha(transparency: bytes | int | None) -> NDArray[np.uint8] | None:

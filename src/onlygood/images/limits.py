@@ -1,21 +1,21 @@
-"""The limits on pictures, and the errors for those that exceed them or whose files are damaged."""
+"""The limits on images, and the errors for those that exceed them or whose files are damaged."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from onlygood._whole_numbers import check_whole
-from onlygood.errors import OnlygoodError, PictureError, PictureTooLargeError
+from onlygood._integers import check_integer
+from onlygood.errors import ImageError, ImageTooLargeError, OnlygoodError
 
-RESCALE = "save it with 8 or 16 bits a channel, by one scale chosen for all pictures"
+RESCALE = "save it with 8 or 16 bits a channel, by one scale chosen for all images"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingLimits:
-    """Bounds that a picture file must keep to, against mistakes and decompression bombs.
+    """Bounds that an image file must keep to, against mistakes and decompression bombs.
 
     Args:
-        max_pixels: pixels of one picture, width times height.
+        max_pixels: pixels of one image, width times height.
         max_bytes: bytes of one file.
         max_pages: pages of one TIFF file.
 
@@ -29,7 +29,7 @@ class ReadingLimits:
 
     def __post_init__(self) -> None:
         for setting in ("max_pixels", "max_bytes", "max_pages"):
-            check_whole(setting, getattr(self, setting), 1)
+            check_integer(setting, getattr(self, setting), 1)
 
 
 DEFAULT_LIMITS = ReadingLimits()
@@ -39,28 +39,28 @@ def check_bytes(size: int, name: str, limits: ReadingLimits) -> None:
     """Nothing, if a file of `size` bytes is not empty and within the limit.
 
     Raises:
-        PictureError: if it is empty.
-        PictureTooLargeError: if it has more than `max_bytes`.
+        ImageError: if it is empty.
+        ImageTooLargeError: if it has more than `max_bytes`.
     """
     if size == 0:
-        raise PictureError(f"{name} is empty (0 bytes): copy or save the picture again")
+        raise ImageError(f"{name} is empty (0 bytes): copy or save the image again")
     if size > limits.max_bytes:
-        raise PictureTooLargeError(
+        raise ImageTooLargeError(
             f"{name} has {size:,} bytes, and at most {limits.max_bytes:,} are read: make it smaller or raise max_bytes"
         )
 
 
 def check_size(width: int, height: int, name: str, limits: ReadingLimits) -> None:
-    """Nothing, if the picture has pixels and no more than the limit.
+    """Nothing, if the image has pixels and no more than the limit.
 
     Raises:
-        PictureError: if it has none.
-        PictureTooLargeError: if it has more than `max_pixels`.
+        ImageError: if it has none.
+        ImageTooLargeError: if it has more than `max_pixels`.
     """
     if width < 1 or height < 1:
-        raise PictureError(f"{name} must have at least one pixel, got {width} x {height}: save it again")
+        raise ImageError(f"{name} must have at least one pixel, got {width} x {height}: save it again")
     if width * height > limits.max_pixels:
-        raise PictureTooLargeError(
+        raise ImageTooLargeError(
             f"{name} has {width} x {height} = {width * height:,} pixels, and at most {limits.max_pixels:,} are read: "
             "make it smaller or raise max_pixels"
         )
@@ -68,15 +68,15 @@ def check_size(width: int, height: int, name: str, limits: ReadingLimits) -> Non
 
 @contextmanager
 def decoding(kind: str, name: str) -> Iterator[None]:
-    """Turns whatever a decoder raises into a PictureError: codecs raise nearly every type there is."""
+    """Turns whatever a decoder raises into a ImageError: codecs raise nearly every type there is."""
     try:
         yield
     except OnlygoodError:
         raise
     except MemoryError as error:
-        raise PictureTooLargeError(f"{name} needs more memory than there is: make it smaller") from error
+        raise ImageTooLargeError(f"{name} needs more memory than there is: make it smaller") from error
     except Exception as error:
-        raise PictureError(
+        raise ImageError(
             f"{name} cannot be decoded as {kind}, it is damaged or cut short ({reason(error)}): copy or save it again"
         ) from error
 
@@ -87,6 +87,6 @@ def reason(error: Exception) -> str:
     return " ".join(text.split())[:200] or type(error).__name__
 
 
-def damaged(name: str, kind: str, what: str) -> PictureError:
+def damaged(name: str, kind: str, what: str) -> ImageError:
     """The error for a file that its own format calls damaged; the caller raises it."""
-    return PictureError(f"{name} is a damaged {kind} file: {what}; copy or save the picture again")
+    return ImageError(f"{name} is a damaged {kind} file: {what}; copy or save the image again")

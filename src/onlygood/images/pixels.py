@@ -6,12 +6,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.errors import PictureError
+from onlygood.errors import ImageError
 
-Picture: TypeAlias = NDArray[np.uint8 | np.uint16]
+ImageArray: TypeAlias = NDArray[np.uint8 | np.uint16]
 
 
-def over_black(colour: Picture, alpha: Picture, maximum: int) -> Picture:
+def over_black(colour: ImageArray, alpha: ImageArray, maximum: int) -> ImageArray:
     """round(colour * alpha / maximum), exact in integers; `colour` itself if alpha is `maximum` everywhere."""
     if int(alpha.min()) == maximum:
         return colour
@@ -23,12 +23,12 @@ def over_black(colour: Picture, alpha: Picture, maximum: int) -> Picture:
     return product.astype(colour.dtype)
 
 
-def split_alpha(pixels: Picture, maximum: int) -> Picture:
-    """The picture over black, of pixels whose last channel is alpha."""
+def split_alpha(pixels: ImageArray, maximum: int) -> ImageArray:
+    """The image over black, of pixels whose last channel is alpha."""
     return over_black(pixels[:, :, :-1], pixels[:, :, -1:], maximum)
 
 
-def cmyk_to_rgb(ink: Picture, maximum: int) -> Picture:
+def cmyk_to_rgb(ink: ImageArray, maximum: int) -> ImageArray:
     """R = (1 - C)(1 - K) and so on, of inks `[H, W, 4]`, without colour profiles."""
     paper = (ink.dtype.type(maximum) - ink).astype(ink.dtype, copy=False)
     return split_alpha(paper, maximum)
@@ -36,12 +36,12 @@ def cmyk_to_rgb(ink: Picture, maximum: int) -> Picture:
 
 def look_up(
     indices: NDArray[np.uint8], palette: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, name: str
-) -> Picture:
+) -> ImageArray:
     """Colours `[H, W, 3]`, or `[H, W, 1]` if the palette is all grey, of palette indices `[H, W]`."""
     last = int(indices.max())
     if last >= len(palette):
-        raise PictureError(f"{name} is damaged, it uses colour {last} of a palette of {len(palette)}: save it again")
-    colours: Picture = palette[:, :1] if (palette == palette[:, :1]).all() else palette
+        raise ImageError(f"{name} is damaged, it uses colour {last} of a palette of {len(palette)}: save it again")
+    colours: ImageArray = palette[:, :1] if (palette == palette[:, :1]).all() else palette
     if alpha is not None:
         opacity = np.full((len(palette), 1), 255, np.uint8)
         opacity[: len(alpha), 0] = alpha[: len(palette)]
@@ -49,14 +49,14 @@ def look_up(
     return np.asarray(colours[indices])
 
 
-def blacken(pixels: Picture, key: int | tuple[int, ...]) -> Picture:
-    """The picture with its transparent colour over black."""
+def blacken(pixels: ImageArray, key: int | tuple[int, ...]) -> ImageArray:
+    """The image with its transparent colour over black."""
     transparent = (pixels == np.asarray(key)).all(axis=2)
     return np.where(transparent[:, :, None], pixels.dtype.type(0), pixels) if transparent.any() else pixels
 
 
-def turn(pixels: Picture, orientation: int) -> Picture:
-    """The picture upright, for an EXIF orientation of 1 to 8."""
+def turn(pixels: ImageArray, orientation: int) -> ImageArray:
+    """The image upright, for an EXIF orientation of 1 to 8."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

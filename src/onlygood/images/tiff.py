@@ -1,7 +1,7 @@
 """TIFF: the pages of a file, and the pixels of one page, from files and stacks of cameras, scanners and microscopes.
 
 tifffile parses the page and imagecodecs decodes its strips and tiles. The chain of pages is read here, so that a limit
-bounds it and thumbnails are told from pictures. What has no one meaning as grey or colour is refused, never converted.
+bounds it and thumbnails are told from images. What has no one meaning as grey or colour is refused, never converted.
 """
 
 import logging
@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.errors import PictureError, PictureTooLargeError
+from onlygood.errors import ImageError, ImageTooLargeError
 from onlygood.images.formats import is_jpeg_frame_header, jpeg_frame_size
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged, decoding
-from onlygood.images.pixels import Picture, cmyk_to_rgb, look_up, over_black, turn
+from onlygood.images.pixels import ImageArray, cmyk_to_rgb, look_up, over_black, turn
 
 # none, CCITT (2, 3, 4), LZW, JPEG, deflate (8, 32946), PackBits, LZMA, ZSTD: those with a size that can be bounded
 _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32946, 32773, 34925, 50000})
@@ -41,8 +41,8 @@ _VALUES = {
     6: "complex numbers",
 }
 _COLOURS = {4: "a transparency mask", 8: "CIE L*a*b* colour", 9: "ICC L*a*b* colour", 10: "ITU L*a*b* colour"} | {
-    32803: "an undemosaiced raw picture",
-    34892: "a linear raw picture",
+    32803: "an undemosaiced raw image",
+    34892: "a linear raw image",
 }
 # a tag of these that tifffile could not parse would silently take its default
 _LAYOUT_TAGS = frozenset(
@@ -75,7 +75,7 @@ def _directories(file: BinaryIO, name: str, limits: ReadingLimits) -> Iterator[_
             if offset in seen:
                 raise damaged(name, "TIFF", "its list of pages runs in a circle")
             if len(seen) == limits.max_pages:
-                raise PictureTooLargeError(
+                raise ImageTooLargeError(
                     f"{name} has more than {limits.max_pages:,} pages: split the file or raise max_pages"
                 )
             seen.add(offset)
@@ -100,7 +100,7 @@ def _directories(file: BinaryIO, name: str, limits: ReadingLimits) -> Iterator[_
 
 
 def tiff_pages(file: BinaryIO, name: str, limits: ReadingLimits) -> tuple[int, ...]:
-    """Indices of the pages that are pictures: neither reduced copies nor masks of another page."""
+    """Indices of the pages that are images: neither reduced copies nor masks of another page."""
     return _full_pages(list(_directories(file, name, limits)))
 
 
@@ -108,33 +108,33 @@ def _full_pages(directories: list[_Directory]) -> tuple[int, ...]:
     return tuple(index for index, one in enumerate(directories) if not one.is_secondary) or (0,)
 
 
-def read_tiff(file: BinaryIO, size: int, page: int | None, name: str, limits: ReadingLimits) -> Picture:
+def read_tiff(file: BinaryIO, size: int, page: int | None, name: str, limits: ReadingLimits) -> ImageArray:
     """One page as grey or RGB, upright and over black, its values as the file has them.
 
     Args:
         file: the TIFF; it need not be at its start.
         size: its bytes.
-        page: which page, from 0; None for a file that holds one picture, thumbnails and masks aside.
-        name: what errors call the picture.
+        page: which page, from 0; None for a file that holds one image, thumbnails and masks aside.
+        name: what errors call the image.
         limits: bounds on pixels and pages.
 
     Raises:
-        PictureTooLargeError: if it exceeds a limit.
-        PictureError: if there is no such page, it is damaged, or its values have no one meaning as grey or colour.
+        ImageTooLargeError: if it exceeds a limit.
+        ImageError: if there is no such page, it is damaged, or its values have no one meaning as grey or colour.
     """
     if page is None:
         directories = list(_directories(file, name, limits))
         pages = _full_pages(directories)
         if len(pages) > 1:
-            raise PictureError(
-                f"{name} holds {len(pages)} pictures where one is meant: say which with page, from {pages[0]} to "
+            raise ImageError(
+                f"{name} holds {len(pages)} images where one is meant: say which with page, from {pages[0]} to "
                 f"{pages[-1]}"
             )
         page = pages[0]
     else:
         directories = list(islice(_directories(file, name, limits), page + 1))
     if page >= len(directories):
-        raise PictureError(f"{name} has {len(directories)} pages, and page {page} was asked for, counting from 0")
+        raise ImageError(f"{name} has {len(directories)} pages, and page {page} was asked for, counting from 0")
     with _quiet_tifffile(), decoding("TIFF", name):
         import tifffile
 
@@ -158,53 +158,53 @@ def _check_kind(page: Any, name: str, limits: ReadingLimits) -> None:
     """Raises unless the page has a size within the limits and values that have one meaning as grey or colour."""
     check_size(page.imagewidth, page.imagelength, name, limits)
     if page.imagedepth != 1:
-        raise PictureError(f"{name} is a volume of {page.imagedepth} layers: save each layer as a page of its own")
+        raise ImageError(f"{name} is a volume of {page.imagedepth} layers: save each layer as a page of its own")
     if page.is_tiled:
         if page.tiledepth != 1:
-            raise PictureError(f"{name} is tiled in volumes {page.tiledepth} deep: save it untiled")
+            raise ImageError(f"{name} is tiled in volumes {page.tiledepth} deep: save it untiled")
         check_size(page.tilewidth, page.tilelength, f"a tile of {name}", limits)
     if 262 not in page.tags:
         raise damaged(name, "TIFF", "it does not say what its values mean (photometric interpretation)")
     photometric, compression = int(page.photometric), int(page.compression)
     if compression not in _COMPRESSIONS:
-        raise PictureError(
+        raise ImageError(
             f"{name} is compressed in a way that is not read (TIFF compression {compression}): save it uncompressed or "
             "with LZW, deflate, ZSTD, PackBits or JPEG"
         )
     if photometric not in _CHANNELS:
         what = _COLOURS.get(photometric, f"colour of a kind that is not read (TIFF photometric {photometric})")
-        raise PictureError(f"{name} holds {what}, and grey, RGB, palette and CMYK pictures are read: save it as RGB")
+        raise ImageError(f"{name} holds {what}, and grey, RGB, palette and CMYK images are read: save it as RGB")
     if photometric == 6 and compression != 7:
-        raise PictureError(f"{name} holds YCbCr colour without JPEG compression: save it as RGB")
+        raise ImageError(f"{name} holds YCbCr colour without JPEG compression: save it as RGB")
     if photometric == 5 and (compression == 7 or page.tags.valueof(332, 1) != 1):
-        raise PictureError(f"{name} holds inks other than plain CMYK, or CMYK as JPEG: save it as RGB")
+        raise ImageError(f"{name} holds inks other than plain CMYK, or CMYK as JPEG: save it as RGB")
     bits = page.bitspersample
     values = _VALUES.get(int(page.sampleformat)) if page.sampleformat != 1 else None
     if page.sampleformat != 1 or bits not in _BITS[photometric]:
-        raise PictureError(
+        raise ImageError(
             f"{name} holds {values or 'unsigned integers'} of {bits} bits a channel, and unsigned integers of up to 16 "
             f"bits are read: {RESCALE}"
         )
     if bits in (1, 2, 4) and page.samplesperpixel > 1:
-        raise PictureError(f"{name} has {page.samplesperpixel} channels of {bits} bits: {RESCALE}")
+        raise ImageError(f"{name} has {page.samplesperpixel} channels of {bits} bits: {RESCALE}")
     extra = page.samplesperpixel - _CHANNELS[photometric]
     # ExtraSamples: 1 is alpha that the colours were multiplied with, 2 alpha that they were not
     has_alpha = extra == 1 and tuple(page.extrasamples) in ((1,), (2,)) and photometric in (0, 1, 2)
     if extra and not has_alpha:
-        raise PictureError(
+        raise ImageError(
             f"{name} has {page.samplesperpixel} channels that the file does not declare as grey or RGB, with or "
-            "without alpha: save it as grey or RGB, one picture a page"
+            "without alpha: save it as grey or RGB, one image a page"
         )
 
 
-def _pixels(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLimits) -> Picture:
+def _pixels(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLimits) -> ImageArray:
     """Grey or RGB of a page that passed `_check_kind`, not yet turned."""
     stored = _samples(page, file, size, name, limits)
     photometric, bits = int(page.photometric), int(page.bitspersample)
     maximum = 2**bits - 1
     if photometric == 3:
         return look_up(stored[:, :, 0].astype(np.uint8), _palette(page, name), None, name)
-    pixels: Picture
+    pixels: ImageArray
     if bits < 8:
         pixels, maximum = stored.astype(np.uint8) * np.uint8(255 // maximum), 255
     else:
@@ -270,12 +270,12 @@ def _palette(page: Any, name: str) -> NDArray[np.uint8]:
         raise damaged(name, "TIFF", "it has no palette")
     high = colours >> 8
     if not ((colours == high * 257).all() or (colours == high * 256).all()):
-        raise PictureError(f"{name} has a palette of 16-bit colours, which 8 bits cannot hold: save it as 16-bit RGB")
+        raise ImageError(f"{name} has a palette of 16-bit colours, which 8 bits cannot hold: save it as 16-bit RGB")
     return high.T.astype(np.uint8)
 
 
 class _SilenceFilter(logging.Filter):
-    """Drops what tifffile logs while this thread reads a picture: what matters is in the error that we raise."""
+    """Drops what tifffile logs while this thread reads an image: what matters is in the error that we raise."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,16 +1,16 @@
-"""The window: which levels of a 16-bit picture become black and white.
+"""The window: which levels of a 16-bit image become black and white.
 
-A 16-bit picture rarely fills its range: a 12-bit camera leaves 15 of 16 levels empty. The network wants contrast, so
-the graph maps the levels from `black` to `white` linearly to what 0 and 255 are in an 8-bit picture.
+A 16-bit image rarely fills its range: a 12-bit camera leaves 15 of 16 levels empty. The network wants contrast, so
+the graph maps the levels from `black` to `white` linearly to what 0 and 255 are in an 8-bit image.
 
-The window is chosen once, from the good pictures of the fit, and stored in the model. It is never taken from the
-picture under inspection: to stretch each picture by its own levels would hide the defects that are brighter or darker
-than anything good, and would make the score of one region depend on the rest of the picture.
+The window is chosen once, from the good images of the fit, and stored in the model. It is never taken from the
+image under inspection: to stretch each image by its own levels would hide the defects that are brighter or darker
+than anything good, and would make the score of one region depend on the rest of the image.
 
 Nor does the graph clip at the window: levels beyond it are extended on the same line, below 0 and above 255, so that a
 glare or a hole stays as strange as it is.
 
-8-bit pictures have the window 0 to 255, in other words none.
+8-bit images have the window 0 to 255, in other words none.
 """
 
 import math
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onlygood.errors import PictureFormatError, SettingError
-from onlygood.images.reading import Picture
+from onlygood.errors import ImageFormatError, SettingError
+from onlygood.images.reading import ImageArray
 
 _LEVELS = 65_536
 _CHUNK = 1 << 20  # np.bincount makes 8 bytes of each value: 8 MiB at a time
@@ -58,36 +58,36 @@ FULL_8_BIT = Window(0, 255)
 
 
 class LevelHistogram:
-    """Counts how often each level occurs, over pictures given one at a time; 512 KiB however many they are.
+    """Counts how often each level occurs, over images given one at a time; 512 KiB however many they are.
 
     Not for use from several threads at once.
     """
 
     def __init__(self) -> None:
         self.counts = np.zeros(_LEVELS, np.int64)
-        self.pictures = 0
+        self.images = 0
         self._dtype: np.dtype[np.uint8 | np.uint16] | None = None
 
-    def add(self, picture: Picture, name: str = "the picture") -> None:
-        """Count the levels of one picture, all channels together: one window for all keeps the colours' balance.
+    def add(self, image: ImageArray, name: str = "the image") -> None:
+        """Count the levels of one image, all channels together: one window for all keeps the colours' balance.
 
         Args:
-            picture: uint8 or uint16, of the same depth as the pictures before it.
-            name: what the error calls the picture.
+            image: uint8 or uint16, of the same depth as the images before it.
+            name: what the error calls the image.
 
         Raises:
-            PictureFormatError: if its depth is not that of the pictures before it.
+            ImageFormatError: if its depth is not that of the images before it.
         """
-        if self._dtype is not None and picture.dtype != self._dtype:
-            raise PictureFormatError(
-                f"{name} has {picture.dtype.itemsize * 8} bits a channel, the pictures before it have "
-                f"{self._dtype.itemsize * 8}: give pictures of one depth"
+        if self._dtype is not None and image.dtype != self._dtype:
+            raise ImageFormatError(
+                f"{name} has {image.dtype.itemsize * 8} bits a channel, the images before it have "
+                f"{self._dtype.itemsize * 8}: give images of one depth"
             )
-        self._dtype = picture.dtype
-        values = picture.reshape(-1)
+        self._dtype = image.dtype
+        values = image.reshape(-1)
         for start in range(0, values.size, _CHUNK):
             self.counts += np.bincount(values[start : start + _CHUNK], minlength=_LEVELS)
-        self.pictures += 1
+        self.images += 1
 
     def window(
         self, *, lower: float = 0.001, upper: float = 0.999, margin: float = 0.1, min_width: int = 255
@@ -98,15 +98,15 @@ class LevelHistogram:
             lower: share of values that may be darker than black, before the margin.
             upper: share of values that may not be brighter than white, before the margin. The shares keep a few hot
                 or dead pixels from deciding.
-            margin: share of the width that is added on each side, for pictures a little darker or brighter than those.
-            min_width: levels from black to white, at least. Pictures of one level would have no width; at 255 a level
-                counts as much as in an 8-bit picture, and less would only magnify noise.
+            margin: share of the width that is added on each side, for images a little darker or brighter than those.
+            min_width: levels from black to white, at least. Images of one level would have no width; at 255 a level
+                counts as much as in an 8-bit image, and less would only magnify noise.
 
         Returns:
             A window within 0 to 65535; narrower than asked for only where these bounds cut off its margin.
 
         Raises:
-            SettingError: if no picture was counted, or unless 0 <= lower < upper <= 1, margin >= 0, and min_width is
+            SettingError: if no image was pluralize, or unless 0 <= lower < upper <= 1, margin >= 0, and min_width is
                 from 1 to 65535.
         """
         if not 0 <= lower < upper <= 1:
@@ -116,7 +116,7 @@ class LevelHistogram:
         if not 1 <= min_width < _LEVELS:
             raise SettingError(f"a window's min_width must be from 1 to {_LEVELS - 1}, got {min_width!r}")
         if self._dtype is None:
-            raise SettingError("a window must be chosen from at least 1 picture, got 0: add pictures first")
+            raise SettingError("a window must be chosen from at least 1 image, got 0: add images first")
         if self._dtype == np.uint8:
             return FULL_8_BIT
         cumulative = np.cumsum(self.counts)

@@ -1,4 +1,4 @@
-"""How well scores tell good pictures from anomalous ones, with intervals that say how far the figures can be trusted.
+"""How well scores tell good images from anomalous ones, with intervals that say how far the figures can be trusted.
 
 Scores are float [n], higher is more anomalous; labels are bool or 0 and 1 [n], 1 is anomalous. A threshold is to be
 read as "anomalous if score >= threshold".
@@ -22,7 +22,7 @@ _TOLERANCE = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """A share that was counted, and what the true one may be.
+    """A share that was pluralize, and what the true one may be.
 
     Attributes:
         events: how often it happened.
@@ -43,7 +43,7 @@ class Share:
         """Events over trials, in [0, 1]."""
         return self.events / self.trials
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The share, its counts and its interval, as plain JSON values."""
         return {"value": self.value, **asdict(self)}
 
@@ -53,7 +53,7 @@ class Area:
     """An area under the ROC curve, and what the true one may be.
 
     Attributes:
-        value: the chance that an anomalous picture has a higher score than a good one, ties half, in [0, 1].
+        value: the chance that an anomalous image has a higher score than a good one, ties half, in [0, 1].
         low: lower end of the interval.
         high: upper end of the interval.
         confidence: of the interval.
@@ -64,7 +64,7 @@ class Area:
     high: float
     confidence: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All of it, as plain JSON values."""
         return asdict(self)
 
@@ -76,8 +76,8 @@ class F1Max:
     Attributes:
         value: 2 * precision * recall / (precision + recall), in (0, 1].
         threshold: that reaches it: the highest one that is a score.
-        precision: share of anomalous pictures among those called so.
-        recall: share of anomalous pictures that are called so.
+        precision: share of anomalous images among those called so.
+        recall: share of anomalous images that are called so.
     """
 
     value: float
@@ -85,7 +85,7 @@ class F1Max:
     precision: float
     recall: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All of it, as plain JSON values."""
         return asdict(self)
 
@@ -112,8 +112,8 @@ class OperatingPoint:
     Attributes:
         threshold: anomalous if score >= threshold; infinite where nothing is called anomalous, minus infinite where
             everything is.
-        false_alarm_rate: share of good pictures called anomalous.
-        miss_rate: share of anomalous pictures called good.
+        false_alarm_rate: share of good images called anomalous.
+        miss_rate: share of anomalous images called good.
         cost_per_thousand: of a thousand parts, in the unit of the costs.
     """
 
@@ -122,7 +122,7 @@ class OperatingPoint:
     miss_rate: float
     cost_per_thousand: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; an infinite threshold, which JSON has no number for, as "inf" or "-inf"."""
         threshold = self.threshold if math.isfinite(self.threshold) else str(self.threshold)
         return {**asdict(self), "threshold": threshold}
@@ -161,16 +161,16 @@ def exact_share(events: int, trials: int, *, confidence: float = 0.95) -> Share:
 
 
 def image_auroc(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.95) -> Area:
-    """The area under the ROC curve, with an interval that takes pictures as independent.
+    """The area under the ROC curve, with an interval that takes images as independent.
 
     The interval is DeLong's on the logit scale, so that it stays within [0, 1]; it is approximate, and good from some
-    tens of pictures of each kind on. DeLong's variance says nothing where it is 0 or cannot be had. There, with m the
-    smaller of the two numbers of pictures, m disjoint pairs of a good and an anomalous picture give intervals that are
+    tens of images of each kind on. DeLong's variance says nothing where it is 0 or cannot be had. There, with m the
+    smaller of the two numbers of images, m disjoint pairs of a good and an anomalous image give intervals that are
     too wide rather than too narrow, whatever the distribution:
 
     - if all anomalous scores are above all good ones, so are they in m independent pairs, and the lower end is the
       exact one for m of m: (alpha / 2)^(1 / m), with the upper end 1; the mirror image if all are below;
-    - else (all scores equal, or one picture of a kind), by Hoeffding's inequality for the mean over such pairings,
+    - else (all scores equal, or one image of a kind), by Hoeffding's inequality for the mean over such pairings,
       value +- sqrt(ln(2 / alpha) / (2 m)), cut at 0 and 1.
 
     Args:
@@ -195,7 +195,7 @@ def image_auroc(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.9
 
     ranks = rankdata(scores)
     anomalous, good = scores[labels], scores[~labels]
-    # V10 and V01 of the paper: for each picture, the share of pictures of the other kind that it is ranked right with.
+    # V10 and V01 of the paper: for each image, the share of images of the other kind that it is ranked right with.
     of_anomalous = (ranks[labels] - rankdata(anomalous)) / len(good)
     of_good = 1.0 - (ranks[~labels] - rankdata(good)) / len(anomalous)
     value = float(of_anomalous.mean())
@@ -217,7 +217,7 @@ def image_auroc(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.9
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
-    """The mean over anomalous pictures of the precision at their score, in (0, 1], as scikit-learn has it.
+    """The mean over anomalous images of the precision at their score, in (0, 1], as scikit-learn has it.
 
     Raises:
         ValueError: as `image_auroc`.
@@ -230,14 +230,14 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def f1_max(scores: ArrayLike, labels: ArrayLike) -> F1Max:
-    """The best F1 over all thresholds; of equally good ones the highest. It is chosen on the pictures it is said of.
+    """The best F1 over all thresholds; of equally good ones the highest. It is chosen on the images it is said of.
 
     Raises:
         ValueError: as `image_auroc`.
     """
     curve = precision_recall_curve(scores, labels)
     precision, recall = curve.y[:-1], curve.x[:-1]  # without the point at which nothing is called anomalous
-    # At a score at least one picture is called anomalous; where none of these is, precision and recall are both 0.
+    # At a score at least one image is called anomalous; where none of these is, precision and recall are both 0.
     values = 2.0 * precision * recall / np.maximum(precision + recall, np.finfo(np.float64).tiny)
     best = int(np.flatnonzero(values >= values.max() * (1.0 - _TOLERANCE))[-1])
     return F1Max(
@@ -249,7 +249,7 @@ def f1_max(scores: ArrayLike, labels: ArrayLike) -> F1Max:
 
 
 def roc_curve(scores: ArrayLike, labels: ArrayLike) -> Curve:
-    """The share of anomalous pictures found (y) over the false-alarm rate (x), from (0, 0) to (1, 1).
+    """The share of anomalous images found (y) over the false-alarm rate (x), from (0, 0) to (1, 1).
 
     Points on the straight line between their neighbours are left out. Thresholds descend from infinity.
 
@@ -281,7 +281,7 @@ def cheapest_operating_point(
     """The threshold with the lowest expected cost, of all, also of those that call nothing or everything anomalous.
 
     Of equally cheap ones, the one with the fewest false alarms, and of these the one with the fewest misses. The
-    threshold is midway between two scores. It is chosen on the pictures it is said of, so its cost is too optimistic.
+    threshold is midway between two scores. It is chosen on the images it is said of, so its cost is too optimistic.
 
     Args:
         scores: float [n], higher is more anomalous.
@@ -364,7 +364,7 @@ def _between(thresholds: NDArray[np.float64], place: int) -> float:
         return -math.inf
     upper, lower = float(thresholds[place]), float(thresholds[place + 1])
     middle = lower / 2 + upper / 2
-    # Between neighbouring floats there is none; the upper one calls the same pictures anomalous.
+    # Between neighbouring floats there is none; the upper one calls the same images anomalous.
     return middle if lower < middle else upper
 
 
@@ -399,6 +399,6 @@ def _both_kinds(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float6
     good, anomalous = int((~labels).sum()), int(labels.sum())
     if good == 0 or anomalous == 0:
         raise ValueError(
-            f"this metric needs pictures of both kinds, got {good} good and {anomalous} anomalous ones: add the others"
+            f"this metric needs images of both kinds, got {good} good and {anomalous} anomalous ones: add the others"
         )
     return scores, labels

@@ -1,9 +1,9 @@
 """How well anomaly maps show where a defect is: exact pixel AUROC, average precision and AUPRO, in bounded memory.
 
 All three depend only on how many normal pixels lie above and at each value that an anomalous pixel has. So pixels are
-counted, and sorted a million at a time, never as a whole: a value becomes a 32-bit key that orders as values do, the
+pluralize, and sorted a million at a time, never as a whole: a value becomes a 32-bit key that orders as values do, the
 upper half of the key is its bucket, and only the lower half is kept, grouped by bucket. At the end, buckets without an
-anomalous pixel are passed over by their count alone. All sums that depend on the order of pictures are sums of
+anomalous pixel are passed over by their count alone. All sums that depend on the order of images are sums of
 integers: threads, and what went through the temporary file, cannot change the last bit of a result.
 """
 
@@ -26,13 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood._extras import need_extra
-from onlygood._whole_numbers import check_whole
+from onlygood._integers import check_integer
 from onlygood.errors import SettingError, WriteError
 from onlygood.metrics._pixel_codes import Chunk, Codes, chunk_of
 
 _CHUNK = 1 << 20  # pixels that are grouped at once: few chunks to visit a bucket, yet small beside the bound
 _LOWS = 1 << 16  # lower halves of keys that there are
-_FEW = 1 << 12  # so many codes are faster sorted than counted by all lower halves
+_FEW = 1 << 12  # so many codes are faster sorted than pluralize by all lower halves
 _MOST_THREADS = 4  # of `result`: each needs memory, and the interpreter's lock lets few more run
 _LOW_AND_SIZE = np.uint64(0xFFFF_FFFF_FFFF)  # of a code of an anomalous pixel: what is left without its bucket
 _INFINITY = 0x7F800000  # as bits: of finite values that are not below 0 they are less
@@ -47,7 +47,7 @@ class PixelMetrics:
         pixel_average_precision: mean over anomalous pixels of the precision at their value, in (0, 1].
         aupro: area under the per-region overlap up to `fpr_limit`, divided by `fpr_limit`, in [0, 1].
         fpr_limit: the highest share of normal pixels above the threshold that `aupro` looks at.
-        pixels: of all pictures.
+        pixels: of all images.
         anomalous_pixels: of these, inside a mask.
         regions: connected regions of all masks.
     """
@@ -60,7 +60,7 @@ class PixelMetrics:
     anomalous_pixels: int
     regions: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All of it, as plain JSON values."""
         return asdict(self)
 
@@ -68,12 +68,12 @@ class PixelMetrics:
 class PixelTally:
     """Takes maps and masks one by one, from any number of threads, and gives the metrics of all of them.
 
-    Memory, whatever the number of pictures, is at most the sum of
+    Memory, whatever the number of images, is at most the sum of
 
     - 2 bytes for each of `max_pixels_in_memory`, 256 MB by default, and a quarter of it where values spread over all
       that float32 can hold;
     - for each thread that calls `add`, 24 bytes, and 48 more where it is anomalous, for each of 1,048,576 pixels and
-      of the largest picture: these wait to be grouped, or are being grouped;
+      of the largest image: these wait to be grouped, or are being grouped;
     - 50 MB for `result`, and about 200 bytes for each different size, in pixels, that a region has.
 
     What exceeds `max_pixels_in_memory` goes to a temporary file without a name, 2 bytes a pixel and 8 more where it is
@@ -93,7 +93,7 @@ class PixelTally:
         self, *, max_pixels_in_memory: int = 128_000_000, folder: str | os.PathLike[str] | None = None
     ) -> None:
         need_extra("SciPy", module="scipy", extra="report", purpose="measuring anomaly maps")
-        self._most = check_whole("max_pixels_in_memory", max_pixels_in_memory, 1)
+        self._most = check_integer("max_pixels_in_memory", max_pixels_in_memory, 1)
         self._folder = folder
         self._lock = Lock()
         self._is_closed = False
@@ -116,10 +116,10 @@ class PixelTally:
         self.close()
 
     def add(self, anomaly_map: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> None:
-        """Take one picture.
+        """Take one image.
 
         Args:
-            anomaly_map: float32 [H, W], higher is stranger; any finite values, -0 equals 0.
+            anomaly_map: float32 [H, W], higher is more anomalous; any finite values, -0 equals 0.
             mask: bool [H, W], true where the part is anomalous; None if it is so nowhere.
 
         Raises:
@@ -141,11 +141,11 @@ class PixelTally:
             self._keep(*chunks)
 
     def result(self, *, fpr_limit: float = 0.3) -> PixelMetrics:
-        """The metrics of all pictures; call it once, after the last `add` has returned. Nothing can be added after it.
+        """The metrics of all images; call it once, after the last `add` has returned. Nothing can be added after it.
 
-        Pixel AUROC and average precision are those of scikit-learn on the pixels of all pictures together. AUPRO is
+        Pixel AUROC and average precision are those of scikit-learn on the pixels of all images together. AUPRO is
         the area under the mean share of a region, over all regions of all masks, that is at or above a threshold, over
-        the share of normal pixels of all pictures that are too, from 0 to `fpr_limit`, divided by `fpr_limit`. A region
+        the share of normal pixels of all images that are too, from 0 to `fpr_limit`, divided by `fpr_limit`. A region
         is 8-connected. Equal values are one step of the curve, joined linearly; at the limit the curve is interpolated.
 
         The area is linear in the pixels of a region. With a and b normal pixels above and at or above the value of one
@@ -244,7 +244,7 @@ class PixelTally:
             raise ValueError("pixel metrics need at least one anomalous pixel, got none: give a mask that shows one")
         all_normal = all_pixels - all_anomalous
         if all_normal == 0:
-            raise ValueError("pixel metrics need at least one normal pixel, got none: add maps of good pictures")
+            raise ValueError("pixel metrics need at least one normal pixel, got none: add maps of good images")
         overlap = _Overlap(list(self._place_of_size), self._regions.total(), fpr_limit * all_normal)
         pixels_above = all_pixels - np.cumsum(pixels)
         anomalous_above = all_anomalous - np.cumsum(anomalous)
@@ -377,7 +377,7 @@ class _Overlap:
 
 @dataclass(frozen=True)
 class _Marked:
-    """Anomalous pixels of one picture: the key of each, and its region's size, by its place among `regions`.
+    """Anomalous pixels of one image: the key of each, and its region's size, by its place among `regions`.
 
     Attributes:
         regions: how many have each size.
@@ -424,7 +424,7 @@ def _keys(anomaly_map: NDArray[np.float32]) -> NDArray[np.int32]:
 
 
 def _marked(mask: NDArray[np.bool_], keys: NDArray[np.int32]) -> _Marked | None:
-    """The anomalous pixels of a picture, from keys [H, W]; None if there are none."""
+    """The anomalous pixels of an image, from keys [H, W]; None if there are none."""
     from scipy.ndimage import label
 
     mask = np.asarray(mask)

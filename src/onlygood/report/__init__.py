@@ -1,6 +1,6 @@
 """Reports: one HTML page that opens anywhere, and a CSV file beside it.
 
-A page stands alone: style, charts (SVG) and pictures (data URIs) are inside it, and nothing is loaded. It is written
+A page stands alone: style, charts (SVG) and images (data URIs) are inside it, and nothing is loaded. It is written
 with Jinja2 and matplotlib, which the extra `report` brings. There is no script, but for the page of an exploration,
 which has one of its own inside it, and no CSV file.
 """
@@ -8,11 +8,11 @@ which has one of its own inside it, and no CSV file.
 from onlygood.report.evaluation_report import write_evaluation_report
 from onlygood.report.exploration_page import exploration_path, write_exploration
 from onlygood.report.fit_report import write_fit_report
-from onlygood.report.inspection_report import InspectedPicture, write_inspection_report
+from onlygood.report.inspection_report import InspectedImage, write_inspection_report
 from onlygood.report.pages import report_paths
 
 __all__ = [
-    "InspectedPicture",
+    "InspectedImage",
     "exploration_path",
     "report_paths",
     "write_evaluation_report",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlygood.rates import show_rate
+from onlygood.rates import format_rate
 from onlygood.report.palette import ANOMALOUS, GOOD, INK, MUTED, PAGE, RULE
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WIDE, HALF, NARROW = 920, 440, 340
 BINS = 48
 NARROW_BINS = 24
-# Scores beyond the shares FAR and 1 - FAR by more than the span between them are counted in the bar at the edge.
+# Scores beyond the shares FAR and 1 - FAR by more than the span between them are pluralize in the bar at the edge.
 FAR = 0.02
 # Of axes that are stretched near 0; points nearer to each other than this, as a share of the axis, have one label.
 _STRETCHED_TICKS = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 1)
@@ -56,12 +56,12 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one kind of picture, for a histogram.
+    """Scores of one kind of image, for a histogram.
 
     Attributes:
-        label: which pictures.
+        label: which images.
         values: at least one, or the kind is left out.
-        is_anomalous: what the pictures are known to be; None for as the model calls them.
+        is_anomalous: what the images are known to be; None for as the model calls them.
     """
 
     label: str
@@ -114,10 +114,10 @@ def histogram(identifier: str, groups: Sequence[Scores], *, title: str, descript
 def roc(
     identifier: str, false_alarms: ArrayLike, finds: ArrayLike, *, at: tuple[float, float], description: str
 ) -> str:
-    """Share of anomalous pictures found over share of good pictures refused, and the model's own threshold on it."""
+    """Share of anomalous images found over share of good images refused, and the model's own threshold on it."""
 
     def draw(figure: Figure) -> None:
-        axes = _unit_square(figure, "share of good pictures refused", "share of anomalous pictures found")
+        axes = _unit_square(figure, "share of good images refused", "share of anomalous images found")
         axes.plot([0, 1], [0, 1], color=RULE, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.plot(*_thinned(false_alarms, finds), color=GOOD, linewidth=2.0)
         _mark_point(axes, *at)
@@ -128,7 +128,7 @@ def roc(
 def precision_recall(
     identifier: str, recall: ArrayLike, precision: ArrayLike, *, at: tuple[float, float] | None, description: str
 ) -> str:
-    """Share of refused pictures that are anomalous over share found; the model's own threshold unless it refuses none.
+    """Share of refused images that are anomalous over share found; the model's own threshold unless it refuses none.
 
     Args:
         identifier: as of all charts.
@@ -139,7 +139,7 @@ def precision_recall(
     """
 
     def draw(figure: Figure) -> None:
-        axes = _unit_square(figure, "share of anomalous pictures found", "share anomalous among those refused")
+        axes = _unit_square(figure, "share of anomalous images found", "share anomalous among those refused")
         axes.plot(*_thinned(recall, precision), color=GOOD, linewidth=2.0, drawstyle="steps-post")
         if at is not None:
             _mark_point(axes, *at)
@@ -201,15 +201,15 @@ def share_above(
     rate: float,
     title: str,
     description: str,
-    rate_name: str = "promised rate",
+    rate_name: str = "guaranteed rate",
 ) -> str:
-    """Share of good pictures above each score, on a logarithmic axis; the rate and the threshold are marked.
+    """Share of good images above each score, on a logarithmic axis; the rate and the threshold are marked.
 
     Args:
         identifier: as of all charts.
         scores: ascending, 0 is the threshold.
         shares: descending, in (0, 1].
-        rate: the false-alarm rate that is promised.
+        rate: the false-alarm rate that is guaranteed.
         title: of the chart.
         description: the same in words.
         rate_name: what the rate is called.
@@ -222,7 +222,7 @@ def share_above(
             axes.plot(*_thinned(scores, shares), color=GOOD, linewidth=2.0, drawstyle="steps-post")
             axes.axhline(rate, color=ANOMALOUS, linewidth=1.2, linestyle=(0, (1, 2)))
             axes.annotate(
-                f"{rate_name} {show_rate(rate)}",
+                f"{rate_name} {format_rate(rate)}",
                 (0, rate),
                 xycoords=("axes fraction", "data"),
                 xytext=(4, 4),
@@ -236,7 +236,7 @@ def share_above(
             _light_grid(axes)
             _mark_threshold([axes], is_narrow=width == NARROW)
             axes.set_xlabel("score")
-            axes.set_ylabel("share of good pictures above")
+            axes.set_ylabel("share of good images above")
 
         return draw
 
@@ -250,7 +250,7 @@ def curve(identifier: str, values: Sequence[float], *, title: str, description: 
         axes = figure.subplots()
         epochs = np.arange(1, len(values) + 1)
         axes.plot(epochs, values, color=GOOD, linewidth=2.0, marker="o" if len(values) == 1 else "")
-        _count_in_whole_numbers(axes.xaxis, most=8)
+        _count_in_integers(axes.xaxis, most=8)
         axes.set_xlabel("epoch")
         _light_grid(axes)
 
@@ -272,8 +272,8 @@ def _draw_histogram(axes: Axes, group: Scores, edges: NDArray[np.float64]) -> No
         colour, hatch = (ANOMALOUS, "////") if is_anomalous else (GOOD, None)
         axes.stairs(counts, edges, fill=True, facecolor=colour, hatch=hatch, edgecolor=PAGE, linewidth=0)
     axes.set_ylim(0, max(1.0, 1.3 * highest))
-    _count_in_whole_numbers(axes.yaxis, most=3)
-    axes.set_ylabel("pictures")
+    _count_in_integers(axes.yaxis, most=3)
+    axes.set_ylabel("images")
     colour = INK if group.is_anomalous is None else ANOMALOUS if group.is_anomalous else GOOD
     axes.text(1, 0.98, group.label, transform=axes.transAxes, ha="right", va="top", color=colour, weight="bold")
 
@@ -305,7 +305,7 @@ def _unit_square(figure: Figure, x: str, y: str) -> Axes:
     return axes
 
 
-def _count_in_whole_numbers(axis: Axis, *, most: int) -> None:
+def _count_in_integers(axis: Axis, *, most: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins=most, integer=True))
@@ -402,7 +402,7 @@ def _limits(scores: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _edges(low: float, high: float, bins: int) -> NDArray[np.float64]:
-    """Edges of equal bins, of which one is 0, so that no bar holds pictures of both verdicts."""
+    """Edges of equal bins, of which one is 0, so that no bar holds images of both verdicts."""
     step = (high - low) / bins
     return step * np.arange(np.floor(low / step), np.ceil(high / step) + 1)
 

@@ -10,16 +10,16 @@ from typing import TypeAlias, overload
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from onlygood._whole_numbers import check_whole
-from onlygood.augmentation.changes import change_picture
+from onlygood._integers import check_integer
+from onlygood.augmentation.changes import change_image
 from onlygood.augmentation.drawing import augmentation_window, augmentations
 from onlygood.augmentation.kinds import Kind, kinds_of_change, strongest_changes
 from onlygood.augmentation.sources import check_target, read_golden
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.datasets.sources import Source
-from onlygood.errors import FolderError, PictureError
+from onlygood.errors import FolderError, ImageError
 from onlygood.heatmap import to_screen
-from onlygood.images.reading import Picture
+from onlygood.images.reading import ImageArray
 from onlygood.images.window import Window
 from onlygood.settings import FitSettings
 
@@ -33,40 +33,40 @@ TITLE, HEADING, TEXT, LABEL = 28, 20, 15, 13
 LEADING = 1.4
 
 GOLDEN_BOX = (460, 380)
-OTHERS_SHOWN = 8  # given pictures beside the first
+OTHERS_SHOWN = 8  # given images beside the first
 MOST_SHOWN = 1000
-DETAIL = 4  # the sides of the detail that shows how far a picture moves: a quarter of its own
+DETAIL = 4  # the sides of the detail that shows how far an image moves: a quarter of its own
 
-SEARCHED_SIDE = 1024  # of larger pictures, every second pixel and so on is looked at to find a detail
+SEARCHED_SIDE = 1024  # of larger images, every second pixel and so on is looked at to find a detail
 
 Box: TypeAlias = tuple[int, int]
 Levels: TypeAlias = tuple[float, float]
 
 
 def augmentation_sheet(sources: Sequence[Source], settings: FitSettings) -> Image.Image:
-    """A sheet on which a person sees what they are calling good: RGB, the first picture, its ranges, examples.
+    """A sheet on which a person sees what they are calling good: RGB, the first image, its ranges, examples.
 
     Args:
-        sources: the golden pictures, or those that are filled up.
+        sources: the golden images, or those that are filled up.
         settings: of the fit, which augments.
 
     Raises:
-        SettingError: fewer pictures asked for than there are, or too many golden ones.
-        FolderError: no picture that can be read.
-        PictureError: a picture that cannot be read, unless such are to be skipped.
+        SettingError: fewer images asked for than there are, or too many golden ones.
+        FolderError: no image that can be read.
+        ImageError: an image that cannot be read, unless such are to be skipped.
     """
     assert settings.augment is not None and settings.augmentation is not None  # a fit that augments has them
     if settings.golden:
-        pictures: Sequence[Picture] = read_golden(sources)
+        images: Sequence[ImageArray] = read_golden(sources)
     else:
         if settings.skip_unreadable:
             sources = [source for source in sources if _is_readable(source)]
         check_target(len(sources), settings)
         if not sources:
-            raise FolderError("a sheet of augmentations needs a picture that can be read, got none")
-        pictures = _Pictures(sources)
+            raise FolderError("a sheet of augmentations needs an image that can be read, got none")
+        images = _Images(sources)
     return contact_sheet(
-        pictures,
+        images,
         settings.augment,
         settings.augmentation,
         seed=settings.seed,
@@ -76,45 +76,45 @@ def augmentation_sheet(sources: Sequence[Source], settings: FitSettings) -> Imag
 
 
 def contact_sheet(
-    pictures: Sequence[Picture],
+    images: Sequence[ImageArray],
     count: int,
     settings: AugmentationSettings,
     *,
     seed: int,
     shown: int = 48,
     window: tuple[float, float] | None = None,
-    name: str = "golden picture",
+    name: str = "golden image",
 ) -> Image.Image:
-    """RGB, 1240 pixels wide: the picture with its ranges, both ends of each range, and a grid of augmentations.
+    """RGB, 1240 pixels wide: the image with its ranges, both ends of each range, and a grid of augmentations.
 
     Args:
-        pictures: the given ones, as for `augmentations`; the first is shown large, and the ends of the ranges on it.
+        images: the given ones, as for `augmentations`; the first is shown large, and the ends of the ranges on it.
             A sequence may read each when it is asked for: none is kept.
-        count: pictures that a fit will see, the given ones among them.
+        count: images that a fit will see, the given ones among them.
         settings: the ranges.
-        seed: of all draws; the grid shows the very pictures that `augmentations` makes of it.
+        seed: of all draws; the grid shows the very images that `augmentations` makes of it.
         shown: most augmentations in the grid, the first; 0 to 1000.
         window: the levels of black and white, as for `augmentations`.
-        name: what the sheet calls the first picture.
+        name: what the sheet calls the first image.
 
     Raises:
         SettingError: a number that cannot be used.
-        FolderError: no pictures.
-        PictureError: something that is no picture.
+        FolderError: no images.
+        ImageError: something that is no image.
     """
-    check_whole("the augmentations shown", shown, 0, MOST_SHOWN)
-    made = augmentations(pictures, count, settings, seed=seed, window=window, start=len(pictures))
-    used = augmentation_window(pictures, window)
+    check_integer("the augmentations shown", shown, 0, MOST_SHOWN)
+    made = augmentations(images, count, settings, seed=seed, window=window, start=len(images))
+    used = augmentation_window(images, window)
     levels = (used.black, used.white)
-    golden, given = pictures[0], len(pictures)
+    golden, given = images[0], len(images)
     kinds = kinds_of_change(settings, golden.shape[1], golden.shape[0])
     box = _grid_box(golden)
 
     sections = [_opening(golden, levels, kinds, settings, given, count, seed, name)]
-    others = [(_fit(to_screen(picture, levels), box), [""]) for picture in islice(pictures, 1, 1 + OTHERS_SHOWN)]
+    others = [(_fit(to_screen(image, levels), box), [""]) for image in islice(images, 1, 1 + OTHERS_SHOWN)]
     if others:
         some = "" if len(others) == given - 1 else f" ({len(others)} of {given - 1:,})"
-        sections += [_heading(f"The other pictures{some}, as they are"), _grid(others, box)]
+        sections += [_heading(f"The other images{some}, as they are"), _grid(others, box)]
     if any(kind.ends for kind in kinds):
         told = "Whatever lies between the ends is good. If one of them should not pass, make its range smaller."
         sections += [
@@ -123,10 +123,10 @@ def contact_sheet(
         ]
     tiles = []
     for each in islice(made, shown):
-        H, W = each.picture.shape[:2]
+        H, W = each.image.shape[:2]
         words = strongest_changes(each.change, settings, W, H) or ["as given"]
         words[0] = f"{each.number}: {words[0]}"
-        tiles.append((_fit(to_screen(each.picture, levels), box), words))
+        tiles.append((_fit(to_screen(each.image, levels), box), words))
     if tiles:
         some = f"{len(tiles):,} of " if len(tiles) < count - given else ""
         title = f"{some}{_count(count - given, 'augmentation')}, as a fit makes them"
@@ -145,7 +145,7 @@ def contact_sheet(
 
 
 def _opening(
-    golden: Picture,
+    golden: ImageArray,
     levels: Levels,
     kinds: list[Kind],
     settings: AugmentationSettings,
@@ -154,28 +154,28 @@ def _opening(
     seed: int,
     name: str,
 ) -> Image.Image:
-    """The title, the golden picture, and beside it what is allowed."""
-    picture = _framed(_fit(to_screen(golden, levels), GOLDEN_BOX))
+    """The title, the golden image, and beside it what is allowed."""
+    image = _framed(_fit(to_screen(golden, levels), GOLDEN_BOX))
     left = MARGIN + GOLDEN_BOX[0] + 40
     line = round(TEXT * LEADING) + 3
     top = MARGIN + round(TITLE * LEADING) + 2 * round(TEXT * LEADING) + 24
     rows = [*((kind.name, kind.allowed) for kind in kinds), ("at the border", _border(settings))]
     table = round(HEADING * LEADING) + 8 + line * len(rows)
-    height = top + max(picture.height + 8 + round(LABEL * LEADING), table) + 16
+    height = top + max(image.height + 8 + round(LABEL * LEADING), table) + 16
     section = Image.new("RGB", (WIDTH, height), PAGE)
     draw = ImageDraw.Draw(section)
     _write(draw, (MARGIN, MARGIN), "What this model will call good", TITLE, INK, INSIDE)
     made = count - given
     of_it = f" and {_count(made, 'augmentation')} of {'it' if given == 1 else 'them'}" if made else ""
     at = MARGIN + round(TITLE * LEADING) + 6
-    _write(draw, (MARGIN, at), f"Told as good: {_count(given, 'picture')}{of_it} (seed {seed}).", TEXT, MUTED, INSIDE)
+    _write(draw, (MARGIN, at), f"Told as good: {_count(given, 'image')}{of_it} (seed {seed}).", TEXT, MUTED, INSIDE)
     at += round(TEXT * LEADING)
     told = "Whatever differs by more than these ranges, or in another way, is meant to stand out."
     _write(draw, (MARGIN, at), told, TEXT, MUTED, INSIDE)
-    section.paste(picture, (MARGIN, top))
+    section.paste(image, (MARGIN, top))
     size = f"{golden.shape[1]:,} x {golden.shape[0]:,} pixels, {8 * golden.dtype.itemsize} bits"
     caption = f"{name}: {size}, {'grey' if golden.shape[2] == 1 else 'colour'}"
-    _write(draw, (MARGIN, top + picture.height + 6), caption, LABEL, MUTED, GOLDEN_BOX[0])
+    _write(draw, (MARGIN, top + image.height + 6), caption, LABEL, MUTED, GOLDEN_BOX[0])
     _write(draw, (left, top - 4), "Ranges", HEADING, INK, INSIDE)
     at = top - 4 + round(HEADING * LEADING) + 8
     for what, allowed in rows:
@@ -189,7 +189,7 @@ def _opening(
 def _border(settings: AugmentationSettings) -> str:
     """What comes into view, in words."""
     if settings.border == "mirror":
-        return "the picture mirrored"
+        return "the image mirrored"
     if settings.border == "edge":
         return "its outermost pixels repeated"
     level = settings.border_level
@@ -208,7 +208,7 @@ def _heading(text: str, below: str = "") -> Image.Image:
     return section
 
 
-def _limits(golden: Picture, levels: Levels, kinds: list[Kind], settings: AugmentationSettings) -> Image.Image:
+def _limits(golden: ImageArray, levels: Levels, kinds: list[Kind], settings: AugmentationSettings) -> Image.Image:
     """A row of three tiles for each kind, two kinds beside each other."""
     between = 44
     block = (INSIDE - between) // 2
@@ -226,7 +226,7 @@ def _limits(golden: Picture, levels: Levels, kinds: list[Kind], settings: Augmen
         place, note = places[view]
         _write(draw, (left, top), f"{kind.name[0].upper()}{kind.name[1:]}{note}", TEXT, INK, block)
         for column, (label, change) in enumerate(kind.ends):
-            changed = change_picture(
+            changed = change_image(
                 golden,
                 change,
                 window=Window(*levels),
@@ -265,15 +265,15 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def _grid_box(golden: Picture) -> Box:
-    """The size of a tile of the grid: fewer and wider ones for wider pictures."""
+def _grid_box(golden: ImageArray) -> Box:
+    """The size of a tile of the grid: fewer and wider ones for wider images."""
     columns = max(4, min(7, round(7 * (golden.shape[0] / golden.shape[1]) ** 0.5)))
     width = (INSIDE + GAP) // columns - GAP
     return width, _tile_height(golden, width)
 
 
-def _tile_height(golden: Picture, width: int) -> int:
-    """The height of a tile of this width for pictures of these proportions, neither a thread nor a tower."""
+def _tile_height(golden: ImageArray, width: int) -> int:
+    """The height of a tile of this width for images of these proportions, neither a thread nor a tower."""
     proportion: float = golden.shape[0] / golden.shape[1]
     return round(width * min(1.5, max(0.25, proportion)))
 
@@ -286,7 +286,7 @@ def _fit(image: Image.Image, box: Box) -> Image.Image:
 
 
 def _framed(image: Image.Image) -> Image.Image:
-    """With a thin line along its border, so that a white picture ends somewhere."""
+    """With a thin line along its border, so that a white image ends somewhere."""
     framed = image.copy()
     ImageDraw.Draw(framed).rectangle((0, 0, framed.width - 1, framed.height - 1), outline=RULE)
     return framed
@@ -304,7 +304,7 @@ def _mark_middle(tile: Image.Image) -> None:
 def _view(kind: Kind, settings: AugmentationSettings) -> str:
     """How a kind of change is best seen: "whole", or a detail, "fine" of few pixels or "moved" of a share of the sides.
 
-    A detail of a picture that moves far would show another place.
+    A detail of an image that moves far would show another place.
     """
     if kind.name in ("blur", "sensor noise", "JPEG"):
         return "fine"
@@ -316,7 +316,7 @@ def _view(kind: Kind, settings: AugmentationSettings) -> str:
     return "moved" if moves_little.get(kind.name, False) else "whole"
 
 
-def _place(golden: Picture, view: str, box: Box) -> tuple[tuple[int, int, int, int], str]:
+def _place(golden: ImageArray, view: str, box: Box) -> tuple[tuple[int, int, int, int], str]:
     """Where to look (left, top, right, bottom), which is where there is most to see, and a note that says so."""
     H, W = golden.shape[:2]
     if view == "whole":
@@ -356,8 +356,8 @@ def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int,
     draw.text(at, text, font=font, fill=colour)
 
 
-class _Pictures(Sequence[Picture]):
-    """The pictures of sources, each read whenever it is asked for."""
+class _Images(Sequence[ImageArray]):
+    """The images of sources, each read whenever it is asked for."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = sources
@@ -366,18 +366,18 @@ class _Pictures(Sequence[Picture]):
         return len(self.sources)
 
     @overload
-    def __getitem__(self, index: int) -> Picture: ...
+    def __getitem__(self, index: int) -> ImageArray: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Picture]: ...
+    def __getitem__(self, index: slice) -> Sequence[ImageArray]: ...
 
-    def __getitem__(self, index: int | slice) -> Picture | Sequence[Picture]:
-        return _Pictures(self.sources[index]) if isinstance(index, slice) else self.sources[index].read()
+    def __getitem__(self, index: int | slice) -> ImageArray | Sequence[ImageArray]:
+        return _Images(self.sources[index]) if isinstance(index, slice) else self.sources[index].read()
 
 
 def _is_readable(source: Source) -> bool:
     try:
         source.read()
-    except PictureError:
+    except ImageError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""The report of an evaluation: how good a model is on labelled pictures, for those who have to decide."""
+"""The report of an evaluation: how good a model is on labelled images, for those who have to decide."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from onlygood.evaluation import Evaluation, JudgedPicture
+from onlygood.evaluation import EvaluatedImage, Evaluation
 from onlygood.inspector import Inspector
 from onlygood.metrics.image import precision_recall_curve, roc_curve
 from onlygood.report import charts
 from onlygood.report.facts import machine_sentence, model_facts
-from onlygood.report.formatting import show_count
+from onlygood.report.formatting import format_count
 from onlygood.report.gallery import Wanted, draw_cards
 from onlygood.report.pages import report_paths, write_report
 
-# Pictures in each section of the gallery, types of defect and sessions in tables, and lines of the list of unreadable
-# pictures; the CSV file has every picture.
-GALLERY_PICTURES = 24
+# Images in each section of the gallery, types of defect and sessions in tables, and lines of the list of unreadable
+# images; the CSV file has every image.
+GALLERY_IMAGES = 24
 LISTED_GROUPS = 100
 LISTED_UNREADABLE = 50
 COLUMNS = ("name", "label", "defect", "session", "verdict", "score", "p_value", "latency_ms", "error")
@@ -35,7 +35,7 @@ def write_evaluation_report(
     threads: int = 0,
     written_at: datetime | None = None,
 ) -> None:
-    """Write one HTML page for any browser, and beside it a CSV file with a row a picture.
+    """Write one HTML page for any browser, and beside it a CSV file with a row an image.
 
     The worst false alarms, the worst misses and the clearest finds are read and inspected again to be drawn.
 
@@ -44,7 +44,7 @@ def write_evaluation_report(
         evaluation: what `onlygood.evaluate` returned.
         inspector: of the same model, made with maps.
         model_name: what the page calls the model, such as its file's name.
-        threads: pictures drawn at once; 0 for one a core.
+        threads: images drawn at once; 0 for one a core.
         written_at: the date and time that the page bears; None for now.
 
     Raises:
@@ -59,7 +59,7 @@ def write_evaluation_report(
         "evaluation",
         model_name=model_name,
         written_at=written_at,
-        scores=[each.score for each in evaluation.pictures],
+        scores=[each.score for each in evaluation.images],
         header=COLUMNS,
         rows=_rows(evaluation),
         evaluation=evaluation,
@@ -80,13 +80,13 @@ def write_evaluation_report(
 
 
 def _rows(evaluation: Evaluation) -> Iterator[Sequence[Any]]:
-    for each in evaluation.pictures:
-        picture = each.picture
+    for each in evaluation.images:
+        image = each.image
         yield (
-            picture.name,
-            "anomalous" if picture.is_anomalous else "good",
-            picture.defect,
-            picture.session,
+            image.name,
+            "anomalous" if image.is_anomalous else "good",
+            image.defect,
+            image.session,
             "anomalous" if each.is_anomaly else "good",
             each.score,
             each.p_value,
@@ -100,25 +100,25 @@ def _rows(evaluation: Evaluation) -> Iterator[Sequence[Any]]:
 def _confidence(evaluation: Evaluation) -> str:
     """Of all intervals on the page."""
     share = evaluation.image.misses or evaluation.image.false_alarms
-    assert share is not None  # there is at least one picture
+    assert share is not None  # there is at least one image
     return f"{share.confidence:.0%}"
 
 
 def _histogram(evaluation: Evaluation) -> str:
-    scores, labels = _arrays(evaluation.pictures)
+    scores, labels = _arrays(evaluation.images)
     good, anomalous = scores[~labels], scores[labels]
     said = [
-        f"{int((values > 0).sum()):,} of {show_count(len(values), f'{kind} picture')} lie above the threshold"
+        f"{int((values > 0).sum()):,} of {format_count(len(values), f'{kind} image')} lie above the threshold"
         for kind, values in (("good", good), ("anomalous", anomalous))
         if len(values)
     ]
     return charts.histogram(
         "scores",
         [
-            charts.Scores(show_count(len(good), "good picture"), good, False),
-            charts.Scores(show_count(len(anomalous), "anomalous picture"), anomalous, True),
+            charts.Scores(format_count(len(good), "good image"), good, False),
+            charts.Scores(format_count(len(anomalous), "anomalous image"), anomalous, True),
         ],
-        title="Scores of the pictures",
+        title="Scores of the images",
         description=f"Histogram of scores, the threshold at 0. {'; '.join(said)}.",
     )
 
@@ -135,10 +135,10 @@ def _trade_off(evaluation: Evaluation) -> str | None:
         points.append(charts.MarkedPoint(x=alarms.value, y=misses.value, label=rate, is_own=outcome.is_own))
         said.append(
             f"At {own}a false-alarm rate of {rate} "
-            f"{misses.events:,} of {show_count(misses.trials, 'anomalous image')} are missed and {alarms.events:,} of "
-            f"{show_count(alarms.trials, 'good image')} are called anomalous."
+            f"{misses.events:,} of {format_count(misses.trials, 'anomalous image')} are missed and "
+            f"{alarms.events:,} of {format_count(alarms.trials, 'good image')} are called anomalous."
         )
-    curve = roc_curve(*_arrays(evaluation.pictures))
+    curve = roc_curve(*_arrays(evaluation.images))
     return charts.misses_against_false_alarms(
         "trade-off",
         curve.x,
@@ -150,11 +150,11 @@ def _trade_off(evaluation: Evaluation) -> str | None:
 
 
 def _ranking(evaluation: Evaluation) -> tuple[str, str] | None:
-    """The two curves, or None where there are not both kinds of pictures."""
+    """The two curves, or None where there are not both kinds of images."""
     image = evaluation.image
     if image.auroc is None or image.false_alarms is None or image.misses is None or image.average_precision is None:
         return None
-    scores, labels = _arrays(evaluation.pictures)
+    scores, labels = _arrays(evaluation.images)
     refused = image.false_alarms.events + image.misses.trials - image.misses.events
     found = 1.0 - image.misses.value
     curve = roc_curve(scores, labels)
@@ -164,14 +164,14 @@ def _ranking(evaluation: Evaluation) -> tuple[str, str] | None:
         curve.y,
         at=(image.false_alarms.value, found),
         description=f"The area under the curve is {image.auroc.value:.4f}. At the model's threshold a share of "
-        f"{found:.3f} of the anomalous pictures is found and {image.false_alarms.value:.3f} of the good ones refused.",
+        f"{found:.3f} of the anomalous images is found and {image.false_alarms.value:.3f} of the good ones refused.",
     )
     if refused:
         precision = (refused - image.false_alarms.events) / refused
         at = (found, precision)
-        said = f"{precision:.3f} of the pictures refused are anomalous, and {found:.3f} of the anomalous ones are found"
+        said = f"{precision:.3f} of the images refused are anomalous, and {found:.3f} of the anomalous ones are found"
     else:
-        at, said = None, "the model refuses no picture"
+        at, said = None, "the model refuses no image"
     curve = precision_recall_curve(scores, labels)
     pr = charts.precision_recall(
         "precision",
@@ -184,38 +184,38 @@ def _ranking(evaluation: Evaluation) -> tuple[str, str] | None:
 
 
 def _gallery(evaluation: Evaluation, inspector: Inspector, threads: int) -> list[dict[str, Any]]:
-    """Sections with a title, how many pictures there are of this kind, a sentence for none, and cards."""
-    ascending = sorted(evaluation.pictures, key=lambda each: (each.score, each.picture.name))
-    alarms = [each for each in reversed(ascending) if each.is_anomaly and not each.picture.is_anomalous]
-    misses = [each for each in ascending if not each.is_anomaly and each.picture.is_anomalous]
-    finds = [each for each in reversed(ascending) if each.is_anomaly and each.picture.is_anomalous]
+    """Sections with a title, how many images there are of this kind, a sentence for none, and cards."""
+    ascending = sorted(evaluation.images, key=lambda each: (each.score, each.image.name))
+    alarms = [each for each in reversed(ascending) if each.is_anomaly and not each.image.is_anomalous]
+    misses = [each for each in ascending if not each.is_anomaly and each.image.is_anomalous]
+    finds = [each for each in reversed(ascending) if each.is_anomaly and each.image.is_anomalous]
     sections = []
     for identifier, title, none, found, there_are in (
-        ("alarms", "Worst false alarms", "No good picture was refused.", alarms, evaluation.image.good),
-        ("misses", "Worst misses", "No anomalous picture was missed.", misses, evaluation.image.anomalous),
-        ("finds", "Clearest finds", "No anomalous picture was found.", finds, evaluation.image.anomalous),
+        ("alarms", "Worst false alarms", "No good image was refused.", alarms, evaluation.image.good),
+        ("misses", "Worst misses", "No anomalous image was missed.", misses, evaluation.image.anomalous),
+        ("finds", "Clearest finds", "No anomalous image was found.", finds, evaluation.image.anomalous),
     ):
         if there_are:
-            wanted = [_wanted(each) for each in found[:GALLERY_PICTURES]]
+            wanted = [_wanted(each) for each in found[:GALLERY_IMAGES]]
             cards = draw_cards(inspector, wanted, threads=threads)
             sections.append({"id": identifier, "title": title, "none": none, "total": len(found), "cards": cards})
     return sections
 
 
-def _wanted(each: JudgedPicture) -> Wanted:
+def _wanted(each: EvaluatedImage) -> Wanted:
     return Wanted(
-        name=each.picture.name,
-        file=each.picture.file,
+        name=each.image.name,
+        file=each.image.file,
         score=each.score,
         p_value=each.p_value,
         is_anomaly=each.is_anomaly,
-        labelled=each.picture,
+        labelled=each.image,
     )
 
 
-def _arrays(pictures: Sequence[JudgedPicture]) -> tuple[Any, Any]:
+def _arrays(images: Sequence[EvaluatedImage]) -> tuple[Any, Any]:
     """Scores float64 [n] and labels bool [n]."""
     return (
-        np.array([each.score for each in pictures], dtype=np.float64),
-        np.array([each.picture.is_anomalous for each in pictures], dtype=bool),
+        np.array([each.score for each in images], dtype=np.float64),
+        np.array([each.image.is_anomalous for each in images], dtype=bool),
     )

@@ -1,4 +1,4 @@
-"""The page of an exploration: pictures on a plane, to be looked at one by one."""
+"""The page of an exploration: images on a plane, to be looked at one by one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from onlygood._extras import need_extra
 from onlygood._files import write_atomically
 from onlygood._parallel import map_in_order
 from onlygood._progress import track
-from onlygood.datasets.selection import ChosenPicture
-from onlygood.errors import PictureError
+from onlygood.datasets.selection import ChosenImage
+from onlygood.errors import ImageError
 from onlygood.exploration.explore import Exploration
 from onlygood.exploration.tsne import Layout
-from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits, read_picture
+from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits, read_image
 from onlygood.report import formatting, palette
 from onlygood.report.facts import model_facts
 from onlygood.report.pages import page_path, render_page
@@ -32,18 +32,18 @@ from onlygood.report.thumbnails import draw_thumbnails
 # The width of a map in the units of its drawing, its least height, and the room that marks need at its edge.
 WIDTH, LEAST_HEIGHT, MARGIN = 500.0, 250.0, 14.0
 LISTED_UNREADABLE = 50
-# Up to so many pictures, so large a thumbnail: 2,000 of them stay below 10 MB.
+# Up to so many images, so large a thumbnail: 2,000 of them stay below 10 MB.
 _THUMBNAILS = ((500, 192), (1000, 144))
 _SMALLEST_THUMBNAIL = 96
 _QUALITY = 65
-# Up to so many pictures, so large a mark.
+# Up to so many images, so large a mark.
 _MARKS = ((200, 5.0), (700, 4.0))
 _SMALLEST_MARK = 2.8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """Pictures of one label.
+    """Images of one label.
 
     Attributes:
         name: the label.
@@ -64,15 +64,15 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A picture's place on a map.
+    """An image's place on a map.
 
     Attributes:
-        number: of the picture.
+        number: of the image.
         kind: the position of its kind.
         is_anomalous: the verdict.
         x: from the left.
         y: from the top.
-        title: what the picture is, in a line.
+        title: what the image is, in a line.
     """
 
     number: int
@@ -122,13 +122,13 @@ def write_exploration(
     written_at: datetime | None = None,
     progress: bool = False,
 ) -> None:
-    """Write one HTML page for any browser. The pictures are read again to be made small.
+    """Write one HTML page for any browser. The images are read again to be made small.
 
     Args:
         path: of the page, ending in .html.
         exploration: what `onlygood.explore` returned.
         model_name: what the page calls the model, such as its file's name.
-        threads: pictures drawn at once; 0 for one a core.
+        threads: images drawn at once; 0 for one a core.
         limits: bounds on pixels and bytes.
         written_at: the date and time that the page bears; None for now.
         progress: draw a progress bar if stderr is a terminal.
@@ -139,12 +139,12 @@ def write_exploration(
     """
     page = exploration_path(path)
     scores = [each.score for each in exploration.inspections]
-    show_score = formatting.score_format(scores)
+    format_score = formatting.score_format(scores)
     kinds = _kinds(exploration)
     titles = [
-        f"{picture.name}, {kinds[picture.label].name}, called {_verdict(found.is_anomaly)}, score "
-        f"{show_score(found.score)}, p-value {formatting.show_p_value(found.p_value)}"
-        for picture, found in zip(exploration.pictures, exploration.inspections, strict=True)
+        f"{image.name}, {kinds[image.label].name}, called {_verdict(found.is_anomaly)}, score "
+        f"{format_score(found.score)}, p-value {formatting.format_p_value(found.p_value)}"
+        for image, found in zip(exploration.images, exploration.inspections, strict=True)
     ]
     maps, height = _maps(exploration, titles)
     thumbnails = _thumbnails(exploration, threads=threads, limits=limits, progress=progress)
@@ -164,9 +164,9 @@ def write_exploration(
         found=sum(label.found for label in exploration.labels),
         model=model_facts(exploration.metadata, model_name),
         unreadable=exploration.unreadable[:LISTED_UNREADABLE],
-        data=_data(exploration, show_score, thumbnails, maps),
+        data=_data(exploration, format_score, thumbnails, maps),
         script=script,
-        # The one script that a browser may run on this page is this one, whatever a picture is called.
+        # The one script that a browser may run on this page is this one, whatever an image is called.
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
     write_atomically(page, content)
@@ -178,8 +178,8 @@ def _kinds(exploration: Exploration) -> list[Kind]:
     for number, label in enumerate(exploration.labels):
         verdicts = [
             found.is_anomaly
-            for picture, found in zip(exploration.pictures, exploration.inspections, strict=True)
-            if picture.label == number
+            for image, found in zip(exploration.images, exploration.inspections, strict=True)
+            if image.label == number
         ]
         colours = palette.REFERENCES if label.is_reference else palette.KINDS
         turn, place = divmod(used[label.is_reference], len(colours))
@@ -209,7 +209,7 @@ def _maps(exploration: Exploration, titles: Sequence[str]) -> tuple[list[DrawnMa
         order = sorted(
             range(len(titles)),
             key=lambda number: (
-                not exploration.labels[exploration.pictures[number].label].is_reference,
+                not exploration.labels[exploration.images[number].label].is_reference,
                 exploration.inspections[number].is_anomaly,
                 number,
             ),
@@ -221,7 +221,7 @@ def _maps(exploration: Exploration, titles: Sequence[str]) -> tuple[list[DrawnMa
             marks=[
                 Mark(
                     number=number,
-                    kind=exploration.pictures[number].label,
+                    kind=exploration.images[number].label,
                     is_anomalous=exploration.inspections[number].is_anomaly,
                     x=float(places[number, 0]),
                     y=float(places[number, 1]),
@@ -231,14 +231,14 @@ def _maps(exploration: Exploration, titles: Sequence[str]) -> tuple[list[DrawnMa
             ],
         )
 
-    names = [("map", "Map of the pictures")]
+    names = [("map", "Map of the images")]
     if len(layouts) > 1:
         names = [("before", "Before training"), ("after", "After training")]
     return [draw(*name, *drawn) for name, drawn in zip(names, zip(layouts, fitted, strict=True), strict=True)], height
 
 
 def _facts(layout: Layout, dimensions: int) -> str:
-    share = formatting.show_share(layout.variance_kept)
+    share = formatting.format_share(layout.variance_kept)
     return (
         f"{layout.components} principal components of {dimensions:,} dimensions keep {share} of the variance; "
         f"perplexity {layout.perplexity:.4g}."
@@ -256,14 +256,14 @@ def _fit_width(points: NDArray[np.float64]) -> NDArray[np.float64]:
 def _thumbnails(
     exploration: Exploration, *, threads: int, limits: ReadingLimits, progress: bool
 ) -> list[tuple[str, int, int] | None]:
-    """Each picture made small: its data, width and height; None if it cannot be read any more."""
+    """Each image made small: its data, width and height; None if it cannot be read any more."""
     black, white = exploration.metadata["input"]["window"]
-    long_side = _for_count(len(exploration.pictures), _THUMBNAILS, _SMALLEST_THUMBNAIL)
+    long_side = _for_count(len(exploration.images), _THUMBNAILS, _SMALLEST_THUMBNAIL)
 
-    def draw(picture: ChosenPicture) -> tuple[str, int, int] | None:
+    def draw(image: ChosenImage) -> tuple[str, int, int] | None:
         try:
-            pixels = read_picture(picture.file.path, name=picture.name, page=picture.file.page, limits=limits)
-        except PictureError:
+            pixels = read_image(image.file.path, name=image.name, page=image.file.page, limits=limits)
+        except ImageError:
             return None
         window = (float(black), float(white))
         plain, _ = draw_thumbnails(
@@ -271,8 +271,8 @@ def _thumbnails(
         )
         return plain.uri, plain.width, plain.height
 
-    drawn = map_in_order(draw, exploration.pictures, threads=threads)
-    return list(track(drawn, total=len(exploration.pictures), description="drawing", show=progress))
+    drawn = map_in_order(draw, exploration.images, threads=threads)
+    return list(track(drawn, total=len(exploration.images), description="drawing", show=progress))
 
 
 def _for_count(count: int, sizes: Sequence[tuple[int, float]], otherwise: float) -> float:
@@ -281,25 +281,25 @@ def _for_count(count: int, sizes: Sequence[tuple[int, float]], otherwise: float)
 
 def _data(
     exploration: Exploration,
-    show_score: Any,
+    format_score: Any,
     thumbnails: Sequence[tuple[str, int, int] | None],
     maps: Sequence[DrawnMap],
 ) -> dict[str, Any]:
-    """What the page's script needs: each picture, and the place of each on each map."""
+    """What the page's script needs: each image, and the place of each on each map."""
     return {
-        "pictures": [
+        "images": [
             {
-                "name": formatting.visible(picture.name),
-                "kind": picture.label,
+                "name": formatting.visible(image.name),
+                "kind": image.label,
                 "anomalous": found.is_anomaly,
-                "score": show_score(found.score),
-                "p_value": formatting.show_p_value(found.p_value),
+                "score": format_score(found.score),
+                "p_value": formatting.format_p_value(found.p_value),
                 "thumbnail": thumbnail,
             }
-            for picture, found, thumbnail in zip(exploration.pictures, exploration.inspections, thumbnails, strict=True)
+            for image, found, thumbnail in zip(exploration.images, exploration.inspections, thumbnails, strict=True)
         ],
-        # Numbers of pictures, the strangest first.
-        "strangest": sorted(range(len(exploration.pictures)), key=lambda n: (-exploration.inspections[n].score, n)),
+        # Numbers of images, the highest_scoring first.
+        "highest_scoring": sorted(range(len(exploration.images)), key=lambda n: (-exploration.inspections[n].score, n)),
         "places": [[[mark.x, mark.y] for mark in sorted(each.marks, key=lambda mark: mark.number)] for each in maps],
     }
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from onlygood._machine import machine_facts, versions_of
-from onlygood.report.formatting import show_count
+from onlygood.report.formatting import format_count
 
 
 def model_facts(metadata: dict[str, Any], model_name: str) -> list[tuple[str, str]]:
     """What the model is, from its metadata, as names and values; what a method does not have is left out."""
-    kind, pictures = metadata["input"], metadata["good_pictures"]
+    kind, images = metadata["input"], metadata["good_images"]
     black, white = kind["window"]
     colour = "grey" if kind["channels"] == 1 else "colour"
     facts = [
@@ -26,16 +26,16 @@ def model_facts(metadata: dict[str, Any], model_name: str) -> list[tuple[str, st
     facts += [
         (
             "Learned from",
-            f"{pictures['count']:,} good pictures of {_span(pictures['widths'])} x {_span(pictures['heights'])} pixels"
+            f"{images['count']:,} good images of {_span(images['widths'])} x {_span(images['heights'])} pixels"
             f"{augmentations_beside(metadata)}",
         ),
-        ("Calibration", f"{metadata['calibration']['method']}, {metadata['promise']['groups']:,} independent groups"),
-        ("Requested", f"a false-alarm rate of {metadata['promise']['asked_rate']:g}"),
-        ("False alarms", metadata["promise"]["statement"]),
+        ("Calibration", f"{metadata['calibration']['method']}, {metadata['guarantee']['groups']:,} independent groups"),
+        ("Requested", f"a false-alarm rate of {metadata['guarantee']['requested_rate']:g}"),
+        ("False alarms", metadata["guarantee"]["statement"]),
         *(("Threshold", sentence) for sentence in recalibration_sentences(metadata)),
         ("Made with", ", ".join(f"{name} {version}" for name, version in metadata["made_with"].items())),
         ("Digest of the model", metadata["content_sha256"]),
-        ("Digest of its pictures", pictures["sha256"]),
+        ("Digest of its images", images["sha256"]),
     ]
     return facts
 
@@ -47,26 +47,26 @@ def recalibration_sentences(metadata: dict[str, Any]) -> list[str]:
     for record in metadata.get("recalibrations", []):
         count, groups = record["images"], record["groups"]
         if record["from"] == "new good images":
-            source = show_count(count, "new good image")
+            source = format_count(count, "new good image")
         else:
-            source = show_count(count, "calibration score") + " in the model"
-        source += f", in {show_count(groups, 'independent group')}" if groups < count else ""
+            source = format_count(count, "calibration score") + " in the model"
+        source += f", in {format_count(groups, 'independent group')}" if groups < count else ""
         sentences.append(
-            f"Calibrated again for a false-alarm rate of {record['asked_rate']:g} (before: "
-            f"{record['asked_rate_before']:g}) from {source}; the model before has the digest "
+            f"Calibrated again for a false-alarm rate of {record['requested_rate']:g} (before: "
+            f"{record['requested_rate_before']:g}) from {source}; the model before has the digest "
             f"{record['model_sha256'][:12]}."
         )
     return sentences
 
 
 def augmentations_beside(metadata: dict[str, Any]) -> str:
-    """What is said of augmentations or turned copies behind the number of good pictures: nothing where none are."""
+    """What is said of augmentations or turned copies behind the number of good images: nothing where none are."""
     # Files of before there were any do not have the numbers.
-    rotations = metadata["promise"].get("rotations", 1)
+    rotations = metadata["guarantee"].get("rotations", 1)
     if rotations > 1:
         return f", each at {rotations} angles"
-    augmentations = metadata["promise"].get("augmentations", 0)
-    return f", and {show_count(augmentations, 'augmentation')} of them" if augmentations else ""
+    augmentations = metadata["guarantee"].get("augmentations", 0)
+    return f", and {format_count(augmentations, 'augmentation')} of them" if augmentations else ""
 
 
 def method_sentence(metadata: dict[str, Any]) -> str:
@@ -93,7 +93,7 @@ def method_sentence(metadata: dict[str, Any]) -> str:
         found, losses = metadata["discriminator"], metadata["training"]["losses"]["discriminator"]
         return (
             f"{method}: {found['hidden']} hidden units on patches ({' + '.join(found['taps'])}), "
-            f"{show_count(len(losses), 'epoch')} on {found['patches']:,} good patches"
+            f"{format_count(len(losses), 'epoch')} on {found['patches']:,} good patches"
         )
     if "pooled" in metadata:
         pooled = metadata["pooled"]
@@ -106,7 +106,7 @@ def method_sentence(metadata: dict[str, Any]) -> str:
             doc, losses = metadata["doc"], metadata["training"]["losses"]["doc"]
             compared += (
                 f"; the last {doc['trained_layers']} layers as after epoch {doc['chosen_epoch']} of {len(losses)} "
-                f"beside {doc['reference']['count']:,} reference pictures of {len(doc['reference']['classes'])} classes"
+                f"beside {doc['reference']['count']:,} reference images of {len(doc['reference']['classes'])} classes"
             )
         return compared
     return method
@@ -122,7 +122,7 @@ def machine_sentence() -> str:
     """What this page was made on."""
     facts, versions = machine_facts(), versions_of("onnxruntime", "numpy")
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
-    hardware = f"{facts['processor']}, {show_count(facts['cores'], 'core')}"
+    hardware = f"{facts['processor']}, {format_count(facts['cores'], 'core')}"
     return f"{hardware}; {facts['system']}; Python {facts['python']}, {libraries}."
 
 

@@ -1,4 +1,4 @@
-"""The report of a fit: what the model learned, what it promises, and which good pictures to look at once more."""
+"""The report of a fit: what the model learned, what it guarantees, and which good images to look at once more."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from onlygood.calibration.threshold import Calibration
-from onlygood.model import GoodPicture, Model
-from onlygood.rates import show_rate
+from onlygood.model import GoodImage, Model
+from onlygood.rates import format_rate
 from onlygood.report import charts
 from onlygood.report.facts import machine_sentence, model_facts
-from onlygood.report.formatting import show_count
-from onlygood.report.gallery import draw_strange
+from onlygood.report.formatting import format_count
+from onlygood.report.gallery import draw_highest
 from onlygood.report.pages import report_paths, write_report
 
-# Lines of the tables; the CSV file has every picture.
+# Lines of the tables; the CSV file has every image.
 LISTED = 20
 LISTED_GROUPS = 10
 COLUMNS = ("name", "score", "group", "calibrates")
@@ -27,7 +27,7 @@ COLUMNS = ("name", "score", "group", "calibrates")
 
 @dataclass(frozen=True)
 class Group:
-    """Good pictures that count as one.
+    """Good images that count as one.
 
     Attributes:
         first: the name of the first of them.
@@ -49,14 +49,14 @@ def write_fit_report(
     threads: int = 0,
     written_at: datetime | None = None,
 ) -> None:
-    """Write one HTML page for any browser, and beside it a CSV file with a row a good picture.
+    """Write one HTML page for any browser, and beside it a CSV file with a row a good image.
 
     Args:
         path: of the page, ending in .html.
-        model: what `onlygood.fit` returned. Its strangest pictures are read again to be drawn.
+        model: what `onlygood.fit` returned. Its highest_scoring images are read again to be drawn.
         model_name: what the page calls the model, such as its file's name.
         curves: what to draw by epoch, by name; the losses that the model's training wrote down unless given.
-        threads: pictures drawn at once; 0 for one a core.
+        threads: images drawn at once; 0 for one a core.
         written_at: the date and time that the page bears; None for now.
 
     Raises:
@@ -66,8 +66,8 @@ def write_fit_report(
     """
     report_paths(path)
     metadata = model.metadata
-    descending = sorted(model.good_pictures, key=lambda each: (-each.score, each.name))
-    calibrating = np.array([each.score for each in model.good_pictures if each.calibrates], dtype=np.float64)
+    descending = sorted(model.good_images, key=lambda each: (-each.score, each.name))
+    calibrating = np.array([each.score for each in model.good_images if each.calibrates], dtype=np.float64)
     if curves is None:
         curves = {f"Loss, {stage}": losses for stage, losses in metadata.get("training", {}).get("losses", {}).items()}
     levels, window = metadata["map_levels"], metadata["input"]["window"]
@@ -76,28 +76,28 @@ def write_fit_report(
         "fit",
         model_name=model_name,
         written_at=written_at,
-        scores=[each.score for each in model.good_pictures],
+        scores=[each.score for each in model.good_images],
         header=COLUMNS,
-        rows=((each.name, each.score, each.group, int(each.calibrates)) for each in model.good_pictures),
+        rows=((each.name, each.score, each.group, int(each.calibrates)) for each in model.good_images),
         metadata=metadata,
-        promise=model.promise,
+        guarantee=model.guarantee,
         deciding=model.deciding,
-        odd=sorted((each for each in model.good_pictures if each.is_odd), key=lambda each: -each.score),
+        odd=sorted((each for each in model.good_images if each.is_odd), key=lambda each: -each.score),
         notes=model.notes,
-        pictures=len(model.good_pictures),
+        images=len(model.good_images),
         calibrating=len(calibrating),
         above=int((calibrating > 0).sum()),
         histogram=_histogram(calibrating),
         share_above=_share_above(model.calibration),
         listed=descending[:LISTED],
-        strangest=draw_strange(
-            model.strangest,
-            levels=(float(levels["typical"]), float(levels["remarkable"])),
+        highest_scoring=draw_highest(
+            model.highest_scoring,
+            levels=(float(levels["typical"]), float(levels["high"])),
             window=(float(window[0]), float(window[1])),
             threads=threads,
         ),
-        groups=_groups(model.good_pictures)[:LISTED_GROUPS],
-        groups_total=len({each.group for each in model.good_pictures}),
+        groups=_groups(model.good_images)[:LISTED_GROUPS],
+        groups_total=len({each.group for each in model.good_images}),
         curves=[
             (name, _curve(f"curve-{number}", name, values))
             for number, (name, values) in enumerate(curves.items(), start=1)
@@ -108,17 +108,17 @@ def write_fit_report(
 
 
 def _histogram(scores: Any) -> str:
-    above, pictures = int((scores > 0).sum()), show_count(len(scores), "good picture")
+    above, images = int((scores > 0).sum()), format_count(len(scores), "good image")
     return charts.histogram(
         "scores",
-        [charts.Scores(pictures, scores, None)],
-        title="Scores of the good pictures that the threshold rests on",
-        description=f"Histogram of scores, the threshold at 0. {above:,} of {pictures} lie above the threshold.",
+        [charts.Scores(images, scores, None)],
+        title="Scores of the good images that the threshold rests on",
+        description=f"Histogram of scores, the threshold at 0. {above:,} of {images} lie above the threshold.",
     )
 
 
 def _share_above(calibration: Calibration) -> str:
-    """The share of good pictures above each score as it is promised: by weights, and with the next picture's own."""
+    """The share of good images above each score as it is guaranteed: by weights, and with the next image's own."""
     scores = np.asarray(calibration.scores, dtype=np.float64)
     different, last = np.unique(scores[::-1], return_index=True)
     at_or_below = np.cumsum(calibration.weights)[len(scores) - 1 - last]
@@ -126,20 +126,20 @@ def _share_above(calibration: Calibration) -> str:
         "shares",
         different - calibration.threshold,
         1.0 - at_or_below,
-        rate=calibration.promised_rate,
-        title="Share of good pictures above a score",
-        rate_name="promised rate" if calibration.is_guaranteed else "estimated rate",
-        description=f"The share falls to the promised rate of {show_rate(calibration.promised_rate)}, or just below "
+        rate=calibration.stated_rate,
+        title="Share of good images above a score",
+        rate_name="guaranteed rate" if calibration.is_guaranteed else "estimated rate",
+        description=f"The share falls to the guaranteed rate of {format_rate(calibration.stated_rate)}, or just below "
         "it, at the threshold, 0."
         if calibration.is_guaranteed
-        else f"The threshold, 0, was estimated for a rate of {show_rate(calibration.promised_rate)}.",
+        else f"The threshold, 0, was estimated for a rate of {format_rate(calibration.stated_rate)}.",
     )
 
 
-def _groups(pictures: Sequence[GoodPicture]) -> list[Group]:
-    """Groups of more than one picture, the largest first."""
-    members: dict[int, list[GoodPicture]] = {}
-    for each in pictures:
+def _groups(images: Sequence[GoodImage]) -> list[Group]:
+    """Groups of more than one image, the largest first."""
+    members: dict[int, list[GoodImage]] = {}
+    for each in images:
         members.setdefault(each.group, []).append(each)
     groups = [
         Group(first=group[0].name, count=len(group), highest=max(each.score for each in group))
@@ -156,5 +156,5 @@ def _curve(identifier: str, name: str, values: Sequence[float]) -> str:
         identifier,
         values,
         title=name,
-        description=f"{name} over {show_count(len(values), 'epoch')}{said}.",
+        description=f"{name} over {format_count(len(values), 'epoch')}{said}.",
     )

@@ -40,23 +40,23 @@ def score_format(scores: Iterable[float]) -> Callable[[float], str]:
     return show
 
 
-def show_share(value: float) -> str:
+def format_share(value: float) -> str:
     """A share in [0, 1]: three decimals, or more where it would vanish."""
     return _decimals(value, 3, least=0.01)
 
 
-def show_p_value(value: float) -> str:
+def format_p_value(value: float) -> str:
     """A p-value: four decimals, or more where it would vanish."""
     return _decimals(value, 4, least=0.001)
 
 
-def show_area(value: float) -> str:
+def format_area(value: float) -> str:
     """An area under a curve, an average precision or F1: four decimals."""
     return f"{value:.4f}"
 
 
-def show_count(count: int, noun: str = "") -> str:
-    """A number with commas, and its noun in the singular or with an s: 1 picture, 1,200 pictures."""
+def format_count(count: int, noun: str = "") -> str:
+    """A number with commas, and its noun in the singular or with an s: 1 image, 1,200 images."""
     return f"{count:,} {noun}{'s' * (count != 1)}".rstrip() if noun else f"{count:,}"
 
 

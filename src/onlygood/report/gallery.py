@@ -1,4 +1,4 @@
-"""Cards: pictures with their maps, read and inspected once more for the page, so that none had to be kept in memory."""
+"""Cards: images with their maps, read and inspected once more for the page, so that none had to be kept in memory."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
-from onlygood.datasets.folders import PictureFile
-from onlygood.datasets.labelled import LabelledPicture
+from onlygood.datasets.folders import ImageFile
+from onlygood.datasets.labelled import LabelledImage
 from onlygood.datasets.masks import read_mask
-from onlygood.errors import LabelledSetError, PictureError
-from onlygood.images.reading import read_picture
+from onlygood.errors import ImageError, LabelledSetError
+from onlygood.images.reading import read_image
 from onlygood.inspector import Inspector
-from onlygood.model import StrangePicture
+from onlygood.model import ScoredImage
 from onlygood.report.thumbnails import Thumbnail, draw_thumbnails
 
-# Two scores of one picture may differ by this share of the score or the threshold: several threads add in another order
+# Two scores of one image may differ by this share of the score or the threshold: several threads add in another order
 # than one, and other hardware does.
 _TOLERANCE = 1e-3
-# Pictures wider than this are drawn above their maps, not beside them.
+# Images wider than this are drawn above their maps, not beside them.
 _WIDE = 1.6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A picture that is to have a card.
+    """An image that is to have a card.
 
     Attributes:
         name: as the page calls it.
@@ -39,24 +39,24 @@ class Wanted:
     """
 
     name: str
-    file: PictureFile
+    file: ImageFile
     score: float
     p_value: float
     is_anomaly: bool
-    labelled: LabelledPicture | None = None
+    labelled: LabelledImage | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A picture as the page shows it.
+    """An image as the page shows it.
 
     Attributes:
-        name: of the picture.
+        name: of the image.
         score: when it was inspected.
         p_value: likewise; None where there is none.
         is_anomaly: the verdict.
         defect: its type, or "good", as people say; None where they say nothing.
-        plain: the picture; None if it cannot be had any more.
+        plain: the image; None if it cannot be had any more.
         marked: the same with its map; None without one.
         has_mask: whether `marked` shows where the defect is known to be.
         problem: a sentence on what is not as it was; None if all is.
@@ -74,41 +74,41 @@ class Card:
 
     @property
     def is_wide(self) -> bool:
-        """Whether the picture is so wide that its map belongs below it."""
+        """Whether the image is so wide that its map belongs below it."""
         return self.plain is not None and self.plain.width > _WIDE * self.plain.height
 
 
 def draw_cards(inspector: Inspector, wanted: Sequence[Wanted], *, threads: int) -> list[Card]:
-    """A card a picture, in order.
+    """A card an image, in order.
 
     Args:
         inspector: made with maps; without, the cards have none.
-        wanted: which pictures.
+        wanted: which images.
         threads: how many are drawn at once; 0 for one a core.
     """
     return list(map_in_order(lambda each: _draw(inspector, each), wanted, threads=threads))
 
 
-def draw_strange(
-    strange: Sequence[StrangePicture], *, levels: tuple[float, float], window: tuple[float, float], threads: int
+def draw_highest(
+    strange: Sequence[ScoredImage], *, levels: tuple[float, float], window: tuple[float, float], threads: int
 ) -> list[Card]:
-    """A card for each of a fit's strangest pictures, in order.
+    """A card for each of a fit's highest_scoring images, in order.
 
     Args:
-        strange: the pictures.
-        levels: typical and remarkable, of the map.
+        strange: the images.
+        levels: typical and high, of the map.
         window: the levels of black and white.
         threads: how many are drawn at once; 0 for one a core.
     """
 
-    def draw(each: StrangePicture) -> Card:
-        found = each.picture
+    def draw(each: ScoredImage) -> Card:
+        found = each.image
         card = Card(name=found.name, score=found.score, p_value=None, is_anomaly=found.score > 0)
         try:
-            picture = each.source.read()
-        except PictureError as error:
+            image = each.source.read()
+        except ImageError as error:
             return replace(card, problem=_gone(error))
-        plain, marked = draw_thumbnails(picture, each.patch_scores, levels=levels, window=window)
+        plain, marked = draw_thumbnails(image, each.patch_scores, levels=levels, window=window)
         return replace(card, plain=plain, marked=marked)
 
     return list(map_in_order(draw, strange, threads=threads))
@@ -123,19 +123,19 @@ def _draw(inspector: Inspector, wanted: Wanted) -> Card:
         defect=None if wanted.labelled is None else wanted.labelled.defect,
     )
     try:
-        picture = read_picture(wanted.file.path, name=wanted.name, page=wanted.file.page, limits=inspector.limits)
-        inspection = inspector(picture, name=wanted.name)
-    except PictureError as error:
+        image = read_image(wanted.file.path, name=wanted.name, page=wanted.file.page, limits=inspector.limits)
+        inspection = inspector(image, name=wanted.name)
+    except ImageError as error:
         return replace(card, problem=_gone(error))
-    mask, problem = _mask(inspector, wanted, picture.shape[:2])
+    mask, problem = _mask(inspector, wanted, image.shape[:2])
     scale = max(abs(wanted.score), abs(inspector.metadata["calibration"]["threshold"]))
     if abs(inspection.score - wanted.score) > _TOLERANCE * scale:
         problem = (
             f"The file is not the one that was inspected: its score is now {inspection.score:+.4g}, and "
-            "picture and map are those of now."
+            "image and map are those of now."
         )
     plain, marked = draw_thumbnails(
-        picture, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window, mask=mask
+        image, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window, mask=mask
     )
     return replace(card, plain=plain, marked=marked, has_mask=mask is not None, problem=problem)
 
@@ -150,5 +150,5 @@ def _mask(inspector: Inspector, wanted: Wanted, size: tuple[int, ...]) -> tuple[
         return None, f"Its mask is not shown: {error}."
 
 
-def _gone(error: PictureError) -> str:
+def _gone(error: ImageError) -> str:
     return f"It can no longer be read: {error}."

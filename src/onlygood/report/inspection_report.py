@@ -1,4 +1,4 @@
-"""The report of an inspection: which of the pictures are not good, for those who go and look at the parts."""
+"""The report of an inspection: which of the images are not good, for those who go and look at the parts."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from onlygood.datasets.folders import PictureFile
+from onlygood.datasets.folders import ImageFile
 from onlygood.inspector import Inspector
 from onlygood.report import charts
 from onlygood.report.facts import machine_sentence, model_facts
-from onlygood.report.formatting import show_count
+from onlygood.report.formatting import format_count
 from onlygood.report.gallery import Wanted, draw_cards
 from onlygood.report.pages import report_paths, write_report
 from onlygood.results import Inspection
 
-# Cards of anomalous pictures and of those near the threshold, and lines of tables; the CSV file has every picture.
-STRANGEST = 100
+# Cards of anomalous images and of those near the threshold, and lines of tables; the CSV file has every image.
+HIGHEST_SHOWN = 100
 BORDERLINE = 24
 LISTED = 200
 LISTED_UNREADABLE = 50
@@ -28,62 +28,60 @@ COLUMNS = ("name", "verdict", "score", "p_value", "latency_ms", "error")
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectedPicture:
-    """A picture, and what the model says of it or why it cannot.
+class InspectedImage:
+    """An image, and what the model says of it or why it cannot.
 
     Attributes:
         name: as the report calls it.
         file: where to read it again.
-        inspection: without its map, which is made anew for the pictures that are shown; None if there is an error.
-        error: why the picture could not be inspected; None if it was.
+        inspection: without its map, which is made anew for the images that are shown; None if there is an error.
+        error: why the image could not be inspected; None if it was.
     """
 
     name: str
-    file: PictureFile
+    file: ImageFile
     inspection: Inspection | None
     error: str | None
 
     def __post_init__(self) -> None:
         if (self.inspection is None) == (self.error is None):
-            raise ValueError(
-                f"an inspected picture must have an inspection or an error, got both or none: {self.name!r}"
-            )
+            raise ValueError(f"an inspected image must have an inspection or an error, got both or none: {self.name!r}")
 
 
 def write_inspection_report(
     path: str | os.PathLike[str],
-    inspected: Sequence[InspectedPicture],
+    inspected: Sequence[InspectedImage],
     inspector: Inspector,
     *,
     model_name: str,
     threads: int = 0,
     written_at: datetime | None = None,
 ) -> None:
-    """Write one HTML page for any browser, and beside it a CSV file with a row a picture.
+    """Write one HTML page for any browser, and beside it a CSV file with a row an image.
 
-    The strangest pictures and those nearest to the threshold are read and inspected again to be drawn.
+    The highest_scoring images and those nearest to the threshold are read and inspected again to be drawn.
 
     Args:
         path: of the page, ending in .html.
-        inspected: at least one picture.
+        inspected: at least one image.
         inspector: of the model that inspected them, made with maps.
         model_name: what the page calls the model, such as its file's name.
-        threads: pictures drawn at once; 0 for one a core.
+        threads: images drawn at once; 0 for one a core.
         written_at: the date and time that the page bears; None for now.
 
     Raises:
         SettingError: a path that does not end in .html, or a negative number of threads.
         MissingExtraError: Jinja2 or matplotlib are not installed.
         WriteError: a file cannot be written.
-        ValueError: no picture.
+        ValueError: no image.
     """
     report_paths(path)
     if not inspected:
-        raise ValueError("a report needs at least one inspected picture, got none")
+        raise ValueError("a report needs at least one inspected image, got none")
     found = [(each, each.inspection) for each in inspected if each.inspection is not None]
     descending = sorted(found, key=lambda pair: (-pair[1].score, pair[0].name))
     anomalous = [pair for pair in descending if pair[1].is_anomaly]
-    shown = anomalous[:STRANGEST]
+    shown = anomalous[:HIGHEST_SHOWN]
     others = descending[len(shown) :]
     nearest = sorted(others, key=lambda pair: (abs(pair[1].score), pair[0].name))[:BORDERLINE]
     nearest.sort(key=lambda pair: (-pair[1].score, pair[0].name))
@@ -101,10 +99,10 @@ def write_inspection_report(
         total=len(inspected),
         read=len(found),
         anomalous=len(anomalous),
-        expected=len(found) * float(inspector.metadata["promise"]["promised_rate"]),
+        expected=len(found) * float(inspector.metadata["guarantee"]["stated_rate"]),
         histogram=_histogram([inspection for _, inspection in found]) if found else None,
         listed=anomalous[:LISTED],
-        strangest=draw_cards(inspector, [_wanted(*pair) for pair in shown], threads=threads),
+        highest_scoring=draw_cards(inspector, [_wanted(*pair) for pair in shown], threads=threads),
         nearest=draw_cards(inspector, [_wanted(*pair) for pair in nearest], threads=threads),
         model=model_facts(inspector.metadata, model_name),
         machine=machine_sentence(),
@@ -115,7 +113,7 @@ def write_inspection_report(
     )
 
 
-def _rows(inspected: Sequence[InspectedPicture]) -> Iterator[Sequence[Any]]:
+def _rows(inspected: Sequence[InspectedImage]) -> Iterator[Sequence[Any]]:
     for each in inspected:
         found = each.inspection
         if found is None:
@@ -130,12 +128,12 @@ def _histogram(inspections: Sequence[Inspection]) -> str:
     above = int((scores > 0).sum())
     return charts.histogram(
         "scores",
-        [charts.Scores(show_count(len(scores), "picture"), scores, None)],
-        title="Scores of the pictures",
-        description=f"Histogram of scores, the threshold at 0. {above:,} of {show_count(len(scores), 'picture')} lie "
+        [charts.Scores(format_count(len(scores), "image"), scores, None)],
+        title="Scores of the images",
+        description=f"Histogram of scores, the threshold at 0. {above:,} of {format_count(len(scores), 'image')} lie "
         "above the threshold.",
     )
 
 
-def _wanted(each: InspectedPicture, found: Inspection) -> Wanted:
+def _wanted(each: InspectedImage, found: Inspection) -> Wanted:
     return Wanted(name=each.name, file=each.file, score=found.score, p_value=found.p_value, is_anomaly=found.is_anomaly)

@@ -14,7 +14,7 @@ from onlygood._extras import need_extra
 from onlygood._files import write_atomically
 from onlygood._version import __version__
 from onlygood.errors import SettingError
-from onlygood.rates import show_rate
+from onlygood.rates import format_rate
 from onlygood.report import formatting, palette
 
 _SUFFIXES = (".htm", ".html")
@@ -136,15 +136,15 @@ def render_page(
     )
     environment.globals["palette"] = palette
     environment.filters.update(
-        share=formatting.show_share,
-        p_value=formatting.show_p_value,
-        area=formatting.show_area,
-        count=formatting.show_count,
-        rate=show_rate,
+        share=formatting.format_share,
+        p_value=formatting.format_p_value,
+        area=formatting.format_area,
+        count=formatting.format_count,
+        rate=format_rate,
         visible=formatting.visible,
     )
     page = environment.get_template(f"{template}.html.j2").render(
-        show_score=formatting.score_format(scores),
+        format_score=formatting.score_format(scores),
         model_name=model_name,
         written_at=datetime.now().astimezone() if written_at is None else written_at,
         version=__version__,

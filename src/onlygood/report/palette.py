@@ -9,6 +9,6 @@ GOOD = "#1f5f99"
 ANOMALOUS = "#a8400c"
 CONFIRMED = "#1d6a3c"
 CONTRADICTED = "#a01c1c"
-# Of kinds of pictures, told apart also by their lightness; the second of those for other things beside them.
+# Of kinds of images, told apart also by their lightness; the second of those for other things beside them.
 KINDS = (GOOD, "#d9600f", "#23804d", "#a8327e", "#0b8b99", "#8c3a2b", "#7359c4", "#747a12", "#d64b70", "#3b4a5a")
 REFERENCES = ("#868f9b", "#998c74", "#7f9485", "#968799", "#6f7986", "#7f725b")

@@ -1,4 +1,4 @@
-"""Pictures made small enough for a page, without losing what is small in them."""
+"""Images made small enough for a page, without losing what is small in them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onlygood.heatmap import lay_over, to_screen
-from onlygood.images.reading import Picture
+from onlygood.heatmap import overlay, to_screen
+from onlygood.images.reading import ImageArray
 
 LONG_SIDE = 256
 QUALITY = 80
-# A picture is averaged in blocks down to this multiple of its size on the page, and from there resized smoothly.
+# An image is averaged in blocks down to this multiple of its size on the page, and from there resized smoothly.
 _BEFORE_RESIZING = 4
 
 Number = TypeVar("Number", bound=np.generic)
@@ -24,7 +24,7 @@ Number = TypeVar("Number", bound=np.generic)
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A picture inside the page.
+    """An image inside the page.
 
     Attributes:
         uri: `data:image/jpeg;base64,...`.
@@ -38,7 +38,7 @@ class Thumbnail:
 
 
 def draw_thumbnails(
-    picture: Picture,
+    image: ImageArray,
     anomaly_map: NDArray[np.float32] | None,
     *,
     levels: tuple[float, float],
@@ -47,32 +47,32 @@ def draw_thumbnails(
     long_side: int = LONG_SIDE,
     quality: int = QUALITY,
 ) -> tuple[Thumbnail, Thumbnail | None]:
-    """The picture, and the same with its map (None without a map), at most so many pixels on their long side.
+    """The image, and the same with its map (None without a map), at most so many pixels on their long side.
 
     Everything is made small before it is drawn on. Of the map each small pixel shows the highest level that it covers,
-    and of the mask whether anything in it is marked, so that a defect of a few pixels in a large picture is seen.
+    and of the mask whether anything in it is marked, so that a defect of a few pixels in a large image is seen.
 
     Args:
-        picture: [H, W, C], uint8 or uint16.
+        image: [H, W, C], uint8 or uint16.
         anomaly_map: float32, [H, W], or [h, w] on a coarser grid, which is then interpolated.
-        levels: typical and remarkable, of the map.
+        levels: typical and high, of the map.
         window: the levels of black and white.
         mask: bool [H, W].
         long_side: the most pixels.
         quality: of the JPEG.
     """
-    height, width = fit_in(*picture.shape[:2], long_side=long_side)
-    base = _resize_picture(picture, window, height, width)
-    plain = _thumbnail(base.convert("L") if picture.shape[2] == 1 else base, quality)
+    height, width = fit_in(*image.shape[:2], long_side=long_side)
+    base = _resize_image(image, window, height, width)
+    plain = _thumbnail(base.convert("L") if image.shape[2] == 1 else base, quality)
     if anomaly_map is None:
         return plain, None
     small_map = _resize_map(anomaly_map, height, width)
     small_mask = None if mask is None else _cover(mask, height, width)
-    return plain, _thumbnail(lay_over(base, small_map, levels=levels, mask=small_mask), quality)
+    return plain, _thumbnail(overlay(base, small_map, levels=levels, mask=small_mask), quality)
 
 
 def fit_in(height: int, width: int, *, long_side: int = LONG_SIDE) -> tuple[int, int]:
-    """The size on the page: at most so much on the long side; small pictures are enlarged by a whole factor."""
+    """The size on the page: at most so much on the long side; small images are enlarged by a whole factor."""
     longest = max(height, width)
     if longest <= long_side:
         factor = long_side // longest
@@ -80,15 +80,15 @@ def fit_in(height: int, width: int, *, long_side: int = LONG_SIDE) -> tuple[int,
     return tuple(max(1, round(side * long_side / longest)) for side in (height, width))  # type: ignore[return-value]
 
 
-def _resize_picture(picture: Picture, window: tuple[float, float], height: int, width: int) -> Image.Image:
+def _resize_image(image: ImageArray, window: tuple[float, float], height: int, width: int) -> Image.Image:
     """RGB for eyes, at this size."""
-    rows, columns = picture.shape[:2]
+    rows, columns = image.shape[:2]
     if height >= rows and width >= columns:
-        return to_screen(_repeat(picture, height, width), window)
+        return to_screen(_repeat(image, height, width), window)
     rows, columns = min(rows, _BEFORE_RESIZING * height), min(columns, _BEFORE_RESIZING * width)
-    if (rows, columns) != picture.shape[:2]:
-        picture = _block_means(picture, rows, columns)
-    return to_screen(picture, window).resize((width, height), Image.Resampling.LANCZOS)
+    if (rows, columns) != image.shape[:2]:
+        image = _block_means(image, rows, columns)
+    return to_screen(image, window).resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _resize_map(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
@@ -108,16 +108,16 @@ def _cover(plane: NDArray[Number], height: int, width: int) -> NDArray[Number]:
     return _repeat(np.stack(bands), height, width)
 
 
-def _block_means(picture: Picture, height: int, width: int) -> Picture:
-    """The mean of each block, in the picture's own depth."""
-    rows, columns = _starts(picture.shape[0], height), _starts(picture.shape[1], width)
-    sizes = np.diff(columns, append=picture.shape[1]).astype(np.float32)[:, None]
-    # Band by band, so that the whole picture is never there as anything wider than it is.
+def _block_means(image: ImageArray, height: int, width: int) -> ImageArray:
+    """The mean of each block, in the image's own depth."""
+    rows, columns = _starts(image.shape[0], height), _starts(image.shape[1], width)
+    sizes = np.diff(columns, append=image.shape[1]).astype(np.float32)[:, None]
+    # Band by band, so that the whole image is never there as anything wider than it is.
     bands = [
         np.add.reduceat(band.mean(axis=0, dtype=np.float32), columns, axis=0) / sizes
-        for band in np.split(picture, rows[1:])
+        for band in np.split(image, rows[1:])
     ]
-    rounded: Picture = np.rint(np.stack(bands)).astype(picture.dtype)
+    rounded: ImageArray = np.rint(np.stack(bands)).astype(image.dtype)
     return rounded
 
 

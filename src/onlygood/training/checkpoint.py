@@ -23,7 +23,7 @@ class Checkpoint:
 
     Args:
         path: of the file.
-        fingerprint: says which fit it is of: method, settings, pictures, as JSON values. Another fit's checkpoint is
+        fingerprint: says which fit it is of: method, settings, images, as JSON values. Another fit's checkpoint is
             refused.
         resume: go on from it; otherwise it is overwritten.
 
@@ -94,6 +94,6 @@ class Checkpoint:
             if fingerprint.get(key) != wanted:
                 raise CheckpointError(
                     f"the checkpoint {self.path} must be of a fit with {key} {wanted!r}, got {fingerprint.get(key)!r}: "
-                    "resume with the same pictures and settings, or leave --resume out to begin anew"
+                    "resume with the same images and settings, or leave --resume out to begin anew"
                 )
         return dict(stages)

@@ -1,9 +1,9 @@
-"""Deep SVDD: an autoencoder, then a hypersphere around what its encoder makes of good pictures.
+"""Deep SVDD: an autoencoder, then a hypersphere around what its encoder makes of good images.
 
 Source: Ruff et al., "Deep One-Class Classification", ICML 2018. The numbers of its equations are given where they are
-used. Four departures, each on purpose: the radius is solved over all good pictures in evaluation mode after an epoch,
+used. Four departures, each on purpose: the radius is solved over all good images in evaluation mode after an epoch,
 not over the last mini-batch; no "best" epoch is picked, since losses before and after the warm-up are of different
-objectives, and the last one counts; the statistics of batch normalisation are taken anew over all good pictures before
+objectives, and the last one counts; the statistics of batch normalisation are taken anew over all good images before
 the centre is, and at the end; and training stops with an error where the hypersphere collapses to a point.
 """
 
@@ -27,14 +27,14 @@ from onlygood.training.networks import build_autoencoder, latents, settle
 # A coordinate of the centre that is nearer to zero is pushed out to this: a unit can match zero with zero weights.
 CENTER_EPS = 0.1
 # Collapse: what is left, beside what the untrained network had, of the variance of latents, and of the spread of
-# distances beside their mean; and the least share of pictures whose scores differ.
+# distances beside their mean; and the least share of images whose scores differ.
 LEAST_VARIANCE = 1e-3
 LEAST_SPREAD = 1e-2
 LEAST_DISTINCT = 0.5
 # In the first epochs the statistics of batch normalisation lag behind. So it is collapse if it is seen in so many
 # epochs on end, or in the finished network.
 PATIENCE = 5
-# How many pictures it is looked for in: their share of an epoch's time is to stay small.
+# How many images it is looked for in: their share of an epoch's time is to stay small.
 WATCHED = 1000
 
 
@@ -45,7 +45,7 @@ class Trained:
     Attributes:
         encoder: in evaluation mode.
         center: float32 [d].
-        radius: at which a share nu of the good pictures lies outside, by the finished network.
+        radius: at which a share nu of the good images lies outside, by the finished network.
         losses: of each epoch, by stage.
     """
 
@@ -68,7 +68,7 @@ class HypersphereSettings(TrainingSettings):
 def train_deep_svdd(
     architecture: Architecture,
     settings: HypersphereSettings,
-    pictures: NDArray[np.float32],
+    images: NDArray[np.float32],
     *,
     checkpoint: Checkpoint | None = None,
     show: Callable[[str], None] | None = None,
@@ -79,22 +79,22 @@ def train_deep_svdd(
     Args:
         architecture: of the network.
         settings: of both stages.
-        pictures: float32 [n, c, H, W], levels in [0, 1].
+        images: float32 [n, c, H, W], levels in [0, 1].
         checkpoint: to go on from, and to keep what is done.
         show: takes lines on the progress.
         with_bias: see `build_autoencoder`.
 
     Raises:
-        TrainingError: collapse, a loss that is not finite, batches of one picture.
+        TrainingError: collapse, a loss that is not finite, batches of one image.
     """
     torch.manual_seed(settings.seed)
-    shown = torch.from_numpy(pictures)
-    networks = build_autoencoder(architecture, channels=pictures.shape[1], with_bias=with_bias)
+    shown = torch.from_numpy(images)
+    networks = build_autoencoder(architecture, channels=images.shape[1], with_bias=with_bias)
     watched = watched_of(shown)
     untrained = measure(latents(networks.encoder, watched).flatten(1))
     if untrained.distinct < 2:
         raise TrainingError(
-            f"good pictures must differ, and an untrained network tells none of {len(watched)} apart: add others, or "
+            f"good images must differ, and an untrained network tells none of {len(watched)} apart: add others, or "
             "learn from augmentations of one"
         )
     batches = batch_bounds(len(shown), settings.batch_size)
@@ -137,9 +137,9 @@ def train_deep_svdd(
     return Trained(encoder=networks.encoder, center=sphere.center.cpu(), radius=radius, losses=losses)
 
 
-def watched_of(pictures: Tensor) -> Tensor:
-    """The pictures that collapse is looked for in: up to WATCHED, evenly spread."""
-    return pictures[np.unique(np.linspace(0, len(pictures) - 1, WATCHED).astype(int))]
+def watched_of(images: Tensor) -> Tensor:
+    """The images that collapse is looked for in: up to WATCHED, evenly spread."""
+    return images[np.unique(np.linspace(0, len(images) - 1, WATCHED).astype(int))]
 
 
 def center_of(embeddings: Tensor, *, eps: float = CENTER_EPS) -> Tensor:
@@ -154,7 +154,7 @@ def center_of(embeddings: Tensor, *, eps: float = CENTER_EPS) -> Tensor:
 
 
 def solve_radius(squared_distances: NDArray[np.float32], nu: float) -> float:
-    """The radius outside of which a share nu of the pictures lies: the (1 - nu)-quantile of their distances [n].
+    """The radius outside of which a share nu of the images lies: the (1 - nu)-quantile of their distances [n].
 
     Source: section 3.3, "nu-property": the optimal radius for a fixed network.
     """
@@ -167,7 +167,7 @@ class Hypersphere:
     Args:
         encoder: that is trained.
         settings: of the stage.
-        pictures: float32 [n, ...], as the encoder takes them.
+        images: float32 [n, ...], as the encoder takes them.
         watched: some of them.
         untrained: what the encoder makes of those before it is trained.
         center_eps: see `center_of`.
@@ -178,7 +178,7 @@ class Hypersphere:
         self,
         encoder: nn.Sequential,
         settings: HypersphereSettings,
-        pictures: Tensor,
+        images: Tensor,
         watched: Tensor,
         untrained: Measures,
         *,
@@ -187,12 +187,12 @@ class Hypersphere:
     ) -> None:
         self.encoder = encoder
         self.settings = settings
-        self.pictures = pictures
+        self.images = images
         self.watched = watched
         self.untrained = untrained
         self.enough_variance = enough_variance
-        # The radius is 0 until the end of the warm-up: all pictures are drawn to the centre alike.
-        center = center_of(latents(encoder, pictures).flatten(1), eps=center_eps)
+        # The radius is 0 until the end of the warm-up: all images are drawn to the centre alike.
+        center = center_of(latents(encoder, images).flatten(1), eps=center_eps)
         self.state: dict[str, Any] = {"center": center.tolist(), "radius": 0.0, "epochs": 0, "collapsed_epochs": 0}
         self._placed: Tensor | None = None
 
@@ -221,7 +221,7 @@ class Hypersphere:
         is_soft = self.settings.objective == "soft-boundary"
         if is_soft and done >= self.settings.warmup_epochs:
             self.state["radius"] = solve_radius(
-                self._squared_distances(self._embeddings(self.pictures)).cpu().numpy(), self.settings.nu
+                self._squared_distances(self._embeddings(self.images)).cpu().numpy(), self.settings.nu
             )
         self.state["epochs"] = done
         now = self._check_collapse(patience=PATIENCE)
@@ -230,16 +230,16 @@ class Hypersphere:
         return is_begun and now.variance <= self.enough_variance * self.untrained.variance
 
     def finished_squared_distances(self) -> Tensor:
-        """Of all good pictures to the centre, [n], by the network as it is to stay.
+        """Of all good images to the centre, [n], by the network as it is to stay.
 
         Raises:
             TrainingError: it has collapsed.
         """
         self._check_collapse(patience=1)
-        return self._squared_distances(self._embeddings(self.pictures))
+        return self._squared_distances(self._embeddings(self.images))
 
-    def _embeddings(self, pictures: Tensor) -> Tensor:
-        return latents(self.encoder, pictures).flatten(1)
+    def _embeddings(self, images: Tensor) -> Tensor:
+        return latents(self.encoder, images).flatten(1)
 
     def _squared_distances(self, embeddings: Tensor) -> Tensor:
         squared: Tensor = (embeddings - self._center_beside(embeddings)).square().sum(dim=1)
@@ -262,7 +262,7 @@ class Hypersphere:
             f"distances spread by {now.spread:.3g} of their mean, and by {before.spread:.3g} untrained": (
                 now.spread < LEAST_SPREAD * before.spread
             ),
-            f"only {now.distinct} of {len(embeddings)} good pictures have scores of their own": (
+            f"only {now.distinct} of {len(embeddings)} good images have scores of their own": (
                 now.distinct < LEAST_DISTINCT * before.distinct
             ),
         }
@@ -270,9 +270,9 @@ class Hypersphere:
         self.state["collapsed_epochs"] = self.state["collapsed_epochs"] + 1 if found else 0
         if self.state["collapsed_epochs"] >= patience:
             raise TrainingError(
-                f"the hypersphere must not collapse to a point, where all pictures look alike, and after epoch "
+                f"the hypersphere must not collapse to a point, where all images look alike, and after epoch "
                 f"{self.state['epochs']} {found[0]}: lower epochs or learning_rate (now "
-                f"{self.settings.learning_rate:g}), or add good pictures that differ"
+                f"{self.settings.learning_rate:g}), or add good images that differ"
             )
         return now
 
@@ -302,6 +302,6 @@ def measure(embeddings: Tensor, center: Tensor | None = None) -> Measures:
 
 
 def _reconstruction_loss(autoencoder: nn.Module, batch: Tensor) -> Tensor:
-    """The squared difference of a picture and its reconstruction, summed over pixels, mean over pictures."""
+    """The squared difference of an image and its reconstruction, summed over pixels, mean over images."""
     loss: Tensor = (autoencoder(batch) - batch).square().sum(dim=(1, 2, 3)).mean()
     return loss

@@ -1,11 +1,11 @@
-"""DOC: a pretrained network's last layers, fine-tuned on target and reference pictures together.
+"""DOC: a pretrained network's last layers, fine-tuned on target and reference images together.
 
 Source: Perera and Patel, "Learning Deep Features for One-Class Classification", IEEE TIP 2019 (arXiv 1801.05365). The
 reference network and the secondary network share all weights, so one pass through one network does for both. Three
 departures, each on purpose. The layers that stay frozen are not run, since what they give is there already. Vectors
 that are to be compared at unit length are drawn together at unit length. And the epoch that counts is not a fixed one,
-since to draw target pictures together for too long makes everything alike: training ends when target pictures that it
-does not see have come close enough, or when the head tells them less well from reference pictures that it does not see.
+since to draw target images together for too long makes everything alike: training ends when target images that it
+does not see have come close enough, or when the head tells them less well from reference images that it does not see.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from onlygood.training.loop import Beside, Stage, TrainingSettings, train
 from onlygood.training.networks import latents
 from onlygood.training.tail import Tail
 
-# Share of the target and of each class of the reference pictures that training does not see, and by which the epoch is
+# Share of the target and of each class of the reference images that training does not see, and by which the epoch is
 # chosen; and about the most of either.
 WATCHED_SHARE, MOST_WATCHED = 0.1, 500
-# Fewer groups of watched target pictures have no variance to speak of.
+# Fewer groups of watched target images have no variance to speak of.
 LEAST_GROUPS = 3
-# Target pictures that the watched ones are compared with after each epoch.
+# Target images that the watched ones are compared with after each epoch.
 MOST_COMPARED = 1000
 # An epoch is as good as the best before it if it is worse by no more than this, in AUROC; of those the last counts.
 TOLERANCE = 0.005
 # Training ends when so many epochs on end were not as good,
 PATIENCE = 3
-# or when this share is left of the variance of the watched target pictures' unit vectors. Below, what sets other
-# pictures apart begins to go, too; where reference pictures are far from all others, judging by them does not show it.
+# or when this share is left of the variance of the watched target images' unit vectors. Below, what sets other
+# images apart begins to go, too; where reference images are far from all others, judging by them does not show it.
 ENOUGH_VARIANCE = 1 / 6
 _BEST = "best"
 
@@ -48,7 +48,7 @@ Judge: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[
 
 @dataclass(frozen=True, kw_only=True)
 class DocSettings(TrainingSettings):
-    """The numbers of the training, and how target pictures are drawn together."""
+    """The numbers of the training, and how target images are drawn together."""
 
     compactness_weight: float
     at_unit_length: bool
@@ -56,11 +56,11 @@ class DocSettings(TrainingSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class Maps:
-    """What a backbone's front makes of pictures.
+    """What a backbone's front makes of images.
 
     Attributes:
         values: float32 [n, c, h, w].
-        labels: int64 [n]. Of target pictures, their groups; of reference pictures, their classes, from 0.
+        labels: int64 [n]. Of target images, their groups; of reference images, their classes, from 0.
     """
 
     values: NDArray[np.float32]
@@ -74,11 +74,11 @@ class TrainedFeatures:
     Attributes:
         learned: the initializers that have learned, by their names in the graph.
         losses: of each epoch, by stage.
-        watched: how many target and how many reference pictures chose the epoch.
-        judged: AUROC of watched reference against watched target pictures: untrained, then after each epoch.
-        variances: of the watched target pictures' unit vectors, likewise.
+        watched: how many target and how many reference images chose the epoch.
+        judged: AUROC of watched reference against watched target images: untrained, then after each epoch.
+        variances: of the watched target images' unit vectors, likewise.
         epoch: the one that counts; 0 for the untrained network.
-        vectors: float32 [n, k], the pooled vectors of all target pictures.
+        vectors: float32 [n, k], the pooled vectors of all target images.
     """
 
     learned: dict[str, NDArray[np.float32]]
@@ -132,14 +132,14 @@ def train_doc(
         tail: its graph.
         trained_names: the initializers that learn.
         settings: of the training; its epochs are the most.
-        target: good pictures.
-        reference: pictures of other things, of at least two classes.
-        judge: how pictures are going to be scored.
+        target: good images.
+        reference: images of other things, of at least two classes.
+        judge: how images are going to be scored.
         checkpoint: to go on from, and to keep what is done.
         show: takes lines on the progress.
 
     Raises:
-        TrainingError: a loss that is not finite, batches of one picture.
+        TrainingError: a loss that is not finite, batches of one image.
         BackboneError: operators that cannot be trained.
     """
     torch.manual_seed(settings.seed)
@@ -178,7 +178,7 @@ def train_doc(
 
 
 def descriptiveness_loss(logits: Tensor, classes: Tensor) -> Tensor:
-    """The cross-entropy of reference pictures' logits [n, classes] and classes, int64 [n]."""
+    """The cross-entropy of reference images' logits [n, classes] and classes, int64 [n]."""
     return nn.functional.cross_entropy(logits, classes)
 
 
@@ -209,13 +209,13 @@ def share_in_order(lower: NDArray[np.float32], higher: NDArray[np.float32]) -> f
 
 
 class _Watch:
-    """Pictures that training does not see, and which epoch is the best by them.
+    """Images that training does not see, and which epoch is the best by them.
 
     Attributes:
-        targets: int64 [any], positions of the watched target pictures, whole groups of them.
-        references: int64 [any], positions of the watched reference pictures.
-        others: int64 [any], of all other target pictures.
-        other_references: int64 [any], of all other reference pictures.
+        targets: int64 [any], positions of the watched target images, whole groups of them.
+        references: int64 [any], positions of the watched reference images.
+        others: int64 [any], of all other target images.
+        other_references: int64 [any], of all other reference images.
         state: of the stage: AUROC and variance after each epoch, and number and weights of the best.
     """
 
@@ -234,7 +234,7 @@ class _Watch:
         self.judge = judge
         self.targets, self.others = watched_groups(groups, seed=seed)
         self.references, self.other_references = watched_of_each_class(classes, seed=seed)
-        # One picture a group: how far augmentations of one are from each other says nothing.
+        # One image a group: how far augmentations of one are from each other says nothing.
         self.one_a_group = np.unique(groups[self.targets], return_index=True)[1]
         compared = np.random.default_rng(seed).permutation(self.others)[:MOST_COMPARED]
         self.looked_at = [shown[compared], shown[self.targets], beside[self.references]]
@@ -254,7 +254,7 @@ class _Watch:
         return bool(is_close or done - self.state[_BEST]["epoch"] >= PATIENCE)
 
     def _look(self) -> tuple[float, float]:
-        """AUROC and variance of the watched pictures."""
+        """AUROC and variance of the watched images."""
         compared, targets, references = (latents(self.features, part).cpu() for part in self.looked_at)
         scores = self.judge(compared.numpy(), torch.cat([targets, references]).numpy())
         return share_in_order(scores[: len(targets)], scores[len(targets) :]), unit_variance(targets[self.one_a_group])
@@ -265,9 +265,9 @@ class _Watch:
 
 
 def watched_groups(groups: NDArray[np.int64], *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of pictures to watch, whole groups of them drawn at random, and of all others.
+    """Positions of images to watch, whole groups of them drawn at random, and of all others.
 
-    About WATCHED_SHARE of the pictures, MOST_WATCHED at most, and never more than half, unless every group is larger:
+    About WATCHED_SHARE of the images, MOST_WATCHED at most, and never more than half, unless every group is larger:
     at least one is watched, and at least two groups are left.
 
     Args:
@@ -291,10 +291,10 @@ def watched_groups(groups: NDArray[np.int64], *, seed: int) -> tuple[NDArray[np.
 
 
 def watched_of_each_class(classes: NDArray[np.int64], *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of pictures to watch, a share of each class and at least one, and of all others.
+    """Positions of images to watch, a share of each class and at least one, and of all others.
 
     Args:
-        classes: int64 [n], at least three pictures of each class.
+        classes: int64 [n], at least three images of each class.
         seed: of the draw.
     """
     share = min(WATCHED_SHARE, MOST_WATCHED / len(classes))

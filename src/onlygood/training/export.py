@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlygood.graph.subgraph import OPSET, fragment
+from onlygood.graph.subgraph import OPSET, subgraph
 
 
 def encoder_piece(
@@ -20,7 +20,7 @@ def encoder_piece(
 
     Args:
         encoder: of the layers that `onlygood.training.networks` uses.
-        source: name of the pictures.
+        source: name of the images.
         result: name of the latents.
         rank: of the latents: 2 for [N, d], 4 for [N, c, h, w].
         opset: of the standard operators.
@@ -66,7 +66,7 @@ def encoder_piece(
         {body}
     }}
     """
-    return fragment(text, arrays, opset=opset)
+    return subgraph(text, arrays, opset=opset)
 
 
 def _folded(layer: nn.Conv2d, following: nn.Module | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -1,9 +1,9 @@
-"""Deep SVDD on a pretrained network: its last layers are drawn towards the good pictures' centre, not for long.
+"""Deep SVDD on a pretrained network: its last layers are drawn towards the good images' centre, not for long.
 
 Source: Reiss et al., "PANDA: Adapting Pretrained Features for Anomaly Detection and Segmentation", CVPR 2021: the
 compactness loss (equation 2), with early stopping against forgetting. Two departures. Vectors have unit length, before
 and while they are trained: on the network used here that is worth more than the training. And training stops by what
-it has done, instead of after a number of steps that suits one data set: after the epoch in which the good pictures'
+it has done, instead of after a number of steps that suits one data set: after the epoch in which the good images'
 variance has fallen to a given share of what it was.
 """
 
@@ -25,7 +25,7 @@ from onlygood.training.loop import Stage, train
 from onlygood.training.networks import latents
 from onlygood.training.tail import Tail
 
-# Enough: what is left of the variance of the good pictures' unit vectors, beside the pretrained network's.
+# Enough: what is left of the variance of the good images' unit vectors, beside the pretrained network's.
 ENOUGH_VARIANCE = 1 / 6
 
 
@@ -36,7 +36,7 @@ class Tuned:
     Attributes:
         trained: network, centre and radius.
         learned: the initializers that have learned, by their names in the graph.
-        vectors: float32 [n, c], the unit vectors of the pictures that were trained on.
+        vectors: float32 [n, c], the unit vectors of the images that were trained on.
     """
 
     trained: Trained
@@ -66,12 +66,12 @@ def fine_tune(
         tail: its graph.
         trained_names: the initializers that learn.
         settings: of the stage; its epochs are the most.
-        maps: float32 [n, c, h, w], what the backbone's front makes of good pictures.
+        maps: float32 [n, c, h, w], what the backbone's front makes of good images.
         checkpoint: to go on from, and to keep what is done.
         show: takes lines on the progress.
 
     Raises:
-        TrainingError: collapse, a loss that is not finite, batches of one picture.
+        TrainingError: collapse, a loss that is not finite, batches of one image.
         BackboneError: operators that cannot be trained.
     """
     torch.manual_seed(settings.seed)

@@ -33,12 +33,12 @@ class Plan:
 
     Attributes:
         stage: its name, for people, checkpoints and curves.
-        epochs: how often every picture is seen.
+        epochs: how often every image is seen.
         milestone: share of the epochs after which the learning rate is a tenth.
-        batch_size: most pictures a step.
+        batch_size: most images a step.
         learning_rate: of Adam.
         weight_decay: of Adam, as an L2 term of the loss.
-        seed: of the order of pictures.
+        seed: of the order of images.
     """
 
     stage: str
@@ -76,20 +76,20 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Beside:
-    """Labelled pictures that each step sees beside its batch, as many as are in that.
+    """Labelled images that each step sees beside its batch, as many as are in that.
 
     Attributes:
-        pictures: float32 [m, c, H, W].
+        images: float32 [m, c, H, W].
         labels: int64 [m].
         positions: int64 [any], those of them that are seen.
     """
 
-    pictures: Tensor
+    images: Tensor
     labels: Tensor
     positions: NDArray[np.int64]
 
     def order(self, count: int, *, seed: int, epoch: int) -> Tensor:
-        """Which of them an epoch of `count` pictures sees, int64 [count]: all before any comes again."""
+        """Which of them an epoch of `count` images sees, int64 [count]: all before any comes again."""
         generator = np.random.default_rng([seed, epoch, 1])
         rounds = math.ceil(count / len(self.positions))
         order = np.concatenate([generator.permutation(self.positions) for _ in range(rounds)])
@@ -102,13 +102,13 @@ class Stage:
 
     Attributes:
         module: whose parameters are trained.
-        loss: of a batch of pictures, and of what is seen beside it, a scalar.
+        loss: of a batch of images, and of what is seen beside it, a scalar.
         after_epoch: called with the number of epochs done and the mean loss; True if that is enough. May raise
             TrainingError.
         state: what else a checkpoint must keep, as JSON values or tensors, filled by `after_epoch`.
-        positions: int64 [any], of the pictures that are trained on; None for all. A copy of them could take the memory
+        positions: int64 [any], of the images that are trained on; None for all. A copy of them could take the memory
             that a mapped file saves.
-        beside: other pictures, of which each step sees a batch, too; None if there are none.
+        beside: other images, of which each step sees a batch, too; None if there are none.
     """
 
     module: nn.Module
@@ -123,7 +123,7 @@ class Stage:
 def train(
     plan: Plan,
     stage: Stage,
-    pictures: Tensor,
+    images: Tensor,
     *,
     accelerator: str,
     checkpoint: Checkpoint | None,
@@ -134,16 +134,16 @@ def train(
     Args:
         plan: how.
         stage: what.
-        pictures: float32 [n, c, H, W], in memory or in a file that is mapped into it.
+        images: float32 [n, c, H, W], in memory or in a file that is mapped into it.
         accelerator: "cpu", "gpu" or "auto", as Fabric calls them.
         checkpoint: where to go on from and to keep what is done; None for nowhere.
         show: takes a line on the progress, several times a minute; None for silence.
 
     Raises:
-        TrainingError: a batch of one picture, a loss that is not finite, hardware that is not there.
+        TrainingError: a batch of one image, a loss that is not finite, hardware that is not there.
         KeyboardInterrupt: as pressed; the last finished epoch is in the checkpoint.
     """
-    positions = np.arange(len(pictures)) if stage.positions is None else stage.positions
+    positions = np.arange(len(images)) if stage.positions is None else stage.positions
     batches = batch_bounds(len(positions), plan.batch_size)
     fabric = _fabric(accelerator, sizes={end - begin for begin, end in batches})
     optimizer = torch.optim.Adam(stage.module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
@@ -159,7 +159,7 @@ def train(
     epochs = () if stage.state.get(_ENOUGH) else range(first, plan.epochs)
     try:
         for epoch in epochs:
-            losses.append(_epoch(fabric, plan, stage, module, wrapped, pictures, positions, batches, epoch))
+            losses.append(_epoch(fabric, plan, stage, module, wrapped, images, positions, batches, epoch))
             enough = stage.after_epoch(epoch + 1, losses[-1])
             if enough:
                 stage.state[_ENOUGH] = True
@@ -188,7 +188,7 @@ def _fabric(accelerator: str, *, sizes: Collection[int]) -> Fabric:
 
     Args:
         accelerator: as Fabric calls it.
-        sizes: of the batches; no GPU may get a part of one picture, as `batch_bounds` says.
+        sizes: of the batches; no GPU may get a part of one image, as `batch_bounds` says.
 
     Raises:
         TrainingError: hardware that is not there.
@@ -217,12 +217,12 @@ def _epoch(
     stage: Stage,
     module: Any,
     optimizer: Any,
-    pictures: Tensor,
+    images: Tensor,
     positions: NDArray[np.int64],
     batches: list[tuple[int, int]],
     epoch: int,
 ) -> float:
-    """One pass over all pictures. Returns their mean loss."""
+    """One pass over all images. Returns their mean loss."""
     rate = plan.learning_rate * (0.1 if epoch >= math.floor(plan.milestone * plan.epochs) else 1.0)
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -233,10 +233,10 @@ def _epoch(
     total = torch.zeros((), device=fabric.device)
     for begin, end in batches:
         optimizer.zero_grad()
-        batch = [_placed(fabric, pictures, order[begin:end])]
+        batch = [_placed(fabric, images, order[begin:end])]
         if beside is not None and beside_order is not None:
             chosen = beside_order[begin:end]
-            batch += [_placed(fabric, beside.pictures, chosen), fabric.to_device(beside.labels[chosen])]
+            batch += [_placed(fabric, beside.images, chosen), fabric.to_device(beside.labels[chosen])]
         loss = stage.loss(module, *batch)
         fabric.backward(loss)
         optimizer.step()
@@ -250,28 +250,28 @@ def _epoch(
     return mean
 
 
-def _placed(fabric: Fabric, pictures: Tensor, chosen: Tensor) -> Tensor:
-    placed: Tensor = fabric.to_device(pictures[chosen]).contiguous(memory_format=torch.channels_last)
+def _placed(fabric: Fabric, images: Tensor, chosen: Tensor) -> Tensor:
+    placed: Tensor = fabric.to_device(images[chosen]).contiguous(memory_format=torch.channels_last)
     return placed
 
 
-def batch_bounds(pictures: int, batch_size: int) -> list[tuple[int, int]]:
+def batch_bounds(images: int, batch_size: int) -> list[tuple[int, int]]:
     """Where each batch begins and ends: as few as can be, of sizes that differ by one at most.
 
     Raises:
-        TrainingError: a batch would hold one picture, and one has no variance.
+        TrainingError: a batch would hold one image, and one has no variance.
     """
-    count = math.ceil(pictures / batch_size)
-    if pictures < 2 * count:
+    count = math.ceil(images / batch_size)
+    if images < 2 * count:
         raise TrainingError(
-            f"every mini-batch must hold at least 2 pictures, for the variance, got {pictures} to train on in "
+            f"every mini-batch must hold at least 2 images, for the variance, got {images} to train on in "
             f"batches of {batch_size}: "
-            + (f"raise batch_size to at least {least}" if (least := _least_batch(pictures)) else "add pictures")
+            + (f"raise batch_size to at least {least}" if (least := _least_batch(images)) else "add images")
         )
-    edges = np.linspace(0, pictures, count + 1).astype(int).tolist()
+    edges = np.linspace(0, images, count + 1).astype(int).tolist()
     return list(pairwise(edges))
 
 
-def _least_batch(pictures: int) -> int:
-    """The smallest batch size of which no batch holds one picture; 0 if there is none, since there is one picture."""
-    return math.ceil(pictures / (pictures // 2)) if pictures > 1 else 0
+def _least_batch(images: int) -> int:
+    """The smallest batch size of which no batch holds one image; 0 if there is none, since there is one image."""
+    return math.ceil(images / (images // 2)) if images > 1 else 0

@@ -23,7 +23,7 @@ _SLOPE = 0.01  # of the leaky ReLU
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """An encoder, [n, c, H, W] to its latent space, and a decoder back to pictures in [0, 1]."""
+    """An encoder, [n, c, H, W] to its latent space, and a decoder back to images in [0, 1]."""
 
     encoder: nn.Sequential
     decoder: nn.Sequential
@@ -34,7 +34,7 @@ def build_autoencoder(architecture: Architecture, *, channels: int, with_bias: b
 
     Args:
         architecture: which.
-        channels: of the pictures.
+        channels: of the images.
         with_bias: let the encoder have bias terms: a hypersphere of such a network can collapse to a point. For tests
             of just that.
     """
@@ -130,11 +130,11 @@ class _Stages:
             nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("leaky_relu", _SLOPE))
 
 
-def settle(encoder: nn.Module, pictures: Tensor, batches: Sequence[tuple[int, int]]) -> None:
-    """Take the statistics of batch normalisation anew, as the mean over batches of all pictures.
+def settle(encoder: nn.Module, images: Tensor, batches: Sequence[tuple[int, int]]) -> None:
+    """Take the statistics of batch normalisation anew, as the mean over batches of all images.
 
     The running ones lag behind the weights: after a few steps they are still those of an untrained network, in part,
-    and all that the network then makes of pictures in evaluation mode is off by the same amount.
+    and all that the network then makes of images in evaluation mode is off by the same amount.
     """
     norms = [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm2d)]
     momenta = [layer.momentum for layer in norms]
@@ -145,22 +145,22 @@ def settle(encoder: nn.Module, pictures: Tensor, batches: Sequence[tuple[int, in
         layer.momentum = None  # the mean of all that it sees
     with torch.no_grad():
         for begin, end in batches:
-            encoder(pictures[begin:end])
+            encoder(images[begin:end])
     for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
     encoder.train(was_training)
 
 
-def latents(encoder: nn.Module, pictures: Tensor, *, at_once: int = 500) -> Tensor:
-    """What the encoder makes of the pictures in evaluation mode, [n, d] or [n, c, h, w], without gradients.
+def latents(encoder: nn.Module, images: Tensor, *, at_once: int = 500) -> Tensor:
+    """What the encoder makes of the images in evaluation mode, [n, d] or [n, c, h, w], without gradients.
 
-    In evaluation mode a picture's latent does not depend on the pictures beside it.
+    In evaluation mode an image's latent does not depend on the images beside it.
     """
     was_training = encoder.training
     encoder.eval()
     try:
         with torch.no_grad():
             device = next(encoder.parameters()).device
-            return torch.cat([encoder(part.to(device)) for part in torch.split(pictures, at_once)])
+            return torch.cat([encoder(part.to(device)) for part in torch.split(images, at_once)])
     finally:
         encoder.train(was_training)

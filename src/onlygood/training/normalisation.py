@@ -55,7 +55,7 @@ class _Normalise(torch.autograd.Function):
         normalised.mul_(gain.repeat(width))
         ctx.save_for_backward(normalised, gain)
         ctx.mark_non_differentiable(mean, variance)
-        return _pictures(normalised, ctx.shape), mean, variance
+        return _images(normalised, ctx.shape), mean, variance
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -70,7 +70,7 @@ class _Normalise(torch.autograd.Function):
         result.add_(common.repeat(width))
         torch.sub(gradient, result, out=result)
         result.mul_(gain.repeat(width))
-        return _pictures(result, ctx.shape), None
+        return _images(result, ctx.shape), None
 
 
 def _rows(values: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def _rows(values: Tensor) -> Tensor:
     return values.permute(0, 2, 3, 1).reshape(n * height, width * channels)
 
 
-def _pictures(rows: Tensor, shape: torch.Size) -> Tensor:
+def _images(rows: Tensor, shape: torch.Size) -> Tensor:
     n, channels, height, width = shape
     return rows.view(n, height, width, channels).permute(0, 3, 1, 2)
 

@@ -19,14 +19,14 @@ QUICK = {**FAST_TRAINING, "method": "deep-svdd"}
 
 
 def test_a_score_is_the_squared_distance_to_the_center_less_the_squared_radius() -> None:
-    """By torch, from the picture on: preprocessing, network and threshold are those of the file."""
+    """By torch, from the image on: preprocessing, network and threshold are those of the file."""
     captured = {}
     from onlygood.training import deep_svdd
 
     original = deep_svdd.train_deep_svdd
 
     def capture(*arguments: object, **named: object) -> object:
-        captured["pictures"] = arguments[2]
+        captured["images"] = arguments[2]
         captured["trained"] = original(*arguments, **named)  # type: ignore[arg-type]
         return captured["trained"]
 
@@ -35,15 +35,15 @@ def test_a_score_is_the_squared_distance_to_the_center_less_the_squared_radius()
         model = onlygood.fit(textures(20), **QUICK)
     trained = captured["trained"]
     inspect = onlygood.Inspector(model)
-    picture = np.full((128, 128), 60, np.uint8)
-    picture[30:50, 40:90] = 200
-    shown = torch.from_numpy(picture[None, None].astype(np.float32) / 255)
+    image = np.full((128, 128), 60, np.uint8)
+    image[30:50, 40:90] = 200
+    shown = torch.from_numpy(image[None, None].astype(np.float32) / 255)
     with torch.no_grad():
         squared = float((trained.encoder(shown).flatten() - trained.center).square().sum())
-    assert inspect(picture).score == pytest.approx(squared - model.calibration.threshold, rel=1e-4)
-    # What it was trained on went through the same graph: the good pictures that were not held out.
-    assert captured["pictures"].shape == (14, 1, 128, 128)
-    assert 0 <= captured["pictures"].min() < captured["pictures"].max() <= 1
+    assert inspect(image).score == pytest.approx(squared - model.calibration.threshold, rel=1e-4)
+    # What it was trained on went through the same graph: the good images that were not held out.
+    assert captured["images"].shape == (14, 1, 128, 128)
+    assert 0 <= captured["images"].min() < captured["images"].max() <= 1
 
 
 def test_the_file_remembers_objective_nu_and_radius(tmp_path: Path) -> None:
@@ -82,17 +82,17 @@ def test_the_file_says_with_which_numbers_it_was_trained() -> None:
     assert (given["batch_size"], given["learning_rate"], given["weight_decay"]) == (QUICK["batch_size"], 1e-3, 5e-7)
 
 
-def test_pictures_smaller_than_the_network_are_noted() -> None:
-    pictures = [*textures(8), *(texture(seed, (128, 128)) for seed in range(100, 106)), texture(106, (40, 200))]
-    model = onlygood.fit(pictures, **QUICK)
+def test_images_smaller_than_the_network_are_noted() -> None:
+    images = [*textures(8), *(texture(seed, (128, 128)) for seed in range(100, 106)), texture(106, (40, 200))]
+    model = onlygood.fit(images, **QUICK)
     assert model.notes[-1] == (
-        "9 of 15 good pictures are smaller than the 128 x 128 pixels that the network takes (down to 200 x 40): "
+        "9 of 15 good images are smaller than the 128 x 128 pixels that the network takes (down to 200 x 40): "
         "they are enlarged, which adds time and no detail."
     )
     assert not onlygood.fit([texture(seed, (128, 128)) for seed in range(14)], **QUICK).notes
 
 
-def test_one_golden_picture_is_enough_and_a_defect_is_outside() -> None:
+def test_one_golden_image_is_enough_and_a_defect_is_outside() -> None:
     golden = texture(0, (128, 128)).copy()
     golden[40:80, 40:80] = 230
     model = onlygood.fit(
@@ -105,7 +105,7 @@ def test_one_golden_picture_is_enough_and_a_defect_is_outside() -> None:
         batch_size=8,
         false_alarm_rate=0.1,
     )
-    assert (model.promise.golden_pictures, model.promise.fitted_pictures) == (1, 30)
+    assert (model.guarantee.golden_images, model.guarantee.fitted_images) == (1, 30)
     inspect = onlygood.Inspector(model)
     assert not inspect(golden).is_anomaly
     assert inspect(with_defect(golden, 0)).score > 0
@@ -144,29 +144,29 @@ def test_a_number_of_numpys_can_be_resumed_from(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("network", ["lenet-mnist", "lenet-cifar10"])
-def test_flat_pictures_are_no_contrast_to_learn_from(network: str) -> None:
+def test_flat_images_are_no_contrast_to_learn_from(network: str) -> None:
     """Their rounded means are not their levels, to one part in ten million: stretched, that is a pattern."""
-    pictures = [texture(0, (28, 28)), *(np.full((28, 28), level, np.uint8) for level in range(60, 83))]
+    images = [texture(0, (28, 28)), *(np.full((28, 28), level, np.uint8) for level in range(60, 83))]
     seed = next(seed for seed in range(100) if hold_out(range(24), 0.3, seed=seed)[0])
     settings = {**QUICK, "network": network, "near_duplicates": "ignore", "seed": seed}
-    with pytest.raises(FolderError, match="good pictures must show something, got 16 to train on in which every pixel"):
-        onlygood.fit(pictures, **settings)
+    with pytest.raises(FolderError, match="good images must show something, got 16 to train on in which every pixel"):
+        onlygood.fit(images, **settings)
 
 
-def test_few_pictures_are_refused_with_what_to_do() -> None:
-    message = "fit needs good pictures of at least 3 independent things beside those held out, got 2 of 3: "
-    with pytest.raises(FolderError, match=f"{message}add pictures of other parts$"):
+def test_few_images_are_refused_with_what_to_do() -> None:
+    message = "fit needs good images of at least 3 independent things beside those held out, got 2 of 3: "
+    with pytest.raises(FolderError, match=f"{message}add images of other parts$"):
         onlygood.fit(textures(3), **QUICK)
     with pytest.raises(FolderError, match=f"{message}raise augment$"):
         onlygood.fit(texture(0), golden=True, augment=3, **{**QUICK, "calibration_fraction": 0.3})
-    with pytest.raises(FolderError, match=f"{message}add pictures of other parts, or calibrate with leave-one-out$"):
+    with pytest.raises(FolderError, match=f"{message}add images of other parts, or calibrate with leave-one-out$"):
         onlygood.fit(textures(3), calibration="split")
-    with pytest.raises(FolderError, match=r"got 2 of 4: add pictures of other parts, or lower calibration_fraction$"):
+    with pytest.raises(FolderError, match=r"got 2 of 4: add images of other parts, or lower calibration_fraction$"):
         onlygood.fit(textures(4), calibration_fraction=0.3, **QUICK)
-    assert onlygood.fit(textures(4), **QUICK).promise.fitted_pictures == 3
+    assert onlygood.fit(textures(4), **QUICK).guarantee.fitted_images == 3
 
 
-def test_one_picture_without_golden_is_refused_with_an_offer() -> None:
+def test_one_image_without_golden_is_refused_with_an_offer() -> None:
     with pytest.raises(FolderError, match="add --golden to learn from augmentations of this one"):
         onlygood.fit(texture(0), **QUICK)
 
@@ -218,7 +218,7 @@ def test_ctrl_c_keeps_what_was_trained_and_resume_ends_at_the_same_file(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("onlygood.fitting.survey", stop)
+        patch.setattr("onlygood.fitting.extract_features", stop)
         ran = run("fit", good_folder, "-o", part, *LINE)
     assert (ran.code, "holds what was trained" in ran.err) == (130, False), "it is of a line before"
     other = run("fit", good_folder, "-o", part, *LINE, "--nu", "0.5", "--resume")
@@ -263,7 +263,7 @@ def test_info_and_the_report_say_how_it_was_trained(good_folder: Path, tmp_path:
 
 
 @pytest.mark.parametrize("network", ["conv-128", "lenet-mnist"])
-def test_pictures_beyond_the_bound_on_memory_are_trained_on_from_a_file(
+def test_images_beyond_the_bound_on_memory_are_trained_on_from_a_file(
     network: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     within = onlygood.fit(textures(12), **{**QUICK, "network": network})
@@ -272,8 +272,8 @@ def test_pictures_beyond_the_bound_on_memory_are_trained_on_from_a_file(
     assert beyond.file.content == within.file.content
 
 
-@pytest.mark.parametrize(("pictures", "epochs"), [(100, 60), (1000, 60), (3000, 20), (50_000, 10)])
-def test_many_pictures_are_shown_less_often(pictures: int, epochs: int) -> None:
-    assert ARCHITECTURES["conv-128"].epochs_for(60, pictures) == epochs
-    assert ARCHITECTURES["conv-128"].epochs_for(4, pictures) == 4
-    assert ARCHITECTURES["lenet-mnist"].epochs_for(150, pictures) == 150
+@pytest.mark.parametrize(("images", "epochs"), [(100, 60), (1000, 60), (3000, 20), (50_000, 10)])
+def test_many_images_are_shown_less_often(images: int, epochs: int) -> None:
+    assert ARCHITECTURES["conv-128"].epochs_for(60, images) == epochs
+    assert ARCHITECTURES["conv-128"].epochs_for(4, images) == 4
+    assert ARCHITECTURES["lenet-mnist"].epochs_for(150, images) == 150

@@ -1,4 +1,4 @@
-"""`--method deep-svdd --network pretrained`: the end of the backbone drawn towards the good pictures' centre."""
+"""`--method deep-svdd --network pretrained`: the end of the backbone drawn towards the good images' centre."""
 
 from __future__ import annotations
 

@@ -28,37 +28,37 @@ def cross_fitted() -> onlygood.Model:
     return onlygood.fit(textures(GOOD), **CROSS_FIT)
 
 
-def raw_scores(model: onlygood.Model, pictures: list[Array]) -> Array:
+def raw_scores(model: onlygood.Model, images: list[Array]) -> Array:
     inspect = onlygood.Inspector(model)
-    return np.array([inspect(picture).score for picture in pictures]) + model.calibration.threshold
+    return np.array([inspect(image).score for image in images]) + model.calibration.threshold
 
 
 def test_the_file_says_what_was_trained_on_what() -> None:
     found = onlygood.fit(textures(GOOD), **QUICK, noise_std=0.5, top_fraction=0.2, calibration_fraction=0.25).metadata
     described = found["discriminator"]
     assert described["taps"] == ["stage1", "stage2", "stage4", "stage5"]
-    # Of 16 pictures 12 are learned from, with 4 x 4 patches each, the highest 0.2 of which are 3.
+    # Of 16 images 12 are learned from, with 4 x 4 patches each, the highest 0.2 of which are 3.
     assert (described["grid"], described["top_patches"], described["patches"]) == ([4, 4], 3, 12 * 16)
     assert described["noise_std"] == 0.5
     assert found["input"]["input_shape"] == [64, 64]
     assert len(found["training"]["losses"]["discriminator"]) == QUICK["epochs"]
-    assert (found["calibration"]["method"], found["promise"]["is_exact"], found["promise"]["folds"]) == (
+    assert (found["calibration"]["method"], found["guarantee"]["is_exact"], found["guarantee"]["folds"]) == (
         "split",
         True,
         0,
     )
 
 
-def test_the_input_has_the_shape_of_the_pictures_and_the_embedding_the_taps_asked_for() -> None:
-    pictures = [texture(seed, (60, 180)) for seed in range(8)]
-    found = onlygood.fit(pictures, **QUICK, taps=("stage2",)).metadata
+def test_the_input_has_the_shape_of_the_images_and_the_embedding_the_taps_asked_for() -> None:
+    images = [texture(seed, (60, 180)) for seed in range(8)]
+    found = onlygood.fit(images, **QUICK, taps=("stage2",)).metadata
     # 64 / sqrt(3) and 64 * sqrt(3), to the nearest multiples of stage2's eight pixels that keep to both.
     assert found["input"]["input_shape"] == [40, 112]
     assert found["discriminator"]["taps"] == ["stage2"]
     assert found["discriminator"]["grid"] == [5, 14]
 
 
-def test_many_pictures_are_sampled_within_the_bound_on_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_are_sampled_within_the_bound_on_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onlygood.detectors.on_backbone.SAMPLE_ROWS", 5 * GOOD)
     model = onlygood.fit(textures(GOOD), **QUICK, calibration_fraction=0.25)
     assert model.metadata["discriminator"]["patches"] == 5 * 12
@@ -76,34 +76,34 @@ def test_the_map_is_highest_in_a_defect() -> None:
     assert found.anomaly_map[DEFECT].min() > np.quantile(found.anomaly_map[far], 0.99)
 
 
-def test_pictures_held_out_are_not_learned_from() -> None:
-    """Other pictures in their place change the calibration and not the network."""
-    pictures = textures(GOOD)
-    model = onlygood.fit(pictures, **QUICK, calibration_fraction=0.25)
-    held = [position for position, each in enumerate(model.good_pictures) if each.calibrates]
-    others = [texture(900 + place) if place in held else picture for place, picture in enumerate(pictures)]
+def test_images_held_out_are_not_learned_from() -> None:
+    """Other images in their place change the calibration and not the network."""
+    images = textures(GOOD)
+    model = onlygood.fit(images, **QUICK, calibration_fraction=0.25)
+    held = [position for position, each in enumerate(model.good_images) if each.calibrates]
+    others = [texture(900 + place) if place in held else image for place, image in enumerate(images)]
     changed = onlygood.fit(others, **QUICK, calibration_fraction=0.25)
     new = [texture(500), with_defect(texture(501))]
     np.testing.assert_allclose(raw_scores(changed, new), raw_scores(model, new), rtol=1e-5, atol=1e-5)
     assert not np.array_equal(changed.calibration.scores, model.calibration.scores)
 
 
-def test_cross_fitting_calibrates_with_every_picture_and_says_how(cross_fitted: onlygood.Model) -> None:
-    promise = cross_fitted.promise
-    assert (promise.is_exact, promise.folds) == (False, CROSS_FIT_FOLDS)
-    assert (promise.calibration_pictures, promise.fitted_pictures) == (GOOD, GOOD)
-    assert promise.sentences[0] == (
-        "At most 0.2 of good pictures will be called anomalous (approximate, by cross-fitting in 5 folds over 16 good "
-        "pictures)."
+def test_cross_fitting_calibrates_with_every_image_and_says_how(cross_fitted: onlygood.Model) -> None:
+    guarantee = cross_fitted.guarantee
+    assert (guarantee.is_exact, guarantee.folds) == (False, CROSS_FIT_FOLDS)
+    assert (guarantee.calibration_images, guarantee.fitted_images) == (GOOD, GOOD)
+    assert guarantee.sentences[0] == (
+        "At most 0.2 of good images will be called anomalous (approximate, by cross-fitting in 5 folds over 16 good "
+        "images)."
     )
     assert cross_fitted.metadata["calibration"]["method"] == "cross-fit"
-    assert all(each.calibrates for each in cross_fitted.good_pictures)
+    assert all(each.calibrates for each in cross_fitted.good_images)
 
 
-def test_the_cross_fitted_score_of_a_picture_is_by_a_network_that_was_trained_without_its_fold(
+def test_the_cross_fitted_score_of_an_image_is_by_a_network_that_was_trained_without_its_fold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The same network by hand: a fit of all other pictures, as the training sees them."""
+    """The same network by hand: a fit of all other images, as the training sees them."""
     from onlygood.detectors.discriminator import detector as module
 
     trained: list[Array] = []
@@ -121,58 +121,56 @@ def test_the_cross_fitted_score_of_a_picture_is_by_a_network_that_was_trained_wi
     good_scores = module.DiscriminatorMethod.good_scores
 
     def scores(self: Any) -> Any:
-        learned.append((self.seen, self.seen.samples[0], self.seen.sample_pictures[0]))
+        learned.append((self.seen, self.seen.samples[0], self.seen.sample_images[0]))
         return good_scores(self)
 
     monkeypatch.setattr(module.DiscriminatorMethod, "good_scores", scores)
     model = onlygood.fit(textures(10), **CROSS_FIT)
-    seen, rows, pictures = learned[0]
+    seen, rows, images = learned[0]
     assert len(trained) == 1 + CROSS_FIT_FOLDS
     np.testing.assert_array_equal(trained[0], rows)
     scored = 0
     for kept, head in zip(trained[1:], heads[1:], strict=True):
-        # Which pictures are wholly missing from what this network was trained on.
-        missing = [place for place in range(10) if not (rows[pictures == place][:, None] == kept).all(axis=2).any()]
-        assert len(missing) == 2 and len(kept) == (pictures != missing[0]).sum() - (pictures == missing[1]).sum()
+        # Which images are wholly missing from what this network was trained on.
+        missing = [place for place in range(10) if not (rows[images == place][:, None] == kept).all(axis=2).any()]
+        assert len(missing) == 2 and len(kept) == (images != missing[0]).sum() - (images == missing[1]).sum()
         whole = join(head, outputs=["raw_score", "patch_scores"])
         session = open_session(whole.SerializeToString(), threads=1)
         for place in missing:
             (raw,) = run(session, ["raw_score"], {"embedding": seen.embedding(place)[None]})
-            found = model.good_pictures[place].score + model.calibration.threshold
+            found = model.good_images[place].score + model.calibration.threshold
             assert found == pytest.approx(float(raw[0]), abs=1e-5)
             scored += 1
     assert scored == 10
 
 
-def test_the_delivered_network_is_the_one_trained_on_all_pictures(cross_fitted: onlygood.Model) -> None:
-    """Whatever the fold of a picture, the file scores it lower than the network without it, on the whole."""
+def test_the_delivered_network_is_the_one_trained_on_all_images(cross_fitted: onlygood.Model) -> None:
+    """Whatever the fold of an image, the file scores it lower than the network without it, on the whole."""
     seen = raw_scores(cross_fitted, textures(GOOD))
-    unseen = np.array([each.score for each in cross_fitted.good_pictures]) + cross_fitted.calibration.threshold
+    unseen = np.array([each.score for each in cross_fitted.good_images]) + cross_fitted.calibration.threshold
     assert np.median(unseen - seen) > 0
 
 
 def test_near_duplicates_are_in_one_fold() -> None:
-    pictures = textures(8)
-    model = onlygood.fit([*pictures, *pictures], **CROSS_FIT)
-    assert (model.promise.groups, model.promise.calibration_pictures) == (8, 16)
-    once, twice = model.good_pictures[:8], model.good_pictures[8:]
+    images = textures(8)
+    model = onlygood.fit([*images, *images], **CROSS_FIT)
+    assert (model.guarantee.groups, model.guarantee.calibration_images) == (8, 16)
+    once, twice = model.good_images[:8], model.good_images[8:]
     np.testing.assert_allclose([each.score for each in once], [each.score for each in twice], atol=1e-5)
-    assert np.median([each.score for each in once]) + model.calibration.threshold > np.median(
-        raw_scores(model, pictures)
-    )
+    assert np.median([each.score for each in once]) + model.calibration.threshold > np.median(raw_scores(model, images))
 
 
 @pytest.mark.parametrize("count", [3, 4])
-def test_few_pictures_are_cross_fitted_in_as_many_folds(count: int) -> None:
+def test_few_images_are_cross_fitted_in_as_many_folds(count: int) -> None:
     model = onlygood.fit(textures(count), **CROSS_FIT)
-    assert (model.promise.folds, model.promise.promised_rate) == (count, 1 / (count + 1))
+    assert (model.guarantee.folds, model.guarantee.stated_rate) == (count, 1 / (count + 1))
 
 
-def test_too_few_pictures_are_refused_with_what_to_do() -> None:
-    message = "fit needs good pictures of at least 3 independent things beside those held out, got 2 of 3: "
-    with pytest.raises(FolderError, match=f"{message}add pictures of other parts, or calibrate with cross-fit$"):
+def test_too_few_images_are_refused_with_what_to_do() -> None:
+    message = "fit needs good images of at least 3 independent things beside those held out, got 2 of 3: "
+    with pytest.raises(FolderError, match=f"{message}add images of other parts, or calibrate with cross-fit$"):
         onlygood.fit(textures(3), **QUICK)
-    with pytest.raises(FolderError, match="fit needs at least 3 good pictures"):
+    with pytest.raises(FolderError, match="fit needs at least 3 good images"):
         onlygood.fit(textures(2), **CROSS_FIT)
 
 
@@ -201,11 +199,11 @@ def test_settings_that_it_cannot_use_are_refused(settings: dict[str, Any], messa
     assert message in str(caught.value)
 
 
-def test_augmentations_stay_on_their_pictures_side_of_a_fold() -> None:
-    """One picture's augmentations alone make a fold's network know it; without them it is as strange as it was."""
+def test_augmentations_stay_on_their_images_side_of_a_fold() -> None:
+    """One image's augmentations alone make a fold's network know it; without them it is as strange as it was."""
     model = onlygood.fit(textures(6), **{**CROSS_FIT, "augment": 24})
-    assert (model.promise.calibration_pictures, model.promise.augmentations) == (6, 18)
-    unseen = np.array([each.score for each in model.good_pictures]) + model.calibration.threshold
+    assert (model.guarantee.calibration_images, model.guarantee.augmentations) == (6, 18)
+    unseen = np.array([each.score for each in model.good_images]) + model.calibration.threshold
     assert np.median(unseen - raw_scores(model, textures(6))) > 0
 
 
@@ -262,13 +260,13 @@ def test_the_command_line_and_its_pages_name_the_method_and_the_folds(
 
 def test_a_model_of_cross_fitted_scores_is_calibrated_exactly_by_new_images(cross_fitted: onlygood.Model) -> None:
     again = onlygood.calibrate(cross_fitted, false_alarm_rate=0.3)
-    assert (again.promise.is_exact, again.promise.folds) == (False, CROSS_FIT_FOLDS)
+    assert (again.guarantee.is_exact, again.guarantee.folds) == (False, CROSS_FIT_FOLDS)
     new = onlygood.calibrate(cross_fitted, textures(10, start=700), false_alarm_rate=0.2)
-    assert (new.promise.is_exact, new.promise.folds) == (True, 0)
-    assert "cross-fit" not in new.metadata["promise"]["statement"]
+    assert (new.guarantee.is_exact, new.guarantee.folds) == (True, 0)
+    assert "cross-fit" not in new.metadata["guarantee"]["statement"]
 
 
-def test_a_grey_picture_and_the_same_in_colour_get_one_score(cross_fitted: onlygood.Model) -> None:
+def test_a_grey_image_and_the_same_in_colour_get_one_score(cross_fitted: onlygood.Model) -> None:
     inspect = onlygood.Inspector(cross_fitted)
-    picture = texture(60)
-    assert inspect(picture).score == inspect(as_colour(picture)).score
+    image = texture(60)
+    assert inspect(image).score == inspect(as_colour(image)).score

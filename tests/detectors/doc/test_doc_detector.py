@@ -1,4 +1,4 @@
-"""`--method doc`: features trained on good and reference pictures, then neighbours among the good ones."""
+"""`--method doc`: features trained on good and reference images, then neighbours among the good ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import onlygood
 from command_line import Ran
 from onlygood.errors import CheckpointError, FolderError, SettingError
 from onlygood.report.facts import method_sentence
-from textures import FAST_DOC, Array, numbered, reference_pictures, save, texture, textures, twelve_bit, with_defect
+from textures import FAST_DOC, Array, numbered, reference_images, save, texture, textures, twelve_bit, with_defect
 
-QUICK: dict[str, Any] = {"method": "doc", **FAST_DOC, "reference": reference_pictures()}
+QUICK: dict[str, Any] = {"method": "doc", **FAST_DOC, "reference": reference_images()}
 LINE = [part for key, value in FAST_DOC.items() for part in (f"--{key.replace('_', '-')}", str(value))]
 
 
@@ -27,12 +27,12 @@ def doc() -> onlygood.Model:
 
 @pytest.fixture
 def reference_folder(tmp_path: Path) -> Path:
-    pictures = {
-        f"{label}/{name}": picture
-        for label, group in reference_pictures().items()
-        for name, picture in numbered(group).items()
+    images = {
+        f"{label}/{name}": image
+        for label, group in reference_images().items()
+        for name, image in numbered(group).items()
     }
-    return save(tmp_path / "reference", pictures)
+    return save(tmp_path / "reference", images)
 
 
 def test_it_learns_says_so_and_finds_a_defect(doc: onlygood.Model) -> None:
@@ -42,7 +42,7 @@ def test_it_learns_says_so_and_finds_a_defect(doc: onlygood.Model) -> None:
     assert losses[-1] < losses[0]
     assert method_sentence(doc.metadata) == (
         "doc, knn: cosine vectors, the mean of head over all places, 1 neighbour among 20 templates; the last 4 layers "
-        f"as after epoch {doc.metadata['doc']['chosen_epoch']} of {len(losses)} beside 12 reference pictures of 2 "
+        f"as after epoch {doc.metadata['doc']['chosen_epoch']} of {len(losses)} beside 12 reference images of 2 "
         "classes"
     )
     inspect = onlygood.Inspector(doc)
@@ -54,11 +54,11 @@ def test_it_learns_says_so_and_finds_a_defect(doc: onlygood.Model) -> None:
     assert bad[0].anomaly_map.max() > 0
 
 
-def test_what_it_scores_with_is_the_distance_to_the_nearest_good_picture_in_trained_features(
+def test_what_it_scores_with_is_the_distance_to_the_nearest_good_image_in_trained_features(
     doc: onlygood.Model,
 ) -> None:
     vectors = pooled_vectors(doc, textures(30))
-    held_out = np.array([picture.calibrates for picture in doc.good_pictures])
+    held_out = np.array([image.calibrates for image in doc.good_images])
     new = with_defect(texture(300))
     units, unit = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (vectors, pooled_vectors(doc, [new])))
     expected = np.linalg.norm(units[~held_out] - unit, axis=1).min()
@@ -70,43 +70,41 @@ def test_the_papers_own_settings_compare_vectors_as_they_are() -> None:
     model = onlygood.fit(textures(30), **QUICK, metric="euclidean")
     assert model.metadata["doc"]["compactness_weight"] == 0.1
     vectors = pooled_vectors(model, textures(30))
-    held_out = np.array([picture.calibrates for picture in model.good_pictures])
+    held_out = np.array([image.calibrates for image in model.good_images])
     new = texture(300)
     expected = np.linalg.norm(vectors[~held_out] - pooled_vectors(model, [new]), axis=1).min()
     score = onlygood.Inspector(model)(new).score + model.calibration.threshold
     assert score == pytest.approx(expected, rel=1e-4)
 
 
-def pooled_vectors(model: onlygood.Model, pictures: list[Array]) -> Array:
+def pooled_vectors(model: onlygood.Model, images: list[Array]) -> Array:
     """The model's own pooled vectors, [n, c]."""
     import onnx
 
     graph = onnx.load_from_string(model.file.content)
     graph.graph.output.append(onnx.helper.make_empty_tensor_value_info("pooled_vector"))
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.concatenate(
-        [session.run(["pooled_vector"], {"image": picture[None, :, :, None]})[0] for picture in pictures]
-    )
+    return np.concatenate([session.run(["pooled_vector"], {"image": image[None, :, :, None]})[0] for image in images])
 
 
 def test_the_local_outlier_factor_is_another_head() -> None:
     model = onlygood.fit(textures(30), **QUICK, head="lof")
     assert model.metadata["pooled"]["num_neighbors"] == 5
     assert model.metadata["doc"]["head"] == "lof"
-    # Of pictures like the others the factor is about 1.
+    # Of images like the others the factor is about 1.
     assert 0.8 < np.median(model.calibration.scores) < 1.5
 
 
-def test_reference_pictures_may_have_another_bit_depth() -> None:
+def test_reference_images_may_have_another_bit_depth() -> None:
     model = onlygood.fit([twelve_bit(seed) for seed in range(12)], **QUICK)
     assert model.metadata["input"]["dtype"] == "uint16"
 
 
-def test_other_reference_pictures_make_another_model(doc: onlygood.Model) -> None:
-    other = onlygood.fit(textures(30), **{**QUICK, "reference": reference_pictures(8)})
+def test_other_reference_images_make_another_model(doc: onlygood.Model) -> None:
+    other = onlygood.fit(textures(30), **{**QUICK, "reference": reference_images(8)})
     assert other.metadata["doc"]["reference"]["sha256"] != doc.metadata["doc"]["reference"]["sha256"]
-    picture = with_defect(texture(400))
-    assert onlygood.Inspector(other)(picture).score != onlygood.Inspector(doc)(picture).score
+    image = with_defect(texture(400))
+    assert onlygood.Inspector(other)(image).score != onlygood.Inspector(doc)(image).score
 
 
 def test_from_the_command_line_with_a_folder(
@@ -120,7 +118,7 @@ def test_from_the_command_line_with_a_folder(
     assert str(reference_folder) not in str(metadata), "no paths in the file"
 
 
-def test_resume_ends_at_the_same_file_and_knows_its_reference_pictures(
+def test_resume_ends_at_the_same_file_and_knows_its_reference_images(
     good_folder: Path,
     reference_folder: Path,
     tmp_path: Path,
@@ -149,17 +147,17 @@ def test_resume_ends_at_the_same_file_and_knows_its_reference_pictures(
     assert part.read_bytes() == whole.read_bytes()
 
 
-STRIPES = reference_pictures()["along"]
+STRIPES = reference_images()["along"]
 
 
 @pytest.mark.parametrize("head", ["knn", "lof"])
 @pytest.mark.parametrize("settings", [{}, {"augment": 30}])
-def test_five_good_pictures_are_enough(head: str, settings: dict[str, Any]) -> None:
+def test_five_good_images_are_enough(head: str, settings: dict[str, Any]) -> None:
     model = onlygood.fit(textures(5), **{**QUICK, **settings}, head=head)
     assert np.isfinite(onlygood.Inspector(model)(texture(50)).score)
 
 
-def test_pictures_that_are_there_twice_are_watched_together() -> None:
+def test_images_that_are_there_twice_are_watched_together() -> None:
     model = onlygood.fit([*textures(16), *textures(16)], **QUICK)
     watched = model.metadata["doc"]["watched"]
     assert watched["target"] == 2
@@ -169,36 +167,36 @@ def test_pictures_that_are_there_twice_are_watched_together() -> None:
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"reference": None}, SettingError, "reference must be given for method doc, got none: pictures of other"),
+        ({"reference": None}, SettingError, "reference must be given for method doc, got none: images of other"),
         (
             {"reference": {"along": STRIPES}},
             FolderError,
-            "reference pictures must be of at least 2 classes, got along in a mapping",
+            "reference images must be of at least 2 classes, got along in a mapping",
         ),
-        ({"reference": {}}, FolderError, "reference pictures must be of at least 2 classes, got none in a mapping"),
+        ({"reference": {}}, FolderError, "reference images must be of at least 2 classes, got none in a mapping"),
         (
             {"reference": STRIPES},
             FolderError,
-            "reference must be a folder, or sequences of pictures by class, got list",
+            "reference must be a folder, or sequences of images by class, got list",
         ),
         (
             {"reference": {"one": STRIPES, "two": [texture(5), texture(77)]}},
             FolderError,
-            "reference pictures must show other things than the good ones, got 1 that are among the good ones, too, "
-            "the first: two: picture 0 is picture 5",
+            "reference images must show other things than the good ones, got 1 that are among the good ones, too, "
+            "the first: two: image 0 is image 5",
         ),
         (
             {"reference": {"one": STRIPES, "two": [np.zeros((9, 9), np.uint16)]}},
             FolderError,
-            "reference pictures must all have one bit depth",
+            "reference images must all have one bit depth",
         ),
-        ({"reference": {"one": STRIPES, "two": [b"no picture"]}}, FolderError, "reference pictures must be readable"),
+        ({"reference": {"one": STRIPES, "two": [b"no image"]}}, FolderError, "reference images must be readable"),
         ({"batch_size": 1}, SettingError, "batch_size must be a whole number of at least 2, got 1"),
         ({"calibration": "leave-one-out"}, SettingError, "calibration must be split for method doc"),
         (
             {"num_neighbors": 22},
             SettingError,
-            "num_neighbors must be at most 20 for knn with 20 templates, got 22: add good pictures",
+            "num_neighbors must be at most 20 for knn with 20 templates, got 22: add good images",
         ),
     ],
 )
@@ -208,25 +206,25 @@ def test_what_it_cannot_use_is_one_sentence(settings: dict[str, Any], error: typ
     assert message in str(caught.value)
 
 
-def test_reference_pictures_for_another_method_are_refused() -> None:
+def test_reference_images_for_another_method_are_refused() -> None:
     with pytest.raises(SettingError, match="reference goes with method doc, got it with knn"):
         onlygood.fit(textures(5), method="knn", reference={"one": STRIPES, "two": [texture(77)]})
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_copies_beside_others_leave_something_to_compare_with(seed: int) -> None:
-    pictures = [*[texture(0)] * 4, *textures(5)[1:]]
-    model = onlygood.fit(pictures, **{**QUICK, "head": "lof", "seed": seed})
+    images = [*[texture(0)] * 4, *textures(5)[1:]]
+    model = onlygood.fit(images, **{**QUICK, "head": "lof", "seed": seed})
     assert np.isfinite(model.calibration.scores).all()
 
 
-def test_one_array_is_no_class_of_reference_pictures() -> None:
+def test_one_array_is_no_class_of_reference_images() -> None:
     reference = {"along": texture(0), "across": [texture(1)]}
-    with pytest.raises(FolderError, match="must have a sequence of pictures for each class, got ndarray for 'along'"):
+    with pytest.raises(FolderError, match="must have a sequence of images for each class, got ndarray for 'along'"):
         onlygood.fit(textures(8), **{**QUICK, "reference": reference})
 
 
-def test_masks_are_no_reference_pictures(reference_folder: Path) -> None:
+def test_masks_are_no_reference_images(reference_folder: Path) -> None:
     before = onlygood.fit(textures(12), **{**QUICK, "reference": reference_folder}).metadata["doc"]["reference"]
     save(reference_folder / "along" / "ground_truth", {"mask.png": texture(3)})
     after = onlygood.fit(textures(12), **{**QUICK, "reference": reference_folder}).metadata["doc"]["reference"]
@@ -236,18 +234,18 @@ def test_masks_are_no_reference_pictures(reference_folder: Path) -> None:
 def test_a_reference_folder_needs_sub_folders(reference_folder: Path) -> None:
     with pytest.raises(FolderError) as caught:
         onlygood.fit(textures(8), **{**QUICK, "reference": reference_folder / "along"})
-    assert str(caught.value).startswith("reference pictures must lie in one sub-folder a class, got 6 of 6 in ")
+    assert str(caught.value).startswith("reference images must lie in one sub-folder a class, got 6 of 6 in ")
     with pytest.raises(FolderError, match="does not exist"):
         onlygood.fit(textures(8), **{**QUICK, "reference": reference_folder / "nowhere"})
 
 
-def test_reference_pictures_that_cannot_be_read_are_left_out_if_asked(reference_folder: Path) -> None:
-    (reference_folder / "along" / "broken.png").write_bytes(b"no picture")
+def test_reference_images_that_cannot_be_read_are_left_out_if_asked(reference_folder: Path) -> None:
+    (reference_folder / "along" / "broken.png").write_bytes(b"no image")
     settings = {**QUICK, "reference": reference_folder}
-    with pytest.raises(FolderError, match="reference pictures must be readable, got 1 of 13"):
+    with pytest.raises(FolderError, match="reference images must be readable, got 1 of 13"):
         onlygood.fit(textures(12), **settings)
     model = onlygood.fit(textures(12), **settings, skip_unreadable=True)
-    assert any("1 reference picture is left out" in note for note in model.notes)
+    assert any("1 reference image is left out" in note for note in model.notes)
 
 
 def test_a_checkpoint_of_another_method_is_refused(good_folder: Path, tmp_path: Path) -> None:

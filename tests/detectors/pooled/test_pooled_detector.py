@@ -22,7 +22,7 @@ NEW = [texture(100), with_defect(texture(101)), texture(102)]
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "whitened"])
 @pytest.mark.parametrize("method", POOLED_METHODS)
-def test_a_defect_scores_above_good_pictures_and_is_on_the_map(method: str, metric: str) -> None:
+def test_a_defect_scores_above_good_images_and_is_on_the_map(method: str, metric: str) -> None:
     inspect = onlygood.Inspector(onlygood.fit(textures(30), method=method, metric=metric, **FAST_POOLED))
     good = [inspect(texture(seed)).score for seed in range(200, 210)]
     bad = [inspect(with_defect(texture(seed), 255)) for seed in range(210, 215)]
@@ -34,30 +34,30 @@ def test_a_defect_scores_above_good_pictures_and_is_on_the_map(method: str, metr
 
 
 @pytest.mark.parametrize("method", POOLED_METHODS)
-def test_held_out_pictures_calibrate_and_nothing_else(method: str) -> None:
+def test_held_out_images_calibrate_and_nothing_else(method: str) -> None:
     model = onlygood.fit(textures(30), method=method, calibration="split", **FAST_POOLED)
-    assert model.promise.is_exact
-    assert model.promise.fitted_pictures + model.promise.calibration_pictures == 30
-    held = [picture for picture in model.good_pictures if picture.calibrates]
+    assert model.guarantee.is_exact
+    assert model.guarantee.fitted_images + model.guarantee.calibration_images == 30
+    held = [image for image in model.good_images if image.calibrates]
     inspect = onlygood.Inspector(model)
-    for picture in held:
-        number = int(picture.name.split()[-1])
-        assert inspect(texture(number)).score == pytest.approx(picture.score, rel=1e-3, abs=1e-4)
+    for image in held:
+        number = int(image.name.split()[-1])
+        assert inspect(texture(number)).score == pytest.approx(image.score, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize("method", POOLED_METHODS)
-def test_scores_of_good_pictures_are_of_detectors_that_have_not_seen_them(method: str) -> None:
-    """As many folds as pictures: leave-one-out by hand."""
-    pictures = textures(8)
+def test_scores_of_good_images_are_of_detectors_that_have_not_seen_them(method: str) -> None:
+    """As many folds as images: leave-one-out by hand."""
+    images = textures(8)
     settings = FAST_POOLED if method == "mahalanobis" else {**FAST_POOLED, "num_neighbors": 3}
-    model = onlygood.fit(pictures, method=method, **settings)
+    model = onlygood.fit(images, method=method, **settings)
     by_hand = []
     for number in range(8):
-        others = [*pictures[:number], *pictures[number + 1 :]]
+        others = [*images[:number], *images[number + 1 :]]
         inspect = onlygood.Inspector(onlygood.fit(others, method=method, **settings))
         threshold = inspect.metadata["calibration"]["threshold"]
-        by_hand.append(inspect(pictures[number]).score + threshold)
-    ours = [picture.score + model.calibration.threshold for picture in model.good_pictures]
+        by_hand.append(inspect(images[number]).score + threshold)
+    ours = [image.score + model.calibration.threshold for image in model.good_images]
     np.testing.assert_allclose(ours, by_hand, rtol=1e-3)
 
 
@@ -86,7 +86,7 @@ def test_a_bank_of_a_few_templates_is_used_or_refused(method: str, size: int) ->
         model = onlygood.fit(textures(12), method=method, **settings)
     except SettingError as error:
         assert size < 4
-        assert "templates left while calibrating, got none: add good pictures, raise bank_size, or lower" in str(error)
+        assert "templates left while calibrating, got none: add good images, raise bank_size, or lower" in str(error)
     else:
         assert model.metadata["pooled"]["templates"] == size
         assert np.isfinite(model.calibration.scores).all()
@@ -99,7 +99,7 @@ def test_copies_make_fewer_templates(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", POOLED_METHODS)
-def test_pictures_whose_maps_are_not_looked_at_change_no_score(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_whose_maps_are_not_looked_at_change_no_score(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = onlygood.fit(textures(12), method=method, **FAST_POOLED)
     monkeypatch.setattr("onlygood.detectors.pooled.detector.MAPPED", 4)
     part = onlygood.fit(textures(12), method=method, **FAST_POOLED)
@@ -126,13 +126,13 @@ def test_vectors_that_are_all_alike_have_no_outlier_factor() -> None:
     heads = PooledHeads(
         "lof", FitSettings(method="lof").filled_in(), np.ones((6, 4), np.float32), maps="maps", opset=OPSET
     )
-    with pytest.raises(SettingError, match="lof needs at least 2 good pictures that differ, got copies of one"):
+    with pytest.raises(SettingError, match="lof needs at least 2 good images that differ, got copies of one"):
         heads.make(np.ones(6, dtype=bool), 5)
 
 
 @pytest.mark.parametrize(("method", "neighbours"), [("knn", 1), ("lof", 5)])
-def test_the_promise_holds_where_templates_are_means_of_many(method: str, neighbours: int) -> None:
-    """With templates chosen beside the pictures that are left out, half as many again were called anomalous."""
+def test_the_guarantee_holds_where_templates_are_means_of_many(method: str, neighbours: int) -> None:
+    """With templates chosen beside the images that are left out, half as many again were called anomalous."""
     rates = []
     for seed in range(8):
         random = np.random.default_rng(seed)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from onlygood.architectures import ARCHITECTURES, PRETRAINED, Architecture, FineTuning
 from onlygood.detectors.base import TrainingFiles
-from onlygood.detectors.deep_svdd.head import hypersphere, network_input, picture_embedding
+from onlygood.detectors.deep_svdd.head import hypersphere, image_embedding, network_input
 from onlygood.detectors.fine_tuned import FineTunedMethod
 from onlygood.detectors.trained import TrainedMethod, described_training, terminal_line
 from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening, precision_of
 from onlygood.errors import FolderError, SettingError
-from onlygood.features.survey import InputKind, Survey
+from onlygood.features.extraction import Features, InputKind
 from onlygood.graph.pooled import (
     gradient_map,
     pooled_vector,
@@ -29,14 +29,14 @@ from onlygood.settings import FitSettings, check_warmup
 if TYPE_CHECKING:
     from onlygood.training.deep_svdd import HypersphereSettings, Trained
 
-# Of contrast-normalised pictures: flat ones have a thousandth, by rounding, and others more than one.
+# Of contrast-normalised images: flat ones have a thousandth, by rounding, and others more than one.
 LEAST_RANGE = 0.01
 
 
 class DeepSvddMethod(TrainedMethod):
     """`--method deep-svdd` with a network that is trained from nothing. What it trains is in
     `onlygood.training.deep_svdd`, what it computes in `onlygood.detectors.deep_svdd.head`. What it calls the embedding
-    is the picture as the network takes it.
+    is the image as the network takes it.
     """
 
     opset = OPSET
@@ -52,7 +52,7 @@ class DeepSvddMethod(TrainedMethod):
 
     def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:  # noqa: D102
         return [
-            picture_embedding(
+            image_embedding(
                 input_size=self.input_size,
                 channels=self.architecture.channels or 3,
                 contrast_normalised=self.architecture.contrast_normalised,
@@ -62,38 +62,38 @@ class DeepSvddMethod(TrainedMethod):
             )
         ]
 
-    def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
+    def learn(self, seen: Features, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
         from onlygood.training.deep_svdd import train_deep_svdd
         from onlygood.training.export import encoder_piece
 
         self.notes = _enlarged(seen.sizes, self.input_size)
-        # Grey pictures have three equal channels: one of them will do.
+        # Grey images have three equal channels: one of them will do.
         self.channels = self.architecture.channels or seen.channels
-        pictures = self.training_values(seen, np.flatnonzero(~held_out), channels=self.channels)
+        images = self.training_values(seen, np.flatnonzero(~held_out), channels=self.channels)
         low, high = 0.0, 1.0
         if self.architecture.contrast_normalised:
-            low, high = float(pictures.min()), float(pictures.max())
+            low, high = float(images.min()), float(images.max())
             if high - low < LEAST_RANGE:
                 raise FolderError(
-                    f"good pictures must show something, got {len(pictures)} to train on in which every pixel has the "
+                    f"good images must show something, got {len(images)} to train on in which every pixel has the "
                     "same level: check light and exposure, or try another seed if others show something"
                 )
-            pictures -= low
-            pictures /= high - low
+            images -= low
+            images /= high - low
         settings, architecture = self.settings, self.architecture
         self.numbers = _hypersphere_settings(
             settings,
             architecture,
             pretrain_epochs=(
-                architecture.epochs_for(architecture.pretrain_epochs, len(pictures))
+                architecture.epochs_for(architecture.pretrain_epochs, len(images))
                 if settings.pretrain_epochs is None
                 else settings.pretrain_epochs
             ),
-            epochs=architecture.epochs_for(architecture.epochs, len(pictures)),
+            epochs=architecture.epochs_for(architecture.epochs, len(images)),
         )
         checkpoint = self.checkpoint(seen, held_out, self.numbers)
         show = terminal_line(wanted=self.show_progress)
-        self.trained = train_deep_svdd(architecture, self.numbers, pictures, checkpoint=checkpoint, show=show)
+        self.trained = train_deep_svdd(architecture, self.numbers, images, checkpoint=checkpoint, show=show)
         if show is not None:
             show("")
         center = self.trained.center.numpy()
@@ -132,7 +132,7 @@ class PretrainedSvddMethod(FineTunedMethod):
     in `onlygood.graph.pooled`.
     """
 
-    def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
+    def learn(self, seen: Features, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
         from onlygood.training.deep_svdd import solve_radius
         from onlygood.training.fine_tuning import fine_tune
 
@@ -165,7 +165,7 @@ class PretrainedSvddMethod(FineTunedMethod):
 
     def describe(self) -> dict[str, Any]:  # noqa: D102
         return {
-            "backbone": self.backbone.card.to_json(),
+            "backbone": self.backbone.card.to_dict(),
             "deep_svdd": {
                 "network": self.settings.network,
                 "source": f"{self.backbone.card.name}, {self.tap.name}, the last {self.settings.trained_layers} layers "
@@ -203,13 +203,13 @@ def _hypersphere_settings(
 
 
 def _enlarged(sizes: Sequence[tuple[int, int]], input_size: int) -> list[str]:
-    """A note if pictures, (height, width) each, are smaller than the network takes them."""
+    """A note if images, (height, width) each, are smaller than the network takes them."""
     smaller = [size for size in sizes if min(size) < input_size]
     if not smaller:
         return []
     height, width = min(smaller, key=min)
     return [
-        f"{len(smaller)} of {len(sizes)} good pictures are smaller than the {input_size} x {input_size} "
+        f"{len(smaller)} of {len(sizes)} good images are smaller than the {input_size} x {input_size} "
         f"pixels that the network takes (down to {width} x {height}): they are enlarged, which adds time and no detail."
     ]
 

@@ -1,4 +1,4 @@
-"""Deep SVDD's pieces of graph: pictures as a network takes them, and the distance to the hypersphere's centre."""
+"""Deep SVDD's pieces of graph: images as a network takes them, and the distance to the hypersphere's centre."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.graph.subgraph import OPSET, fragment
+from onlygood.graph.subgraph import OPSET, subgraph
 from onlygood.images.window import Window
 
-# Below this mean absolute deviation, a quarter of one of 255 levels, a picture is of one level: what would be enlarged
+# Below this mean absolute deviation, a quarter of one of 255 levels, an image is of one level: what would be enlarged
 # is the rounding of numbers.
 _LEAST_CONTRAST = 1e-3
 
 
-def picture_embedding(
+def image_embedding(
     *,
     input_size: int,
     channels: int,
@@ -32,7 +32,7 @@ def picture_embedding(
     Args:
         input_size: pixels a side.
         channels: 1 or 3.
-        contrast_normalised: subtract each picture's mean and divide by its mean absolute deviation (global contrast
+        contrast_normalised: subtract each image's mean and divide by its mean absolute deviation (global contrast
             normalisation with the L1 norm).
         dtype: uint8 or uint16, of `image`.
         window: the levels of black and white.
@@ -57,7 +57,7 @@ def picture_embedding(
         else "embedding = Identity (coloured)"
     )
     text = f"""
-    picture_embedding ({np.dtype(dtype).name}[N, H, W, C] image)
+    image_embedding ({np.dtype(dtype).name}[N, H, W, C] image)
         => (float[N, {input_size}, {input_size}, {channels}] embedding) {{
         levels = Cast <to = {onnx.TensorProto.FLOAT}> (image)
         resized = Resize <antialias = 1, exclude_outside = 1, axes = [1, 2], mode = "linear",
@@ -80,7 +80,7 @@ def picture_embedding(
     if contrast_normalised:
         arrays["pixel_axes"] = np.array([1, 2, 3], dtype=np.int64)
         arrays["least_contrast"] = np.array(_LEAST_CONTRAST, dtype=np.float32)
-    return fragment(text, arrays, opset=opset)
+    return subgraph(text, arrays, opset=opset)
 
 
 def network_input(*, channels: int, low: float, high: float, opset: int = OPSET) -> onnx.ModelProto:
@@ -107,7 +107,7 @@ def network_input(*, channels: int, low: float, high: float, opset: int = OPSET)
         "low_level": np.array(low, dtype=np.float32),
         "input_gain": np.array(1.0 / (high - low), dtype=np.float32),
     }
-    return fragment(text, arrays, opset=opset)
+    return subgraph(text, arrays, opset=opset)
 
 
 def hypersphere(center: NDArray[np.float32], *, opset: int = OPSET) -> onnx.ModelProto:
@@ -141,4 +141,4 @@ def hypersphere(center: NDArray[np.float32], *, opset: int = OPSET) -> onnx.Mode
         "first_axis": np.array([1], dtype=np.int64),
         "other_axes": np.array([1, 2], dtype=np.int64),
     }
-    return fragment(text, arrays, opset=opset)
+    return subgraph(text, arrays, opset=opset)

@@ -19,7 +19,7 @@ from onlygood.detectors.discriminator.head import SLOPE, Discriminator, discrimi
 from onlygood.detectors.on_backbone import patches_per_image, sized_for_patches, squeezing_notes
 from onlygood.detectors.trained import TrainedMethod, described_training, terminal_line
 from onlygood.detectors.whitening import PATCH_SHRINKAGE, learn_whitening
-from onlygood.features.survey import InputKind, Survey
+from onlygood.features.extraction import Features, InputKind
 from onlygood.graph.patches import patch_embedding
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.settings import CROSS_FIT_FOLDS, FitSettings
@@ -36,11 +36,9 @@ class DiscriminatorMethod(TrainedMethod):
     `onlygood.detectors.discriminator.head`.
     """
 
-    def __init__(
-        self, settings: FitSettings, pictures: int, *, files: TrainingFiles | None, show_progress: bool
-    ) -> None:
+    def __init__(self, settings: FitSettings, images: int, *, files: TrainingFiles | None, show_progress: bool) -> None:
         super().__init__(settings, files=files, show_progress=show_progress)
-        self.pictures = pictures
+        self.images = images
         self.backbone = load_backbone(settings.backbone)
         levels = self.backbone.card.choose_levels(settings.taps)
         self.taps = tuple(dict.fromkeys(tap for taps, _ in levels for tap in taps))
@@ -58,21 +56,21 @@ class DiscriminatorMethod(TrainedMethod):
         self.notes = squeezing_notes(kind.size, self.input_shape)
         self.grid = self.sized.grid(self.reduction)
         self.top_patches = max(1, round(self.settings.top_fraction * math.prod(self.grid)))
-        self.rows_each = (patches_per_image(self.pictures, math.prod(self.grid)),)
+        self.rows_each = (patches_per_image(self.images, math.prod(self.grid)),)
         return [
             self.sized.preprocess(kind, opset=self.opset),
             self.trunk,
             patch_embedding(self.taps, input_shape=self.input_shape, grid=self.grid, opset=self.opset),
         ]
 
-    def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
+    def learn(self, seen: Features, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
         from onlygood.training.discriminator import DiscriminatorSettings
 
         settings = self.settings
         assert settings.weight_decay is not None  # settings fill it in
-        rows, pictures = seen.samples[0], seen.sample_pictures[0]
-        fitted = ~held_out[pictures]
-        rows, owners = rows[fitted], np.array(groups)[pictures[fitted]]
+        rows, images = seen.samples[0], seen.sample_images[0]
+        fitted = ~held_out[images]
+        rows, owners = rows[fitted], np.array(groups)[images[fitted]]
         self.numbers = DiscriminatorSettings(
             slope=SLOPE,
             hidden=HIDDEN,
@@ -113,7 +111,7 @@ class DiscriminatorMethod(TrainedMethod):
 
     def describe(self) -> dict[str, Any]:  # noqa: D102
         return {
-            "backbone": self.backbone.card.to_json(),
+            "backbone": self.backbone.card.to_dict(),
             "discriminator": {
                 "taps": [tap.name for tap in self.taps],
                 "grid": list(self.grid),

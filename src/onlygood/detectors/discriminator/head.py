@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.graph.subgraph import OPSET, fragment
+from onlygood.graph.subgraph import OPSET, subgraph
 
 # Of the hidden layer's leaky ReLU, as in SimpleNet.
 SLOPE = 0.2
@@ -75,4 +75,4 @@ def discriminator_head(discriminator: Discriminator, *, top_patches: int, opset:
         "output_weight": discriminator.output[:, None],
         "output_bias": np.array([discriminator.offset], dtype=np.float32),
     }
-    return fragment(text, arrays, opset=opset)
+    return subgraph(text, arrays, opset=opset)

@@ -1,4 +1,4 @@
-"""DOC as a method of `fit`: from good and reference pictures to features trained on both, and neighbours among them."""
+"""DOC as a method of `fit`: from good and reference images to features trained on both, and neighbours among them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from onlygood.detectors.fine_tuned import FineTunedMethod
 from onlygood.detectors.pooled_heads import PooledHeads, most_neighbours, neighbours_of
 from onlygood.detectors.trained import described_training, terminal_line
 from onlygood.errors import FolderError, SettingError
-from onlygood.features.survey import Embedder, Survey, input_kind, survey
+from onlygood.features.extraction import Embedder, Features, extract_features, input_kind
 from onlygood.graph.subgraph import join
 from onlygood.settings import FitSettings
 
-# Reference pictures of each class, so that training has two of each, and one can choose the epoch.
+# Reference images of each class, so that training has two of each, and one can choose the epoch.
 LEAST_A_CLASS = 3
 
 
@@ -31,7 +31,7 @@ class DocMethod(FineTunedMethod):
 
     Args:
         settings: of the fit.
-        references: the reference pictures, the class of each as its label.
+        references: the reference images, the class of each as its label.
         files: where it keeps what it has reached; None for nowhere.
         show_progress: draw bars if stderr is a terminal.
     """
@@ -47,28 +47,28 @@ class DocMethod(FineTunedMethod):
         super().__init__(settings, files=files, show_progress=show_progress)
         if not references:
             raise SettingError(
-                f"reference must be given for method doc, got none: {REFERENCE_WHY}, so that drawing good pictures "
-                "together does not make all pictures alike; knn and lof need none"
+                f"reference must be given for method doc, got none: {REFERENCE_WHY}, so that drawing good images "
+                "together does not make all images alike; knn and lof need none"
             )
         self.references = references
 
-    def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
+    def learn(self, seen: Features, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
         from onlygood.training.doc import DocSettings, Maps, train_doc
 
         settings = self.settings
         assert settings.weight_decay is not None and settings.compactness_weight is not None  # settings fill them in
-        reference = self._survey_references(seen)
+        reference = self._extract_references(seen)
         names = [source.label for source in reference.sources]
         self.counts = dict(sorted(Counter(names).items()))
         if len(self.counts) < 2:
             raise FolderError(
-                f"readable reference pictures must be of at least 2 classes, got {len(self.counts)}: {REFERENCE_WHY}"
+                f"readable reference images must be of at least 2 classes, got {len(self.counts)}: {REFERENCE_WHY}"
             )
         numbers = {name: number for number, name in enumerate(self.counts)}
         fewest = min(self.counts, key=lambda name: self.counts[name])
         if self.counts[fewest] < LEAST_A_CLASS:
             raise FolderError(
-                f"readable reference pictures must be at least {LEAST_A_CLASS} a class, two to train on and one to "
+                f"readable reference images must be at least {LEAST_A_CLASS} a class, two to train on and one to "
                 f"choose the epoch by, got {self.counts[fewest]} of {fewest}: add some, or take the class out"
             )
         labelled = [f"{name} {digest}" for name, digest in zip(names, reference.digests, strict=True)]
@@ -76,7 +76,7 @@ class DocMethod(FineTunedMethod):
         self.digest = _digest(sorted(labelled))
         learned = np.flatnonzero(~held_out)
         assert settings.bank_size is not None  # settings fill it in
-        # Before minutes of training; copies among the pictures may leave fewer templates afterwards.
+        # Before minutes of training; copies among the images may leave fewer templates afterwards.
         self.neighbours = neighbours_of(settings.head, settings, min(settings.bank_size, len(learned)))
         show = terminal_line(wanted=self.show_progress)
         self.numbers = DocSettings(
@@ -115,7 +115,7 @@ class DocMethod(FineTunedMethod):
     def describe(self) -> dict[str, Any]:  # noqa: D102
         targets, references = self.trained.watched
         return {
-            "backbone": self.backbone.card.to_json(),
+            "backbone": self.backbone.card.to_dict(),
             "pooled": {
                 "tap": self.tap.name,
                 "metric": self.settings.metric,
@@ -146,19 +146,19 @@ class DocMethod(FineTunedMethod):
     def _judge(self, vectors: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
         """Raw scores [m] of pooled vectors [m, k] by a head that remembers the vectors [n, k] given first."""
         heads, everything = self._heads(vectors)
-        # Without the pictures that are watched there may be fewer than the finished head looks at.
+        # Without the images that are watched there may be fewer than the finished head looks at.
         most = most_neighbours(self.settings.head, heads.templates(everything))
         return heads.make(everything, min(self.neighbours, most)).scores(others)
 
-    def _survey_references(self, seen: Survey) -> Survey:
-        """The reference pictures as the front sees them, in their own bit depth and window.
+    def _extract_references(self, seen: Features) -> Features:
+        """The reference images as the front sees them, in their own bit depth and window.
 
         Raises:
-            FolderError: pictures that cannot be read, or that are among the good ones.
+            FolderError: images that cannot be read, or that are among the good ones.
         """
         settings = replace(self.settings, window=None)
         kind = input_kind(self.references, settings, show_progress=self.show_progress, what="reference")
-        found = survey(
+        found = extract_features(
             self.references,
             Embedder(join(*self.embedding_pieces(kind), outputs=["embedding"])),
             kind,
@@ -175,8 +175,8 @@ class DocMethod(FineTunedMethod):
         ]
         if both:
             raise FolderError(
-                f"reference pictures must show other things than the good ones, got {len(both)} that are among the "
-                f"good ones, too, the first: {both[0][0]} is {both[0][1]}: take them out of the reference pictures"
+                f"reference images must show other things than the good ones, got {len(both)} that are among the "
+                f"good ones, too, the first: {both[0][0]} is {both[0][1]}: take them out of the reference images"
             )
         self.notes = found.notes
         return found

@@ -35,7 +35,7 @@ from onlygood.detectors.patch.memory import (
 )
 from onlygood.detectors.patch.scores import Combiner, LeaveOut, LevelScores, Scorer
 from onlygood.detectors.whitening import PATCH_SHRINKAGE
-from onlygood.features.survey import InputKind, Survey
+from onlygood.features.extraction import Features, InputKind
 from onlygood.graph.patches import patch_embedding
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.settings import FitSettings
@@ -77,9 +77,9 @@ class _Level:
 class PatchMethod(Method):
     """`--method patch`. What it computes is in `onlygood.detectors.patch.head`."""
 
-    def __init__(self, settings: FitSettings, pictures: int, *, show_progress: bool) -> None:
+    def __init__(self, settings: FitSettings, images: int, *, show_progress: bool) -> None:
         self.settings = settings
-        self.pictures = pictures
+        self.images = images
         self.show_progress = show_progress
         self.backbone = load_backbone(settings.backbone)
         self.tap_levels = self.backbone.card.choose_levels(settings.taps)
@@ -117,24 +117,24 @@ class PatchMethod(Method):
         # The first describes the whole image: see `Method`.
         self.levels = [last, *levels[: len(levels) - 2], levels[-1]]
         self.embeddings = tuple(level.name for level in self.levels)
-        self.rows_each = tuple(patches_per_image(self.pictures, math.prod(level.grid)) for level in self.levels)
+        self.rows_each = tuple(patches_per_image(self.images, math.prod(level.grid)) for level in self.levels)
         return [
             self.sized.preprocess(kind, opset=self.opset),
             self.trunk,
             *pieces,
         ]
 
-    def learn(self, seen: Survey, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
+    def learn(self, seen: Features, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
         owners = np.array(groups)
         self.seen, self.groups, self.held_out = seen, groups, held_out
         # Copies are one image: the position of the first with the same pixels.
         firsts: dict[str, int] = {}
-        self.images = np.array([firsts.setdefault(digest, place) for place, digest in enumerate(seen.digests)])
+        self.image_ids = np.array([firsts.setdefault(digest, place) for place, digest in enumerate(seen.digests)])
         self.rows = []
-        for level, sample, pictures in zip(self.levels, seen.samples, seen.sample_pictures, strict=True):
-            fitted = ~held_out[pictures]
+        for level, sample, images in zip(self.levels, seen.samples, seen.sample_images, strict=True):
+            fitted = ~held_out[images]
             self.rows.append(
-                Rows(sample[fitted], owners[pictures[fitted]], self.images[pictures[fitted]], level.shrinkage)
+                Rows(sample[fitted], owners[images[fitted]], self.image_ids[images[fitted]], level.shrinkage)
             )
 
         def fit_level(level: int) -> Fitted:
@@ -195,7 +195,7 @@ class PatchMethod(Method):
 
     def describe(self) -> dict[str, Any]:  # noqa: D102
         return {
-            "backbone": self.backbone.card.to_json(),
+            "backbone": self.backbone.card.to_dict(),
             "patch": {
                 "levels": [
                     {
@@ -214,7 +214,7 @@ class PatchMethod(Method):
         }
 
     def _map_units(self, parts: Sequence[LevelScores]) -> list[Unit]:
-        """In which units the banks' patch scores are added up: those in which patches of good pictures vary equally,
+        """In which units the banks' patch scores are added up: those in which patches of good images vary equally,
         and regions, which are too coarse to mark a defect's border, half as much.
         """
         units = []
@@ -226,10 +226,10 @@ class PatchMethod(Method):
         return units
 
     def _unseen(self, positions: Sequence[int]) -> Iterator[tuple[int, LevelScores]]:
-        """Positions of good pictures, in any order, and what is said of each by memories that have not seen it.
+        """Positions of good images, in any order, and what is said of each by memories that have not seen it.
 
         Of one held out it is what the finished memories say, of another what memories without its group say. These know
-        a few pictures less, so the scores are, if anything, a little too high.
+        a few images less, so the scores are, if anything, a little too high.
         """
         embeddings, threads = self.seen.scored.embeddings, self.settings.threads
 
@@ -241,14 +241,14 @@ class PatchMethod(Method):
         yield from self.without_groups.scores(owners, embeddings, threads=threads)
 
     def _scores_alone(self) -> dict[int, tuple[float, ...]]:
-        """By position, of pictures in groups of several, the scores by memories that know the others of the group."""
+        """By position, of images in groups of several, the scores by memories that know the others of the group."""
         count = self.seen.given
-        # Augmentations of a picture are in its group, and would stay where the picture alone is left out.
+        # Augmentations of an image are in its group, and would stay where the image alone is left out.
         if len(self.seen.sources) > count:
             return {}
         sizes = Counter(self.groups)
         owners = {
-            position: int(self.images[position])
+            position: int(self.image_ids[position])
             for position in range(count)
             if sizes[self.groups[position]] > 1 and not self.held_out[position]
         }

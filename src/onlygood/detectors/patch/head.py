@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.graph.subgraph import OPSET, fragment
+from onlygood.graph.subgraph import OPSET, subgraph
 
 # How many of the banks' scores, the highest, are averaged into the image's score.
 HIGHEST_BANKS = 2
@@ -110,7 +110,7 @@ def region_embedding(
         {name} = Transpose <perm = [0, 2, 3, 1]> ({name}_means)
     }}
     """
-    return fragment(text, {}, names={"source": source, name: name}, opset=opset)
+    return subgraph(text, {}, names={"source": source, name: name}, opset=opset)
 
 
 def patch_head(bank: Bank, *, opset: int = OPSET) -> onnx.ModelProto:
@@ -151,7 +151,7 @@ def patch_head(bank: Bank, *, opset: int = OPSET) -> onnx.ModelProto:
         f"{name}_memory_bank": memory.memory_bank,
         f"{name}_norms": np.einsum("mq,mq->m", memory.memory_bank, memory.memory_bank),
     }
-    return fragment(text, arrays, names={"source": bank.embedding}, opset=opset)
+    return subgraph(text, arrays, names={"source": bank.embedding}, opset=opset)
 
 
 def _nearest_distance(prefix: str, source: str, result: str) -> str:
@@ -212,7 +212,7 @@ def combine_scores(banks: Sequence[Bank], units: Sequence[Unit], *, opset: int =
     arrays = _unit_arrays(banks, units, "")
     arrays["bank_axis"] = np.array([1], dtype=np.int64)
     arrays["highest_banks"] = np.array([min(HIGHEST_BANKS, len(banks))], dtype=np.int64)
-    return fragment(text, arrays, opset=opset)
+    return subgraph(text, arrays, opset=opset)
 
 
 def combine_maps(
@@ -252,7 +252,7 @@ def combine_maps(
     arrays = _unit_arrays(banks, units, "map_")
     arrays["map_axis"] = np.array([1], dtype=np.int64)
     arrays["map_grid"] = np.array(grid, dtype=np.int64)
-    return fragment(text, arrays, opset=opset)
+    return subgraph(text, arrays, opset=opset)
 
 
 def _unit_arrays(banks: Sequence[Bank], units: Sequence[Unit], prefix: str) -> dict[str, NDArray[np.generic]]:

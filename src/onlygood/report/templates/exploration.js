@@ -6,23 +6,23 @@
   const area = document.querySelector(".maps");
   const shown = document.getElementById("shown");
   const off = { kind: new Set(), verdict: new Set() };
-  let kept = null; /* the picture that stays when the pointer leaves */
+  let kept = null; /* the image that stays when the pointer leaves */
   let current = null;
 
   const names = Array.from(document.querySelectorAll(".legend li[data-kind] bdi"), (each) => each.textContent);
   const maps = Array.from(document.querySelectorAll(".map svg"), (svg, number) => {
     const marks = [];
-    for (const mark of svg.querySelectorAll("[data-picture]")) {
-      marks[mark.dataset.picture] = mark;
+    for (const mark of svg.querySelectorAll("[data-image]")) {
+      marks[mark.dataset.image] = mark;
       mark.querySelector("title").remove(); /* the browser's own hint would lie over ours */
     }
     return { svg, marks, places: data.places[number], ring: svg.querySelector(".ring"), width: svg.viewBox.baseVal.width };
   });
 
-  const verdict = (picture) => (picture.anomalous ? "anomalous" : "good");
+  const verdict = (image) => (image.anomalous ? "anomalous" : "good");
   const isVisible = (number) => {
-    const picture = data.pictures[number];
-    return !off.kind.has(String(picture.kind)) && !off.verdict.has(verdict(picture));
+    const image = data.images[number];
+    return !off.kind.has(String(image.kind)) && !off.verdict.has(verdict(image));
   };
 
   function line(text, name) {
@@ -32,7 +32,7 @@
     return element;
   }
 
-  /* Show a picture beside its mark on one map, and where it lies on all; none hides it. */
+  /* Show an image beside its mark on one map, and where it lies on all; none hides it. */
   function show(number, map) {
     current = number;
     for (const each of maps) {
@@ -46,20 +46,20 @@
       shown.replaceChildren();
       return;
     }
-    const picture = data.pictures[number];
+    const image = data.images[number];
     const parts = [];
-    if (picture.thumbnail) {
+    if (image.thumbnail) {
       const image = document.createElement("img");
-      [image.src, image.width, image.height] = picture.thumbnail;
+      [image.src, image.width, image.height] = image.thumbnail;
       image.alt = "";
       parts.push(image);
     } else {
-      parts.push(line("The picture can no longer be read."));
+      parts.push(line("The image can no longer be read."));
     }
-    const sign = picture.anomalous ? "\u25b2" : "\u25cf";
-    const judged = line(`${sign} called ${verdict(picture)}`, `mark ${verdict(picture)}`);
-    parts.push(line(picture.name, "name"), line(names[picture.kind]), judged);
-    parts.push(line(`score ${picture.score}`), line(`p-value ${picture.p_value}`));
+    const sign = image.anomalous ? "\u25b2" : "\u25cf";
+    const judged = line(`${sign} called ${verdict(image)}`, `mark ${verdict(image)}`);
+    parts.push(line(image.name, "name"), line(names[image.kind]), judged);
+    parts.push(line(`score ${image.score}`), line(`p-value ${image.p_value}`));
     shown.replaceChildren(...parts);
     place(number, map);
   }
@@ -86,9 +86,9 @@
     return found;
   }
 
-  /* The picture that lies best in a direction: near, and not far to the side. */
+  /* The image that lies best in a direction: near, and not far to the side. */
   function next(map, [right, down]) {
-    if (current === null) return strangest();
+    if (current === null) return highest_scoring();
     const [fromX, fromY] = map.places[current];
     let found = current, least = Infinity;
     map.places.forEach(([x, y], number) => {
@@ -99,8 +99,8 @@
     return found;
   }
 
-  function strangest() {
-    return data.strangest.find(isVisible) ?? null;
+  function highest_scoring() {
+    return data.highest_scoring.find(isVisible) ?? null;
   }
 
   function keep(number, map) {
@@ -134,7 +134,7 @@
     });
     map.svg.addEventListener("keydown", (event) => {
       if (event.key in STEPS) keep(next(map, STEPS[event.key]), map);
-      else if (event.key === "Home") keep(strangest(), map);
+      else if (event.key === "Home") keep(highest_scoring(), map);
       else if (event.key === "Escape") keep(null, map);
       else return;
       event.preventDefault();

@@ -1,4 +1,4 @@
-"""The first pass of a fit over the good pictures: what they are, and a bounded sample of what they look like."""
+"""The first pass of a fit over the good images: what they are, and a bounded sample of what they look like."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from onlygood._parallel import map_in_order
 from onlygood._progress import track
 from onlygood.datasets.sources import Source
-from onlygood.errors import FolderError, PictureError
+from onlygood.errors import FolderError, ImageError
 from onlygood.graph.runtime import open_session, run
-from onlygood.images.reading import Picture
+from onlygood.images.reading import ImageArray
 from onlygood.images.window import FULL_8_BIT, LevelHistogram, Window
 from onlygood.settings import FitSettings
 
-# Embeddings that are kept for calibration; those of further pictures are computed a second time.
+# Embeddings that are kept for calibration; those of further images are computed a second time.
 KEPT_BYTES = 400_000_000
-# A picture's descriptor, by which near-duplicates are found: its embedding, averaged on so many cells a side, which
+# An image's descriptor, by which near-duplicates are found: its embedding, averaged on so many cells a side, which
 # forgives small shifts, then randomly projected (Johnson and Lindenstrauss) to so many numbers.
 DESCRIPTOR_CELLS = 7
 DESCRIPTOR_SIZE = 256
@@ -61,39 +61,39 @@ class Embedder:
         # One thread an image and several images at once: less waiting than several threads on one image.
         self.session = open_session(model.SerializeToString(), threads=1)
 
-    def __call__(self, picture: Picture) -> NDArray[np.float32]:
+    def __call__(self, image: ImageArray) -> NDArray[np.float32]:
         """The first embedding of one image [H, W, C]."""
-        return self.all(picture)[0]
+        return self.all(image)[0]
 
-    def all(self, picture: Picture) -> tuple[NDArray[np.float32], ...]:
+    def all(self, image: ImageArray) -> tuple[NDArray[np.float32], ...]:
         """All embeddings of one image [H, W, C]."""
-        values = run(self.session, self.names, {"image": picture[None]})
+        values = run(self.session, self.names, {"image": image[None]})
         return tuple(np.asarray(value[0], dtype=np.float32) for value in values)
 
 
 @dataclass
-class Survey:
-    """What the first pass found, one entry a picture that could be read.
+class Features:
+    """What the first pass found, one entry an image that could be read.
 
-    Augmentations of these pictures, if there are any, come after all of them in `sources`, `kept`, `samples`,
-    `wholes` and `digests`; the rest is about the pictures as they were given.
+    Augmentations of these images, if there are any, come after all of them in `sources`, `kept`, `samples`,
+    `image_vectors` and `digests`; the rest is about the images as they were given.
 
     Attributes:
         embedder: what embedded them.
-        given: how many pictures there are without their augmentations.
-        sources: the pictures.
+        given: how many images there are without their augmentations.
+        sources: the images.
         kept: the embeddings of each, float32 [h, w, d], or None where there was no room to keep them.
-        samples: float32 [n, d], patches of all pictures, for each embedding.
-        sample_pictures: int64 [n], the position of the picture that each comes from, for each embedding.
+        samples: float32 [n, d], patches of all images, for each embedding.
+        sample_images: int64 [n], the position of the image that each comes from, for each embedding.
         descriptors: float32 [given, DESCRIPTOR_SIZE].
         projection: float32, by which a descriptor is made of an embedding's cells.
-        wholes: float32 [pictures, d], the mean of each one's first embedding.
-        digests: sha256 of each picture's pixels.
+        image_vectors: float32 [images, d], the mean of each one's first embedding.
+        digests: sha256 of each image's pixels.
         sizes: (height, width) of each that was given.
-        channels: 1 if every picture is grey, else 3.
-        unreadable: one sentence for each picture that was left out.
+        channels: 1 if every image is grey, else 3.
+        unreadable: one sentence for each image that was left out.
         notes: sentences that a person should read.
-        as_given: where all of these pictures are turned copies, the given ones that they are made of, in their order.
+        as_given: where all of these images are turned copies, the given ones that they are made of, in their order.
     """
 
     embedder: Embedder
@@ -101,24 +101,24 @@ class Survey:
     sources: list[Source] = field(default_factory=list)
     kept: list[tuple[NDArray[np.float32], ...] | None] = field(default_factory=list)
     samples: list[NDArray[np.float32]] = field(default_factory=list)
-    sample_pictures: list[NDArray[np.int64]] = field(default_factory=list)
+    sample_images: list[NDArray[np.int64]] = field(default_factory=list)
     descriptors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     projection: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    wholes: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    image_vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     digests: list[str] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     channels: int = 1
     unreadable: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    as_given: Survey | None = None
+    as_given: Features | None = None
 
     @property
-    def scored(self) -> Survey:
-        """The pictures as they were given, which calibrate; what is learned may be turned copies of them."""
+    def scored(self) -> Features:
+        """The images as they were given, which calibrate; what is learned may be turned copies of them."""
         return self if self.as_given is None else self.as_given
 
     def embeddings(self, position: int) -> tuple[NDArray[np.float32], ...]:
-        """The embeddings of the picture at a position, float32 [h, w, d]; computed again where they were not kept."""
+        """The embeddings of the image at a position, float32 [h, w, d]; computed again where they were not kept."""
         kept = self.kept[position]
         return self.embedder.all(self.sources[position].read()) if kept is None else kept
 
@@ -126,7 +126,7 @@ class Survey:
         """The first of them."""
         return self.embeddings(position)[0]
 
-    def describe(self, image: Picture) -> NDArray[np.float32]:
+    def describe(self, image: ImageArray) -> NDArray[np.float32]:
         """The descriptor of any image, float32 [DESCRIPTOR_SIZE]."""
         descriptor: NDArray[np.float32] = _cell_means(self.embedder(image)) @ self.projection
         return descriptor
@@ -134,7 +134,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a worker thread returns of one picture."""
+    """What a worker thread returns of one image."""
 
     embeddings: tuple[NDArray[np.float32], ...]
     rows: tuple[NDArray[np.float32], ...]
@@ -146,42 +146,42 @@ class _Seen:
 def input_kind(
     sources: Sequence[Source], settings: FitSettings, *, show_progress: bool, what: str = "good"
 ) -> InputKind:
-    """The bit depth of the first picture that can be read, the window (given, or chosen from all pictures), and the
-    median size of some pictures, evenly spaced among all.
+    """The bit depth of the first image that can be read, the window (given, or chosen from all images), and the
+    median size of some images, evenly spaced among all.
 
     Raises:
-        FolderError: no picture can be read.
+        FolderError: no image can be read.
         SettingError: a window that cannot be used.
     """
-    dtype = next((picture.dtype for source in sources if (picture := _try_read(source)) is not None), None)
+    dtype = next((image.dtype for source in sources if (image := _try_read(source)) is not None), None)
     if dtype is None:
-        raise FolderError(f"{what} pictures must be readable, got none among {len(sources)}: {_reason(sources[0])}")
+        raise FolderError(f"{what} images must be readable, got none among {len(sources)}: {_reason(sources[0])}")
     size = _median_size(sources, settings)
     if settings.window is not None:
         return InputKind(dtype=dtype, window=Window(*settings.window), size=size)
     if dtype == np.uint8:
         return InputKind(dtype=dtype, window=FULL_8_BIT, size=size)
     histogram = LevelHistogram()
-    pictures = map_in_order(_try_read, sources, threads=settings.threads)
-    for picture in track(pictures, total=len(sources), description="levels", show=show_progress):
-        # A picture that cannot be read, or of another depth, is reported by the survey, with its name.
-        if picture is not None and picture.dtype == dtype:
-            histogram.add(picture)
+    images = map_in_order(_try_read, sources, threads=settings.threads)
+    for image in track(images, total=len(sources), description="levels", show=show_progress):
+        # An image that cannot be read, or of another depth, is reported when its features are extracted, with its name.
+        if image is not None and image.dtype == dtype:
+            histogram.add(image)
     return InputKind(dtype=dtype, window=histogram.window(), size=size)
 
 
 def _median_size(sources: Sequence[Source], settings: FitSettings) -> tuple[int, int]:
     """Height and width in pixels."""
     chosen = np.unique(np.linspace(0, len(sources) - 1, SIZED_IMAGES).astype(int))
-    pictures = map_in_order(_try_read, [sources[position] for position in chosen], threads=settings.threads)
-    sizes = [picture.shape[:2] for picture in pictures if picture is not None]
+    images = map_in_order(_try_read, [sources[position] for position in chosen], threads=settings.threads)
+    sizes = [image.shape[:2] for image in images if image is not None]
     if not sizes:  # the first that can be read is another
-        sizes = [next(picture.shape[:2] for source in sources if (picture := _try_read(source)) is not None)]
+        sizes = [next(image.shape[:2] for source in sources if (image := _try_read(source)) is not None)]
     height, width = np.median(sizes, axis=0)
     return max(1, round(height)), max(1, round(width))
 
 
-def survey(
+def extract_features(
     sources: Sequence[Source],
     embedder: Embedder,
     kind: InputKind,
@@ -190,37 +190,37 @@ def survey(
     rows_each: Sequence[int],
     show_progress: bool,
     what: str = "good",
-) -> Survey:
-    """Read and embed every picture once.
+) -> Features:
+    """Read and embed every image once.
 
     Args:
-        sources: the pictures.
+        sources: the images.
         embedder: the graph up to `embedding`.
         kind: what the model takes.
         settings: of the fit; `skip_unreadable`, `threads` and `seed` matter here.
-        rows_each: patches sampled of each picture, for each embedding.
+        rows_each: patches sampled of each image, for each embedding.
         show_progress: draw a bar if stderr is a terminal.
-        what: which pictures these are, for people.
+        what: which images these are, for people.
 
     Raises:
-        FolderError: pictures that cannot be read (unless they are to be skipped), of several bit depths, or all without
+        FolderError: images that cannot be read (unless they are to be skipped), of several bit depths, or all without
             any content.
     """
-    found = Survey(embedder)
+    found = Features(embedder)
     projector = _Projector(seed=settings.seed)
 
-    def look(numbered: tuple[int, Source]) -> _Seen | PictureError:
+    def look(numbered: tuple[int, Source]) -> _Seen | ImageError:
         number, source = numbered
         try:
-            picture = source.read()
-        except PictureError as error:
+            image = source.read()
+        except ImageError as error:
             return error
-        if picture.dtype != kind.dtype:
+        if image.dtype != kind.dtype:
             raise FolderError(
-                f"{what} pictures must all have one bit depth, got {source.name} with {8 * picture.dtype.itemsize} "
-                f"bits a channel among pictures with {8 * kind.dtype.itemsize}: fit one model for each"
+                f"{what} images must all have one bit depth, got {source.name} with {8 * image.dtype.itemsize} "
+                f"bits a channel among images with {8 * kind.dtype.itemsize}: fit one model for each"
             )
-        return _look(picture, embedder, seed=settings.seed, number=number, rows_each=rows_each)
+        return _look(image, embedder, seed=settings.seed, number=number, rows_each=rows_each)
 
     entries = _Entries(found)
     channel_counts: list[int] = []
@@ -228,7 +228,7 @@ def survey(
     looks = map_in_order(look, enumerate(sources), threads=settings.threads)
     bar = track(looks, total=len(sources), description="embedding", show=show_progress)
     for source, seen in zip(sources, bar, strict=True):
-        if isinstance(seen, PictureError):
+        if isinstance(seen, ImageError):
             found.unreadable.append(str(seen))
             continue
         entries.add(source, seen)
@@ -240,18 +240,18 @@ def survey(
     _report_unreadable(found, len(sources), skip=settings.skip_unreadable, what=what)
     if len(constant) == len(found.sources):
         raise FolderError(
-            f"{what} pictures must show something, got {len(constant)} in which every pixel has the same level: check "
+            f"{what} images must show something, got {len(constant)} in which every pixel has the same level: check "
             f"lens cap, light and exposure"
         )
     if constant:
         found.notes.append(
-            f"{_count(len(constant), 'picture')} of one level only, among the {what} ones: {_names(constant)}."
+            f"{_count(len(constant), 'image')} of one level only, among the {what} ones: {_names(constant)}."
         )
     found.channels = max(channel_counts)
     if what == "good" and min(channel_counts) != found.channels:
         found.notes.append(
-            f"{channel_counts.count(1)} of {len(channel_counts)} good pictures are grey, the others colour: the "
-            f"model takes both, a grey picture as one with three equal channels."
+            f"{channel_counts.count(1)} of {len(channel_counts)} good images are grey, the others colour: the "
+            f"model takes both, a grey image as one with three equal channels."
         )
     entries.finish()
     found.given = len(found.sources)
@@ -261,19 +261,19 @@ def survey(
     return found
 
 
-def survey_augmentations(
-    found: Survey,
+def extract_augmentations(
+    found: Features,
     augmentations: Sequence[Source],
     settings: FitSettings,
     *,
     rows_each: Sequence[int],
     show_progress: bool,
 ) -> None:
-    """Embed augmentations of the surveyed pictures as well, and put what was found of them behind the pictures.
+    """Embed augmentations of these images as well, and put what was found of them behind the images.
 
     Args:
-        found: of the pictures that they are made of.
-        augmentations: of pictures that could be read.
+        found: of the images that they are made of.
+        augmentations: of images that could be read.
         settings: of the fit; `threads` and `seed` matter here.
         rows_each: patches sampled of each, for each embedding.
         show_progress: draw a bar if stderr is a terminal.
@@ -293,31 +293,31 @@ def survey_augmentations(
     entries.finish()
 
 
-def survey_turned(
-    given: Survey,
+def extract_turned(
+    given: Features,
     turned: Sequence[Source],
     settings: FitSettings,
     *,
     rows_each: Sequence[int],
     show_progress: bool,
-) -> Survey:
-    """Turned copies to learn from in place of the pictures that were given, which calibrate.
+) -> Features:
+    """Turned copies to learn from in place of the images that were given, which calibrate.
 
     Args:
-        given: the pictures.
+        given: the images.
         turned: a copy of each of them in their order, then further copies.
         settings: of the fit; `threads` and `seed` matter here.
-        rows_each: as for `survey`.
+        rows_each: as for `extract_features`.
         show_progress: draw a bar if stderr is a terminal.
     """
-    found = Survey(given.embedder, given=given.given, sizes=given.sizes, channels=given.channels, as_given=given)
-    survey_augmentations(found, turned, settings, rows_each=rows_each, show_progress=show_progress)
+    found = Features(given.embedder, given=given.given, sizes=given.sizes, channels=given.channels, as_given=given)
+    extract_augmentations(found, turned, settings, rows_each=rows_each, show_progress=show_progress)
     return found
 
 
-def _look(picture: Picture, embedder: Embedder, *, seed: int, number: int, rows_each: Sequence[int]) -> _Seen:
-    """What a survey finds of one picture; the seed and its number choose the patches."""
-    embeddings = embedder.all(picture)
+def _look(image: ImageArray, embedder: Embedder, *, seed: int, number: int, rows_each: Sequence[int]) -> _Seen:
+    """What is found of one image; the seed and its number choose the patches."""
+    embeddings = embedder.all(image)
     random = np.random.default_rng([seed, number])
     rows = []
     for embedding, count in zip(embeddings, rows_each, strict=True):
@@ -326,15 +326,15 @@ def _look(picture: Picture, embedder: Embedder, *, seed: int, number: int, rows_
     return _Seen(
         embeddings=embeddings,
         rows=tuple(rows),
-        digest=pixel_digest(picture),
-        shape=(picture.shape[0], picture.shape[1], picture.shape[2]),
-        is_constant=bool(picture.min() == picture.max()),
+        digest=pixel_digest(image),
+        shape=(image.shape[0], image.shape[1], image.shape[2]),
+        is_constant=bool(image.min() == image.max()),
     )
 
 
-def pixel_digest(picture: Picture) -> str:
+def pixel_digest(image: ImageArray) -> str:
     """The sha256 of an image's shape and pixels: equal for equal pixels, whatever the files are."""
-    return hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest()
+    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
 
 
 def set_digest(digests: Sequence[str]) -> str:
@@ -343,14 +343,14 @@ def set_digest(digests: Sequence[str]) -> str:
 
 
 class _Entries:
-    """Further pictures of a survey, one at a time."""
+    """Features of further images, one at a time."""
 
-    def __init__(self, found: Survey) -> None:
+    def __init__(self, found: Features) -> None:
         self.found = found
         kept = [*found.kept, *([] if found.as_given is None else found.as_given.kept)]
         self.kept = sum(_bytes(embeddings) for embeddings in kept if embeddings is not None)
         self.rows: list[tuple[NDArray[np.float32], ...]] = []
-        self.wholes: list[NDArray[np.float32]] = []
+        self.image_vectors: list[NDArray[np.float32]] = []
 
     def add(self, source: Source, seen: _Seen) -> None:
         found = self.found
@@ -359,22 +359,24 @@ class _Entries:
         found.kept.append(seen.embeddings if self.kept <= KEPT_BYTES else None)
         found.digests.append(seen.digest)
         self.rows.append(seen.rows)
-        self.wholes.append(seen.embeddings[0].mean(axis=(0, 1)))
+        self.image_vectors.append(seen.embeddings[0].mean(axis=(0, 1)))
 
     def finish(self) -> None:
         """Put the arrays of those added behind the arrays that are there."""
         found = self.found
-        before = len(found.wholes)
+        before = len(found.image_vectors)
         for number, parts in enumerate(zip(*self.rows, strict=True)):
             counts = [len(part) for part in parts]
             positions = np.repeat(np.arange(before, before + len(counts)), counts)
             if before:
                 found.samples[number] = np.concatenate([found.samples[number], *parts])
-                found.sample_pictures[number] = np.concatenate([found.sample_pictures[number], positions])
+                found.sample_images[number] = np.concatenate([found.sample_images[number], positions])
             else:
                 found.samples.append(np.concatenate(parts))
-                found.sample_pictures.append(positions)
-        found.wholes = np.concatenate([found.wholes, self.wholes] if before else [self.wholes])
+                found.sample_images.append(positions)
+        found.image_vectors = np.concatenate(
+            [found.image_vectors, self.image_vectors] if before else [self.image_vectors]
+        )
 
 
 def _bytes(embeddings: Sequence[NDArray[np.float32]]) -> int:
@@ -412,20 +414,20 @@ class _Projector:
         self.waiting = []
 
 
-def _report_unreadable(found: Survey, total: int, *, skip: bool, what: str) -> None:
-    """Raise, or note, that pictures could not be read."""
+def _report_unreadable(found: Features, total: int, *, skip: bool, what: str) -> None:
+    """Raise, or note, that images could not be read."""
     count = len(found.unreadable)
     if count == 0:
         return
     first = found.unreadable[0]
     if not found.sources:
-        raise FolderError(f"{what} pictures must be readable, got none among {total}: {first}")
+        raise FolderError(f"{what} images must be readable, got none among {total}: {first}")
     if not skip:
         raise FolderError(
-            f"{what} pictures must be readable, got {count} of {total} that cannot be read (remove or repair them, or "
+            f"{what} images must be readable, got {count} of {total} that cannot be read (remove or repair them, or "
             f"use --skip-unreadable), the first: {first}"
         )
-    noun = "picture" if what == "good" else f"{what} picture"
+    noun = "image" if what == "good" else f"{what} image"
     found.notes.append(f"{_count(count, noun)} left out, as not readable, the first: {first}.")
 
 
@@ -441,17 +443,17 @@ def _cell_means(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
     return means.ravel()
 
 
-def _try_read(source: Source) -> Picture | None:
+def _try_read(source: Source) -> ImageArray | None:
     try:
         return source.read()
-    except PictureError:
+    except ImageError:
         return None
 
 
 def _reason(source: Source) -> str:
     try:
         source.read()
-    except PictureError as error:
+    except ImageError as error:
         return str(error)
     raise AssertionError(f"{source.name} could not be read a moment ago, and now it can")
 

@@ -10,14 +10,14 @@ from onlygood.errors import SettingError
 HIGHEST_SEED = 2**32 - 1
 
 
-def is_whole(value: object, least: int, most: int | None = None) -> TypeGuard[int]:
+def is_integer(value: object, least: int, most: int | None = None) -> TypeGuard[int]:
     """Whether it is a whole number within bounds, both included; True and False are none."""
     if not isinstance(value, int) or isinstance(value, bool):
         return False
     return value >= least and (most is None or value <= most)
 
 
-def check_whole(name: str, value: object, least: int, most: int | None = None) -> int:
+def check_integer(name: str, value: object, least: int, most: int | None = None) -> int:
     """The value, if it is such a number.
 
     Args:
@@ -29,7 +29,7 @@ def check_whole(name: str, value: object, least: int, most: int | None = None) -
     Raises:
         SettingError: it is not.
     """
-    if not is_whole(value, least, most):
+    if not is_integer(value, least, most):
         required = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise SettingError(f"{name} must be a whole number {required}, got {value!r}")
     return value
