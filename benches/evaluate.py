@@ -18,7 +18,8 @@ from pathlib import Path
 import onlygood
 from onlygood._machine import machine_facts, versions_of
 from onlygood._parallel import map_in_order
-from onlygood.datasets.labelled import LabelledImage, find_labelled
+from onlygood.datasets.labelled import find_labelled
+from onlygood.datasets.labelled_set import LabelledImage
 from onlygood.images.reading import read_image
 
 

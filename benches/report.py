@@ -23,7 +23,7 @@ import onlygood
 from onlygood._machine import machine_facts, peak_memory_mb, versions_of
 from onlygood._parallel import map_in_order
 from onlygood.datasets.folders import find_images
-from onlygood.evaluation import evaluate
+from onlygood.evaluation.evaluate import evaluate
 from onlygood.report import InspectedImage, report_paths, write_evaluation_report, write_inspection_report
 
 RATE = 0.05

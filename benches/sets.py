@@ -85,8 +85,8 @@ def labelled(test: Sequence[tuple[Path, str, Path | None]], folder: Path) -> Pat
 
 def hindsight_misses(evaluation: onlygood.Evaluation, rate: float) -> float:
     """What a threshold that the good test images exceed at most at this rate misses."""
-    good = [each.score for each in evaluation.images if not each.image.is_anomalous]
-    bad = [each.score for each in evaluation.images if each.image.is_anomalous]
+    good = [each.score for each in evaluation.images if not each.labelled.is_anomalous]
+    bad = [each.score for each in evaluation.images if each.labelled.is_anomalous]
     return float(np.mean(np.array(bad) <= np.quantile(good, 1.0 - rate, method="higher")))
 
 

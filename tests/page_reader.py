@@ -160,7 +160,7 @@ def check_page(content: bytes, *, with_script: bool = False) -> Element:
 
 
 def no_drawing(identifier: str, title: str, description: str, *_: object) -> str:
-    """In the place of `charts._figure`, where a test is not about charts: the words of the chart alone."""
+    """In the place of `svg.figure_as_svg`, where a test is not about charts: the words of the chart alone."""
     names = f"{identifier}-title {identifier}-description"
     return (
         f'<svg role="img" aria-labelledby="{names}"><title id="{identifier}-title">{html.escape(title)}</title>'

@@ -48,7 +48,7 @@ def resize(
 
 
 def local_mean(planes: NDArray[Any]) -> NDArray[np.float64]:
-    """Each place's mean over itself and its neighbours, those outside not pluralize; planes [..., H, W]."""
+    """Each place's mean over itself and its neighbours, those outside not counted; planes [..., H, W]."""
     height, width = planes.shape[-2:]
     means = np.empty(planes.shape)
     for i in range(height):

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 import onlygood
 from onlygood.datasets.labelled import find_labelled
 from onlygood.errors import LabelledSetError, SettingError
-from onlygood.evaluation import RateOutcome, check_guarantee
+from onlygood.evaluation.rates import RateOutcome, check_guarantee
 from onlygood.metrics.image import exact_share
 from textures import DEFECT, SIZE, Array, save, texture, with_defect
 
@@ -48,7 +48,7 @@ def test_every_image_is_judged_as_inspect_judges_it(
     inspect = onlygood.Inspector(model, threads=1)
     assert len(evaluation.images) == 18
     for judged in evaluation.images:
-        inspection = inspect(test_folder / judged.image.name)
+        inspection = inspect(test_folder / judged.labelled.name)
         assert (judged.score, judged.p_value, judged.is_anomaly) == (
             inspection.score,
             inspection.p_value,
@@ -58,7 +58,7 @@ def test_every_image_is_judged_as_inspect_judges_it(
 
 def test_image_figures_are_those_of_the_scores(evaluation: onlygood.Evaluation) -> None:
     scores = [judged.score for judged in evaluation.images]
-    labels = [judged.image.is_anomalous for judged in evaluation.images]
+    labels = [judged.labelled.is_anomalous for judged in evaluation.images]
     image = evaluation.image
     assert (image.good, image.anomalous) == (8, 10)
     assert image.auroc is not None and image.false_alarms is not None and image.misses is not None
@@ -76,8 +76,8 @@ def test_pixel_figures_are_those_of_the_maps(
     inspect = onlygood.Inspector(model, threads=1)
     maps, masks = [], []
     for judged in evaluation.images:
-        maps.append(inspect(test_folder / judged.image.name).anomaly_map)
-        masks.append(marked() > 0 if judged.image.is_anomalous else np.zeros((SIZE, SIZE), dtype=bool))
+        maps.append(inspect(test_folder / judged.labelled.name).anomaly_map)
+        masks.append(marked() > 0 if judged.labelled.is_anomalous else np.zeros((SIZE, SIZE), dtype=bool))
     assert evaluation.pixel is not None
     metrics = evaluation.pixel.metrics
     expected = roc_auc_score(np.ravel(masks), np.ravel(maps))
@@ -89,8 +89,8 @@ def test_pixel_figures_are_those_of_the_maps(
 def test_each_defect_stands_against_all_good_images(evaluation: onlygood.Evaluation) -> None:
     assert list(evaluation.per_defect) == ["black", "faint"]
     for name, figures in evaluation.per_defect.items():
-        chosen = [each for each in evaluation.images if each.image.defect in ("good", name)]
-        expected = roc_auc_score([each.image.is_anomalous for each in chosen], [each.score for each in chosen])
+        chosen = [each for each in evaluation.images if each.labelled.defect in ("good", name)]
+        expected = roc_auc_score([each.labelled.is_anomalous for each in chosen], [each.score for each in chosen])
         assert figures.auroc is not None
         assert figures.auroc.value == pytest.approx(expected, abs=1e-6)
         assert (figures.good, figures.anomalous, figures.false_alarms) == (8, 5, None)
@@ -129,7 +129,7 @@ def test_a_path_a_model_an_inspector_and_a_labelled_set_give_the_same(
 def test_an_evaluation_is_plain_json(evaluation: onlygood.Evaluation) -> None:
     values = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert values["image"]["misses"]["trials"] == 10
-    assert values["images"][0]["name"] == evaluation.images[0].image.name
+    assert values["images"][0]["name"] == evaluation.images[0].labelled.name
     assert values["advice"] is None
 
 
@@ -224,7 +224,7 @@ def test_costs_give_the_cheapest_threshold_and_what_it_costs(model: onlygood.Mod
     expected = 1000 * (0.99 * evaluation.image.false_alarms.value + 0.01 * 50 * evaluation.image.misses.value)
     assert advice.current.cost_per_thousand == pytest.approx(expected)
     scores = np.array([judged.score for judged in evaluation.images])
-    labels = np.array([judged.image.is_anomalous for judged in evaluation.images])
+    labels = np.array([judged.labelled.is_anomalous for judged in evaluation.images])
     costs = [
         1000 * (0.99 * (scores[~labels] > level).mean() + 0.01 * 50 * (scores[labels] <= level).mean())
         for level in [-np.inf, *scores]
@@ -263,7 +263,7 @@ def test_pages_of_a_file_are_judged_one_by_one(model: onlygood.Model, tmp_path: 
     (tmp_path / "good").mkdir()
     pages[0].save(tmp_path / "good" / "stack.tif", save_all=True, append_images=pages[1:])
     evaluation = onlygood.evaluate(model, tmp_path)
-    assert [judged.image.name for judged in evaluation.images] == [f"good/stack.tif#{page}" for page in (1, 2, 3)]
+    assert [judged.labelled.name for judged in evaluation.images] == [f"good/stack.tif#{page}" for page in (1, 2, 3)]
     assert len({judged.score for judged in evaluation.images}) == 3
 
 

@@ -18,7 +18,7 @@ from onnx import numpy_helper
 import onlygood
 from onlygood.errors import FolderError, ModelFormatError, SettingError, VerificationError
 from onlygood.graph.model_file import FORMAT, pack, read_model_file, unpack
-from onlygood.results import Guarantee
+from onlygood.guarantee import Guarantee
 from textures import FAST, GOOD, Array, numbered, save, texture, textures, twelve_bit, with_defect
 
 OLD = Path(__file__).parents[0] / "models" / "format-1.onnx"
@@ -473,5 +473,5 @@ def test_a_file_that_gives_other_scores_is_not_handed_over(
     model: onlygood.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onlygood.recalibration.replace_calibration", lambda *_: None)
-    with pytest.raises(VerificationError, match=r"the new model must give image 0 the score .*: nothing was written"):
+    with pytest.raises(VerificationError, match=r"must give image 0 the raw score .*: nothing was written"):
         onlygood.calibrate(model, NEW, false_alarm_rate=0.5)

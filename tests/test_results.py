@@ -4,8 +4,9 @@ import math
 import numpy as np
 import pytest
 
+from onlygood.guarantee import Guarantee
 from onlygood.rates import format_rate, images_needed
-from onlygood.results import Guarantee, Inspection
+from onlygood.results import Inspection
 
 GUARANTEE = Guarantee(
     requested_rate=0.05, stated_rate=0.05, is_exact=True, calibration_images=40, groups=40, fitted_images=80

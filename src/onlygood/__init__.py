@@ -31,28 +31,29 @@ if TYPE_CHECKING:
         VerificationError,
         WriteError,
     )
-    from onlygood.evaluation import Evaluation, evaluate
+    from onlygood.evaluation.evaluate import Evaluation, evaluate
     from onlygood.exploration.explore import Exploration, explore
     from onlygood.fitting import fit
+    from onlygood.guarantee import Guarantee
     from onlygood.inspector import Inspector
     from onlygood.model import CalibratedModel, Model
     from onlygood.recalibration import calibrate
-    from onlygood.results import Guarantee, Inspection
+    from onlygood.results import Inspection
     from onlygood.settings import FitSettings
 
 # Public names and where they live. They are imported when first used, so that `onlygood --help` needs no runtime.
 _HOMES = {
     "fit": "fitting",
     "calibrate": "recalibration",
-    "evaluate": "evaluation",
-    "Evaluation": "evaluation",
+    "evaluate": "evaluation.evaluate",
+    "Evaluation": "evaluation.evaluate",
     "explore": "exploration.explore",
     "Exploration": "exploration.explore",
     "Inspector": "inspector",
     "CalibratedModel": "model",
     "Model": "model",
     "Inspection": "results",
-    "Guarantee": "results",
+    "Guarantee": "guarantee",
     "FitSettings": "settings",
     "OnlygoodError": "errors",
     "SettingError": "errors",

@@ -13,57 +13,47 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from onlygood._verification import verify
 from onlygood._version import __version__
-from onlygood.augmentation.sources import EXACT_ROTATIONS, check_target, fill_up, golden_sources, turned_sources
-from onlygood.calibration.near_duplicates import FEW, near_duplicate_groups
+from onlygood.augmentation.sources import check_target, fill_up, golden_sources, turned_sources, turning_notes
 from onlygood.calibration.threshold import Calibration, calibrate, resolve_rule, threshold_of
-from onlygood.calibration.two_kinds import two_kinds_note
 from onlygood.datasets.sources import (
     GoodImages,
     ReferenceImages,
     Source,
     exclude_named,
-    file_ranks,
+    exclusion_notes,
     list_references,
     list_sources,
 )
-from onlygood.datasets.splits import hold_out, merge_groups, share_held_out
+from onlygood.datasets.splits import hold_out, share_held_out
 from onlygood.detectors.registry import GoodScores, Method, TrainingFiles, make_method
-from onlygood.errors import FolderError, SettingError, VerificationError
+from onlygood.errors import FolderError, SettingError
 from onlygood.features.extraction import (
     Embedder,
     Features,
-    InputKind,
     extract_augmentations,
     extract_features,
     extract_turned,
-    input_kind,
     set_digest,
 )
-from onlygood.features.noise_scale import noise_scale
-from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
-from onlygood.graph.runtime import open_session, run
+from onlygood.features.independence import LEAST_GROUPS, independent_groups
+from onlygood.features.input_kind import InputKind, input_kind
+from onlygood.graph.model_file import OUTPUTS, pack
+from onlygood.graph.runtime import open_session
 from onlygood.graph.subgraph import join
 from onlygood.graph.verdict import full_size_map, verdict
+from onlygood.guarantee import Guarantee
 from onlygood.images.reading import ReadingLimits
 from onlygood.model import GoodImage, Model, ScoredImage
-from onlygood.results import Guarantee, pluralize
 from onlygood.settings import CROSS_FITTED_METHODS, HELD_OUT_ABOVE, TRAINED_METHODS, FitSettings, make_settings
 from onlygood.threshold_notes import deciding_sentence, odd_note
 
-# Scores of the file and of the calibration may differ by this share of the raw score or the threshold: both are the
-# same arithmetic in float32, but one session and several threads may add in another order than another session.
-VERIFICATION_TOLERANCE = 1e-4
-VERIFIED_IMAGES = 3
-# Leave-one-out learns without each group in turn, and from a single thing no variation can be learned.
-LEAST_GROUPS = 3
-# How many of the highest_scoring good images are kept to be looked at.
+# How many of the most anomalous good images are kept to be looked at.
 HIGHEST_KEPT = 24
 # The largest share of the images that is held out unless one is given, and of a golden sample's augmentations.
 MOST_HELD_OUT = 1 / 3
 MOST_GOLDEN_HELD_OUT = 0.5
-# How many names of images that were left out a note gives.
-SHOWN_NAMES = 3
 
 
 def fit(
@@ -162,7 +152,7 @@ class _Fit:
             rows_each=self.method.rows_each,
             show_progress=self.show_progress,
         )
-        groups, duplicate_notes = self.independent_groups(seen, kind)
+        groups, duplicate_notes = independent_groups(seen, kind, self.settings, golden=self.golden)
         held_out = self.held_out(groups)
         learned, labels, calibrating = self.learned(seen, kind, groups, held_out)
         self.method.learn(learned, labels, calibrating)
@@ -175,10 +165,10 @@ class _Fit:
             calibration, images, rule=self.settings.threshold_rule, is_exact=guarantee.is_exact
         )
         notes = (
-            *self.exclusion_notes(),
+            *exclusion_notes(self.excluded),
             *seen.notes,
             *duplicate_notes,
-            *self.turning_notes(guarantee),
+            *turning_notes(guarantee.fitted_images, self.settings.rotations),
             *self.method.notes,
         )
         notes += (odd,) if odd else ()
@@ -190,8 +180,7 @@ class _Fit:
             outputs=list(OUTPUTS),
         )
         file = pack(model, self.describe(kind, seen, calibration, guarantee, images, map_levels, notes, deciding))
-        self.verify(file, learned, calibration)
-        return Model(
+        fitted = Model(
             file=file,
             guarantee=guarantee,
             calibration=calibration,
@@ -200,76 +189,17 @@ class _Fit:
             highest_scoring=self.highest_scoring(seen, images, scores),
             deciding=deciding,
         )
-
-    def exclusion_notes(self) -> list[str]:
-        """Which images were left out since they were named."""
-        if not self.excluded:
-            return []
-        shown = ", ".join(self.excluded[:SHOWN_NAMES])
-        more = f" and {len(self.excluded) - SHOWN_NAMES} more" if len(self.excluded) > SHOWN_NAMES else ""
-        return [f"{pluralize(len(self.excluded), 'image')} left out, as asked with exclude: {shown}{more}."]
-
-    def turning_notes(self, guarantee: Guarantee) -> list[str]:
-        """At which angles each image was learned, where that is at several."""
-        rotations = self.settings.rotations
-        if rotations == 1:
-            return []
-        begin = "the first its own" if rotations in EXACT_ROTATIONS else "the first drawn for each image"
-        return [
-            f"Learned each of {pluralize(guarantee.fitted_images, 'good image')} at {rotations} angles, "
-            f"{360 / rotations:.3g} degrees apart, {begin}; the threshold comes from the images as they were taken."
-        ]
-
-    def independent_groups(self, seen: Features, kind: InputKind) -> tuple[list[int], list[str]]:
-        """A label an image; images with different labels may be treated as independent. And notes about it."""
-        if self.golden:
-            different = len(set(seen.digests))
-            if 2 * different < seen.given:
-                has_copies = len(set(seen.digests[: self.golden])) < self.golden
-                raise SettingError(
-                    f"most augmentations of a golden sample must differ from one another, got {different} different "
-                    f"images among {seen.given}: "
-                    + ("leave out copies" if has_copies else "widen a range, such as augment_brightness")
-                )
-            # Augmentations of one image are near-duplicates by design, and independent given the image.
-            return list(range(seen.given)), []
-        if self.settings.near_duplicates == "group":
-            alike, unclear = near_duplicate_groups(
-                seen.descriptors,
-                seen.digests,
-                noise_scale=noise_scale(seen.sources, seen.describe, kind.window, seed=self.settings.seed),
-                file_order=file_ranks(seen.sources),
-            )
-        else:
-            alike, unclear = near_duplicate_groups(None, seen.digests)
-        different = len(set(seen.digests))
-        labels = [source.label for source in seen.sources]
-        groups = merge_groups(labels, alike)
-        count = len(set(groups))
-        doubled = len(alike) - len(set(alike))
-        if count < LEAST_GROUPS:
-            raise FolderError(
-                f"calibration needs good images of at least {LEAST_GROUPS} independent things, got {len(groups)} "
-                f"images in {pluralize(count, 'group')} of one session or (nearly) the same: add other parts"
-                + (", or if these differ, add --near-duplicates ignore" if len(set(alike)) < different else "")
-            )
-        notes = []
-        if unclear is not None and len(set(labels)) == len(labels):
-            notes.append(unclear)
-        else:
-            # Of many images of one thing, one: they are alike, and that is no kind.
-            firsts = np.unique(groups, return_index=True)[1]
-            kinds = two_kinds_note(seen.descriptors[firsts], [seen.sources[first].name for first in firsts])
-            notes += [] if kinds is None else [kinds]
-        if doubled:
-            sizes = np.bincount(alike)
-            sets = int((sizes > 1).sum())
-            notes.append(
-                f"{int(sizes[sizes > 1].sum())} of {len(alike)} good images are near-duplicates of one another, in "
-                f"{pluralize(sets, 'set')}: each set is kept on one side of every split and counts as one"
-                + (", or if a set holds different parts, add --near-duplicates ignore." if sizes.max() > FEW else ".")
-            )
-        return groups, notes
+        verify(
+            fitted,
+            open_session(file.content),
+            len(learned.sources),
+            image=lambda at: (learned.sources[at].name, learned.sources[at].read()),
+            raw_score=self.method.finished_score,
+            least_scale=self.method.least_scale,
+            remedy="if good images are all but equal, add some that differ, else try another version of onnxruntime "
+            "and report this",
+        )
+        return fitted
 
     def held_out(self, groups: list[int]) -> NDArray[np.bool_]:
         """True for images that only calibrate: none with leave-one-out and cross-fitting."""
@@ -345,7 +275,7 @@ class _Fit:
             return resolve_rule(self.settings.threshold_rule, len(set(of)), rate, is_exact=is_exact)
 
         calibration = calibrate(scores.raw[positions], labels, rate, rule=rule(labels))
-        # Where a map becomes high: the level that the highest_scoring patch of a good image exceeds at that rate.
+        # Where a map is high: the level that the most anomalous patch of a good image exceeds at that rate.
         mapped = positions[np.isfinite(scores.highest[positions])]
         theirs = [groups[position] for position in mapped]
         high = threshold_of(scores.highest[mapped], theirs, rate, rule=rule(theirs))
@@ -395,7 +325,7 @@ class _Fit:
     def highest_scoring(
         self, seen: Features, images: Sequence[GoodImage], scores: GoodScores
     ) -> tuple[ScoredImage, ...]:
-        """A few images, the highest_scoring first, with where they are strange."""
+        """A few images, the most anomalous first, with where they are anomalous."""
         order = sorted(range(len(images)), key=lambda position: -images[position].score)
         return tuple(
             ScoredImage(
@@ -456,29 +386,3 @@ class _Fit:
                 "numpy": np.__version__,
             },
         }
-
-    def verify(
-        self,
-        file: ModelFile,
-        learned: Features,
-        calibration: Calibration,
-    ) -> None:
-        """Run the file as it will be written on a few images, and compare with the calibration's own arithmetic.
-
-        Raises:
-            VerificationError: they differ.
-        """
-        session = open_session(file.content)
-        for position in np.unique(np.linspace(0, len(learned.sources) - 1, VERIFIED_IMAGES).astype(int)):
-            source = learned.sources[position]
-            (score,) = run(session, ["score"], {"image": source.read()[None]})
-            expected = self.method.finished_score(int(position))
-            found = float(score[0]) + calibration.threshold
-            # The file gives raw score - threshold in float32, so the larger of the two sets the rounding.
-            scale = max(self.method.least_scale, abs(expected), abs(calibration.threshold))
-            if not abs(found - expected) <= VERIFICATION_TOLERANCE * scale:
-                raise VerificationError(
-                    f"the finished model must give {source.name} the raw score {expected:.6g} that it was calibrated "
-                    f"with, got {found:.6g}: nothing was written; if good images are all but equal, add some that "
-                    "differ, else try another version of onnxruntime and report this"
-                )

@@ -28,7 +28,7 @@ def draw_heatmap(
     levels: tuple[float, float],
     window: tuple[float, float],
 ) -> Image.Image:
-    """The image, and beside it the same with its map: clear where typical, coloured where strange.
+    """The image, and beside it the same with its map: clear where typical, coloured where anomalous.
 
     Args:
         image: [H, W, C], uint8 or uint16.
@@ -51,7 +51,7 @@ def overlay(
     levels: tuple[float, float],
     mask: NDArray[np.bool_] | None = None,
 ) -> Image.Image:
-    """The image with its map, RGB: clear where typical, coloured where strange.
+    """The image with its map, RGB: clear where typical, coloured where anomalous.
 
     The scale is the model's own, never the image's: a good image's map stays (nearly) clear. A white line surrounds
     what is above the high level, which hardly any good image reaches anywhere.

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from onlygood.errors import ImageError, ModelFileError, OnlygoodError
+from onlygood.errors import ImageError
 from onlygood.graph.model_file import keep_outputs
-from onlygood.graph.runtime import open_session, run
+from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import CalibrationScores
 from onlygood.images.reading import ImageArray, ImageSource, ReadingLimits, fit_channels, read_image, require_depth
 from onlygood.model import CalibratedModel, file_and_name
@@ -66,16 +65,8 @@ class Inspector:
         from_graph = with_map and not by_occlusion
         self._by_occlusion = with_map and by_occlusion
         self._outputs = [*VERDICT_OUTPUTS, "anomaly_map"] if from_graph else list(VERDICT_OUTPUTS)
-        try:
-            content = file.content if from_graph else keep_outputs(file.content, self._outputs)
-            self._session = open_session(content, provider=provider, threads=threads)
-        except OnlygoodError:
-            raise
-        except Exception as error:  # ONNX Runtime's exceptions have no root of their own
-            raise ModelFileError(
-                f"the model {shown} must be one that ONNX Runtime {onnxruntime.__version__} can run, got: "
-                f"{' '.join(str(error).split())}: install a newer onnxruntime, or fit anew"
-            ) from error
+        content = file.content if from_graph else keep_outputs(file.content, self._outputs)
+        self._session = open_model(content, shown, provider=provider, threads=threads)
 
     @property
     def map_levels(self) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from onlygood._files import write_atomically
 from onlygood.calibration.threshold import Calibration
 from onlygood.datasets.sources import Source
 from onlygood.graph.model_file import ModelFile, read_model_file
-from onlygood.results import Guarantee
+from onlygood.guarantee import Guarantee
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class GoodImage:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredImage:
-    """One of the highest_scoring good images, for a person to see whether it is good at all.
+    """One of the most anomalous good images, for a person to see whether it is good at all.
 
     Attributes:
         image: which.
@@ -86,7 +86,7 @@ class Model(CalibratedModel):
 
     Attributes:
         good_images: each good image that was read, in the order in which they were given.
-        highest_scoring: a few, the highest_scoring first.
+        highest_scoring: a few, the most anomalous first.
         deciding: a sentence on what decides the threshold, and what another rate would change.
     """
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
+from onlygood._plurals import pluralize
 from onlygood._progress import track
+from onlygood._verification import verify
 from onlygood._version import __version__
 from onlygood.calibration.threshold import Calibration, resolve_rule, threshold_of
 from onlygood.calibration.threshold import calibrate as conformal_threshold
@@ -26,24 +27,18 @@ from onlygood.datasets.splits import merge_groups
 from onlygood.errors import (
     FolderError,
     ImageError,
-    ModelFileError,
     ModelFormatError,
-    OnlygoodError,
     SettingError,
-    VerificationError,
 )
 from onlygood.features.extraction import pixel_digest, set_digest
 from onlygood.graph.model_file import ModelFile, pack, with_raw_score
-from onlygood.graph.runtime import open_session, run
+from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import CALIBRATION_INITIALIZERS, RAW_SCORE, CalibrationScores, replace_calibration
+from onlygood.guarantee import Guarantee, guarantee_of, rule_of
 from onlygood.images.reading import ImageArray, ReadingLimits, fit_channels, read_image, require_depth
 from onlygood.model import CalibratedModel, file_and_name
 from onlygood.rates import check_false_alarm_rate, format_rate
-from onlygood.results import Guarantee, pluralize
 
-# The new file is run on a few of the images that it was calibrated with; its scores may differ by this share.
-VERIFICATION_TOLERANCE = 1e-4
-VERIFIED_IMAGES = 3
 MAP_NOTE = (
     "The levels of the anomaly map are those of the false-alarm rate that the model had before: the calibration scores "
     "alone do not give others."
@@ -152,11 +147,6 @@ def require_calibration_scores(file: ModelFile, name: str) -> CalibrationScores:
     return file.calibration_scores
 
 
-def rule_of(metadata: dict[str, Any]) -> str:
-    """How thresholds of a model are decided: what its fit was asked for; files of an older onlygood are conformal."""
-    return str(metadata["settings"].get("threshold_rule", "conformal"))
-
-
 def _guarantee_at(before: Guarantee, calibration: Calibration, **others: Any) -> Guarantee:
     """What can be said of another calibration."""
     return replace(
@@ -173,15 +163,6 @@ def _guarantee_at(before: Guarantee, calibration: Calibration, **others: Any) ->
 def _without_decision(described: dict[str, Any]) -> dict[str, Any]:
     """What metadata say of a calibration, without what was true of the former threshold alone."""
     return {key: value for key, value in described.items() if key != "decided_by"}
-
-
-def guarantee_of(metadata: dict[str, Any]) -> Guarantee:
-    """The guarantee that a model's metadata hold; files of an older onlygood lack some of its fields."""
-    known = {entry.name for entry in fields(Guarantee)}
-    values = {key: value for key, value in metadata["guarantee"].items() if key in known}
-    if values.get("interval") is not None:
-        values["interval"] = tuple(values["interval"])
-    return Guarantee(**values)
 
 
 def _calibrated(
@@ -313,7 +294,7 @@ class _ByImages:
         Raises:
             FolderError: images that cannot be read, or are not of the kind that this model takes.
         """
-        session = _open(with_raw_score(self.file.content, self.name), self.name, self.provider)
+        session = open_model(with_raw_score(self.file.content, self.name), self.name, provider=self.provider, threads=1)
 
         def score(source: Source) -> _Scored | ImageError:
             try:
@@ -369,19 +350,15 @@ class _ByImages:
         Raises:
             VerificationError: they differ.
         """
-        session = _open(model.file.content, self.name, self.provider)
-        threshold = model.calibration.threshold
-        for position in np.unique(np.linspace(0, len(raw) - 1, VERIFIED_IMAGES).astype(int)):
-            source = self.sources[position]
-            image = self.as_input(source.read(), source.name)
-            found = float(run(session, ["score"], {"image": image[None]})[0][0])
-            expected = float(raw[position]) - threshold
-            scale = max(abs(float(raw[position])), abs(threshold))
-            if not abs(found - expected) <= VERIFICATION_TOLERANCE * scale:
-                raise VerificationError(
-                    f"the new model must give {source.name} the score {expected:.6g} that it was calibrated with, got "
-                    f"{found:.6g}: nothing was written; try another version of onnxruntime and report this"
-                )
+        verify(
+            model,
+            # Several images at once, each on one thread, are faster than one image on all threads.
+            open_model(model.file.content, self.name, provider=self.provider, threads=1),
+            len(raw),
+            image=lambda at: (self.sources[at].name, self.as_input(self.sources[at].read(), self.sources[at].name)),
+            raw_score=lambda at: float(raw[at]),
+            remedy="try another version of onnxruntime and report this",
+        )
 
 
 def _list_images(
@@ -404,16 +381,3 @@ def _list_images(
         Source(file.name, label, partial(read_image, file.path, name=file.name, page=file.page, limits=limits))
         for file, label in zip(found, group_labels(found, group_by), strict=True)
     ]
-
-
-def _open(content: bytes, name: str, provider: str) -> Any:
-    try:
-        # Several images at once, each on one thread, are faster than one image on all threads.
-        return open_session(content, provider=provider, threads=1)
-    except OnlygoodError:
-        raise
-    except Exception as error:  # ONNX Runtime's exceptions have no root of their own
-        raise ModelFileError(
-            f"the model {name} must be one that ONNX Runtime {onnxruntime.__version__} can run, got: "
-            f"{' '.join(str(error).split())}: install a newer onnxruntime, or fit again"
-        ) from error

@@ -20,7 +20,8 @@ from onlygood.bench.peers import PEERS, PeerError, PeerResult, check_peer, is_pe
 from onlygood.bench.tasks import Task, TaskImage
 from onlygood.detectors.registry import make_method
 from onlygood.errors import ImageFormatError, MissingExtraError, SettingError
-from onlygood.features.extraction import Embedder, input_kind
+from onlygood.features.extraction import Embedder
+from onlygood.features.input_kind import input_kind
 from onlygood.graph.subgraph import join
 from onlygood.settings import FitSettings
 from textures import Array, textures, twelve_bit
@@ -116,7 +117,7 @@ def test_a_run_again_gives_the_same_and_says_what_it_took(name: str, task: Task,
     assert min(first.inspect_ms) > 0.0
     assert first.fit_s > 0.0
     assert first.model_bytes is not None
-    assert first.model_bytes > Path(backbone).stat().st_size / 2, "the network is pluralize"
+    assert first.model_bytes > Path(backbone).stat().st_size / 2, "the network is counted"
     assert {"scikit-learn", "onnxruntime", "numpy"} <= set(first.versions)
 
 

@@ -279,7 +279,7 @@ def test_a_full_disk_leaves_the_old_model(
 def test_a_model_that_fails_its_verification_is_not_written(
     run: Any, good_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onlygood.fitting.VERIFICATION_TOLERANCE", -1.0)
+    monkeypatch.setattr("onlygood._verification.TOLERANCE", -1.0)
     sentence = one_sentence(run("fit", good_folder, "-o", tmp_path / "part.onnx", *FAST))
     assert sentence.startswith("the finished model must give 00.png the raw score ")
     assert left(tmp_path) == []

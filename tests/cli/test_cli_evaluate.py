@@ -61,7 +61,7 @@ def test_json_is_one_object_with_every_image(run: Any, model_path: Path, test_fo
     assert values["model"] == str(model_path) and values["test"] == str(test_folder)
     evaluation = onlygood.evaluate(model_path, test_folder)
     assert values["image"] == json.loads(json.dumps(evaluation.image.to_dict()))
-    assert [image["name"] for image in values["images"]] == [each.image.name for each in evaluation.images]
+    assert [image["name"] for image in values["images"]] == [each.labelled.name for each in evaluation.images]
 
 
 def test_sessions_and_costs_are_shown(run: Any, model_path: Path, test_folder: Path) -> None:

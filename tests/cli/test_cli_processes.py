@@ -88,7 +88,7 @@ POINTS = {
     "embedding": ("onlygood.features.extraction", "run"),
     "fitting": ("onlygood.detectors.patch.detector", "fit_memory"),
     "calibrating": ("onlygood.fitting", "calibrate"),
-    "verifying": ("onlygood.fitting", "_Fit.verify"),
+    "verifying": ("onlygood.fitting", "verify"),
     "writing": ("os", "fsync"),
 }
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from hostile import encoded, noise, small_images
 from onlygood.datasets.folders import ImageFile
-from onlygood.datasets.labelled import LabelledImage, LabelledSet, find_labelled
+from onlygood.datasets.labelled import find_labelled
+from onlygood.datasets.labelled_set import LabelledImage, LabelledSet
 from onlygood.errors import LabelledSetError, SettingError
 from onlygood.images.reading import ReadingLimits, read_image
 
@@ -354,7 +355,7 @@ def test_a_file_that_is_listed_twice_by_a_link_is_noted(tmp_path: Path) -> None:
     link(tmp_path / "good" / "b.png", tmp_path / "good" / "a.png")
     found = find_labelled(tmp_path)
     assert len(found.images) == 3
-    assert found.notes == ("1 image is the same file as another by a link and pluralize again, the first: good/b.png.",)
+    assert found.notes == ("1 image is the same file as another by a link and counted again, the first: good/b.png.",)
 
 
 def test_a_linked_folder_of_a_type_of_defect_is_followed(tmp_path: Path) -> None:
@@ -601,7 +602,7 @@ def test_links_in_a_csv_file_may_meet_but_not_contradict(tmp_path: Path) -> None
     put(tmp_path, "a.png")
     link(tmp_path / "b.png", tmp_path / "a.png")
     found = find_labelled(table(tmp_path, "path,label\na.png,good\nb.png,good\n"))
-    assert found.notes == ("1 image is the same file as another by a link and pluralize again, the first: b.png.",)
+    assert found.notes == ("1 image is the same file as another by a link and counted again, the first: b.png.",)
     path = table(tmp_path, "path,label\na.png,bad\nb.png,good\n")
     assert refused(path) == (
         f"an image must be good or anomalous, and in {path} one file is both b.png (good) and a.png (anomalous): "

@@ -12,7 +12,7 @@ from PIL import Image
 
 from hostile import encoded, exif, noise, not_images, png, small_images
 from onlygood.datasets.folders import EXTENSIONS, ImageFile
-from onlygood.datasets.labelled import LabelledImage
+from onlygood.datasets.labelled_set import LabelledImage
 from onlygood.datasets.masks import pair_masks, read_mask
 from onlygood.errors import LabelledSetError
 from onlygood.images.reading import ReadingLimits

@@ -17,7 +17,7 @@ from onlygood.backbones.backbone import Backbone, load_backbone
 from onlygood.datasets.sources import list_sources
 from onlygood.detectors.on_backbone import MOST_ELONGATED, elongated_shape, patch_input_shape
 from onlygood.errors import FolderError, SettingError
-from onlygood.features.extraction import SIZED_IMAGES, input_kind
+from onlygood.features.input_kind import SIZED_IMAGES, input_kind
 from onlygood.images.reading import ReadingLimits
 from onlygood.settings import FitSettings
 from textures import FAST, save, texture, with_defect

@@ -66,12 +66,12 @@ def test_it_costs_two_embeddings_for_each_of_a_few_images_and_the_seed_decides_w
     images = sources([shot(part(0), seed) for seed in range(40)])
     calls = 0
 
-    def pluralize(image: Array) -> NDArray[np.float32]:
+    def counted(image: Array) -> NDArray[np.float32]:
         nonlocal calls
         calls += 1
         return cells(image)
 
-    first = noise_scale(images, pluralize, FULL_8_BIT, seed=1)
+    first = noise_scale(images, counted, FULL_8_BIT, seed=1)
     assert calls == 2 * PROBES <= 16
     assert noise_scale(images, cells, FULL_8_BIT, seed=1) == first
     assert noise_scale(images, cells, FULL_8_BIT, seed=2) != first

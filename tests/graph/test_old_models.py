@@ -11,7 +11,7 @@ import pytest
 import onlygood
 from onlygood.cli import main
 from onlygood.graph.model_file import FORMAT
-from onlygood.recalibration import guarantee_of
+from onlygood.guarantee import guarantee_of
 from onlygood.settings import METHODS
 from textures import texture, with_defect
 

@@ -15,11 +15,10 @@ from scipy.stats import binomtest, norm
 from sklearn import metrics
 
 from onlygood.errors import SettingError
+from onlygood.metrics.costs import cheapest_operating_point, cost_per_thousand
 from onlygood.metrics.image import (
     Curve,
     average_precision,
-    cheapest_operating_point,
-    cost_per_thousand,
     exact_share,
     f1_max,
     image_auroc,

@@ -15,10 +15,13 @@ import pytest
 from PIL import Image
 
 import onlygood
-from onlygood.evaluation import Evaluation, GuaranteeCheck, ImageFigures, evaluate
-from onlygood.metrics.image import OperatingPoint, exact_share
+from onlygood.evaluation.evaluate import Evaluation, evaluate
+from onlygood.evaluation.figures import ImageFigures
+from onlygood.evaluation.rates import GuaranteeCheck
+from onlygood.metrics.costs import OperatingPoint
+from onlygood.metrics.image import exact_share
 from onlygood.rates import format_rate
-from onlygood.report import charts, evaluation_report, write_evaluation_report
+from onlygood.report import charts, evaluation_report, svg, write_evaluation_report
 from onlygood.report.formatting import format_area, format_p_value, format_share, score_format
 from page_reader import Element, check_page, no_drawing, section
 from textures import DEFECT, Array, save, texture, twelve_bit, with_defect
@@ -67,7 +70,8 @@ Write = Callable[..., Element]
 @pytest.fixture
 def write(tmp_path: Path, inspector: onlygood.Inspector, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes a report without drawing its charts, checks what holds of every page, and returns its tree."""
-    monkeypatch.setattr(charts, "_figure", no_drawing)
+    for module in (charts, svg):
+        monkeypatch.setattr(module, "figure_as_svg", no_drawing)
 
     def written(evaluation: Evaluation, inspector: onlygood.Inspector = inspector, **keywords: Any) -> Element:
         settings = {"model_name": "part.onnx", "threads": 1, "written_at": NOON, **keywords}
@@ -112,8 +116,8 @@ def test_the_verdict_comes_first_and_counts_what_was_found_missed_and_refused(
     first = page.one("main").children[0]
     assert first is section(page, "verdict")
     assert [child.tag for child in first.children[:2]] == ["h2", "p"]
-    found = sum(each.is_anomaly and each.image.is_anomalous for each in evaluation.images)
-    refused = sum(each.is_anomaly and not each.image.is_anomalous for each in evaluation.images)
+    found = sum(each.is_anomaly and each.labelled.is_anomalous for each in evaluation.images)
+    refused = sum(each.is_anomaly and not each.labelled.is_anomalous for each in evaluation.images)
     assert found == 3, "what this material makes of it"
     assert first.children[1].text == (
         f"Of 4 anomalous images, 3 were found and 1 was missed. Of 6 good images, {refused} "
@@ -224,8 +228,8 @@ def test_the_curve_of_misses_says_in_words_what_is_marked_on_it(page: Element, e
     assert {svg.one("title").text for svg in charts} == {"Misses against false alarms"}
     own = next(outcome for outcome in evaluation.at_rates if outcome.is_own)
     assert own.misses is not None and own.false_alarms is not None
-    for svg in charts:
-        said = svg.one("desc").text
+    for chart in charts:
+        said = chart.one("desc").text
         assert said.startswith("Measured on the test images, over all thresholds. At a false-alarm rate of 0.01 ")
         assert (
             f"At the model's threshold, for a false-alarm rate of 0.1 {own.misses.events} of 4 anomalous images are "
@@ -353,9 +357,9 @@ def test_a_model_that_refuses_nothing_has_no_point_on_the_curve_of_precision(
 def test_the_worst_false_alarms_the_worst_misses_and_the_clearest_finds_are_shown_in_order(
     write: Write, evaluation: Evaluation
 ) -> None:
-    turned = [replace(each, is_anomaly=True) if not each.image.is_anomalous else each for each in evaluation.images]
+    turned = [replace(each, is_anomaly=True) if not each.labelled.is_anomalous else each for each in evaluation.images]
     page = write(replace(evaluation, images=tuple(turned)))
-    score = {each.image.name: each.score for each in turned}
+    score = {each.labelled.name: each.score for each in turned}
     alarms = [name for name in score if name.startswith("good")]
     assert named(page, "alarms") == sorted(alarms, key=lambda name: -score[name])
     assert named(page, "misses") == ["dent/lot1/9.png"]
@@ -375,11 +379,11 @@ def test_a_section_of_the_gallery_is_bounded_and_says_of_how_many(
 
 
 def test_a_card_shows_the_image_and_the_same_with_map_contour_and_mask(page: Element, evaluation: Evaluation) -> None:
-    judged = max((each for each in evaluation.images if each.image.defect == "hole"), key=lambda each: each.score)
+    judged = max((each for each in evaluation.images if each.labelled.defect == "hole"), key=lambda each: each.score)
     card = cards(page, "finds")[0]
     plain, marked = card.all("img")
     show = score_format([each.score for each in evaluation.images])
-    said = f"{judged.image.name}, called anomalous, score {show(judged.score)}"
+    said = f"{judged.labelled.name}, called anomalous, score {show(judged.score)}"
     assert plain.attributes["alt"] == f"ImageArray {said}"
     assert marked.attributes["alt"] == f"The same with its map and the labelled defect: {said}"
     text = card.one("figcaption").text
@@ -396,7 +400,7 @@ def test_a_card_shows_the_image_and_the_same_with_map_contour_and_mask(page: Ele
 
 
 def test_without_masks_no_outline_is_spoken_of(write: Write, evaluation: Evaluation) -> None:
-    bare = [replace(each, image=replace(each.image, mask=None)) for each in evaluation.images]
+    bare = [replace(each, labelled=replace(each.labelled, mask=None)) for each in evaluation.images]
     page = write(replace(evaluation, images=tuple(bare), pixel=None))
     assert "blue dashes" not in section(page, "images").text
     assert not [image for image in page.all("img") if "labelled defect" in image.attributes["alt"]]
@@ -469,9 +473,9 @@ def test_the_csv_file_has_a_row_an_image(write: Write, evaluation: Evaluation, t
     rows = rows_of(tmp_path / "report.csv")
     assert list(rows[0]) == ["name", "label", "defect", "session", "verdict", "score", "p_value", "latency_ms", "error"]
     for row, each in zip(rows[:-1], evaluation.images, strict=True):
-        assert row["name"] == each.image.name
-        assert row["label"] == ("anomalous" if each.image.is_anomalous else "good")
-        assert (row["defect"], row["session"]) == (each.image.defect, each.image.session)
+        assert row["name"] == each.labelled.name
+        assert row["label"] == ("anomalous" if each.labelled.is_anomalous else "good")
+        assert (row["defect"], row["session"]) == (each.labelled.defect, each.labelled.session)
         assert row["verdict"] == ("anomalous" if each.is_anomaly else "good")
         assert (float(row["score"]), float(row["p_value"])) == (each.score, each.p_value)
         assert float(row["latency_ms"]) == round(each.latency_ms, 3)
@@ -545,7 +549,7 @@ def test_names_of_every_kind_are_shown_as_text_and_do_nothing(
 def test_types_of_defect_sessions_and_errors_are_shown_as_text_too(write: Write, evaluation: Evaluation) -> None:
     name = "<img src=x onerror=alert(1)>\udcff"
     figures: ImageFigures = evaluation.per_defect["hole"]
-    images = [replace(each, image=replace(each.image, defect=name, session=name)) for each in evaluation.images]
+    images = [replace(each, labelled=replace(each.labelled, defect=name, session=name)) for each in evaluation.images]
     page = write(
         replace(
             evaluation,

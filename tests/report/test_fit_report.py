@@ -10,7 +10,7 @@ import pytest
 
 import onlygood
 from onlygood.calibration.threshold import calibrate
-from onlygood.report import charts, fit_report, write_fit_report
+from onlygood.report import charts, fit_report, svg, write_fit_report
 from onlygood.report.formatting import score_format
 from page_reader import Element, check_page, no_drawing, section
 from textures import Array
@@ -23,7 +23,8 @@ Write = Callable[..., Element]
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes a report without drawing its charts, checks what holds of every page, and returns its tree."""
-    monkeypatch.setattr(charts, "_figure", no_drawing)
+    for module in (charts, svg):
+        monkeypatch.setattr(module, "figure_as_svg", no_drawing)
 
     def written(model: onlygood.Model, **keywords: Any) -> Element:
         settings = {"model_name": "part.onnx", "threads": 1, "written_at": NOON, **keywords}
@@ -78,7 +79,7 @@ def test_the_images_above_the_threshold_are_counted_among_those_that_calibrate(
 
 
 def test_the_strangest_are_shown_and_listed(write: Write, model: onlygood.Model) -> None:
-    highest_scoring = section(write(model), "highest_scoring")
+    highest_scoring = section(write(model), "most-anomalous")
     cards = highest_scoring.one("ul", class_="cards")
     assert [each.text for each in cards.all("bdi", class_="name")] == [
         each.image.name for each in model.highest_scoring
@@ -95,7 +96,7 @@ def test_the_list_of_the_strangest_is_bounded(
     write: Write, model: onlygood.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fit_report, "LISTED", 3)
-    highest_scoring = section(write(model), "highest_scoring")
+    highest_scoring = section(write(model), "most-anomalous")
     assert len(cells(highest_scoring.one("table"))) == 3
     assert "All 16 are in fit.csv." in highest_scoring.text
 
@@ -106,7 +107,7 @@ def test_a_good_image_that_is_gone_has_a_card_that_says_so(write: Write, model: 
 
     first, *others = model.highest_scoring
     strange = replace(first, source=replace(first.source, read=gone))
-    cards = section(write(replace(model, highest_scoring=(strange, *others))), "highest_scoring").all(
+    cards = section(write(replace(model, highest_scoring=(strange, *others))), "most-anomalous").all(
         "figure", class_="card"
     )
     assert [len(card.all("img")) for card in cards] == [0] + [2] * len(others)
@@ -174,5 +175,5 @@ def test_the_curve_of_shares_is_what_is_guaranteed_at_every_score(rate: float, m
 
 def test_a_16_bit_model_shows_its_images_through_its_window(write: Write, sixteen_bit_model: onlygood.Model) -> None:
     page = write(sixteen_bit_model)
-    assert len(section(page, "highest_scoring").all("img")) == 2 * len(sixteen_bit_model.highest_scoring)
+    assert len(section(page, "most-anomalous").all("img")) == 2 * len(sixteen_bit_model.highest_scoring)
     assert "uint16, grey" in section(page, "model").text

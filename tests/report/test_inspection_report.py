@@ -12,7 +12,7 @@ import pytest
 import onlygood
 from onlygood.datasets.folders import ImageFile, find_images
 from onlygood.errors import ImageError
-from onlygood.report import InspectedImage, charts, inspection_report, write_inspection_report
+from onlygood.report import InspectedImage, charts, inspection_report, svg, write_inspection_report
 from onlygood.report.formatting import format_p_value, score_format
 from page_reader import Element, check_page, no_drawing, section
 from textures import save, texture, with_defect
@@ -57,7 +57,8 @@ Write = Callable[..., Element]
 @pytest.fixture
 def write(tmp_path: Path, inspector: onlygood.Inspector, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes a report without drawing its charts, checks what holds of every page, and returns its tree."""
-    monkeypatch.setattr(charts, "_figure", no_drawing)
+    for module in (charts, svg):
+        monkeypatch.setattr(module, "figure_as_svg", no_drawing)
 
     def written(
         inspected: Sequence[InspectedImage], inspector: onlygood.Inspector = inspector, **keywords: Any
@@ -143,7 +144,7 @@ def test_the_page_is_bounded_and_says_what_it_leaves_out(
     page = write(with_scores(inspected[0], scores))
     anomalous, nearest = section(page, "anomalous"), section(page, "nearest")
     assert names(anomalous) == ["00020.png", "00019.png", "00018.png"]
-    assert "The 3 highest_scoring of 10 are shown." in anomalous.text
+    assert "The 3 most anomalous of 10 are shown." in anomalous.text
     assert len(anomalous.one("tbody").all("tr")) == 5
     assert "5 more are in today.csv." in anomalous.text
     shown = [scores[int(name[:5])] for name in names(nearest)]

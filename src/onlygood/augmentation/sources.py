@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from onlygood._plurals import pluralize
 from onlygood.augmentation.changes import turn_image
 from onlygood.augmentation.drawing import augment, augmentation_window, plan_augmentations
 from onlygood.datasets.sources import Source
@@ -111,6 +112,17 @@ def turned_sources(images: Sequence[Source], rotations: int, fitted: Sequence[in
     return [
         *(copy(position, 0) for position in range(len(images))),
         *(copy(position, number) for number in range(1, rotations) for position in fitted),
+    ]
+
+
+def turning_notes(images: int, rotations: int) -> list[str]:
+    """At which angles each of so many images was learned, as a sentence; none where that is at one."""
+    if rotations == 1:
+        return []
+    begin = "the first its own" if rotations in EXACT_ROTATIONS else "the first drawn for each image"
+    return [
+        f"Learned each of {pluralize(images, 'good image')} at {rotations} angles, "
+        f"{360 / rotations:.3g} degrees apart, {begin}; the threshold comes from the images as they were taken."
     ]
 
 

@@ -23,7 +23,7 @@ from onlygood.bench.peers import ANOMALIB, ANOMALIB_MODELS, PeerError, PeerResul
 from onlygood.bench.tasks import Task
 from onlygood.datasets.sources import Source
 from onlygood.errors import SettingError
-from onlygood.features.extraction import InputKind, input_kind
+from onlygood.features.input_kind import InputKind, input_kind
 from onlygood.images.limits import reason
 from onlygood.images.reading import ImageArray, require_depth
 from onlygood.settings import FitSettings

@@ -29,7 +29,8 @@ from onlygood.backbones.backbone import load_backbone
 from onlygood.bench.tasks import Task, TaskImage
 from onlygood.datasets.sources import Source
 from onlygood.errors import MissingExtraError, OnlygoodError, SettingError
-from onlygood.features.extraction import Embedder, InputKind, input_kind
+from onlygood.features.extraction import Embedder
+from onlygood.features.input_kind import InputKind, input_kind
 from onlygood.graph.patches import patch_embedding
 from onlygood.graph.preprocess import preprocess
 from onlygood.graph.runtime import open_session, run

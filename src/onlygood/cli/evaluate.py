@@ -13,7 +13,9 @@ from onlygood.rates import format_rate
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
-    from onlygood.evaluation import Evaluation, ImageFigures, RateOutcome
+    from onlygood.evaluation.evaluate import Evaluation
+    from onlygood.evaluation.figures import ImageFigures
+    from onlygood.evaluation.rates import RateOutcome
     from onlygood.metrics.image import Area, Share
 
 
@@ -58,7 +60,7 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """`onlygood evaluate`."""
-    from onlygood.evaluation import evaluate
+    from onlygood.evaluation.evaluate import evaluate
     from onlygood.inspector import Inspector
 
     if options.report:

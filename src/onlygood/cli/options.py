@@ -49,7 +49,7 @@ def add_false_alarm_rate(parser: argparse.ArgumentParser) -> None:
 
 def rate_sentences(inspector: Inspector) -> list[str]:
     """What is to be said of a run at another rate than the model's own: the rate, and what is guaranteed."""
-    from onlygood.recalibration import guarantee_of
+    from onlygood.guarantee import guarantee_of
 
     guarantee = guarantee_of(inspector.metadata)
     former = inspector.metadata["recalibrations"][-1]["requested_rate_before"]

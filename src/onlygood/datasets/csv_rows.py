@@ -19,7 +19,7 @@ class Row:
     """One row.
 
     Attributes:
-        where: the file and the line, pluralize from 1, in which the row begins.
+        where: the file and the line, counted from 1, in which the row begins.
         cells: the text of each known column that the file has, without the spaces around it.
     """
 

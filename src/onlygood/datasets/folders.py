@@ -35,7 +35,7 @@ class ImageFile:
 
     @property
     def name(self) -> str:
-        """The relative path, and in a file of several images `#` and the page pluralize from 1: `lot7/stack.tif#3`."""
+        """The relative path, and in a file of several images `#` and the page counted from 1: `lot7/stack.tif#3`."""
         return self.relative if self.pages == 1 or self.page is None else f"{self.relative}#{self.page + 1}"
 
     @property
@@ -102,13 +102,13 @@ def find_images(
 
     Hidden files and folders (a name that begins with a dot) and `__MACOSX` are skipped. Links are followed, but each
     folder is listed once, under its own path rather than a link's where it has both: an image under two names would
-    stand on both sides of a split. A TIFF whose pages cannot be pluralize is listed as one image, so that reading it
+    stand on both sides of a split. A TIFF whose pages cannot be counted is listed as one image, so that reading it
     reports what is wrong; so are links that lead nowhere.
 
     Args:
         folder: the folder, or with `allow_file` one image file, whatever its extension.
         allow_file: whether a file may be given.
-        limits: bounds on bytes and pages while pages are pluralize.
+        limits: bounds on bytes and pages while pages are counted.
 
     Raises:
         FolderError: if it is missing, is a file where a folder is meant, may not be listed, or holds no images.

@@ -18,17 +18,18 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from onlygood.datasets.csv_rows import Row, read_rows
+from onlygood._plurals import pluralize
 from onlygood.datasets.folders import EXTENSIONS, MASKS_FOLDER, ImageFile, find_images, group_labels, other_files
+from onlygood.datasets.labelled_csv import labelled_from_csv
+from onlygood.datasets.labelled_set import GOOD, LabelledImage, LabelledSet, checked_set
 from onlygood.datasets.masks import pair_masks
 from onlygood.errors import FolderError, LabelledSetError, SettingError
 from onlygood.images.limits import reason
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
 
-GOOD = "good"
 _TEST = "test"
 
 # Names of folders that are no type of defect, without what is neither a letter nor a digit.
@@ -44,54 +45,6 @@ _LAYOUT = (
     "arrange them as good/1.png, scratch/1.png and so on, with a folder for each type of defect, or list them in a CSV "
     "file with the columns path and label"
 )
-
-_NEEDED = ("path", "label")
-_ALLOWED = ("mask", "defect", "session")
-_LABELS = {"good": False, "0": False, "bad": True, "anomalous": True, "1": True}
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledImage:
-    """One image, and what people say of it.
-
-    Attributes:
-        file: where to read it.
-        is_anomalous: whether it is defective.
-        defect: the type of defect; "good" if it has none.
-        mask: the file that marks the anomalous pixels, for `read_mask`; None if there is none.
-        session: images of one session, lot or part have the same; None if that is not known.
-    """
-
-    file: ImageFile
-    is_anomalous: bool
-    defect: str
-    mask: Path | None
-    session: str | None
-
-    @property
-    def name(self) -> str:
-        """Relative to the folder, `good/0001.png`, or as in the CSV file; no other image of the set has it."""
-        return self.file.name
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledSet:
-    """Labelled images; all of them may be good, or none.
-
-    Attributes:
-        images: at least one; sorted by name in folders, in the order of a CSV file.
-        layout: "mvtec" (folders, with masks), "folders" (without), or "csv".
-        notes: what to know about the set, a sentence each.
-    """
-
-    images: tuple[LabelledImage, ...]
-    layout: str
-    notes: tuple[str, ...]
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether any image has a mask."""
-        return any(image.mask is not None for image in self.images)
 
 
 def find_labelled(
@@ -111,7 +64,7 @@ def find_labelled(
             (`lot3` for `good/lot3/a.png` as for `scratch/lot3/b.png`, "." for `good/a.png`), in a CSV file the folder
             of its path. Else a regular expression for its name, as in `group_labels`. None: the column session of a
             CSV file, and no sessions in folders.
-        limits: bounds on bytes and pages while pages are pluralize, and on the bytes of a CSV file.
+        limits: bounds on bytes and pages while pages are counted, and on the bytes of a CSV file.
 
     Raises:
         LabelledSetError: if there are no images, or it is not certain which of them are good.
@@ -127,7 +80,7 @@ def find_labelled(
     if stat.S_ISDIR(mode):
         return _from_folder(root, shown, group_by, limits)
     if stat.S_ISREG(mode) and root.suffix.lower() == ".csv":
-        return _from_csv(root, shown, group_by, limits)
+        return labelled_from_csv(root, shown, group_by, limits)
     raise LabelledSetError(
         f"labelled images must be a folder or a CSV file (.csv), got {shown}: give the folder that holds good/ and a "
         "folder for each type of defect"
@@ -189,16 +142,17 @@ def _from_folder(root: Path, shown: str, group_by: str | None, limits: ReadingLi
     if not any(folder.name.casefold() == GOOD for folder in folders):
         notes.append(f"No folder is called good: all {len(found):,} images count as anomalous.")
     if passed_over:
+        verb = "is" if len(passed_over) == 1 else "are"
         notes.append(
-            f"{_count(passed_over, 'other file')} in {shown} {_is_are(passed_over)} not looked at, the first: "
-            f"{passed_over[0]}."
+            f"{pluralize(len(passed_over), 'other file')} in {shown} {verb} not looked at, the first: {passed_over[0]}."
         )
     if left_over:
         verb = "belongs" if len(left_over) == 1 else "belong"
         notes.append(
-            f"{_count(left_over, 'mask')} in {MASKS_FOLDER} {verb} to no anomalous image, the first: {left_over[0]}."
+            f"{pluralize(len(left_over), 'mask')} in {MASKS_FOLDER} {verb} to no anomalous image, the first: "
+            f"{left_over[0]}."
         )
-    return _checked_set(labelled, "mvtec" if masks else "folders", notes, shown)
+    return checked_set(labelled, "mvtec" if masks else "folders", notes, shown)
 
 
 def _child(folder: Path, name: str) -> Path | None:
@@ -228,12 +182,12 @@ def _check_top_level(folders: Sequence[Path], loose: Sequence[str], shown: str) 
     """Nothing, if the names of the folders leave no doubt which images are good."""
     if loose and not folders:
         raise LabelledSetError(
-            f"{shown} holds {_count(loose, 'image')} and no folders that say which are good: {_LAYOUT}"
+            f"{shown} holds {pluralize(len(loose), 'image')} and no folders that say which are good: {_LAYOUT}"
         )
     if loose:
         raise LabelledSetError(
-            f"{shown} holds {_count(loose, 'image')} beside its folders, the first: {loose[0]}, and nothing says "
-            f"whether {'it is' if len(loose) == 1 else 'they are'} good: {_LAYOUT}"
+            f"{shown} holds {pluralize(len(loose), 'image')} beside its folders, the first: {loose[0]}, and nothing "
+            f"says whether {'it is' if len(loose) == 1 else 'they are'} good: {_LAYOUT}"
         )
     has_good = any(folder.name.casefold() == GOOD for folder in folders)
     for folder in folders:
@@ -323,139 +277,4 @@ def _is_anomalous(file: ImageFile) -> bool:
 # CSV files
 
 
-def _from_csv(path: Path, shown: str, group_by: str | None, limits: ReadingLimits) -> LabelledSet:
-    rows, unknown = read_rows(path, needed=_NEEDED, allowed=_ALLOWED, max_bytes=limits.max_bytes)
-    labelled: list[LabelledImage] = []
-    listed: dict[Path, tuple[Row, bool]] = {}
-    for row in rows:
-        written, file = _existing(row, "path", path.parent)
-        is_anomalous = _is_labelled_anomalous(row)
-        # Not the file that a link leads to: data stores link all images of one content to one file.
-        place = Path(os.path.realpath(file.parent), file.name)
-        if place in listed:
-            first, first_is_anomalous = listed[place]
-            contradiction = "" if is_anomalous == first_is_anomalous else ", with another label"
-            raise LabelledSetError(
-                f"{row.where}: each image must be listed once, and {written} is in {first.where} too{contradiction}: "
-                "remove one of them"
-            )
-        listed[place] = row, is_anomalous
-        labelled += _labelled_row(row, written, file, is_anomalous, path.parent, limits)
-    if group_by is not None:
-        sessions = group_labels([image.file for image in labelled], group_by)
-        labelled = [replace(one, session=session) for one, session in zip(labelled, sessions, strict=True)]
-    columns = "column" if len(unknown) == 1 else "columns"
-    used = ", ".join((*_NEEDED, *_ALLOWED))
-    notes = [f"The {columns} {', '.join(unknown)} {_is_are(unknown)} not used; {used} are."] if unknown else []
-    return _checked_set(labelled, "csv", notes, shown)
-
-
-def _is_labelled_anomalous(row: Row) -> bool:
-    label = row.cells["label"]
-    if label.casefold() not in _LABELS:
-        raise LabelledSetError(
-            f"{row.where}: a label must be good or 0, or bad, anomalous or 1, got {label!r}: write one of these, and "
-            "the type of defect, if that is what it is, into a column defect"
-        )
-    return _LABELS[label.casefold()]
-
-
-def _existing(row: Row, column: str, folder: Path) -> tuple[str, Path]:
-    """A path as it is written, with forward slashes, and the file that is there."""
-    text = row.cells[column]
-    what = "image" if column == "path" else column
-    if not text:
-        raise LabelledSetError(f"{row.where}: the path of an image must be given, got an empty cell: fill it in")
-    problem = ""
-    for written in (text.replace("\\", "/"), text):
-        try:
-            mode = (folder / written).stat().st_mode
-        except (OSError, ValueError) as error:  # ValueError: a null character
-            problem = problem or reason(error)
-            continue
-        if stat.S_ISREG(mode):
-            return written, folder / written
-        problem = "it is a folder or a device"
-    raise LabelledSetError(
-        f"{row.where}: the {what} {text} is not a file that can be read ({problem}): give its path from the folder of "
-        "the CSV file, or its whole path"
-    )
-
-
-def _labelled_row(
-    row: Row, written: str, file: Path, is_anomalous: bool, folder: Path, limits: ReadingLimits
-) -> list[LabelledImage]:
-    """The image of a row, or all pages of its file."""
-    defect, has_mask = row.cells.get("defect", ""), bool(row.cells.get("mask"))
-    if not is_anomalous and has_mask:
-        raise LabelledSetError(
-            f"{row.where}: a good image must have no mask, got {row.cells['mask']}: correct the label or "
-            "remove the mask"
-        )
-    if not is_anomalous and defect.casefold() not in ("", GOOD):
-        raise LabelledSetError(
-            f"{row.where}: a good image must have no type of defect, got {defect!r}: correct the label or "
-            "empty the cell"
-        )
-    if is_anomalous and defect.casefold() == GOOD:
-        raise LabelledSetError(
-            f"{row.where}: an anomalous image must have another type of defect than {defect!r}: correct one of them"
-        )
-    mask = _existing(row, "mask", folder)[1] if has_mask else None
-    pages = find_images(file, allow_file=True, limits=limits)
-    if mask is not None and pages[0].pages > 1:
-        raise LabelledSetError(
-            f"{row.where}: a mask must belong to one image, and {written} holds {pages[0].pages}: save each page "
-            "as a file, or remove the mask"
-        )
-    return [
-        LabelledImage(
-            file=replace(page, relative=written),
-            is_anomalous=is_anomalous,
-            defect=(defect or "bad") if is_anomalous else GOOD,
-            mask=mask,
-            session=row.cells.get("session") or None,
-        )
-        for page in pages
-    ]
-
-
 # Both
-
-
-def _checked_set(labelled: Sequence[LabelledImage], layout: str, notes: list[str], shown: str) -> LabelledSet:
-    first: dict[tuple[str, int], LabelledImage] = {}
-    again: list[str] = []
-    for image in labelled:
-        same = first.setdefault((os.path.realpath(image.file.path), image.file.page or 0), image)
-        if same.is_anomalous != image.is_anomalous:
-            good, anomalous = (image, same) if same.is_anomalous else (same, image)
-            raise LabelledSetError(
-                f"an image must be good or anomalous, and in {shown} one file is both {good.name} (good) and "
-                f"{anomalous.name} (anomalous): remove the wrong one"
-            )
-        if same is not image:
-            again.append(image.name)
-    if again:
-        verb = "is" if len(again) == 1 else "are"
-        notes.append(
-            f"{_count(again, 'image')} {verb} the same file as another by a link and pluralize again, the first: "
-            f"{again[0]}."
-        )
-    result = LabelledSet(images=tuple(labelled), layout=layout, notes=())
-    without = [image.name for image in labelled if image.is_anomalous and image.mask is None]
-    if result.has_masks and without:
-        verb = "has" if len(without) == 1 else "have"
-        notes.append(
-            f"{_count(without, 'anomalous image')} {verb} no mask and {_is_are(without)} left out of the pixel "
-            f"metrics, the first: {without[0]}."
-        )
-    return replace(result, notes=tuple(notes))
-
-
-def _count(things: Sequence[str], noun: str) -> str:
-    return f"{len(things):,} {noun}{'s' * (len(things) != 1)}"
-
-
-def _is_are(things: Sequence[str]) -> str:
-    return "is" if len(things) == 1 else "are"

@@ -77,7 +77,7 @@ def choose_images(
         reference: a folder with a sub-folder for each class of other things.
         most: how many images at most.
         seed: of the drawing.
-        limits: bounds on bytes and pages while pages are pluralize.
+        limits: bounds on bytes and pages while pages are counted.
 
     Raises:
         FolderError: a folder is missing, empty, or holds no images or masks alone, or the reference holds images of

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from onlygood._plurals import pluralize
 from onlygood.datasets.folders import find_by_class, find_images, group_labels
 from onlygood.errors import FolderError, SettingError
 from onlygood.images.reading import ImageArray, ReadingLimits, read_image
@@ -23,6 +24,9 @@ REFERENCE_WHY = "images of other things, one sub-folder a class, show the networ
 
 GoodImages = str | os.PathLike[str] | Sequence[Any]
 ReferenceImages = str | os.PathLike[str] | Mapping[str, Sequence[Any]]
+
+# How many names of images that were left out a note gives.
+SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,15 @@ def exclude_named(sources: Sequence[Source], names: Sequence[str]) -> tuple[list
             )
         out.update(found)
     return [source for source in sources if source.name not in out], sorted(out)
+
+
+def exclusion_notes(excluded: Sequence[str]) -> list[str]:
+    """Which images were left out since they were named, as a sentence; none where none were."""
+    if not excluded:
+        return []
+    shown = ", ".join(excluded[:SHOWN_NAMES])
+    more = f" and {len(excluded) - SHOWN_NAMES} more" if len(excluded) > SHOWN_NAMES else ""
+    return [f"{pluralize(len(excluded), 'image')} left out, as asked with exclude: {shown}{more}."]
 
 
 def _lines(path: Path) -> list[str]:

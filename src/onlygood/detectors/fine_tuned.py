@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from onlygood.detectors.base import TrainingFiles
 from onlygood.detectors.on_backbone import sized_backbone
 from onlygood.detectors.trained import TrainedMethod
-from onlygood.features.extraction import Features, InputKind
+from onlygood.features.extraction import Features
+from onlygood.features.input_kind import InputKind
 from onlygood.graph.pooled import to_nchw, to_nhwc
 from onlygood.graph.trunk import TAIL_INPUT, cut_trunk, opset_of, split_trunk, with_weights
 from onlygood.settings import FitSettings

@@ -11,7 +11,7 @@ import onnx
 from onlygood._machine import physical_memory
 from onlygood.backbones.backbone import Backbone, load_backbone
 from onlygood.errors import SettingError
-from onlygood.features.extraction import InputKind
+from onlygood.features.input_kind import InputKind
 from onlygood.graph.preprocess import preprocess
 from onlygood.settings import FitSettings
 

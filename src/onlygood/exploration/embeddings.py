@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
 from onlygood._progress import track
 from onlygood.backbones.backbone import Backbone, available_backbones, load_backbone
 from onlygood.datasets.selection import ChosenImage
-from onlygood.errors import BackboneError, FolderError, ImageError, ModelFileError, OnlygoodError, SettingError
-from onlygood.graph.runtime import open_session, run
+from onlygood.errors import BackboneError, FolderError, ImageError, SettingError
+from onlygood.graph.runtime import open_model, run
 from onlygood.graph.trunk import TrunkParts, cut_trunk, split_trunk
 from onlygood.graph.vectors import VECTOR, VECTOR_BEFORE, trains_a_tail, vector_source, with_vectors
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
@@ -89,7 +88,8 @@ def embeddings(
     source = vector_source(graph, shown)
     untrained, note = _before_training(graph, file.metadata, backbone)
     whole = with_vectors(graph, source, VERDICT_OUTPUTS, untrained=untrained)
-    session = _open(whole, shown, provider)
+    # Several images at once, each on one thread, are faster than one image on all threads.
+    session = open_model(whole.SerializeToString(), shown, provider=provider, threads=1)
     outputs = [*VERDICT_OUTPUTS, VECTOR, *([VECTOR_BEFORE] if untrained is not None else [])]
 
     def embed(image: ChosenImage) -> tuple[Inspection, list[NDArray[np.float32]]] | ImageError:
@@ -127,19 +127,6 @@ def embeddings(
         unreadable=tuple(unreadable),
         metadata=file.metadata,
     )
-
-
-def _open(graph: onnx.ModelProto, shown: str, provider: str) -> Any:
-    try:
-        # Several images at once, each on one thread, are faster than one image on all threads.
-        return open_session(graph.SerializeToString(), provider=provider, threads=1)
-    except OnlygoodError:
-        raise
-    except Exception as error:  # ONNX Runtime's exceptions have no root of their own
-        raise ModelFileError(
-            f"the model {shown} must be one that ONNX Runtime {onnxruntime.__version__} can run, got: "
-            f"{' '.join(str(error).split())}: install a newer onnxruntime, or fit anew"
-        ) from error
 
 
 def _before_training(

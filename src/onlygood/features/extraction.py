@@ -5,47 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
+from onlygood._plurals import pluralize
 from onlygood._progress import track
 from onlygood.datasets.sources import Source
 from onlygood.errors import FolderError, ImageError
+from onlygood.features.descriptors import Projector, cell_means
+from onlygood.features.input_kind import InputKind
 from onlygood.graph.runtime import open_session, run
 from onlygood.images.reading import ImageArray
-from onlygood.images.window import FULL_8_BIT, LevelHistogram, Window
 from onlygood.settings import FitSettings
 
 # Embeddings that are kept for calibration; those of further images are computed a second time.
 KEPT_BYTES = 400_000_000
-# An image's descriptor, by which near-duplicates are found: its embedding, averaged on so many cells a side, which
-# forgives small shifts, then randomly projected (Johnson and Lindenstrauss) to so many numbers.
-DESCRIPTOR_CELLS = 7
-DESCRIPTOR_SIZE = 256
 SHOWN_NAMES = 3
-
-
-# Images whose sizes are looked at before the first is embedded.
-SIZED_IMAGES = 25
-
-
-@dataclass(frozen=True)
-class InputKind:
-    """What the model will take.
-
-    Attributes:
-        dtype: uint8 or uint16.
-        window: the levels of black and white.
-        size: the median height and width of some of the images, in pixels.
-    """
-
-    dtype: np.dtype[Any]
-    window: Window
-    size: tuple[int, int]
 
 
 class Embedder:
@@ -128,7 +106,7 @@ class Features:
 
     def describe(self, image: ImageArray) -> NDArray[np.float32]:
         """The descriptor of any image, float32 [DESCRIPTOR_SIZE]."""
-        descriptor: NDArray[np.float32] = _cell_means(self.embedder(image)) @ self.projection
+        descriptor: NDArray[np.float32] = cell_means(self.embedder(image)) @ self.projection
         return descriptor
 
 
@@ -141,44 +119,6 @@ class _Seen:
     digest: str
     shape: tuple[int, int, int]
     is_constant: bool
-
-
-def input_kind(
-    sources: Sequence[Source], settings: FitSettings, *, show_progress: bool, what: str = "good"
-) -> InputKind:
-    """The bit depth of the first image that can be read, the window (given, or chosen from all images), and the
-    median size of some images, evenly spaced among all.
-
-    Raises:
-        FolderError: no image can be read.
-        SettingError: a window that cannot be used.
-    """
-    dtype = next((image.dtype for source in sources if (image := _try_read(source)) is not None), None)
-    if dtype is None:
-        raise FolderError(f"{what} images must be readable, got none among {len(sources)}: {_reason(sources[0])}")
-    size = _median_size(sources, settings)
-    if settings.window is not None:
-        return InputKind(dtype=dtype, window=Window(*settings.window), size=size)
-    if dtype == np.uint8:
-        return InputKind(dtype=dtype, window=FULL_8_BIT, size=size)
-    histogram = LevelHistogram()
-    images = map_in_order(_try_read, sources, threads=settings.threads)
-    for image in track(images, total=len(sources), description="levels", show=show_progress):
-        # An image that cannot be read, or of another depth, is reported when its features are extracted, with its name.
-        if image is not None and image.dtype == dtype:
-            histogram.add(image)
-    return InputKind(dtype=dtype, window=histogram.window(), size=size)
-
-
-def _median_size(sources: Sequence[Source], settings: FitSettings) -> tuple[int, int]:
-    """Height and width in pixels."""
-    chosen = np.unique(np.linspace(0, len(sources) - 1, SIZED_IMAGES).astype(int))
-    images = map_in_order(_try_read, [sources[position] for position in chosen], threads=settings.threads)
-    sizes = [image.shape[:2] for image in images if image is not None]
-    if not sizes:  # the first that can be read is another
-        sizes = [next(image.shape[:2] for source in sources if (image := _try_read(source)) is not None)]
-    height, width = np.median(sizes, axis=0)
-    return max(1, round(height)), max(1, round(width))
 
 
 def extract_features(
@@ -207,7 +147,7 @@ def extract_features(
             any content.
     """
     found = Features(embedder)
-    projector = _Projector(seed=settings.seed)
+    projector = Projector(seed=settings.seed)
 
     def look(numbered: tuple[int, Source]) -> _Seen | ImageError:
         number, source = numbered
@@ -233,7 +173,7 @@ def extract_features(
             continue
         entries.add(source, seen)
         found.sizes.append(seen.shape[:2])
-        projector.add(_cell_means(seen.embeddings[0]))
+        projector.add(cell_means(seen.embeddings[0]))
         channel_counts.append(seen.shape[2])
         if seen.is_constant:
             constant.append(source.name)
@@ -245,7 +185,8 @@ def extract_features(
         )
     if constant:
         found.notes.append(
-            f"{_count(len(constant), 'image')} of one level only, among the {what} ones: {_names(constant)}."
+            f"{pluralize(len(constant), 'image', verb='is')} of one level only, among the {what} ones: "
+            f"{_names(constant)}."
         )
     found.channels = max(channel_counts)
     if what == "good" and min(channel_counts) != found.channels:
@@ -383,37 +324,6 @@ def _bytes(embeddings: Sequence[NDArray[np.float32]]) -> int:
     return sum(embedding.nbytes for embedding in embeddings)
 
 
-class _Projector:
-    """Random projection of vectors that come one at a time, a batch at a time: one matrix product instead of many."""
-
-    BATCH = 256
-
-    def __init__(self, *, seed: int) -> None:
-        self.seed = seed
-        self.matrix: NDArray[np.float32] | None = None
-        self.waiting: list[NDArray[np.float32]] = []
-        self.projected: list[NDArray[np.float32]] = []
-
-    def add(self, vector: NDArray[np.float32]) -> None:
-        self.waiting.append(vector)
-        if len(self.waiting) == self.BATCH:
-            self._project()
-
-    def result(self) -> NDArray[np.float32]:
-        """All vectors projected, float32 [n, DESCRIPTOR_SIZE]."""
-        if self.waiting:
-            self._project()
-        return np.concatenate(self.projected)
-
-    def _project(self) -> None:
-        vectors = np.stack(self.waiting)
-        if self.matrix is None:
-            generator = np.random.default_rng(self.seed)
-            self.matrix = generator.standard_normal((vectors.shape[1], DESCRIPTOR_SIZE), dtype=np.float32)
-        self.projected.append(vectors @ self.matrix)
-        self.waiting = []
-
-
 def _report_unreadable(found: Features, total: int, *, skip: bool, what: str) -> None:
     """Raise, or note, that images could not be read."""
     count = len(found.unreadable)
@@ -428,38 +338,7 @@ def _report_unreadable(found: Features, total: int, *, skip: bool, what: str) ->
             f"use --skip-unreadable), the first: {first}"
         )
     noun = "image" if what == "good" else f"{what} image"
-    found.notes.append(f"{_count(count, noun)} left out, as not readable, the first: {first}.")
-
-
-def _cell_means(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The embedding averaged on DESCRIPTOR_CELLS x DESCRIPTOR_CELLS cells (fewer on a smaller grid), as a vector."""
-    means = embedding
-    for axis in (0, 1):
-        size = means.shape[axis]
-        starts = np.unique(np.linspace(0, size, DESCRIPTOR_CELLS, endpoint=False).astype(np.int64))
-        widths = np.diff(np.append(starts, size)).astype(np.float32)
-        sums = np.add.reduceat(means, starts, axis=axis)
-        means = (sums / np.expand_dims(widths, (1, 2) if axis == 0 else (0, 2))).astype(np.float32)
-    return means.ravel()
-
-
-def _try_read(source: Source) -> ImageArray | None:
-    try:
-        return source.read()
-    except ImageError:
-        return None
-
-
-def _reason(source: Source) -> str:
-    try:
-        source.read()
-    except ImageError as error:
-        return str(error)
-    raise AssertionError(f"{source.name} could not be read a moment ago, and now it can")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun} is" if number == 1 else f"{number} {noun}s are"
+    found.notes.append(f"{pluralize(count, noun, verb='is')} left out, as not readable, the first: {first}.")
 
 
 def _names(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnxruntime
 
-from onlygood.errors import SettingError
+from onlygood.errors import ModelFileError, OnlygoodError, SettingError
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -42,6 +42,30 @@ def open_session(model: bytes, *, provider: str = "cpu", threads: int = 0) -> An
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     names = [PROVIDERS[provider]] if provider == "cpu" else [PROVIDERS[provider], PROVIDERS["cpu"]]
     return onnxruntime.InferenceSession(model, options, providers=names)
+
+
+def open_model(content: bytes, name: str, *, provider: str = "cpu", threads: int = 0) -> Any:
+    """`open_session` of a model file.
+
+    Args:
+        content: the file's.
+        name: what messages call it.
+        provider: as for `open_session`.
+        threads: as for `open_session`.
+
+    Raises:
+        ModelFileError: this ONNX Runtime cannot run it.
+        SettingError: as `open_session`.
+    """
+    try:
+        return open_session(content, provider=provider, threads=threads)
+    except OnlygoodError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions have no root of their own
+        raise ModelFileError(
+            f"the model {name} must be one that ONNX Runtime {onnxruntime.__version__} can run, got: "
+            f"{' '.join(str(error).split())}: install a newer onnxruntime, or fit again"
+        ) from error
 
 
 def check_provider(provider: str) -> None:

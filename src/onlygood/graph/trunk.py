@@ -77,7 +77,7 @@ def split_trunk(trunk: onnx.ModelProto, layers: int) -> TrunkParts:
 
     Args:
         trunk: of one tap, as `cut_trunk` gives it.
-        layers: how many layers with weights, pluralize from the end, are to be trained: all of them are in the tail.
+        layers: how many layers with weights, counted from the end, are to be trained: all of them are in the tail.
 
     Raises:
         BackboneError: the trunk has fewer layers.

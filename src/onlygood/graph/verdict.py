@@ -22,7 +22,7 @@ def verdict(calibration: Calibration, *, opset: int = OPSET) -> onnx.ModelProto:
     """The piece of graph from `raw_score` to `score`, `p_value` and `is_anomaly`, each [N].
 
     `score` is raw_score - threshold. `p_value` is the conformal p-value: the weight of the calibration scores that are
-    at least as high, with the new image pluralize among them, so it is never 0. `is_anomaly` is score > 0, which is
+    at least as high, with the new image counted among them, so it is never 0. `is_anomaly` is score > 0, which is
     p_value <= guaranteed rate.
     """
     text = f"""

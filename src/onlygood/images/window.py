@@ -8,7 +8,7 @@ image under inspection: to stretch each image by its own levels would hide the d
 than anything good, and would make the score of one region depend on the rest of the image.
 
 Nor does the graph clip at the window: levels beyond it are extended on the same line, below 0 and above 255, so that a
-glare or a hole stays as strange as it is.
+glare or a hole stays as anomalous as it is.
 
 8-bit images have the window 0 to 255, in other words none.
 """
@@ -106,7 +106,7 @@ class LevelHistogram:
             A window within 0 to 65535; narrower than asked for only where these bounds cut off its margin.
 
         Raises:
-            SettingError: if no image was pluralize, or unless 0 <= lower < upper <= 1, margin >= 0, and min_width is
+            SettingError: if no image was counted, or unless 0 <= lower < upper <= 1, margin >= 0, and min_width is
                 from 1 to 65535.
         """
         if not 0 <= lower < upper <= 1:

@@ -40,7 +40,7 @@ class Chunk:
 
 
 def chunk_of(keys: NDArray[np.int32], codes: NDArray[Any]) -> Chunk:
-    """The chunk of these codes, whose keys ascend: the bucket of a key is its upper half, pluralize from the lowest."""
+    """The chunk of these codes, whose keys ascend: the bucket of a key is its upper half, counted from the lowest."""
     first, last = ((keys[[0, -1]] >> 16) + BUCKETS // 2).tolist()
     lowest_keys = (np.arange(first + 1, last + 1) - BUCKETS // 2).astype(np.int32) << 16
     bounds = np.empty(last - first + 2, dtype=np.int32)

@@ -1,7 +1,7 @@
 """How well anomaly maps show where a defect is: exact pixel AUROC, average precision and AUPRO, in bounded memory.
 
 All three depend only on how many normal pixels lie above and at each value that an anomalous pixel has. So pixels are
-pluralize, and sorted a million at a time, never as a whole: a value becomes a 32-bit key that orders as values do, the
+counted, and sorted a million at a time, never as a whole: a value becomes a 32-bit key that orders as values do, the
 upper half of the key is its bucket, and only the lower half is kept, grouped by bucket. At the end, buckets without an
 anomalous pixel are passed over by their count alone. All sums that depend on the order of images are sums of
 integers: threads, and what went through the temporary file, cannot change the last bit of a result.
@@ -28,14 +28,15 @@ from numpy.typing import NDArray
 from onlygood._extras import need_extra
 from onlygood._integers import check_integer
 from onlygood.errors import SettingError, WriteError
+from onlygood.metrics._marked_pixels import MarkedPixels, keys_of, marked_pixels
+from onlygood.metrics._overlap import Overlap
 from onlygood.metrics._pixel_codes import Chunk, Codes, chunk_of
 
 _CHUNK = 1 << 20  # pixels that are grouped at once: few chunks to visit a bucket, yet small beside the bound
 _LOWS = 1 << 16  # lower halves of keys that there are
-_FEW = 1 << 12  # so many codes are faster sorted than pluralize by all lower halves
+_FEW = 1 << 12  # so many codes are faster sorted than counted by all lower halves
 _MOST_THREADS = 4  # of `result`: each needs memory, and the interpreter's lock lets few more run
 _LOW_AND_SIZE = np.uint64(0xFFFF_FFFF_FFFF)  # of a code of an anomalous pixel: what is left without its bucket
-_INFINITY = 0x7F800000  # as bits: of finite values that are not below 0 they are less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +128,8 @@ class PixelTally:
                 shape, or after `result` or `close`.
             WriteError: if the temporary file cannot be written.
         """
-        keys = _keys(anomaly_map)
-        marked = None if mask is None else _marked(mask, keys.reshape(np.shape(anomaly_map)))
+        keys = keys_of(anomaly_map)
+        marked = None if mask is None else marked_pixels(mask, keys.reshape(np.shape(anomaly_map)))
         with self._lock:
             self._check_open()
             self._wait(keys, marked)
@@ -194,7 +195,7 @@ class PixelTally:
         if self._is_closed:
             raise ValueError("this tally has given its result or was closed: make a new one")
 
-    def _wait(self, keys: NDArray[np.int32], marked: _Marked | None) -> None:
+    def _wait(self, keys: NDArray[np.int32], marked: MarkedPixels | None) -> None:
         self._waiting.add(keys)
         if marked is not None:
             self._regions.update(marked.regions)
@@ -245,7 +246,7 @@ class PixelTally:
         all_normal = all_pixels - all_anomalous
         if all_normal == 0:
             raise ValueError("pixel metrics need at least one normal pixel, got none: add maps of good images")
-        overlap = _Overlap(list(self._place_of_size), self._regions.total(), fpr_limit * all_normal)
+        overlap = Overlap(list(self._place_of_size), self._regions.total(), fpr_limit * all_normal)
         pixels_above = all_pixels - np.cumsum(pixels)
         anomalous_above = all_anomalous - np.cumsum(anomalous)
         # Buckets do not depend on one another, but what is in a file is read from its beginning to its end.
@@ -267,7 +268,7 @@ class PixelTally:
             regions=self._regions.total(),
         )
 
-    def _of_bucket(self, bucket: int, pixels_above: int, anomalous_above: int, overlap: _Overlap) -> tuple[float, int]:
+    def _of_bucket(self, bucket: int, pixels_above: int, anomalous_above: int, overlap: Overlap) -> tuple[float, int]:
         """The sum of the precisions at a bucket's anomalous pixels, and of a + b over them.
 
         Args:
@@ -318,76 +319,6 @@ class PixelTally:
         return places, of_all[places]
 
 
-class _Overlap:
-    """The area under the per-region overlap, from integers for each size of region: equal sizes weigh equally.
-
-    Takes pixels from several threads: all sums are of integers, so their order does not matter.
-
-    Args:
-        sizes: that regions have, each once.
-        regions: how many there are.
-        limit: how many normal pixels are looked at.
-    """
-
-    def __init__(self, sizes: list[int], regions: int, limit: float) -> None:
-        self.limit = limit
-        self._regions = regions
-        self._sizes = np.array(sizes)
-        self._inside = np.zeros(len(sizes), dtype=np.int64)
-        self._doubled_above = np.zeros(len(sizes), dtype=np.int64)
-        # The one value, at most, at which the curve crosses the limit: pixels that have it, and their area.
-        self._crossing = np.zeros(len(sizes), dtype=np.int64)
-        self._crossing_area = 0.0
-        self._lock = Lock()
-
-    def add(
-        self, value: NDArray[Any], size: NDArray[np.uint32], before: NDArray[np.int64], at: NDArray[np.int64]
-    ) -> None:
-        """Take anomalous pixels.
-
-        Args:
-            value: of each, by its place in `before` and `at`.
-            size: of the region of each, by its place among the sizes.
-            before: normal pixels above each value, the highest value first.
-            at: normal pixels at or above each value.
-        """
-        is_crossing = (before < self.limit) & (at > self.limit)
-        crossing = None
-        if at[-1] > self.limit:
-            if is_crossing.any():
-                crossing = np.bincount(size[is_crossing[value]], minlength=len(self._sizes))
-            is_inside = (at <= self.limit)[value]
-            value, size = value[is_inside], size[is_inside]
-        inside = np.bincount(size, minlength=len(self._sizes))
-        doubled_above = np.zeros(len(self._sizes), dtype=np.int64)
-        np.add.at(doubled_above, size, (before + at)[value])
-        with self._lock:
-            self._inside += inside
-            self._doubled_above += doubled_above
-            if crossing is not None:
-                self._crossing += crossing
-                a, b = before[is_crossing].item(), at[is_crossing].item()
-                self._crossing_area = (self.limit - a) ** 2 / (2 * (b - a))
-
-    def area(self) -> float:
-        """The mean over regions, in normal pixels: from 0 to the limit."""
-        areas = self._inside * self.limit - self._doubled_above / 2 + self._crossing * self._crossing_area
-        return math.fsum(areas / self._sizes) / self._regions
-
-
-@dataclass(frozen=True)
-class _Marked:
-    """Anomalous pixels of one image: the key of each, and its region's size, by its place among `regions`.
-
-    Attributes:
-        regions: how many have each size.
-    """
-
-    keys: NDArray[np.int32]
-    sizes: NDArray[np.intp]
-    regions: dict[int, int]
-
-
 @dataclass
 class _Waiting:
     """Keys of pixels that wait to be grouped, and of anomalous ones the sizes of their regions, by place."""
@@ -401,52 +332,6 @@ class _Waiting:
         self.pixels += len(keys)
         if sizes is not None:
             self.sizes.append(sizes)
-
-
-def _keys(anomaly_map: NDArray[np.float32]) -> NDArray[np.int32]:
-    """The keys of all pixels, which order as their values do."""
-    anomaly_map = np.asarray(anomaly_map)
-    if anomaly_map.dtype != np.float32 or anomaly_map.ndim != 2 or anomaly_map.size == 0:
-        raise ValueError(
-            f"an anomaly map must be float32 of shape [H, W], got {anomaly_map.dtype} of shape "
-            f"{list(anomaly_map.shape)}"
-        )
-    keys: NDArray[np.int32] = np.array(anomaly_map, order="C").view(np.int32).ravel()
-    # The bits of finite floats from 0 on ascend with their values, as integers from 0 on.
-    if keys.min() >= 0 and keys.max() < _INFINITY:
-        return keys
-    if not np.isfinite(anomaly_map).all():
-        raise ValueError("an anomaly map must hold finite values, got some that are not")
-    keys = (anomaly_map + np.float32(0)).view(np.int32).ravel()  # -0 becomes 0
-    # Those below 0 are integers below 0, and descend.
-    keys ^= (keys >> 31) & 0x7FFFFFFF
-    return keys
-
-
-def _marked(mask: NDArray[np.bool_], keys: NDArray[np.int32]) -> _Marked | None:
-    """The anomalous pixels of an image, from keys [H, W]; None if there are none."""
-    from scipy.ndimage import label
-
-    mask = np.asarray(mask)
-    if mask.dtype != np.bool_ or mask.shape != keys.shape:
-        raise ValueError(
-            f"a mask must be bool of the shape of its map, {list(keys.shape)}, got {mask.dtype} of shape "
-            f"{list(mask.shape)}"
-        )
-    rows = np.flatnonzero(mask.any(axis=1))
-    if len(rows) == 0:
-        return None
-    columns = np.flatnonzero(mask.any(axis=0))
-    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    inside = mask[box]
-    labels: NDArray[np.int32] = label(inside, structure=np.ones((3, 3), dtype=np.bool_))[0]
-    sizes = np.bincount(labels.ravel())[1:]
-    different, places, counts = np.unique(sizes, return_inverse=True, return_counts=True)
-    return _Marked(
-        keys[box][inside],
-        places[labels[inside] - 1],
-        dict(zip(different.tolist(), counts.tolist(), strict=True)),
-    )
 
 
 def _grouped(pixels: _Waiting, anomalous: _Waiting) -> tuple[Chunk | None, Chunk | None]:

@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-import io
-import threading
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onlygood.rates import format_rate
-from onlygood.report.palette import ANOMALOUS, GOOD, INK, MUTED, PAGE, RULE
+from onlygood.report.palette import ANOMALOUS, GOOD, INK, PAGE, RULE
+from onlygood.report.svg import HALF, NARROW, WIDE, both_forms, figure_as_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-# Widths in CSS pixels: a whole page's, half a page's, a phone's. Text is set for them, so charts are never scaled much.
-WIDE, HALF, NARROW = 920, 440, 340
 BINS = 48
 NARROW_BINS = 24
-# Scores beyond the shares FAR and 1 - FAR by more than the span between them are pluralize in the bar at the edge.
+# Scores beyond the shares FAR and 1 - FAR by more than the span between them are counted in the bar at the edge.
 FAR = 0.02
 # Of axes that are stretched near 0; points nearer to each other than this, as a share of the axis, have one label.
 _STRETCHED_TICKS = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 1)
 _CLOSE = 0.05
 _POINTS = 600
-
-_STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",  # text stays text: it takes the page's font, and can be searched and selected
-    "svg.hashsalt": "onlygood",
-    "font.size": 12,
-    "axes.labelsize": 12,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 1.0,
-    "text.color": INK,
-    "xtick.color": RULE,
-    "ytick.color": RULE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "axes.unicode_minus": True,
-    "hatch.linewidth": 1.0,
-    "hatch.color": PAGE,
-}
-# Matplotlib keeps its settings for the whole process: one chart at a time.
-_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -106,7 +80,7 @@ def histogram(identifier: str, groups: Sequence[Scores], *, title: str, descript
         return draw
 
     height = 220 if len(shown) == 1 else 60 + 120 * len(shown)
-    return _both_forms(
+    return both_forms(
         identifier, title, description, lambda width: (drawn(width, BINS if width == WIDE else NARROW_BINS), height)
     )
 
@@ -122,7 +96,7 @@ def roc(
         axes.plot(*_thinned(false_alarms, finds), color=GOOD, linewidth=2.0)
         _mark_point(axes, *at)
 
-    return _figure(identifier, "Receiver operating characteristic", description, draw, HALF, 400)
+    return figure_as_svg(identifier, "Receiver operating characteristic", description, draw, HALF, 400)
 
 
 def precision_recall(
@@ -144,7 +118,7 @@ def precision_recall(
         if at is not None:
             _mark_point(axes, *at)
 
-    return _figure(identifier, "Precision and recall", description, draw, HALF, 400)
+    return figure_as_svg(identifier, "Precision and recall", description, draw, HALF, 400)
 
 
 def misses_against_false_alarms(
@@ -190,7 +164,7 @@ def misses_against_false_alarms(
 
         return draw
 
-    return _both_forms(identifier, title, description, lambda width: (drawn(width), 400 if width == WIDE else 340))
+    return both_forms(identifier, title, description, lambda width: (drawn(width), 400 if width == WIDE else 340))
 
 
 def share_above(
@@ -240,7 +214,7 @@ def share_above(
 
         return draw
 
-    return _both_forms(identifier, title, description, lambda width: (drawn(width), 280))
+    return both_forms(identifier, title, description, lambda width: (drawn(width), 280))
 
 
 def curve(identifier: str, values: Sequence[float], *, title: str, description: str) -> str:
@@ -254,7 +228,7 @@ def curve(identifier: str, values: Sequence[float], *, title: str, description: 
         axes.set_xlabel("epoch")
         _light_grid(axes)
 
-    return _figure(identifier, title, description, draw, HALF, 260)
+    return figure_as_svg(identifier, title, description, draw, HALF, 260)
 
 
 # Pieces of charts
@@ -408,81 +382,3 @@ def _edges(low: float, high: float, bins: int) -> NDArray[np.float64]:
 
 
 # From figures to markup
-
-
-def _both_forms(
-    identifier: str, title: str, description: str, form: Callable[[int], tuple[Callable[[Figure], None], int]]
-) -> str:
-    """The chart for wide screens and paper, and the one for phones; the page's style shows one of them."""
-    drawn = ""
-    for width, name in ((WIDE, "wide"), (NARROW, "narrow")):
-        draw, height = form(width)
-        svg = _figure(f"{identifier}-{name}", title, description, draw, width, height)
-        drawn += f'<div class="{name}">{svg}</div>'
-    return drawn
-
-
-def _figure(
-    identifier: str, title: str, description: str, draw: Callable[[Figure], None], width: int, height: int
-) -> str:
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    buffer = io.BytesIO()
-    # Not what this machine or program prefers: the same chart everywhere.
-    settings: dict[Any, Any] = dict(matplotlib.rcParamsDefault)
-    del settings["backend"]
-    settings.update(_STYLE)
-    with _one_at_a_time, matplotlib.rc_context(settings):
-        figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
-        figure.patch.set_visible(False)
-        draw(figure)
-        for axes in figure.axes:
-            axes.patch.set_visible(False)
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
-    return _inlined(buffer.getvalue(), identifier, title, description)
-
-
-def _inlined(svg: bytes, identifier: str, title: str, description: str) -> str:
-    """A page's own element: without namespaces, styles for the whole page, or identifiers of other charts."""
-    root = ET.fromstring(svg)
-    for parent in list(root.iter()):
-        parent.tag = _local(parent.tag)
-        parent.attrib = {_local(key): value for key, value in parent.attrib.items()}
-        for child in list(parent):
-            if _local(child.tag) in ("metadata", "style"):
-                parent.remove(child)
-    _rename(root, identifier)
-    root.attrib = {
-        "viewBox": root.attrib["viewBox"],
-        "role": "img",
-        "aria-labelledby": f"{identifier}-title {identifier}-description",
-    }
-    for position, (tag, text) in enumerate((("title", title), ("desc", description))):
-        element = ET.Element(tag, {"id": f"{identifier}-{'title' if tag == 'title' else 'description'}"})
-        element.text = text
-        root.insert(position, element)
-    return ET.tostring(root, encoding="unicode")
-
-
-def _rename(root: ET.Element, identifier: str) -> None:
-    """Keep the identifiers that are referred to, under names of this chart."""
-    texts = [value for element in root.iter() for key, value in element.attrib.items() if key != "id"]
-    names: dict[str, str] = {}
-    for element in root.iter():
-        own = element.attrib.pop("id", None)
-        if own is not None and any(f"#{own}" in text for text in texts):
-            names[own] = element.attrib["id"] = f"{identifier}-{len(names) + 1}"
-    for element in root.iter():
-        for key, value in element.attrib.items():
-            if "#" in value and key != "id":
-                for own, name in names.items():
-                    value = value.replace(f"url(#{own})", f"url(#{name})")
-                    value = f"#{name}" if value == f"#{own}" else value
-                element.attrib[key] = value
-
-
-def _local(name: str) -> str:
-    """The name without its namespace."""
-    return name.rpartition("}")[2]

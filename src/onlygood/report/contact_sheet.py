@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from onlygood._integers import check_integer
+from onlygood._plurals import pluralize
 from onlygood.augmentation.changes import change_image
 from onlygood.augmentation.drawing import augmentation_window, augmentations
 from onlygood.augmentation.kinds import Kind, kinds_of_change, strongest_changes
@@ -129,7 +130,7 @@ def contact_sheet(
         tiles.append((_fit(to_screen(each.image, levels), box), words))
     if tiles:
         some = f"{len(tiles):,} of " if len(tiles) < count - given else ""
-        title = f"{some}{_count(count - given, 'augmentation')}, as a fit makes them"
+        title = f"{some}{pluralize(count - given, 'augmentation')}, as a fit makes them"
         told = "Under each: the three changes that use most of their range."
         sections += [_heading(title, told), _grid(tiles, box)]
 
@@ -166,9 +167,9 @@ def _opening(
     draw = ImageDraw.Draw(section)
     _write(draw, (MARGIN, MARGIN), "What this model will call good", TITLE, INK, INSIDE)
     made = count - given
-    of_it = f" and {_count(made, 'augmentation')} of {'it' if given == 1 else 'them'}" if made else ""
+    of_it = f" and {pluralize(made, 'augmentation')} of {'it' if given == 1 else 'them'}" if made else ""
     at = MARGIN + round(TITLE * LEADING) + 6
-    _write(draw, (MARGIN, at), f"Told as good: {_count(given, 'image')}{of_it} (seed {seed}).", TEXT, MUTED, INSIDE)
+    _write(draw, (MARGIN, at), f"Told as good: {pluralize(given, 'image')}{of_it} (seed {seed}).", TEXT, MUTED, INSIDE)
     at += round(TEXT * LEADING)
     told = "Whatever differs by more than these ranges, or in another way, is meant to stand out."
     _write(draw, (MARGIN, at), told, TEXT, MUTED, INSIDE)
@@ -259,10 +260,6 @@ def _grid(tiles: list[tuple[Image.Image, list[str]]], box: Box) -> Image.Image:
 
 
 # Pieces
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _grid_box(golden: ImageArray) -> Box:

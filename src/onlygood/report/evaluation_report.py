@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from onlygood.evaluation import EvaluatedImage, Evaluation
+from onlygood.evaluation.evaluate import Evaluation
+from onlygood.evaluation.figures import EvaluatedImage
 from onlygood.inspector import Inspector
 from onlygood.metrics.image import precision_recall_curve, roc_curve
 from onlygood.report import charts
@@ -81,7 +82,7 @@ def write_evaluation_report(
 
 def _rows(evaluation: Evaluation) -> Iterator[Sequence[Any]]:
     for each in evaluation.images:
-        image = each.image
+        image = each.labelled
         yield (
             image.name,
             "anomalous" if image.is_anomalous else "good",
@@ -185,10 +186,10 @@ def _ranking(evaluation: Evaluation) -> tuple[str, str] | None:
 
 def _gallery(evaluation: Evaluation, inspector: Inspector, threads: int) -> list[dict[str, Any]]:
     """Sections with a title, how many images there are of this kind, a sentence for none, and cards."""
-    ascending = sorted(evaluation.images, key=lambda each: (each.score, each.image.name))
-    alarms = [each for each in reversed(ascending) if each.is_anomaly and not each.image.is_anomalous]
-    misses = [each for each in ascending if not each.is_anomaly and each.image.is_anomalous]
-    finds = [each for each in reversed(ascending) if each.is_anomaly and each.image.is_anomalous]
+    ascending = sorted(evaluation.images, key=lambda each: (each.score, each.labelled.name))
+    alarms = [each for each in reversed(ascending) if each.is_anomaly and not each.labelled.is_anomalous]
+    misses = [each for each in ascending if not each.is_anomaly and each.labelled.is_anomalous]
+    finds = [each for each in reversed(ascending) if each.is_anomaly and each.labelled.is_anomalous]
     sections = []
     for identifier, title, none, found, there_are in (
         ("alarms", "Worst false alarms", "No good image was refused.", alarms, evaluation.image.good),
@@ -204,12 +205,12 @@ def _gallery(evaluation: Evaluation, inspector: Inspector, threads: int) -> list
 
 def _wanted(each: EvaluatedImage) -> Wanted:
     return Wanted(
-        name=each.image.name,
-        file=each.image.file,
+        name=each.labelled.name,
+        file=each.labelled.file,
         score=each.score,
         p_value=each.p_value,
         is_anomaly=each.is_anomaly,
-        labelled=each.image,
+        labelled=each.labelled,
     )
 
 
@@ -217,5 +218,5 @@ def _arrays(images: Sequence[EvaluatedImage]) -> tuple[Any, Any]:
     """Scores float64 [n] and labels bool [n]."""
     return (
         np.array([each.score for each in images], dtype=np.float64),
-        np.array([each.image.is_anomalous for each in images], dtype=bool),
+        np.array([each.labelled.is_anomalous for each in images], dtype=bool),
     )

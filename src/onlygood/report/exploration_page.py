@@ -298,7 +298,7 @@ def _data(
             }
             for image, found, thumbnail in zip(exploration.images, exploration.inspections, thumbnails, strict=True)
         ],
-        # Numbers of images, the highest_scoring first.
+        # Numbers of images, the most anomalous first.
         "highest_scoring": sorted(range(len(exploration.images)), key=lambda n: (-exploration.inspections[n].score, n)),
         "places": [[[mark.x, mark.y] for mark in sorted(each.marks, key=lambda mark: mark.number)] for each in maps],
     }

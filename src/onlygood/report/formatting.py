@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from onlygood._plurals import pluralize
+
 # Characters that are not seen, that turn the direction of others, that break a line, or that are half of a character
 # (bytes of a file's name that are no text). A name that holds them could pass for another one.
 _UNSEEN = re.compile(
@@ -57,7 +59,7 @@ def format_area(value: float) -> str:
 
 def format_count(count: int, noun: str = "") -> str:
     """A number with commas, and its noun in the singular or with an s: 1 image, 1,200 images."""
-    return f"{count:,} {noun}{'s' * (count != 1)}".rstrip() if noun else f"{count:,}"
+    return pluralize(count, noun) if noun else f"{count:,}"
 
 
 def _decimals(value: float, decimals: int, *, least: float) -> str:

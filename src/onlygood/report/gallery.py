@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
 from onlygood.datasets.folders import ImageFile
-from onlygood.datasets.labelled import LabelledImage
+from onlygood.datasets.labelled_set import LabelledImage
 from onlygood.datasets.masks import read_mask
 from onlygood.errors import ImageError, LabelledSetError
 from onlygood.images.reading import read_image
@@ -90,12 +90,12 @@ def draw_cards(inspector: Inspector, wanted: Sequence[Wanted], *, threads: int) 
 
 
 def draw_highest(
-    strange: Sequence[ScoredImage], *, levels: tuple[float, float], window: tuple[float, float], threads: int
+    shown: Sequence[ScoredImage], *, levels: tuple[float, float], window: tuple[float, float], threads: int
 ) -> list[Card]:
-    """A card for each of a fit's highest_scoring images, in order.
+    """A card for each of a fit's most anomalous images, in order.
 
     Args:
-        strange: the images.
+        shown: the images.
         levels: typical and high, of the map.
         window: the levels of black and white.
         threads: how many are drawn at once; 0 for one a core.
@@ -111,7 +111,7 @@ def draw_highest(
         plain, marked = draw_thumbnails(image, each.patch_scores, levels=levels, window=window)
         return replace(card, plain=plain, marked=marked)
 
-    return list(map_in_order(draw, strange, threads=threads))
+    return list(map_in_order(draw, shown, threads=threads))
 
 
 def _draw(inspector: Inspector, wanted: Wanted) -> Card:

@@ -59,7 +59,7 @@ def write_inspection_report(
 ) -> None:
     """Write one HTML page for any browser, and beside it a CSV file with a row an image.
 
-    The highest_scoring images and those nearest to the threshold are read and inspected again to be drawn.
+    The most anomalous images and those nearest to the threshold are read and inspected again to be drawn.
 
     Args:
         path: of the page, ending in .html.

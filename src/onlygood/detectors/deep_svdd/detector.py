@@ -16,7 +16,8 @@ from onlygood.detectors.fine_tuned import FineTunedMethod
 from onlygood.detectors.trained import TrainedMethod, described_training, terminal_line
 from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening, precision_of
 from onlygood.errors import FolderError, SettingError
-from onlygood.features.extraction import Features, InputKind
+from onlygood.features.extraction import Features
+from onlygood.features.input_kind import InputKind
 from onlygood.graph.pooled import (
     gradient_map,
     pooled_vector,

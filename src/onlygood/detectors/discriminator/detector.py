@@ -19,7 +19,8 @@ from onlygood.detectors.discriminator.head import SLOPE, Discriminator, discrimi
 from onlygood.detectors.on_backbone import patches_per_image, sized_for_patches, squeezing_notes
 from onlygood.detectors.trained import TrainedMethod, described_training, terminal_line
 from onlygood.detectors.whitening import PATCH_SHRINKAGE, learn_whitening
-from onlygood.features.extraction import Features, InputKind
+from onlygood.features.extraction import Features
+from onlygood.features.input_kind import InputKind
 from onlygood.graph.patches import patch_embedding
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.settings import CROSS_FIT_FOLDS, FitSettings

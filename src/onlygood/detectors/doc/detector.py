@@ -18,7 +18,8 @@ from onlygood.detectors.fine_tuned import FineTunedMethod
 from onlygood.detectors.pooled_heads import PooledHeads, most_neighbours, neighbours_of
 from onlygood.detectors.trained import described_training, terminal_line
 from onlygood.errors import FolderError, SettingError
-from onlygood.features.extraction import Embedder, Features, extract_features, input_kind
+from onlygood.features.extraction import Embedder, Features, extract_features
+from onlygood.features.input_kind import input_kind
 from onlygood.graph.subgraph import join
 from onlygood.settings import FitSettings
 

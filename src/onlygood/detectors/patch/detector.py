@@ -35,7 +35,8 @@ from onlygood.detectors.patch.memory import (
 )
 from onlygood.detectors.patch.scores import Combiner, LeaveOut, LevelScores, Scorer
 from onlygood.detectors.whitening import PATCH_SHRINKAGE
-from onlygood.features.extraction import Features, InputKind
+from onlygood.features.extraction import Features
+from onlygood.features.input_kind import InputKind
 from onlygood.graph.patches import patch_embedding
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.settings import FitSettings

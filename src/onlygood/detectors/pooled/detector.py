@@ -15,7 +15,8 @@ from onlygood.datasets.splits import folds_of_groups
 from onlygood.detectors.base import GoodScores, Method
 from onlygood.detectors.on_backbone import sized_backbone
 from onlygood.detectors.pooled_heads import PooledHead, PooledHeads, neighbours_of
-from onlygood.features.extraction import Features, InputKind
+from onlygood.features.extraction import Features
+from onlygood.features.input_kind import InputKind
 from onlygood.graph.pooled import to_nchw, to_nhwc
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import in_trunk, join

@@ -88,7 +88,7 @@
 
   /* The image that lies best in a direction: near, and not far to the side. */
   function next(map, [right, down]) {
-    if (current === null) return highest_scoring();
+    if (current === null) return mostAnomalous();
     const [fromX, fromY] = map.places[current];
     let found = current, least = Infinity;
     map.places.forEach(([x, y], number) => {
@@ -99,7 +99,7 @@
     return found;
   }
 
-  function highest_scoring() {
+  function mostAnomalous() {
     return data.highest_scoring.find(isVisible) ?? null;
   }
 
@@ -134,7 +134,7 @@
     });
     map.svg.addEventListener("keydown", (event) => {
       if (event.key in STEPS) keep(next(map, STEPS[event.key]), map);
-      else if (event.key === "Home") keep(highest_scoring(), map);
+      else if (event.key === "Home") keep(mostAnomalous(), map);
       else if (event.key === "Escape") keep(null, map);
       else return;
       event.preventDefault();

@@ -1,0 +1,18 @@
+"""Numbers of things in words."""
+
+from __future__ import annotations
+
+
+def pluralize(number: int, noun: str, *, verb: str = "") -> str:
+    """A number with commas and its noun, in the singular or with an s: "1 image", "1,200 images".
+
+    Args:
+        number: of things.
+        noun: in the singular.
+        verb: in the singular, "is", to stand behind the noun and agree with it; none unless given.
+    """
+    words = f"{number:,} {noun}{'s' * (number != 1)}"
+    return f"{words} {verb if number == 1 else _PLURALS[verb]}" if verb else words
+
+
+_PLURALS = {"is": "are", "was": "were", "has": "have"}

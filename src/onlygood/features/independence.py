@@ -1,0 +1,84 @@
+"""Which good images are independent of one another, as far as labels, pixels and distances tell."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from onlygood._plurals import pluralize
+from onlygood.calibration.near_duplicates import FEW, near_duplicate_groups
+from onlygood.calibration.two_kinds import two_kinds_note
+from onlygood.datasets.sources import file_ranks
+from onlygood.datasets.splits import merge_groups
+from onlygood.errors import FolderError, SettingError
+from onlygood.features.extraction import Features
+from onlygood.features.input_kind import InputKind
+from onlygood.features.noise_scale import noise_scale
+from onlygood.settings import FitSettings
+
+# Leave-one-out learns without each group in turn, and from a single thing no variation can be learned.
+LEAST_GROUPS = 3
+
+
+def independent_groups(
+    seen: Features, kind: InputKind, settings: FitSettings, *, golden: int
+) -> tuple[list[int], list[str]]:
+    """A label an image; images with different labels may be treated as independent. And notes about it.
+
+    Args:
+        seen: the good images.
+        kind: what the model takes.
+        settings: of the fit.
+        golden: how many golden images all of these are augmentations of; 0 if they are images of parts.
+
+    Raises:
+        FolderError: images of too few independent things.
+        SettingError: augmentations of a golden sample that do not differ.
+    """
+    if golden:
+        different = len(set(seen.digests))
+        if 2 * different < seen.given:
+            has_copies = len(set(seen.digests[:golden])) < golden
+            raise SettingError(
+                f"most augmentations of a golden sample must differ from one another, got {different} different "
+                f"images among {seen.given}: "
+                + ("leave out copies" if has_copies else "widen a range, such as augment_brightness")
+            )
+        # Augmentations of one image are near-duplicates by design, and independent given the image.
+        return list(range(seen.given)), []
+    if settings.near_duplicates == "group":
+        alike, unclear = near_duplicate_groups(
+            seen.descriptors,
+            seen.digests,
+            noise_scale=noise_scale(seen.sources, seen.describe, kind.window, seed=settings.seed),
+            file_order=file_ranks(seen.sources),
+        )
+    else:
+        alike, unclear = near_duplicate_groups(None, seen.digests)
+    different = len(set(seen.digests))
+    labels = [source.label for source in seen.sources]
+    groups = merge_groups(labels, alike)
+    count = len(set(groups))
+    doubled = len(alike) - len(set(alike))
+    if count < LEAST_GROUPS:
+        raise FolderError(
+            f"calibration needs good images of at least {LEAST_GROUPS} independent things, got {len(groups)} "
+            f"images in {pluralize(count, 'group')} of one session or (nearly) the same: add other parts"
+            + (", or if these differ, add --near-duplicates ignore" if len(set(alike)) < different else "")
+        )
+    notes = []
+    if unclear is not None and len(set(labels)) == len(labels):
+        notes.append(unclear)
+    else:
+        # Of many images of one thing, one: they are alike, and that is no kind.
+        firsts = np.unique(groups, return_index=True)[1]
+        kinds = two_kinds_note(seen.descriptors[firsts], [seen.sources[first].name for first in firsts])
+        notes += [] if kinds is None else [kinds]
+    if doubled:
+        sizes = np.bincount(alike)
+        sets = int((sizes > 1).sum())
+        notes.append(
+            f"{int(sizes[sizes > 1].sum())} of {len(alike)} good images are near-duplicates of one another, in "
+            f"{pluralize(sets, 'set')}: each set is kept on one side of every split and counts as one"
+            + (", or if a set holds different parts, add --near-duplicates ignore." if sizes.max() > FEW else ".")
+        )
+    return groups, notes

@@ -1,0 +1,89 @@
+"""What a model will take: bit depth, window and size of the good images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onlygood._parallel import map_in_order
+from onlygood._progress import track
+from onlygood.datasets.sources import Source
+from onlygood.errors import FolderError, ImageError
+from onlygood.images.reading import ImageArray
+from onlygood.images.window import FULL_8_BIT, LevelHistogram, Window
+from onlygood.settings import FitSettings
+
+# Images whose sizes are looked at before the first is embedded.
+SIZED_IMAGES = 25
+
+
+@dataclass(frozen=True)
+class InputKind:
+    """What the model will take.
+
+    Attributes:
+        dtype: uint8 or uint16.
+        window: the levels of black and white.
+        size: the median height and width of some of the images, in pixels.
+    """
+
+    dtype: np.dtype[Any]
+    window: Window
+    size: tuple[int, int]
+
+
+def input_kind(
+    sources: Sequence[Source], settings: FitSettings, *, show_progress: bool, what: str = "good"
+) -> InputKind:
+    """The bit depth of the first image that can be read, the window (given, or chosen from all images), and the
+    median size of some images, evenly spaced among all.
+
+    Raises:
+        FolderError: no image can be read.
+        SettingError: a window that cannot be used.
+    """
+    dtype = next((image.dtype for source in sources if (image := try_read(source)) is not None), None)
+    if dtype is None:
+        raise FolderError(f"{what} images must be readable, got none among {len(sources)}: {_reason(sources[0])}")
+    size = _median_size(sources, settings)
+    if settings.window is not None:
+        return InputKind(dtype=dtype, window=Window(*settings.window), size=size)
+    if dtype == np.uint8:
+        return InputKind(dtype=dtype, window=FULL_8_BIT, size=size)
+    histogram = LevelHistogram()
+    images = map_in_order(try_read, sources, threads=settings.threads)
+    for image in track(images, total=len(sources), description="levels", show=show_progress):
+        # An image that cannot be read, or of another depth, is reported when its features are extracted, with its name.
+        if image is not None and image.dtype == dtype:
+            histogram.add(image)
+    return InputKind(dtype=dtype, window=histogram.window(), size=size)
+
+
+def _median_size(sources: Sequence[Source], settings: FitSettings) -> tuple[int, int]:
+    """Height and width in pixels."""
+    chosen = np.unique(np.linspace(0, len(sources) - 1, SIZED_IMAGES).astype(int))
+    images = map_in_order(try_read, [sources[position] for position in chosen], threads=settings.threads)
+    sizes = [image.shape[:2] for image in images if image is not None]
+    if not sizes:  # the first that can be read is another
+        sizes = [next(image.shape[:2] for source in sources if (image := try_read(source)) is not None)]
+    height, width = np.median(sizes, axis=0)
+    return max(1, round(height)), max(1, round(width))
+
+
+def try_read(source: Source) -> ImageArray | None:
+    """The image of a source; None where it cannot be read."""
+    try:
+        return source.read()
+    except ImageError:
+        return None
+
+
+def _reason(source: Source) -> str:
+    try:
+        source.read()
+    except ImageError as error:
+        return str(error)
+    raise AssertionError(f"{source.name} could not be read a moment ago, and now it can")

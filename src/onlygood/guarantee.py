@@ -1,0 +1,179 @@
+"""What is guaranteed of a model, or estimated: how often good images will be called anomalous, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from onlygood._plurals import pluralize
+from onlygood.rates import format_rate, images_needed
+
+# An estimated rate is an extrapolation where fewer independent images than this are expected above its threshold.
+FAR_BELOW = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guarantee:
+    """How often a good image will be called anomalous, and why that can be said.
+
+    Attributes:
+        requested_rate: the false-alarm rate that was asked for.
+        stated_rate: with the conformal rule, the one that is guaranteed; larger than requested_rate where there are too
+            few images. With the estimated rule, the one that is estimated, requested_rate.
+        is_exact: True for split calibration, False for leave-one-out and cross-fitting.
+        calibration_images: how many good images' scores it rests on.
+        groups: how many independent groups those images form.
+        fitted_images: how many good images the detector learned from.
+        golden_images: how many golden images all of these are augmentations of; 0 if they are images of parts.
+        augmentations: how many augmentations of the fitted images it learned from beside them.
+        rotations: at how many angles it learned each of the fitted images; 1 is as they were given.
+        rule: "conformal" or "estimated": how the threshold was decided.
+        interval: with the estimated rule, between which rates the true one lies, by resampling (90 %).
+        odd: how many images the estimated rule set aside, since their scores stand apart from the others.
+        folds: with cross-fitting, how many parts of the images were each left out in turn; else 0.
+    """
+
+    requested_rate: float
+    stated_rate: float
+    is_exact: bool
+    calibration_images: int
+    groups: int
+    fitted_images: int
+    golden_images: int = 0
+    augmentations: int = 0
+    rotations: int = 1
+    rule: str = "conformal"
+    interval: tuple[float, float] | None = None
+    odd: int = 0
+    folds: int = 0
+
+    @property
+    def is_guaranteed(self) -> bool:
+        """Whether stated_rate is guaranteed, exactly or approximately, and not only estimated."""
+        return self.rule == "conformal"
+
+    @property
+    def guaranteed_rate(self) -> float:
+        """What these images could guarantee: requested_rate, or the least for their number where that is larger."""
+        return max(self.requested_rate, 1.0 / (self.groups + 1))
+
+    @property
+    def learned_from(self) -> str:
+        """What the detector learned from, in words: "10 good images and 190 augmentations of them"."""
+        if self.golden_images:
+            return f"{self.fitted_images} augmentations of {pluralize(self.golden_images, 'golden image')}"
+        images = pluralize(self.fitted_images, "good image")
+        if self.rotations > 1:
+            return f"{images} at {self.rotations} angles{' each' * (self.fitted_images > 1)}"
+        if not self.augmentations:
+            return images
+        them = "it" if self.fitted_images == 1 else "them"
+        return f"{images} and {pluralize(self.augmentations, 'augmentation')} of {them}"
+
+    @property
+    def sentences(self) -> list[str]:
+        """The guarantee in words, for people."""
+        noun = "augmented" if self.golden_images else "good"
+        images = pluralize(self.calibration_images, f"{noun} image")
+        if self.groups < self.calibration_images:
+            images += f" in {self.groups} independent groups"
+        if self.golden_images:
+            golden = "a golden image" if self.golden_images == 1 else f"{self.golden_images} golden images"
+            whose = f"augmentations of {golden}"
+        else:
+            whose = "good images"
+        said = self._guaranteed(whose, images) if self.is_guaranteed else self._estimated(whose, images)
+        if self.golden_images:
+            said.append(
+                "This holds for these augmentations, not for tomorrow's parts: how good parts differ from one another "
+                "is not in them. Fit anew when there are images of several."
+            )
+        else:
+            said.append("This holds for images taken as these were; a new session, lens or lamp asks for a new fit.")
+        return said
+
+    def _guaranteed(self, whose: str, images: str) -> list[str]:
+        if self.is_exact:
+            argument = f"exact, by split conformal calibration on {images} that the detector has not seen"
+        else:
+            how = f"cross-fitting in {pluralize(self.folds, 'fold')}" if self.folds else "leave-one-out"
+            argument = f"approximate, by {how} over {images}"
+        said = [f"At most {format_rate(self.stated_rate)} of {whose} will be called anomalous ({argument})."]
+        if self.stated_rate > self.requested_rate:
+            unit = "images" if self.groups == self.calibration_images else "independent groups of images"
+            said.append(
+                f"The rate asked for, {self.requested_rate:g}, needs at least {self.groups_needed} {unit} to calibrate "
+                f"with, got {self.groups}: the threshold is the highest calibration score; add images"
+                f"{' (augmentations do not count)' if self.augmentations else ''}, or ask for "
+                f"{format_rate(self.stated_rate)}."
+            )
+        return said
+
+    def _estimated(self, whose: str, images: str) -> list[str]:
+        if self.is_exact:
+            source = f"{images} that the detector has not seen"
+        else:
+            source = f"{images}, each scored without itself"
+        without = f", without {self.odd} that {'stands' if self.odd == 1 else 'stand'} apart" if self.odd else ""
+        between = ""
+        if self.interval is not None:
+            low, high = self.interval
+            between = f"; 90 % interval {low:.2g} to {high:.2g}"
+        guaranteed = self.guaranteed_rate
+        far = []
+        if self.requested_rate * (self.groups + 1) < FAR_BELOW:
+            far.append(
+                f"So low a rate is far beyond what {self.groups} independent images can show: the estimate is an "
+                "extrapolation that they cannot check."
+            )
+        return [
+            f"About {self.stated_rate:g} of {whose} will be called anomalous (estimated, not guaranteed, from the "
+            f"tail of the scores of {source}{without}{between}).",
+            f"With threshold_rule conformal, at most {format_rate(guaranteed)} would be guaranteed"
+            + (" approximately" if not self.is_exact else "")
+            + (
+                f", as {self.requested_rate:g} needs at least {self.groups_needed} independent images, got "
+                f"{self.groups}."
+                if guaranteed > self.requested_rate
+                else "; then a few of the most anomalous good images decide the threshold."
+            ),
+            *far,
+        ]
+
+    @property
+    def groups_needed(self) -> int:
+        """The fewest groups from which requested_rate can be guaranteed."""
+        return images_needed(self.requested_rate)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The guarantee as plain JSON values."""
+        return {
+            "requested_rate": self.requested_rate,
+            "stated_rate": self.stated_rate,
+            "is_exact": self.is_exact,
+            "calibration_images": self.calibration_images,
+            "groups": self.groups,
+            "fitted_images": self.fitted_images,
+            "golden_images": self.golden_images,
+            "augmentations": self.augmentations,
+            "rotations": self.rotations,
+            "rule": self.rule,
+            "interval": None if self.interval is None else [float(f"{rate:.3g}") for rate in self.interval],
+            "odd": self.odd,
+            "folds": self.folds,
+            "statement": " ".join(self.sentences),
+        }
+
+
+def rule_of(metadata: dict[str, Any]) -> str:
+    """How thresholds of a model are decided: what its fit was asked for; files of an older onlygood are conformal."""
+    return str(metadata["settings"].get("threshold_rule", "conformal"))
+
+
+def guarantee_of(metadata: dict[str, Any]) -> Guarantee:
+    """The guarantee that a model's metadata hold; files of an older onlygood lack some of its fields."""
+    known = {entry.name for entry in fields(Guarantee)}
+    values = {key: value for key, value in metadata["guarantee"].items() if key in known}
+    if values.get("interval") is not None:
+        values["interval"] = tuple(values["interval"])
+    return Guarantee(**values)
