@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # Where `make bench` finds the folder magnetic_tile (see benches/README.md): in data/, here or beside this folder.
 DATA ?= $(firstword $(wildcard data ../data ../*/data) data)
 
-.PHONY: help demo demo-golden test test-slow check bench bench-peers bench-sets bench-resplits bench-cost \
+.PHONY: help docs demo demo-golden test test-slow check bench bench-peers bench-sets bench-resplits bench-cost \
     bench-deep-svdd bench-pretrained bench-doc bench-templates backbone clean
 
 help:
@@ -32,6 +32,10 @@ $(VENV)/.bench: $(VENV)/.installed
 	$(INSTALL) -e .[bench]
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.installed
+	$(INSTALL) -e .[docs]
+	@touch $@
+
 $(VENV)/.backbone: $(VENV)/.dev
 	$(INSTALL) -e .[backbone]
 	@touch $@
@@ -49,6 +53,9 @@ test: $(VENV)/.dev ## run the tests
 
 test-slow: $(VENV)/.backbone ## run also the slow tests
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/.docs ## build the documentation site into docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -b html -q -W --keep-going docs docs/_build/html
 
 check: $(VENV)/.dev ## lint, types, layers
 	$(BIN)/ruff check .

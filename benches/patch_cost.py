@@ -6,8 +6,8 @@ Ratios within one run, since machines are shared and noisy; contestants alternat
 
 - Latency: a decoded megapixel image, by a model of such images; score, verdict and map out, warm, on all cores, beside
   the bare backbone at the model's own input size, and beside a model file of an older version if one is given. Once
-  alone and once beside busy neighbours, as many as there are cores, each with ONNX Runtime's spinning threads (its
-  default) and without (ours).
+  alone and once beside busy neighbours, as many as there are cores, each with ONNX Runtime's threads as they wait by
+  default (spinning) and as ours do (spinning shortly).
 - Fit: reading and embedding the images with the part of the model's own graph that does it, on as many threads as a fit
   uses, beside the whole fit, each in a process of its own, which also says how much memory it took at most.
 """
@@ -33,6 +33,7 @@ from PIL import Image
 import onlygood
 from onlygood._machine import machine_facts, peak_memory_mb
 from onlygood.backbones.backbone import load_backbone
+from onlygood.graph.runtime import waiting_options
 from onlygood.graph.subgraph import in_trunk
 from onlygood.graph.trunk import cut_trunk
 from onlygood.images.reading import read_image
@@ -40,13 +41,14 @@ from onlygood.images.reading import read_image
 SIDE = 1000
 LEARNED = 100
 COUNTS = (150, 300, 600)
-SPINNING = "session.intra_op.allow_spinning"
 
 
 def session(content: bytes, *, threads: int, spinning: bool) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry(SPINNING, "1" if spinning else "0")
+    if not spinning:
+        for entry, value in waiting_options(onnxruntime.__version__).items():
+            options.add_session_config_entry(entry, value)
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 

@@ -1,8 +1,9 @@
-"""What the README shows is run as it stands there."""
+"""What README and documentation show is run as it stands there."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,12 +15,16 @@ from PIL import Image
 
 import onlygood
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+DEPLOYMENT = ROOT / "docs" / "guides" / "deployment.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if "_build" not in page.parts and "_generated" not in page.parts]
 
 
 def strangers_script() -> str:
-    found = re.search(r"<!-- more anomalous's script.*?-->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert found, "the README must show the more anomalous's script"
+    found = re.search(r"<!-- stranger's script.*?-->\n```python\n(.*?)```", DEPLOYMENT.read_text(), re.DOTALL)
+    assert found, "the documentation must show the stranger's script"
     return found.group(1)
 
 
@@ -39,7 +44,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_stranger_with_onnxruntime_alone_gets_the_verdicts_of_inspect(images: Path, tmp_path: Path) -> None:
-    script = tmp_path / "more anomalous.py"
+    script = tmp_path / "stranger.py"
     script.write_text(strangers_script())
     imported = re.findall(r"^(?:import|from) ([\w, ]+?)(?: import.*)?$", script.read_text(), re.MULTILINE)
     assert {name.strip() for names in imported for name in names.split(",")} == {"sys", "numpy", "onnxruntime", "PIL"}
@@ -68,23 +73,80 @@ def test_the_strangers_script_is_twelve_lines_of_code() -> None:
     assert len([line for line in strangers_script().splitlines() if line.strip()]) <= 12
 
 
-def test_every_option_that_the_readme_names_exists() -> None:
-    text = README.read_text()
-    helps = "".join(
-        subprocess.run([sys.executable, "-m", "onlygood", *command, "--help"], capture_output=True, text=True).stdout
-        for command in (
-            [],
-            ["fit"],
-            ["inspect"],
-            ["evaluate"],
-            ["calibrate"],
-            ["explore"],
-            ["info"],
-            ["bench", "run"],
-            ["bench", "table"],
-        )
+@pytest.fixture(scope="module")
+def helps() -> str:
+    """The help of all commands."""
+    commands: tuple[list[str], ...] = (
+        [],
+        ["fit"],
+        ["inspect"],
+        ["evaluate"],
+        ["calibrate"],
+        ["explore"],
+        ["info"],
+        ["bench", "run"],
+        ["bench", "table"],
     )
-    lines = [line for line in text.splitlines() if "export_timm" not in line]
+    runs = [[sys.executable, "-m", "onlygood", *command, "--help"] for command in commands]
+    return "".join(subprocess.run(run, capture_output=True, text=True).stdout for run in runs)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_option_that_a_page_names_exists(page: Path, helps: str) -> None:
+    others = ("export_timm", "pip install", "git ")
+    lines = [line for line in page.read_text(encoding="utf-8").splitlines() if not any(word in line for word in others)]
     named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", "\n".join(lines)))
-    assert named
     assert {option for option in named if option not in helps} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_a_page_links_to_is_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    for link in links:
+        assert "://" in link or (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_example_of_fitting_and_inspecting_runs(images: Path, tmp_path: Path) -> None:
+    script = ROOT / "examples" / "fit_and_inspect.py"
+    command = [sys.executable, script, images / "good", images / "new"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    verdicts = dict(re.findall(r"^(\d\.\w+): (\w+),", ran.stdout, re.MULTILINE))
+    assert len(verdicts) == 4
+    assert verdicts["3.jpg"] == "ANOMALOUS"
+
+
+def test_the_example_with_a_camera_gives_the_verdicts_of_inspect(images: Path, tmp_path: Path) -> None:
+    """With a module in the place of OpenCV that gives the same frames, B, G, R, as a camera would."""
+    model = tmp_path / "part.onnx"
+    onlygood.fit(images / "good", false_alarm_rate=0.1, bank_size=200).save(model)
+    frames = sorted((images / "new").iterdir())
+    (tmp_path / "cv2.py").write_text(
+        f"""
+import numpy
+from PIL import Image
+
+class VideoCapture:
+    def __init__(self, source):
+        assert source == 0
+        self.paths = {[str(path) for path in frames]!r}
+
+    def read(self):
+        if not self.paths:
+            return False, None
+        return True, numpy.asarray(Image.open(self.paths.pop(0)).convert("RGB"))[:, :, ::-1]
+"""
+    )
+    ran = subprocess.run(
+        [sys.executable, ROOT / "examples" / "camera.py", model, "0"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    inspect = onlygood.Inspector(model)
+    expected = ["ANOMALOUS" if inspect(path).is_anomaly else "good" for path in frames]
+    assert [line.split()[0] for line in ran.stdout.splitlines()] == expected

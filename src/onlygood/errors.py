@@ -1,10 +1,12 @@
 """Every error that onlygood raises on purpose.
 
+Their tree::
+
     OnlygoodError                 the root: catch this to catch them all
     |-- SettingError              an option or argument has a value that cannot be used
-    |-- ImageError              one image cannot be read or cannot be used
-    |   |-- ImageTooLargeError  more pixels or bytes than the limits allow
-    |   `-- ImageFormatError    readable, but not of the kind that this model takes (bit depth, colour)
+    |-- ImageError                one image cannot be read or cannot be used
+    |   |-- ImageTooLargeError    more pixels or bytes than the limits allow
+    |   `-- ImageFormatError      readable, but not of the kind that this model takes (bit depth, colour)
     |-- FolderError               a set of images cannot be used (missing, empty, nothing readable, too few)
     |-- BackboneError             a backbone file or its card cannot be used
     |-- ModelFileError            a model file cannot be used
