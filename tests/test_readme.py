@@ -106,6 +106,16 @@ def test_every_file_that_a_page_links_to_is_there(page: Path) -> None:
         assert "://" in link or (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_stand_in_blocks(page: Path) -> None:
+    """A command that lost its indentation would be shown as prose."""
+    is_code = False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.lstrip().startswith("```"):
+            is_code = not is_code
+        assert is_code or not re.match(r"(onlygood [a-z]+ [a-z./-]|pip install|make [a-z])", line), line
+
+
 def test_the_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
 
