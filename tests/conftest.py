@@ -1,7 +1,7 @@
 """Models that many tests share, each fitted once."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from command_line import Ran
 from learned import Learned
 from onlygood import fitting
 from onlygood.cli import main
+from onlygood.detectors.pooled.detector import PooledMethod
 from onlygood.features.extraction import Features
 from onlygood.settings import METHODS, POOLED_METHODS, TRAINED_METHODS
 from textures import (
@@ -74,7 +75,7 @@ def inspectors() -> dict[str, onlygood.Inspector]:
 def models() -> dict[str, onlygood.Model]:
     """Models of each method that was fitted so far.
 
-    By name, since a fixture of the session is not made anew where a test brings another `method` of its own.
+    By name, since a fixture of the session is not made again where a test brings another `method` of its own.
     """
     return {}
 
@@ -152,4 +153,19 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> Learned:
         return method
 
     monkeypatch.setattr(fitting, "make_method", spied)
+    return found
+
+
+@pytest.fixture
+def left_out(monkeypatch: pytest.MonkeyPatch) -> list[Array]:
+    """Positions of the images that a method on pooled vectors leaves out in turn, filled as it calibrates."""
+    found: list[Array] = []
+    keep = PooledMethod._unseeing
+
+    def spy(self: PooledMethod) -> Iterator[Any]:
+        for unseen, detector in keep(self):
+            found.append(unseen)
+            yield unseen, detector
+
+    monkeypatch.setattr(PooledMethod, "_unseeing", spy)
     return found

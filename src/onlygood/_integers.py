@@ -21,7 +21,7 @@ def check_integer(name: str, value: object, least: int, most: int | None = None)
     """The value, if it is such a number.
 
     Args:
-        name: of the setting, for people.
+        name: of the setting, for the message.
         value: what was given.
         least: the smallest that is taken.
         most: the largest that is taken; None for no such bound.

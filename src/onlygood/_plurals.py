@@ -1,6 +1,8 @@
-"""Numbers of things in words."""
+"""Numbers and lists of things in words."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def pluralize(number: int, noun: str, *, verb: str = "") -> str:
@@ -13,6 +15,12 @@ def pluralize(number: int, noun: str, *, verb: str = "") -> str:
     """
     words = f"{number:,} {noun}{'s' * (number != 1)}"
     return f"{words} {verb if number == 1 else _PLURALS[verb]}" if verb else words
+
+
+def name_some(names: Sequence[str], most: int) -> str:
+    """The first of many names, and how many more there are: "a, b and 3 more"."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 _PLURALS = {"is": "are", "was": "were", "has": "have"}

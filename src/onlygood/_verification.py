@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
+from onlygood._spacing import evenly_spaced
 from onlygood.errors import VerificationError
 from onlygood.graph.runtime import run
 from onlygood.images.reading import ImageArray
@@ -42,7 +41,7 @@ def verify(
         VerificationError: they differ.
     """
     threshold = model.calibration.threshold
-    for position in np.unique(np.linspace(0, count - 1, IMAGES).astype(int)).tolist():
+    for position in evenly_spaced(count, IMAGES).tolist():
         name, pixels = image(position)
         (score,) = run(session, ["score"], {"image": pixels[None]})
         expected = raw_score(position)

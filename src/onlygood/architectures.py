@@ -23,7 +23,7 @@ class Architecture:
         pretrain_milestone: share of the autoencoder's epochs after which the learning rate is a tenth.
         pretrain_weight_decay: of the autoencoder; that of the hypersphere stage, lambda in the paper, is a setting.
         epochs: of the hypersphere stage.
-        milestone: likewise, of the hypersphere stage.
+        milestone: share of its epochs after which the learning rate is a tenth.
         warmup_epochs: of the soft boundary, and half of the epochs at most.
         batch_size: images a step.
         learning_rate: of Adam, in both stages.

@@ -72,7 +72,7 @@ class Guarantee:
 
     @property
     def sentences(self) -> list[str]:
-        """The guarantee in words, for people."""
+        """The guarantee in words."""
         noun = "augmented" if self.golden_images else "good"
         images = pluralize(self.calibration_images, f"{noun} image")
         if self.groups < self.calibration_images:

@@ -142,7 +142,7 @@ def to_inspection(
         name: of the image.
         verdict: the values of VERDICT_OUTPUTS, each [1]; more may follow.
         anomaly_map: as in the inspection.
-        latency_ms: likewise.
+        latency_ms: as in the inspection.
 
     Raises:
         ImageError: a score that is not finite.

@@ -1,4 +1,4 @@
-"""What comes back: the inspection of an image, and the guarantee of a model."""
+"""What comes back of an image that was inspected."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from onlygood.rates import check_false_alarm_rate
 METHODS = ("patch", "knn", "lof", "mahalanobis", "doc", "deep-svdd", "discriminator")
 # Methods on one vector an image, without training.
 POOLED_METHODS = ("knn", "lof", "mahalanobis")
-# Methods that train a network, and so cannot be learned anew without each image in turn.
+# Methods that train a network, and so cannot be trained again without each image in turn.
 TRAINED_METHODS = ("doc", "deep-svdd", "discriminator")
 # Those of them that train in seconds, and so can be trained again without each of a few parts of the images.
 CROSS_FITTED_METHODS = ("discriminator",)

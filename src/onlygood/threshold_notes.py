@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from onlygood._plurals import name_some
 from onlygood.calibration.threshold import Calibration, resolve_rule, threshold_weighted
 from onlygood.model import GoodImage
 
@@ -60,9 +61,7 @@ def odd_note(calibration: Calibration, images: Sequence[GoodImage]) -> str | Non
     if not odd:
         return None
     one = len(odd) == 1
-    names = ", ".join(f"{each.name} (score {each.score:+.3g})" for each in odd[:NAMED])
-    if len(odd) > NAMED:
-        names += f" and {len(odd) - NAMED} more"
+    names = name_some([f"{each.name} (score {each.score:+.3g})" for each in odd], NAMED)
     ordinary = len(calibration.scores) - len(odd)
     if calibration.is_guaranteed:
         left = max(

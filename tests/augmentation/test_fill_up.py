@@ -1,6 +1,5 @@
 """Few images, filled up with augmentations of them: these are learned from, and the guarantee is about images."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from onlygood.augmentation.drawing import augment
 from onlygood.augmentation.sources import fill_up
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.datasets.sources import Source, list_sources
-from onlygood.detectors.pooled.detector import PooledMethod
 from onlygood.errors import FolderError, ImageError, SettingError
 from onlygood.images.reading import ReadingLimits
 from onlygood.images.window import FULL_8_BIT, Window
@@ -72,23 +70,12 @@ def test_a_method_that_trains_learns_from_augmentations_of_what_is_not_held_out(
     assert (model.guarantee.calibration_images, model.guarantee.is_exact) == (3, True)
 
 
-def test_whoever_scores_an_image_has_seen_none_of_its_augmentations(
-    learned: Learned, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folds: list[Array] = []
-    keep = PooledMethod._unseeing
-
-    def spy(self: PooledMethod) -> Iterator[Any]:
-        for unseen, detector in keep(self):
-            folds.append(unseen)
-            yield unseen, detector
-
-    monkeypatch.setattr(PooledMethod, "_unseeing", spy)
+def test_whoever_scores_an_image_has_seen_none_of_its_augmentations(learned: Learned, left_out: list[Array]) -> None:
     labels = [str(number // 2) for number in range(24)]
     onlygood.fit(textures(24), groups=labels, method="knn", augment=60, **FAST_POOLED)
-    assert sorted(np.concatenate(folds).tolist()) == list(range(60))
+    assert sorted(np.concatenate(left_out).tolist()) == list(range(60))
     groups = np.array(learned.groups)
-    for unseen in folds:
+    for unseen in left_out:
         assert not set(groups[unseen]) & set(np.delete(groups, unseen))
 
 

@@ -102,7 +102,7 @@ def strongest_changes(change: Change, settings: AugmentationSettings, width: int
         change: what was done.
         settings: the ranges that it was drawn from.
         width: of the image, in pixels.
-        height: likewise.
+        height: of the image, in pixels.
     """
     shift = max(abs(change.shift_x), abs(change.shift_y))
     done = [

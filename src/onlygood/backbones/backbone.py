@@ -53,7 +53,7 @@ class Card:
 
     Attributes:
         name: of the network and its weights.
-        description: a line for people.
+        description: a line that says what it is.
         input: name of the file's one input, float32 [N, 3, H, W], normalised.
         input_size: pixels a side at which it does well; used unless another is asked for.
         multiple: the input size must be a multiple of this.

@@ -271,7 +271,7 @@ class _Embedding:
         return np.stack(list(map_in_order(embed, self.sources, threads=self.threads)))
 
     def inspector(self) -> Callable[[ImageArray], NDArray[np.float64]]:
-        """What makes one image's vector [d] as fast as it can be had: all threads on that image."""
+        """What makes one image's vector [d] as fast as possible: all threads on that image."""
         session = open_session(self.model.SerializeToString(), threads=self.threads)
         return lambda pixels: _pooled(run(session, ["embedding"], {"image": pixels[None]})[0][0])
 

@@ -113,8 +113,8 @@ class Dataset(ABC):
             seed: of everything random: of the split where the data set has none, and of what is left out.
             max_train: most images to learn from, drawn at random; all of them unless given. A smaller draw is part
                 of a larger one.
-            max_test: most images to judge, likewise; good and anomalous ones keep their proportion, as near as whole
-                images allow with at least one of each.
+            max_test: most images to judge, drawn in the same way; good and anomalous ones keep their proportion, as
+                near as whole images allow with at least one of each.
 
         Raises:
             SettingError: no such class, a seed below 0, or a bound that leaves nothing to learn from or to tell apart.

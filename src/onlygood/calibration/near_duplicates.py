@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood._spacing import evenly_spaced
+from onlygood.calibration._distances import squared_distances
+
 # A cluster is taken for one thing when no gap inside it is wider than this many noise scales. A few images may differ
 # by a change of exposure as well; many must be as close as noise leaves them, as a wrong large group costs the most.
 # Chosen on generated parts (tests/repeated_shots.py) and on magnetic tiles photographed at six exposures: 68 % of all
@@ -183,7 +186,7 @@ def _outermost(trees: _Trees, chosen: NDArray[np.bool_]) -> list[int]:
 
 def _median_distance(points: NDArray[np.float32]) -> float:
     """The median distance between two of these points, or of MEDIAN_SAMPLE of them, evenly chosen."""
-    chosen = points[np.unique(np.linspace(0, len(points) - 1, MEDIAN_SAMPLE).astype(int))]
+    chosen = points[evenly_spaced(len(points), MEDIAN_SAMPLE)]
     norms = np.einsum("nd,nd->n", chosen, chosen)
     squared = norms[:, None] + norms - 2 * (chosen @ chosen.T)
     return float(np.sqrt(np.maximum(np.median(squared[np.triu_indices(len(chosen), 1)]), 0)))
@@ -268,7 +271,7 @@ def _spanning_forest(
         stale = rows[is_stale]
         for start in range(0, len(stale), CHUNK):
             part = stale[start : start + CHUNK]
-            distances = _squared_distances(points, norms, part)
+            distances = squared_distances(points, norms, part)
             np.copyto(distances, np.inf, where=trees[part, None] == trees)
             found = np.argpartition(distances, kept - 1, axis=1)[:, :kept]
             order = np.take_along_axis(distances, found, axis=1).argsort(axis=1, kind="stable")
@@ -301,15 +304,3 @@ def _spanning_forest(
     if (trees == trees[0]).all():
         around[:] = np.inf
     return np.array(edges, dtype=np.int64).reshape(-1, 2), np.array(lengths), around
-
-
-def _squared_distances(
-    points: NDArray[np.float32], norms: NDArray[np.float32], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Squared distances of some points to all, float32 [rows, n]."""
-    squared: NDArray[np.float32] = points[rows] @ points.T
-    squared *= -2.0
-    squared += norms[rows, None]
-    squared += norms
-    np.maximum(squared, 0.0, out=squared)
-    return squared

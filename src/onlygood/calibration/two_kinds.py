@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood._spacing import evenly_spaced
+from onlygood.calibration._distances import squared_distances
+
 # The mean silhouette from which images are of two kinds, and the width of the gap between these in units of the
 # distance that nearly all images have to their nearest. Good images of one part, nine sets of them, reach 0.29, and two
 # sets in one folder 0.31 to 0.68 (`benches/notes-sets.md`).
@@ -50,15 +53,14 @@ def two_kinds(descriptors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDAr
 
     Source: Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis", 1987.
     """
-    looked_at = np.unique(np.linspace(0, len(descriptors) - 1, MOST_IMAGES).astype(int))
+    looked_at = evenly_spaced(len(descriptors), MOST_IMAGES)
     points = descriptors[looked_at].astype(np.float64)
     points -= points.mean(axis=0)
     is_second = _two_means(points)
     sizes = int((~is_second).sum()), int(is_second.sum())
     if min(sizes) < LEAST_IMAGES:
         return None
-    squares = np.einsum("nd,nd->n", points, points)
-    distances = np.sqrt(np.maximum(squares[:, None] + squares - 2.0 * (points @ points.T), 0.0))
+    distances = np.sqrt(squared_distances(points, np.einsum("nd,nd->n", points, points), slice(None)))
     np.fill_diagonal(distances, np.inf)
     nearest = distances.min(axis=1)
     gap = distances[is_second][:, ~is_second].min()

@@ -146,7 +146,7 @@ def _images_to_inspect(
 
 
 def _to_report(name: str, file: ImageFile, result: Inspection | ImageError) -> InspectedImage:
-    """What the report needs to know; maps would add up, so it makes those that it shows anew."""
+    """What the report needs to know; maps would add up, so it computes those that it shows again."""
     from onlygood.report import InspectedImage
 
     if isinstance(result, ImageError):

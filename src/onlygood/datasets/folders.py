@@ -52,7 +52,7 @@ def find_by_class(
 
     Args:
         folder: to search, as `find_images` does.
-        limits: likewise.
+        limits: bounds on pixels and bytes, as for `find_images`.
 
     Returns:
         At least one class, in the order of their names, each with at least one image.

@@ -6,7 +6,7 @@ Three layouts are taken:
     the same, and masks                           in `ground_truth` inside TEST, or beside it if TEST is called `test`:
                                                   ground_truth/<type of defect>/<stem>_mask.png; a folder that holds
                                                   `test` stands for it
-    a CSV file                                    columns path and label, and as wished mask, defect and session
+    a CSV file                                    columns path and label, and, if known, mask, defect and session
 
 Upper and lower case make no difference in the names `good`, `test` and `ground_truth`. What a folder's name leaves in
 doubt is refused rather than guessed: a wrong label is worse than none.

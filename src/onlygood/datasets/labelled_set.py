@@ -73,10 +73,9 @@ def checked_set(labelled: Sequence[LabelledImage], layout: str, notes: list[str]
         if same is not image:
             again.append(image.name)
     if again:
-        verb = "is" if len(again) == 1 else "are"
         notes.append(
-            f"{pluralize(len(again), 'image')} {verb} the same file as another by a link and counted again, the first: "
-            f"{again[0]}."
+            f"{pluralize(len(again), 'image', verb='is')} the same file as another by a link and counted again, the "
+            f"first: {again[0]}."
         )
     result = LabelledSet(images=tuple(labelled), layout=layout, notes=())
     without = [image.name for image in labelled if image.is_anomalous and image.mask is None]

@@ -83,7 +83,7 @@ def read_mask(image: Masked, *, height: int, width: int, limits: ReadingLimits =
     Args:
         image: one that has a mask.
         height: of the image, in pixels, as `read_image` returns it.
-        width: likewise.
+        width: of the image, in pixels.
         limits: bounds on pixels and bytes.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from onlygood._plurals import pluralize
+from onlygood._plurals import name_some, pluralize
 from onlygood.datasets.folders import find_by_class, find_images, group_labels
 from onlygood.errors import FolderError, SettingError
 from onlygood.images.reading import ImageArray, ReadingLimits, read_image
@@ -147,9 +147,8 @@ def exclusion_notes(excluded: Sequence[str]) -> list[str]:
     """Which images were left out since they were named, as a sentence; none where none were."""
     if not excluded:
         return []
-    shown = ", ".join(excluded[:SHOWN_NAMES])
-    more = f" and {len(excluded) - SHOWN_NAMES} more" if len(excluded) > SHOWN_NAMES else ""
-    return [f"{pluralize(len(excluded), 'image')} left out, as asked with exclude: {shown}{more}."]
+    shown = name_some(excluded, SHOWN_NAMES)
+    return [f"{pluralize(len(excluded), 'image')} left out, as asked with exclude: {shown}."]
 
 
 def _lines(path: Path) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onlygood.errors import FolderError, SettingError
 from onlygood.rates import TOLERANCE
 
-# What leave-one-out cannot learn anew without each group, it learns so many times, each time without a part of them.
+# What leave-one-out cannot learn again without each group, it learns so many times, each time without a part of them.
 FOLDS = 10
 
 

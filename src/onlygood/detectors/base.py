@@ -26,7 +26,7 @@ class GoodScores:
     Attributes:
         raw: float32 [n], higher is more anomalous.
         typical: float64 [n], the median patch score of each; NaN of those whose maps were not looked at.
-        highest: float32 [n], the highest patch score of each, likewise.
+        highest: float32 [n], the highest patch score of each; NaN of the same images.
         patch_scores: gives the patch scores, float32 [h, w], of the image at a position.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -111,16 +113,10 @@ def squared_distances_to_parts(
     """
     order = np.argsort(parts, kind="stable")
     numbers, starts = np.unique(parts[order], return_index=True)
-    rows = points[centres[order]]
-    norms = np.einsum("kd,kd->k", rows, rows)
+    norms = np.einsum("nd,nd->n", points, points)
     squared = np.full((len(points), count), np.inf, dtype=np.float32)
-    for start in range(0, len(points), CHUNK):
-        chunk = points[start : start + CHUNK]
-        products = chunk @ rows.T
-        products *= -2.0
-        products += norms
-        least = np.minimum.reduceat(products, starts, axis=1)
-        squared[start : start + CHUNK, numbers] = least + np.einsum("nd,nd->n", chunk, chunk)[:, None]
+    for chunk, distances in _less_own_norms(points, norms, centres[order]):
+        squared[chunk, numbers] = np.minimum.reduceat(distances, starts, axis=1) + norms[chunk, None]
     squared[centres, parts] = 0.0
     return squared
 
@@ -129,13 +125,23 @@ def _lower(
     nearest: NDArray[np.float32], points: NDArray[np.float32], norms: NDArray[np.float32], centres: list[int]
 ) -> None:
     """Lower `nearest` in place to the squared distance to the closest of `centres`, where that is smaller."""
+    for chunk, distances in _less_own_norms(points, norms, centres):
+        np.minimum(nearest[chunk], distances.min(axis=1) + norms[chunk], out=nearest[chunk])
+
+
+def _less_own_norms(
+    points: NDArray[np.float32], norms: NDArray[np.float32], centres: NDArray[np.int64] | list[int]
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """For CHUNK points at a time: which, and their squared distances to all centres, [chunk, k], without the squared
+    norms of the points themselves, which decide nothing between centres.
+    """
     rows = points[centres].T
     for start in range(0, len(points), CHUNK):
-        part = slice(start, start + CHUNK)
-        squared = points[part] @ rows
-        squared *= -2.0
-        squared += norms[centres]
-        np.minimum(nearest[part], squared.min(axis=1) + norms[part], out=nearest[part])
+        chunk = slice(start, start + CHUNK)
+        distances = points[chunk] @ rows
+        distances *= -2.0
+        distances += norms[centres]
+        yield chunk, distances
 
 
 def k_means(points: NDArray[np.float32], size: int, *, seed: int) -> NDArray[np.int64]:

@@ -65,7 +65,7 @@ def neighbours_of(kind: str, settings: FitSettings, fewest: int, *, when: str = 
         kind: "knn", "lof" or "mahalanobis".
         settings: of the fit; `num_neighbors` matters here.
         fewest: templates.
-        when: there are so few, for people.
+        when: there are so few, for the message.
 
     Raises:
         SettingError: more are asked for than there are.

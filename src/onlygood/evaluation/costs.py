@@ -38,7 +38,7 @@ class CostAdvice:
 
     @property
     def sentence(self) -> str:
-        """The advice for people."""
+        """The advice in words."""
         source = "as among the test images" if self.is_share_of_test else "as given"
         if self.cheapest.cost_per_thousand >= self.current.cost_per_thousand:
             return (

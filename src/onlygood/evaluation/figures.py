@@ -114,7 +114,7 @@ class PixelFigures:
 
 
 def image_figures(judged: Sequence[EvaluatedImage]) -> ImageFigures:
-    """The figures of some images, as far as they can be had."""
+    """The figures of some images, as far as there are images of the kinds that they need."""
     scores, labels = scores_and_labels(judged)
     good, anomalous = int((~labels).sum()), int(labels.sum())
     both = good > 0 and anomalous > 0

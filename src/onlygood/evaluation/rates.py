@@ -33,7 +33,7 @@ class GuaranteeCheck:
         observed: among the good test images, with an exact binomial interval.
         verdict: "contradicted" where the whole interval lies above the rate, "confirmed" where it lies at or below,
             "consistent" where it holds the rate, so that more images would be needed to tell.
-        sentence: the same for people.
+        sentence: the same in words.
     """
 
     stated_rate: float
@@ -98,28 +98,28 @@ def check_guarantee(metadata: dict[str, Any], observed: Share) -> GuaranteeCheck
         metadata: of the model.
         observed: good images called anomalous.
     """
-    guaranteed = float(metadata["guarantee"]["stated_rate"])
-    is_guaranteed = guarantee_of(metadata).is_guaranteed
-    what = "guarantee" if is_guaranteed else "estimate"
-    stated = (
-        f"at most {format_rate(guaranteed)} was guaranteed" if is_guaranteed else f"about {guaranteed:g} was estimated"
-    )
+    guarantee = guarantee_of(metadata)
+    rate = guarantee.stated_rate
+    if guarantee.is_guaranteed:
+        what, stated = "guarantee", f"at most {format_rate(rate)} was guaranteed"
+    else:
+        what, stated = "estimate", f"about {rate:g} was estimated"
     seen = (
         f"{observed.events} of {observed.trials} good images were called anomalous, {observed.value:.3g} "
         f"({observed.confidence:.0%} interval {observed.low:.3g} to {observed.high:.3g}), and {stated}"
     )
-    if observed.low > guaranteed:
+    if observed.low > rate:
         verdict = "contradicted"
         sentence = (
             f"The {what} is CONTRADICTED: {seen}. These good images are not like those that the model learned from: "
             "look at the false alarms, and fit anew with good images taken as these were."
         )
-    elif observed.high <= guaranteed:
+    elif observed.high <= rate:
         verdict, sentence = "confirmed", f"The {what} is confirmed: {seen}."
     else:
         verdict = "consistent"
         sentence = f"The {what} is not contradicted: {seen}. More good images would be needed to confirm it."
-    return GuaranteeCheck(stated_rate=guaranteed, observed=observed, verdict=verdict, sentence=sentence)
+    return GuaranteeCheck(stated_rate=rate, observed=observed, verdict=verdict, sentence=sentence)
 
 
 def outcomes_at_rates(
@@ -132,14 +132,14 @@ def outcomes_at_rates(
         metadata: of the model.
         calibration_scores: in the model's file, from which the other thresholds come; None for its own rate alone.
     """
-    guarantee = metadata["guarantee"]
-    own = float(guarantee["requested_rate"])
-    guaranteed = float(guarantee["stated_rate"]) if guarantee_of(metadata).is_guaranteed else None
+    guarantee = guarantee_of(metadata)
+    own = guarantee.requested_rate
+    guaranteed = guarantee.stated_rate if guarantee.is_guaranteed else None
     found = [_outcome(judged, own, guaranteed, np.float32(0.0), is_own=True)]
     if calibration_scores is not None:
         for rate in TABULATED_RATES:
             if rate != own:
-                calibration = calibration_scores.at(rate, rule=rule_of(metadata), is_exact=bool(guarantee["is_exact"]))
+                calibration = calibration_scores.at(rate, rule=rule_of(metadata), is_exact=guarantee.is_exact)
                 # The difference that the graph would make of a raw score at that threshold.
                 relative = np.float32(calibration.threshold) - np.float32(calibration_scores.threshold)
                 guaranteed = calibration.stated_rate if calibration.is_guaranteed else None

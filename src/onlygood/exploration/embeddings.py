@@ -41,7 +41,7 @@ class Embeddings:
         inspections: of each.
         vectors: float32 [n, d], of each.
         vectors_before: float32 [n, d], by the backbone before training; None where there are none.
-        before_note: a sentence on why there are none, for people who may expect them; else None.
+        before_note: a sentence on why there are none, where they may be expected; else None.
         unreadable: names of images that could not be read or used, each with the reason.
         metadata: of the model.
     """

@@ -32,7 +32,7 @@ class Exploration:
         dimensions: how many numbers an embedding has.
         after: where each image lies.
         before: the same by the backbone before training, turned to lie as `after` does; None where there is none.
-        before_note: why there is none, for people who may expect it; else None.
+        before_note: why there is none, where it may be expected; else None.
         seed: of what was random.
         unreadable: names of images that could not be read or used, each with the reason.
     """

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
-from onlygood._plurals import pluralize
+from onlygood._plurals import name_some, pluralize
 from onlygood._progress import track
 from onlygood.datasets.sources import Source
 from onlygood.errors import FolderError, ImageError
@@ -140,7 +140,7 @@ def extract_features(
         settings: of the fit; `skip_unreadable`, `threads` and `seed` matter here.
         rows_each: patches sampled of each image, for each embedding.
         show_progress: draw a bar if stderr is a terminal.
-        what: which images these are, for people.
+        what: which images these are, for messages.
 
     Raises:
         FolderError: images that cannot be read (unless they are to be skipped), of several bit depths, or all without
@@ -186,7 +186,7 @@ def extract_features(
     if constant:
         found.notes.append(
             f"{pluralize(len(constant), 'image', verb='is')} of one level only, among the {what} ones: "
-            f"{_names(constant)}."
+            f"{name_some(constant, SHOWN_NAMES)}."
         )
     found.channels = max(channel_counts)
     if what == "good" and min(channel_counts) != found.channels:
@@ -339,8 +339,3 @@ def _report_unreadable(found: Features, total: int, *, skip: bool, what: str) ->
         )
     noun = "image" if what == "good" else f"{what} image"
     found.notes.append(f"{pluralize(count, noun, verb='is')} left out, as not readable, the first: {first}.")
-
-
-def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:SHOWN_NAMES])
-    return shown if len(names) <= SHOWN_NAMES else f"{shown} and {len(names) - SHOWN_NAMES} more"

@@ -10,6 +10,7 @@ import numpy as np
 
 from onlygood._parallel import map_in_order
 from onlygood._progress import track
+from onlygood._spacing import evenly_spaced
 from onlygood.datasets.sources import Source
 from onlygood.errors import FolderError, ImageError
 from onlygood.images.reading import ImageArray
@@ -64,7 +65,7 @@ def input_kind(
 
 def _median_size(sources: Sequence[Source], settings: FitSettings) -> tuple[int, int]:
     """Height and width in pixels."""
-    chosen = np.unique(np.linspace(0, len(sources) - 1, SIZED_IMAGES).astype(int))
+    chosen = evenly_spaced(len(sources), SIZED_IMAGES)
     images = map_in_order(try_read, [sources[position] for position in chosen], threads=settings.threads)
     sizes = [image.shape[:2] for image in images if image is not None]
     if not sizes:  # the first that can be read is another

@@ -90,7 +90,7 @@ def _vector_piece(source: str, *, opset: int) -> onnx.ModelProto:
 
 
 def _untrained_piece(parts: TrunkParts, source: str) -> onnx.ModelProto:
-    """The piece of graph from the tail's input to VECTOR_BEFORE, all other names in it prefixed likewise."""
+    """The piece of graph from the tail's input to VECTOR_BEFORE, all other names in it with the same prefix."""
     opset = opset_of(parts.tail)
     pieces = [parts.tail, pooled_vector(parts.end, opset=opset)]
     if source == "unit_vector":

@@ -33,7 +33,7 @@ class Wanted:
         name: as the page calls it.
         file: where to read it.
         score: when it was inspected.
-        p_value: likewise.
+        p_value: when it was inspected.
         is_anomaly: the verdict.
         labelled: what people say of it, if they do.
     """
@@ -53,7 +53,7 @@ class Card:
     Attributes:
         name: of the image.
         score: when it was inspected.
-        p_value: likewise; None where there is none.
+        p_value: when it was inspected; None where there is none.
         is_anomaly: the verdict.
         defect: its type, or "good", as people say; None where they say nothing.
         plain: the image; None if it cannot be had any more.

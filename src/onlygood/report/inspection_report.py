@@ -34,7 +34,7 @@ class InspectedImage:
     Attributes:
         name: as the report calls it.
         file: where to read it again.
-        inspection: without its map, which is made anew for the images that are shown; None if there is an error.
+        inspection: without its map, which is computed again for the images that are shown; None if there is an error.
         error: why the image could not be inspected; None if it was.
     """
 

@@ -29,7 +29,7 @@ class Thumbnail:
     Attributes:
         uri: `data:image/jpeg;base64,...`.
         width: in pixels.
-        height: likewise.
+        height: in pixels.
     """
 
     uri: str

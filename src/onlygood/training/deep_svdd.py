@@ -3,8 +3,8 @@
 Source: Ruff et al., "Deep One-Class Classification", ICML 2018. The numbers of its equations are given where they are
 used. Four departures, each on purpose: the radius is solved over all good images in evaluation mode after an epoch,
 not over the last mini-batch; no "best" epoch is picked, since losses before and after the warm-up are of different
-objectives, and the last one counts; the statistics of batch normalisation are taken anew over all good images before
-the centre is, and at the end; and training stops with an error where the hypersphere collapses to a point.
+objectives, and the last one counts; the statistics of batch normalisation are computed again over all good images
+before the centre is, and at the end; and training stops with an error where the hypersphere collapses to a point.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from onlygood._spacing import evenly_spaced
 from onlygood.architectures import Architecture
 from onlygood.errors import TrainingError
 from onlygood.training.checkpoint import Checkpoint
@@ -139,7 +140,7 @@ def train_deep_svdd(
 
 def watched_of(images: Tensor) -> Tensor:
     """The images that collapse is looked for in: up to WATCHED, evenly spread."""
-    return images[np.unique(np.linspace(0, len(images) - 1, WATCHED).astype(int))]
+    return images[evenly_spaced(len(images), WATCHED)]
 
 
 def center_of(embeddings: Tensor, *, eps: float = CENTER_EPS) -> Tensor:

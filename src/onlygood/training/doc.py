@@ -76,7 +76,7 @@ class TrainedFeatures:
         losses: of each epoch, by stage.
         watched: how many target and how many reference images chose the epoch.
         judged: AUROC of watched reference against watched target images: untrained, then after each epoch.
-        variances: of the watched target images' unit vectors, likewise.
+        variances: of the watched target images' unit vectors: untrained, then after each epoch.
         epoch: the one that counts; 0 for the untrained network.
         vectors: float32 [n, k], the pooled vectors of all target images.
     """

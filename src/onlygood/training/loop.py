@@ -32,7 +32,7 @@ class Plan:
     """How a stage is trained.
 
     Attributes:
-        stage: its name, for people, checkpoints and curves.
+        stage: its name in messages, checkpoints and curves.
         epochs: how often every image is seen.
         milestone: share of the epochs after which the learning rate is a tenth.
         batch_size: most images a step.
@@ -175,7 +175,7 @@ def train(
             if enough:
                 break
     except KeyboardInterrupt:
-        # With no epoch done, nothing is there that could not be had anew, and a file of before may hold more.
+        # With no epoch done, nothing is there that could not be computed again, and a file of before may hold more.
         if checkpoint is not None and checkpoint.stages:
             checkpoint.write()
         raise

@@ -131,7 +131,7 @@ class _Stages:
 
 
 def settle(encoder: nn.Module, images: Tensor, batches: Sequence[tuple[int, int]]) -> None:
-    """Take the statistics of batch normalisation anew, as the mean over batches of all images.
+    """Take the statistics of batch normalisation again, as the mean over batches of all images.
 
     The running ones lag behind the weights: after a few steps they are still those of an untrained network, in part,
     and all that the network then makes of images in evaluation mode is off by the same amount.

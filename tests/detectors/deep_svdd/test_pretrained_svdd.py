@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 import onlygood
 from command_line import Ran
+from finding import check_that_defects_are_found
 from onlygood.errors import BackboneError, SettingError
 from onlygood.report.facts import method_sentence
-from textures import texture, textures, with_defect
+from textures import textures
 
 QUICK: dict[str, Any] = {
     "method": "deep-svdd",
@@ -37,13 +37,7 @@ def test_it_learns_says_so_and_finds_a_defect(tuned: onlygood.Model) -> None:
     assert "efficientnet-lite0, head, the last 4 layers trained" in described["source"]
     losses = tuned.metadata["training"]["losses"]["hypersphere"]
     assert losses[-1] < losses[0]
-    inspect = onlygood.Inspector(tuned)
-    good = [inspect(texture(seed)).score for seed in range(200, 210)]
-    bad = [inspect(with_defect(texture(seed))) for seed in range(210, 215)]
-    assert min(one.score for one in bad) > np.median(good)
-    assert bad[0].anomaly_map is not None
-    assert bad[0].anomaly_map.shape == (96, 96)
-    assert bad[0].anomaly_map.max() > 0
+    check_that_defects_are_found(tuned)
 
 
 def test_training_ends_when_it_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:

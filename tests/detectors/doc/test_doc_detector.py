@@ -12,6 +12,7 @@ import pytest
 
 import onlygood
 from command_line import Ran
+from finding import check_that_defects_are_found
 from onlygood.errors import CheckpointError, FolderError, SettingError
 from onlygood.report.facts import method_sentence
 from textures import FAST_DOC, Array, numbered, reference_images, save, texture, textures, twelve_bit, with_defect
@@ -45,13 +46,7 @@ def test_it_learns_says_so_and_finds_a_defect(doc: onlygood.Model) -> None:
         f"as after epoch {doc.metadata['doc']['chosen_epoch']} of {len(losses)} beside 12 reference images of 2 "
         "classes"
     )
-    inspect = onlygood.Inspector(doc)
-    good = [inspect(texture(seed)).score for seed in range(200, 210)]
-    bad = [inspect(with_defect(texture(seed))) for seed in range(210, 215)]
-    assert min(one.score for one in bad) > np.median(good)
-    assert bad[0].anomaly_map is not None
-    assert bad[0].anomaly_map.shape == (96, 96)
-    assert bad[0].anomaly_map.max() > 0
+    check_that_defects_are_found(doc)
 
 
 def test_what_it_scores_with_is_the_distance_to_the_nearest_good_image_in_trained_features(

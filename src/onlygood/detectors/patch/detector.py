@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order, one_blas_thread
 from onlygood._progress import track
+from onlygood._spacing import evenly_spaced
 from onlygood.backbones.backbone import Tap, load_backbone
 from onlygood.detectors.base import GoodScores, Method
 from onlygood.detectors.on_backbone import patches_per_image, sized_for_patches, squeezing_notes
@@ -152,7 +153,7 @@ class PatchMethod(Method):
         self.finished = Scorer(self.banks, opset=self.opset)
         count = self.seen.given
         calibrating = np.flatnonzero(self.held_out) if self.held_out.any() else np.arange(count)
-        mapped = set(calibrating[np.unique(np.linspace(0, len(calibrating) - 1, MAPPED).astype(int))].tolist())
+        mapped = set(calibrating[evenly_spaced(len(calibrating), MAPPED)].tolist())
         kept = mapped.union(range(KEPT_BYTES // (4 * sum(math.prod(level.grid) for level in self.levels))))
         with one_blas_thread():
             self.without_groups = self._leave_out(self.rows)
@@ -180,10 +181,11 @@ class PatchMethod(Method):
             typical[position], highest[position] = np.median(patches), patches.max()
 
         def patch_scores(position: int) -> NDArray[np.float32]:
-            if position not in kept:
+            if position in kept:
+                return combine.map(parts[position])
+            with one_blas_thread():
                 ((_, again),) = self._unseen([position])
-                return combine.map(again)
-            return combine.map(parts[position])
+            return combine.map(again)
 
         return GoodScores(raw=combine.scores(parts), typical=typical, highest=highest, patch_scores=patch_scores)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
 from onlygood._progress import track
+from onlygood._spacing import evenly_spaced
 from onlygood.datasets.splits import folds_of_groups
 from onlygood.detectors.base import GoodScores, Method
 from onlygood.detectors.on_backbone import sized_backbone
@@ -71,7 +72,7 @@ class PooledMethod(Method):
         raw = np.empty(count, dtype=np.float32)
         typical, highest = np.full(count, np.nan), np.full(count, np.nan, dtype=np.float32)
         calibrating = np.flatnonzero(self.held_out) if self.held_out.any() else np.arange(count)
-        mapped = set(calibrating[np.unique(np.linspace(0, len(calibrating) - 1, MAPPED).astype(int))].tolist())
+        mapped = set(calibrating[evenly_spaced(len(calibrating), MAPPED)].tolist())
         self.scored_by: dict[int, _Mapper] = {}
         total = len(self.folds) + int(self.held_out.any())
         folds = track(self._unseeing(), total=total, description="calibrating", show=self.show_progress)
