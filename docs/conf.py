@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from latex2mathml.converter import convert
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
@@ -17,8 +20,12 @@ copyright = "2026, the onlygood authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
+# Equations are MathML, which browsers draw by themselves: MathJax would come from a server, and pages are read offline.
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "onlygood"
+html_static_path = ["_static"]
+html_css_files = ["equations.css"]
 templates_path: list[str] = []
 exclude_patterns = ["_build", "reference/_generated"]
 autodoc_typehints = "signature"
@@ -56,6 +63,22 @@ def write_command_line_reference(_app: Any) -> None:
         path.write_text(written, encoding="utf-8")
 
 
+def write_inline_equation(writer: Any, node: Any) -> None:
+    """An equation in a line."""
+    writer.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def write_equation(writer: Any, node: Any) -> None:
+    """An equation of its own; of several lines, aligned at their `&`."""
+    text = node.astext()
+    is_aligned = "\\\\" in text and "\\begin" not in text
+    text = f"\\begin{{split}}{text}\\end{{split}}" if is_aligned else text
+    writer.body.append(f'<div class="equation">{convert(text, display="block")}</div>')
+    raise nodes.SkipNode
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    app.add_html_math_renderer("mathml", (write_inline_equation, None), (write_equation, None))
     app.connect("builder-inited", write_command_line_reference)
