@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import onlygood
 from onlygood.cli import bench, calibrate, evaluate, explore, fit, info, inspect
-from onlygood.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER, discard_output, say
+from onlygood.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER, complain, discard_output, keep_quiet
+from onlygood.cli.parser import Parser
 from onlygood.errors import OnlygoodError
 
 COMMANDS = (fit, inspect, evaluate, calibrate, explore, info, bench)
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     141 where nobody reads the output any more.
     """
     options = make_parser().parse_args(arguments)
+    keep_quiet(options.quiet)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a file may be no text at all, or not in the terminal's alphabet: escaped, it can still be printed.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.command(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        say("onlygood: interrupted; nothing half-written was left")
+        complain("onlygood: interrupted; nothing half-written was left")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`): end as quietly as other programs do.
@@ -39,32 +41,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
         discard_output()
         if options.verbose:
             traceback.print_exc()
-        say(f"onlygood: the standard output cannot be written: {(error.strerror or str(error)).lower()}: make room")
+        complain(
+            f"onlygood: the standard output cannot be written: {(error.strerror or str(error)).lower()}: make room"
+        )
         return EXIT_ERROR
     except OnlygoodError as error:
         if options.verbose:
             traceback.print_exc()
-        say(f"onlygood: {error}")
+        complain(f"onlygood: {error}")
         return EXIT_ERROR
     except Exception as error:
         if options.verbose:
             traceback.print_exc()
-        say(f"onlygood: an error that should not happen, {type(error).__name__}: {error} (run with -v and report it)")
+        complain(
+            f"onlygood: an error that should not happen, {type(error).__name__}: {error} (run with -v and report it)"
+        )
         return EXIT_ERROR
     return code
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """The whole command line's parser."""
-    parser = argparse.ArgumentParser(
-        prog="onlygood", description="Visual inspection that learns from good images only."
-    )
+    parser = Parser(prog="onlygood", description="Visual inspection that learns from good images only.")
     parser.add_argument("--version", action="version", version=f"onlygood {onlygood.__version__}")
+    parser.set_defaults(verbose=False, quiet=False)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
-        added = command.add_command(commands)
-        added.add_argument("-v", "--verbose", action="store_true", help="say more, and show where an error arose")
+        _add_how_much_to_say(command.add_command(commands))
     return parser
+
+
+def _add_how_much_to_say(parser: argparse.ArgumentParser) -> None:
+    """-v and -q of a command, and of those below it."""
+    volume = parser.add_mutually_exclusive_group()
+    # Where it is not given nothing is set, so that `bench -q run` stays what it is.
+    volume.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="say more, and show where an error arose",
+    )
+    volume.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="no notes and no progress on stderr; errors are still said",
+    )
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                _add_how_much_to_say(below)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_ERROR, EXIT_GOOD, say
+from onlygood.cli.values import rate
 from onlygood.errors import SettingError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _add_run(actions: Commands) -> None:
     run.add_argument("--max-train", type=int, help="most images to learn from, drawn at random")
     run.add_argument("--max-test", type=int, help="most images to test on, drawn at random")
     run.add_argument(
-        "--false-alarm-rate", type=float, default=0.05, help="that our methods are asked for (default: 0.05)"
+        "--false-alarm-rate", type=rate, default=0.05, help="that our methods are asked for (default: 0.05)"
     )
     run.add_argument("--threads", type=int, default=0, help="images worked on at once while fitting; 0 for one a core")
     run.add_argument("--timeout-s", type=float, default=14_400.0, help="most seconds for a run (default: 14400)")

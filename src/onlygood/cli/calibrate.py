@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD, note_other_files, say
 from onlygood.cli.options import add_running_options, add_settings, chosen_limits
+from onlygood.cli.values import rate
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
@@ -27,10 +28,10 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     calibrate.add_argument("-o", "--output", required=True, metavar="NEW", help="the model file to write (.onnx)")
     calibrate.add_argument(
         "--false-alarm-rate",
-        type=float,
+        type=rate,
         metavar="RATE",
-        help="share of good images that may be called anomalous, between 0 and 1 (default with images: the rate that "
-        "the model was asked for before)",
+        help="share of good images that may be called anomalous, such as 0.05 or 5%% (default with images: the "
+        "rate that the model was asked for before)",
     )
     add_settings(calibrate, "group_by")
     add_running_options(calibrate)
@@ -54,7 +55,7 @@ def run_calibrate(options: argparse.Namespace) -> int:
         threads=options.threads,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
-        progress=True,
+        progress=not options.quiet,
     )
     model.save(options.output)
     note_other_files(options.images)

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onlygood.cli.console import EXIT_GOOD, say
+from onlygood.cli.console import EXIT_GOOD, complain, say
 from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, rate_sentences
+from onlygood.cli.values import rate
 from onlygood.rates import format_rate
 
 if TYPE_CHECKING:
@@ -48,9 +49,10 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     )
     evaluate.add_argument(
         "--anomaly-share",
-        type=float,
+        type=rate,
         metavar="SHARE",
-        help="share of anomalous parts among all, for the costs (default: as among the test images)",
+        help="share of anomalous parts among all, such as 0.01 or 1%%, for the costs (default: as among the test "
+        "images)",
     )
     add_false_alarm_rate(evaluate)
     add_running_options(evaluate)
@@ -81,10 +83,10 @@ def run_evaluate(options: argparse.Namespace) -> int:
         cost_miss=options.cost_miss,
         anomaly_share=options.anomaly_share,
         threads=options.threads,
-        progress=True,
+        progress=not options.quiet,
     )
     for _, reason in evaluation.unreadable:
-        say(f"onlygood: {reason}")
+        complain(f"onlygood: {reason}")
     for note in evaluation.notes:
         say(f"note: {note}")
     sentences = [] if options.false_alarm_rate is None else rate_sentences(inspector)

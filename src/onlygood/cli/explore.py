@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onlygood.cli.console import EXIT_GOOD, note_other_files, say
+from onlygood.cli.console import EXIT_GOOD, complain, note_other_files, say
 from onlygood.cli.options import add_running_options, chosen_limits
 
 if TYPE_CHECKING:
@@ -82,11 +82,11 @@ def run_explore(options: argparse.Namespace) -> int:
         threads=options.threads,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
-        progress=True,
+        progress=not options.quiet,
     )
     note_other_files([*options.folders, *([options.reference] if options.reference else [])])
     for _, reason in exploration.unreadable:
-        say(f"onlygood: {reason}")
+        complain(f"onlygood: {reason}")
     if exploration.before_note is not None:
         say(f"note: {exploration.before_note}")
     write_exploration(
@@ -95,7 +95,7 @@ def run_explore(options: argparse.Namespace) -> int:
         model_name=Path(options.model).name,
         threads=options.threads,
         limits=limits,
-        progress=True,
+        progress=not options.quiet,
     )
     found, shown = sum(label.found for label in exploration.labels), len(exploration.images)
     unreadable = f", {len(exploration.unreadable)} not readable" if exploration.unreadable else ""

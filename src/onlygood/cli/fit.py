@@ -81,7 +81,7 @@ def _fit_and_save(options: argparse.Namespace) -> Model:
         model = fit(
             options.images,
             reference=options.reference,
-            progress=True,
+            progress=not options.quiet,
             checkpoint=checkpoint if is_trained else None,
             resume=options.resume,
             **chosen_settings(options),

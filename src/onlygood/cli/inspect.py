@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, note_other_files, say
+from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, complain, note_other_files, say
 from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, chosen_limits, rate_sentences
 from onlygood.errors import ImageError, SettingError
 
@@ -94,14 +94,14 @@ def run_inspect(options: argparse.Namespace) -> int:
         map_in_order(inspect, files, threads=options.threads),
         total=len(files),
         description="inspecting",
-        show=not sys.stdout.isatty(),
+        show=not (options.quiet or sys.stdout.isatty()),
     )
     for (name, file), result in zip(files, results, strict=True):
         if options.report:
             inspected.append(_to_report(name, file, result))
         if isinstance(result, ImageError):
             unreadable += 1
-            say(f"onlygood: {result}")
+            complain(f"onlygood: {result}")
             if options.json:
                 print(json.dumps({"name": name, "error": str(result)}), flush=True)
             continue

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from onlygood.cli.values import rate
 from onlygood.settings import AUGMENT, setting_fields
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ def add_false_alarm_rate(parser: argparse.ArgumentParser) -> None:
     """The option of commands that run a model at another rate than its own."""
     parser.add_argument(
         "--false-alarm-rate",
-        type=float,
+        type=rate,
         metavar="RATE",
-        help="use the threshold that the calibration scores in the model give at this rate, between 0 and 1, for this "
-        "run; the model file stays as it is (default: the threshold in the file)",
+        help="use the threshold that the calibration scores in the model give at this rate, such as 0.05 or 5%%, for "
+        "this run; the model file stays as it is (default: the threshold in the file)",
     )
 
 
