@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from onlygood.exploration.explore import Exploration, explore
     from onlygood.fitting import fit
     from onlygood.guarantee import Guarantee
+    from onlygood.images.named import NamedImage
     from onlygood.inspector import Inspector
     from onlygood.model import CalibratedModel, Model
     from onlygood.recalibration import calibrate
@@ -50,6 +51,7 @@ _HOMES = {
     "explore": "exploration.explore",
     "Exploration": "exploration.explore",
     "Inspector": "inspector",
+    "NamedImage": "images.named",
     "CalibratedModel": "model",
     "Model": "model",
     "Inspection": "results",
@@ -93,6 +95,7 @@ __all__ = [
     "ModelFileError",
     "ModelFormatError",
     "ModelVersionError",
+    "NamedImage",
     "OnlygoodError",
     "SettingError",
     "TrainingError",

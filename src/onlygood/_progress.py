@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def track(items: Iterable[T], *, total: int, description: str, show: bool) -> Iterator[T]:
+def track(items: Iterable[T], *, total: int | None, description: str, show: bool) -> Iterator[T]:
     """The same items, with a bar on stderr while they are consumed, if `show` is set and stderr is a terminal."""
     if not (show and sys.stderr.isatty()):
         yield from items

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from onlygood._files import write_atomically
 from onlygood.calibration.threshold import Calibration
 from onlygood.datasets.sources import Source
+from onlygood.errors import SettingError
 from onlygood.graph.model_file import ModelFile, read_model_file
 from onlygood.guarantee import Guarantee
 
@@ -95,12 +97,36 @@ class Model(CalibratedModel):
     deciding: str
 
 
-def file_and_name(model: str | os.PathLike[str] | CalibratedModel) -> tuple[ModelFile, str]:
+class HasModelFile(Protocol):
+    """What holds the content of a model file: a Model, a CalibratedModel, an Inspector."""
+
+    @property
+    def file(self) -> ModelFile:
+        """Content and metadata of the model file."""
+
+
+# What everything takes that takes a model: a path, or what was made from one.
+ModelSource: TypeAlias = str | os.PathLike[str] | HasModelFile
+
+
+def file_and_name(model: ModelSource) -> tuple[ModelFile, str]:
     """The file of a model that is given by its path or in memory, and what messages call it.
 
     Raises:
         ModelFileError: as `read_model_file`.
+        SettingError: what is given is no model.
     """
-    if isinstance(model, CalibratedModel):
-        return model.file, "in memory"
-    return read_model_file(model), os.fspath(model)
+    if isinstance(model, str | os.PathLike):
+        return read_model_file(model), os.fspath(model)
+    file = getattr(model, "file", None)
+    if not isinstance(file, ModelFile):
+        raise SettingError(
+            f"a model must be the path of a model file, a Model, a CalibratedModel or an Inspector, got "
+            f"{type(model).__name__}: give one of those"
+        )
+    return file, "in memory"
+
+
+def title_of(model: ModelSource) -> str:
+    """What a page calls a model unless it is told: its file's name."""
+    return Path(model).name if isinstance(model, str | os.PathLike) else "a model in memory"

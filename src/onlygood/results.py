@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,10 @@ class Inspection:
     is_anomaly: bool
     anomaly_map: NDArray[np.float32] | None
     latency_ms: float
+
+    def without_map(self) -> Inspection:
+        """The same without its map, which takes most of its memory."""
+        return replace(self, anomaly_map=None)
 
     def to_dict(self) -> dict[str, Any]:
         """All but the map, as plain JSON values."""

@@ -135,13 +135,13 @@ def test_a_reader_that_goes_away_ends_the_output_quietly(model_path: Path, tmp_p
 SLOW_FROM_THE_SIXTH = """
 import sys, time
 from onlygood import cli
-from onlygood.cli import inspect as command
-def inspect(inspector, name, *rest):
+from onlygood.inspector import Inspector
+def inspect(inspector, image, name, page):
     if name >= "5":
         time.sleep(30)
-    return keep(inspector, name, *rest)
-keep = command._inspect_file
-command._inspect_file = inspect
+    return keep(inspector, image, name, page)
+keep = Inspector.inspect
+Inspector.inspect = inspect
 raise SystemExit(cli.main(sys.argv[1:]))
 """
 

@@ -94,7 +94,12 @@ def run_evaluate(options: argparse.Namespace) -> int:
         from onlygood.report import write_evaluation_report
 
         write_evaluation_report(
-            options.report, evaluation, inspector, model_name=Path(options.model).name, threads=options.threads
+            options.report,
+            evaluation,
+            inspector,
+            model_name=Path(options.model).name,
+            threads=options.threads,
+            progress=not options.quiet,
         )
     if options.json:
         for sentence in sentences:

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from onlygood._extras import need_extra
-from onlygood._parallel import map_in_order
-from onlygood._progress import track
 from onlygood.datasets.labelled import find_labelled
 from onlygood.datasets.labelled_set import LabelledImage, LabelledSet
 from onlygood.datasets.masks import read_mask
@@ -26,11 +24,13 @@ from onlygood.evaluation.figures import (
     image_figures,
 )
 from onlygood.evaluation.rates import GuaranteeCheck, RateOutcome, check_guarantee, outcomes_at_rates
-from onlygood.images.reading import read_image
-from onlygood.inspector import Inspector
+from onlygood.images.named import NamedImage
+from onlygood.images.reading import ImageArray
+from onlygood.inspector import Inspector, as_inspector, inspect_each
 from onlygood.metrics.pixel import PixelTally
-from onlygood.model import CalibratedModel
+from onlygood.model import ModelSource
 from onlygood.rates import format_rate
+from onlygood.results import Inspection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: str | os.PathLike[str] | CalibratedModel | Inspector,
+    model: ModelSource,
     images: str | os.PathLike[str] | LabelledSet,
     *,
     group_by: str | None = None,
@@ -168,15 +168,22 @@ def evaluate(
     """
     need_extra("scikit-learn", module="sklearn", extra="report", purpose="evaluate")
     costs = check_costs(cost_false_alarm, cost_miss, anomaly_share)
-    # Several images at once, each on one thread, are faster than one image on all threads.
-    inspector = model if isinstance(model, Inspector) else Inspector(model, threads=1)
+    inspector = as_inspector(model)
     if not isinstance(images, LabelledSet):
         images = find_labelled(images, group_by=group_by, limits=inspector.limits)
     elif group_by is not None:
         raise SettingError("group_by goes with a folder or a CSV file, got images that are labelled already")
     with PixelTally() as tally:
-        results = map_in_order(_Judge(inspector, images, tally), images.images, threads=threads)
-        results = track(results, total=len(images.images), description="evaluating", show=progress)
+        results = inspect_each(
+            inspector,
+            images.images,
+            image=lambda each: NamedImage(each.name, each.file.path, each.file.page),
+            then=_Judge(inspector, images, tally),
+            threads=threads,
+            total=len(images.images),
+            description="evaluating",
+            progress=progress,
+        )
         judged, unreadable, unmasked = _sort_out(images.images, results)
         notes = [*images.notes, *_notes_on_missing(judged, unmasked)]
         masks = sum(image.labelled.mask is not None for image in judged) - len(unmasked)
@@ -212,14 +219,10 @@ class _Judge:
         self.has_masks = labelled.has_masks
         self.tally = tally
 
-    def __call__(self, labelled: LabelledImage) -> tuple[EvaluatedImage, str | None] | ImageError:
-        """The verdict, and why the image's mask cannot be used, if so; or why the image cannot."""
-        file = labelled.file
-        try:
-            image = read_image(file.path, name=labelled.name, page=file.page, limits=self.inspector.limits)
-            inspection = self.inspector(image, name=labelled.name)
-        except ImageError as error:
-            return error
+    def __call__(
+        self, labelled: LabelledImage, inspection: Inspection, pixels: ImageArray
+    ) -> tuple[EvaluatedImage, str | None]:
+        """The verdict, and why the image's mask cannot be used, if so."""
         judged = EvaluatedImage(
             labelled=labelled,
             score=inspection.score,
@@ -232,7 +235,7 @@ class _Judge:
             return judged, None
         mask = None
         if labelled.mask is not None:
-            height, width = anomaly_map.shape
+            height, width, _ = pixels.shape
             try:
                 mask = read_mask(labelled, height=height, width=width, limits=self.inspector.limits)
             except LabelledSetError as error:

@@ -13,7 +13,7 @@ from onlygood.datasets.selection import ChosenImage, Label, choose_images
 from onlygood.exploration.embeddings import embeddings
 from onlygood.exploration.tsne import LEAST_IMAGES, Layout, check_perplexity, lay_out, turned_onto
 from onlygood.images.reading import ReadingLimits
-from onlygood.model import CalibratedModel
+from onlygood.model import ModelSource
 from onlygood.results import Inspection
 
 MAX_IMAGES = 2000
@@ -51,7 +51,7 @@ class Exploration:
 
 
 def explore(
-    model: str | os.PathLike[str] | CalibratedModel,
+    model: ModelSource,
     folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     reference: str | os.PathLike[str] | None = None,
@@ -70,7 +70,8 @@ def explore(
     `onlygood.report.write_exploration` makes a page of it.
 
     Args:
-        model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
+        model: path of a model file, what `onlygood.fit` or `onlygood.calibrate` returned, or an Inspector of either,
+            whose rate is kept; provider and limits are those given here.
         folders: one folder, whose images are labelled by its first sub-folders, or several, each labelled by its
             name.
         reference: a folder of other things to compare with, with a sub-folder for each class.
