@@ -100,6 +100,7 @@ def _add_table(actions: Commands) -> None:
 
 def run_bench(options: argparse.Namespace) -> int:
     """`onlygood bench run`."""
+    from onlygood._progress import waiting
     from onlygood.bench.datasets import open_dataset
     from onlygood.bench.peers import check_peer
     from onlygood.bench.runs import (
@@ -159,8 +160,9 @@ def run_bench(options: argparse.Namespace) -> int:
         say(f"{len(runs) - len(open_runs)} of {len(runs)} runs have a result already")
     failed = 0
     for number, run in enumerate(open_runs, start=1):
-        result = execute(run, folder, peer=environment, timeout_s=options.timeout_s)
         start = f"[{number}/{len(open_runs)}] {run.title}"
+        with waiting(start, show=not options.quiet):
+            result = execute(run, folder, peer=environment, timeout_s=options.timeout_s)
         if result["status"] == "ok":
             auroc, times = result["metrics"]["image_auroc"], result["times"]
             print(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from onlygood._extras import need_extra
+from onlygood._progress import waiting
 from onlygood.datasets.labelled import find_labelled
 from onlygood.datasets.labelled_set import LabelledImage, LabelledSet
 from onlygood.datasets.masks import read_mask
@@ -191,7 +192,9 @@ def evaluate(
         if masks:
             counted = [each for each in judged if each.labelled.mask is not None or not each.labelled.is_anomalous]
             try:
-                pixel = PixelFigures(metrics=tally.result(), images=len(counted) - len(unmasked), masks=masks)
+                with waiting("measuring maps", show=progress):
+                    metrics = tally.result()
+                pixel = PixelFigures(metrics=metrics, images=len(counted) - len(unmasked), masks=masks)
             except ValueError as error:  # the masks mark every pixel that there is
                 notes.append(f"There are no pixel metrics: {error}.")
     image = image_figures(judged)

@@ -9,6 +9,7 @@ from typing import Any
 
 from onlygood._extras import need_extra
 from onlygood._integers import HIGHEST_SEED, check_integer
+from onlygood._progress import waiting
 from onlygood.datasets.selection import ChosenImage, Label, choose_images
 from onlygood.exploration.embeddings import embeddings
 from onlygood.exploration.tsne import LEAST_IMAGES, Layout, check_perplexity, lay_out, turned_onto
@@ -109,11 +110,12 @@ def explore(
         limits=limits,
         progress=progress,
     )
-    after = lay_out(found.vectors, perplexity=perplexity, seed=seed)
     before = None
-    if found.vectors_before is not None:
-        before = lay_out(found.vectors_before, perplexity=perplexity, seed=seed)
-        before = replace(before, points=turned_onto(before.points, after.points))
+    with waiting("laying out", show=progress):
+        after = lay_out(found.vectors, perplexity=perplexity, seed=seed)
+        if found.vectors_before is not None:
+            before = lay_out(found.vectors_before, perplexity=perplexity, seed=seed)
+            before = replace(before, points=turned_onto(before.points, after.points))
     return Exploration(
         metadata=found.metadata,
         labels=choice.labels,
