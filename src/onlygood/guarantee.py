@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from onlygood._plurals import pluralize
-from onlygood.rates import format_rate, images_needed
+from onlygood.rates import format_rate, images_needed, rate_in_short
 
 # An estimated rate is an extrapolation where fewer independent images than this are expected above its threshold.
 FAR_BELOW = 0.1
@@ -46,6 +46,10 @@ class Guarantee:
     interval: tuple[float, float] | None = None
     odd: int = 0
     folds: int = 0
+
+    def __repr__(self) -> str:
+        rate = rate_in_short(self.stated_rate, is_guaranteed=self.is_guaranteed, is_exact=self.is_exact)
+        return f"<Guarantee: {rate}, from {self.calibration_images} images in {pluralize(self.groups, 'group')}>"
 
     @property
     def is_guaranteed(self) -> bool:

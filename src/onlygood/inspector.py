@@ -6,6 +6,7 @@ import copy
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
+from onlygood._plurals import shorten
 from onlygood._progress import track
 from onlygood.datasets.folders import find_images
 from onlygood.datasets.sources import is_one_in_memory
@@ -21,12 +23,14 @@ from onlygood.errors import ImageError, SettingError
 from onlygood.graph.model_file import keep_outputs
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import CalibrationScores
+from onlygood.guarantee import guarantee_of
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import ImageArray, ImageSource, ReadingLimits, fit_channels, read_image, require_depth
 from onlygood.model import ModelSource, file_and_name
 from onlygood.occlusion import occlusion_map
+from onlygood.rates import rate_in_short
 from onlygood.recalibration import at_rate
-from onlygood.results import Inspection
+from onlygood.results import NAME_LENGTH, InspectedPixels, Inspection
 
 VERDICT_OUTPUTS = ("score", "p_value", "is_anomaly")
 
@@ -87,6 +91,12 @@ class Inspector:
         with_map = "anomaly_map" in self._outputs
         content = self.file.content if with_map else keep_outputs(self.file.content, self._outputs)
         return open_model(content, self._shown, provider=self._provider, threads=threads)
+
+    def __repr__(self) -> str:
+        guarantee = guarantee_of(self.metadata)
+        rate = rate_in_short(guarantee.stated_rate, is_guaranteed=guarantee.is_guaranteed, is_exact=guarantee.is_exact)
+        maps = "with maps" if self._by_occlusion or "anomaly_map" in self._outputs else "without maps"
+        return f"<Inspector of {shorten(self._shown, NAME_LENGTH)}: {self.metadata['method']}, {rate}, {maps}>"
 
     def for_many(self) -> Inspector:
         """The same inspector, each of whose calls takes one thread: for calls on several threads at once.
@@ -196,7 +206,10 @@ class Inspector:
             anomaly_map = values[3][0] if len(values) > len(VERDICT_OUTPUTS) else None
             if self._by_occlusion:
                 anomaly_map = occlusion_map(pixels, self._scores)
-            return to_inspection(name, values, anomaly_map=anomaly_map, latency_ms=latency_ms), pixels
+            found = to_inspection(name, values, anomaly_map=anomaly_map, latency_ms=latency_ms)
+            if anomaly_map is not None:
+                found = replace(found, pixels=InspectedPixels(pixels, self.map_levels, self.window))
+            return found, pixels
         except ImageError as error:
             error.name = name
             raise

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood._files import write_atomically
+from onlygood._html import table
 from onlygood.calibration.threshold import Calibration
 from onlygood.datasets.sources import Source
 from onlygood.errors import SettingError
 from onlygood.graph.model_file import ModelFile, read_model_file
 from onlygood.guarantee import Guarantee
+from onlygood.rates import rate_in_short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class ScoredImage:
     patch_scores: NDArray[np.float32] = field(repr=False)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CalibratedModel:
     """A model in memory with its calibration: what `onlygood.calibrate` returns.
 
@@ -68,6 +70,31 @@ class CalibratedModel:
     calibration: Calibration
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        guarantee = self.guarantee
+        rate = rate_in_short(guarantee.stated_rate, is_guaranteed=guarantee.is_guaranteed, is_exact=guarantee.is_exact)
+        return (
+            f"<{type(self).__name__}: {self.metadata['method']}, learned from {guarantee.learned_from}, {rate}, "
+            f"{self._megabytes}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """What was learned and is guaranteed, as notebooks show it."""
+        return table(self._rows)
+
+    @property
+    def _rows(self) -> list[tuple[str, str]]:
+        return [
+            (type(self).__name__, f"{self.metadata['method']}, {self._megabytes}"),
+            ("learned from", self.guarantee.learned_from),
+            ("guarantee", " ".join(self.guarantee.sentences)),
+            *(("note", note) for note in self.notes),
+        ]
+
+    @property
+    def _megabytes(self) -> str:
+        return f"{len(self.file.content) / 1e6:.1f} MB"
+
     @property
     def metadata(self) -> dict[str, Any]:
         """What `onlygood info --json` prints of the saved file."""
@@ -82,7 +109,7 @@ class CalibratedModel:
         write_atomically(path, self.file.content)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Model(CalibratedModel):
     """What `onlygood.fit` returns. `fit` has already run the very bytes of its file against its own scores.
 
@@ -95,6 +122,10 @@ class Model(CalibratedModel):
     good_images: tuple[GoodImage, ...] = field(repr=False)
     highest_scoring: tuple[ScoredImage, ...] = field(repr=False)
     deciding: str
+
+    @property
+    def _rows(self) -> list[tuple[str, str]]:
+        return [*super()._rows, ("threshold", self.deciding)]
 
 
 class HasModelFile(Protocol):

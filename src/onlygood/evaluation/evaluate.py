@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from onlygood._extras import need_extra
+from onlygood._plurals import pluralize
 from onlygood._progress import waiting
 from onlygood.datasets.labelled import find_labelled
 from onlygood.datasets.labelled_set import LabelledImage, LabelledSet
@@ -20,6 +21,7 @@ from onlygood.evaluation.figures import (
     EvaluatedImage,
     ImageFigures,
     PixelFigures,
+    evaluation_table,
     figures_per_defect,
     figures_per_session,
     image_figures,
@@ -67,6 +69,25 @@ class Evaluation:
     at_rates: tuple[RateOutcome, ...]
     unreadable: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        image = self.image
+        said = [pluralize(len(self.images), "image")]
+        if image.auroc is not None:
+            said.append(f"AUROC {image.auroc.value:.3f}")
+        if image.misses is not None:
+            said.append(f"missed {image.misses.events} of {image.misses.trials} anomalous")
+        if image.false_alarms is not None:
+            said.append(f"false alarms {image.false_alarms.events} of {image.false_alarms.trials} good")
+        if self.unreadable:
+            said.append(f"{len(self.unreadable)} not readable")
+        return f"<Evaluation: {'; '.join(said)}>"
+
+    def _repr_html_(self) -> str:
+        """The figures, as notebooks show them."""
+        return evaluation_table(
+            self.image, self.per_defect, None if self.guarantee is None else self.guarantee.sentence
+        )
 
     @property
     def miss_sentence(self) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from onlygood._extras import need_extra
 from onlygood._integers import HIGHEST_SEED, check_integer
+from onlygood._plurals import pluralize
 from onlygood._progress import waiting
 from onlygood.datasets.selection import ChosenImage, Label, choose_images
 from onlygood.exploration.embeddings import embeddings
@@ -49,6 +50,15 @@ class Exploration:
     before_note: str | None
     seed: int
     unreadable: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        anomalous = sum(each.is_anomaly for each in self.inspections)
+        maps = "one map" if self.before is None else "maps before and after training"
+        unreadable = f", {len(self.unreadable)} not readable" if self.unreadable else ""
+        return (
+            f"<Exploration: {pluralize(len(self.images), 'image')} in {pluralize(len(self.labels), 'folder')}, "
+            f"{anomalous} called anomalous{unreadable}; {self.source} of {self.dimensions} dimensions, {maps}>"
+        )
 
 
 def explore(

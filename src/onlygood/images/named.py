@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from onlygood.images.reading import ImageSource
 
@@ -18,5 +18,5 @@ class NamedImage:
     """
 
     name: str
-    image: ImageSource
+    image: ImageSource = field(repr=False)
     page: int | None = None

@@ -17,8 +17,8 @@ from onlygood.images.named import NamedImage
 from onlygood.images.reading import ImageArray
 from onlygood.inspector import Inspector, inspect_each
 from onlygood.model import ScoredImage
-from onlygood.report.thumbnails import Thumbnail, draw_thumbnails
 from onlygood.results import Inspection
+from onlygood.thumbnails import Thumbnail, draw_thumbnails
 
 # Two scores of one image may differ by this share of the score or the threshold: several threads add in another order
 # than one, and other hardware does.

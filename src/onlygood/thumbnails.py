@@ -61,14 +61,28 @@ def draw_thumbnails(
         long_side: the most pixels.
         quality: of the JPEG.
     """
+    plain, marked = draw_small(image, anomaly_map, levels=levels, window=window, mask=mask, long_side=long_side)
+    return _thumbnail(plain, quality), None if marked is None else _thumbnail(marked, quality)
+
+
+def draw_small(
+    image: ImageArray,
+    anomaly_map: NDArray[np.float32] | None,
+    *,
+    levels: tuple[float, float],
+    window: tuple[float, float],
+    mask: NDArray[np.bool_] | None = None,
+    long_side: int = LONG_SIDE,
+) -> tuple[Image.Image, Image.Image | None]:
+    """The images of `draw_thumbnails`, from the same arguments."""
     height, width = fit_in(*image.shape[:2], long_side=long_side)
     base = _resize_image(image, window, height, width)
-    plain = _thumbnail(base.convert("L") if image.shape[2] == 1 else base, quality)
+    plain = base.convert("L") if image.shape[2] == 1 else base
     if anomaly_map is None:
         return plain, None
     small_map = _resize_map(anomaly_map, height, width)
     small_mask = None if mask is None else _cover(mask, height, width)
-    return plain, _thumbnail(overlay(base, small_map, levels=levels, mask=small_mask), quality)
+    return plain, overlay(base, small_map, levels=levels, mask=small_mask)
 
 
 def fit_in(height: int, width: int, *, long_side: int = LONG_SIDE) -> tuple[int, int]:

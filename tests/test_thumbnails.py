@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from onlygood.heatmap import CONTOUR, MASK_DASHES
-from onlygood.report.thumbnails import Thumbnail, _block_means, _cover, draw_thumbnails, fit_in
+from onlygood.thumbnails import Thumbnail, _block_means, _cover, draw_thumbnails, fit_in
 from textures import Array, texture
 
 LEVELS = (1.0, 3.0)
