@@ -74,6 +74,7 @@ def test_the_package_imports_no_runtime_until_it_is_used() -> None:
         ("inspect", "--help"),
         ("calibrate", "--help"),
         ("explore", "--help"),
+        ("completion", "--help"),
         ("info", "-h"),
         ("--version",),
     ],

@@ -146,5 +146,16 @@ def test_quiet_stands_before_or_behind_an_action(run: Any, line: str, tmp_path: 
 
 
 def test_every_command_can_be_quiet(run: Any) -> None:
-    for command in ("fit", "inspect", "evaluate", "calibrate", "explore", "info", "bench", "bench run", "bench table"):
+    for command in (
+        "fit",
+        "inspect",
+        "evaluate",
+        "calibrate",
+        "explore",
+        "info",
+        "bench",
+        "bench run",
+        "bench table",
+        "completion",
+    ):
         assert "-q, --quiet" in run(*command.split(), "--help").out, command

@@ -9,12 +9,12 @@ import traceback
 from collections.abc import Sequence
 
 import onlygood
-from onlygood.cli import bench, calibrate, evaluate, explore, fit, info, inspect
+from onlygood.cli import bench, calibrate, completion, evaluate, explore, fit, info, inspect
 from onlygood.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER, complain, discard_output, keep_quiet
 from onlygood.cli.parser import Parser
 from onlygood.errors import OnlygoodError
 
-COMMANDS = (fit, inspect, evaluate, calibrate, explore, info, bench)
+COMMANDS = (fit, inspect, evaluate, calibrate, explore, info, bench, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,6 +18,8 @@ _NUMBERS = {int: "a whole number", float: "a number"}
 _NEGATIVE_NUMBER = re.compile(r"-\.?\d")
 # How argparse begins what it says where arguments are missing; the same sentence comes without an action to ask.
 _MISSING = "the following arguments are required: "
+# Arguments whose values are words of ours: a sentence calls them by what they are.
+_WORDS = ("COMMAND", "ACTION", "SHELL")
 # How argparse says what is wrong with an option's values, and what is said instead.
 _REWORDED = (
     ("expected one argument", "needs a value, got none"),
@@ -104,7 +106,7 @@ class Parser(argparse.ArgumentParser):
         if error.argument_name is None:
             return message
         name = error.argument_name.rpartition("/")[2]  # of -o/--output, the long one
-        return f"the {name.lower()} {message}" if name in ("COMMAND", "ACTION") else f"{name} {message}"
+        return f"the {name.lower()} {message}" if name in _WORDS else f"{name} {message}"
 
 
 def _nearest(given: str, known: Iterable[str]) -> str:
