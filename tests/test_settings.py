@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-import onlygood
+from flat import fit
 from onlygood.architectures import DOC, PRETRAINED
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
@@ -96,7 +96,7 @@ def test_a_setting_that_does_not_exist_is_refused_with_those_that_do() -> None:
     ):
         make_settings(banksize=3, alpha=0.1)
     with pytest.raises(SettingError, match="got alpha"):
-        onlygood.fit([], alpha=0.1)
+        fit([], alpha=0.1)
 
 
 def test_the_defaults_are_fine_and_every_setting_says_what_it_is() -> None:

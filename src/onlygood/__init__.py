@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING, Any
 from onlygood._version import __version__
 
 if TYPE_CHECKING:
+    from onlygood.augmentation_settings import AugmentationSettings
+    from onlygood.detectors.deep_svdd.settings import DeepSvdd
+    from onlygood.detectors.discriminator.settings import Discriminator
+    from onlygood.detectors.doc.settings import Doc
+    from onlygood.detectors.knn.settings import Knn
+    from onlygood.detectors.lof.settings import Lof
+    from onlygood.detectors.mahalanobis.settings import Mahalanobis
+    from onlygood.detectors.patch.settings import Patch
+    from onlygood.detectors.registry import make_method, methods
     from onlygood.errors import (
         BackboneError,
         CheckpointError,
@@ -36,10 +45,11 @@ if TYPE_CHECKING:
     from onlygood.fitting import fit
     from onlygood.guarantee import Guarantee
     from onlygood.inspector import Inspector
+    from onlygood.metadata import Metadata
     from onlygood.model import CalibratedModel, Model
     from onlygood.recalibration import calibrate
     from onlygood.results import Inspection
-    from onlygood.settings import FitSettings
+    from onlygood.settings import MethodSettings
 
 # Public names and where they live. They are imported when first used, so that `onlygood --help` needs no runtime.
 _HOMES = {
@@ -54,7 +64,18 @@ _HOMES = {
     "Model": "model",
     "Inspection": "results",
     "Guarantee": "guarantee",
-    "FitSettings": "settings",
+    "Metadata": "metadata",
+    "AugmentationSettings": "augmentation_settings",
+    "MethodSettings": "settings",
+    "Patch": "detectors.patch.settings",
+    "Knn": "detectors.knn.settings",
+    "Lof": "detectors.lof.settings",
+    "Mahalanobis": "detectors.mahalanobis.settings",
+    "Doc": "detectors.doc.settings",
+    "DeepSvdd": "detectors.deep_svdd.settings",
+    "Discriminator": "detectors.discriminator.settings",
+    "make_method": "detectors.registry",
+    "methods": "detectors.registry",
     "OnlygoodError": "errors",
     "SettingError": "errors",
     "ImageError": "errors",
@@ -74,12 +95,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "AugmentationSettings",
     "BackboneError",
     "CalibratedModel",
     "CheckpointError",
+    "DeepSvdd",
+    "Discriminator",
+    "Doc",
     "Evaluation",
     "Exploration",
-    "FitSettings",
     "FolderError",
     "Guarantee",
     "ImageError",
@@ -87,13 +111,19 @@ __all__ = [
     "ImageTooLargeError",
     "Inspection",
     "Inspector",
+    "Knn",
     "LabelledSetError",
+    "Lof",
+    "Mahalanobis",
+    "Metadata",
+    "MethodSettings",
     "MissingExtraError",
     "Model",
     "ModelFileError",
     "ModelFormatError",
     "ModelVersionError",
     "OnlygoodError",
+    "Patch",
     "SettingError",
     "TrainingError",
     "VerificationError",
@@ -103,6 +133,8 @@ __all__ = [
     "evaluate",
     "explore",
     "fit",
+    "make_method",
+    "methods",
 ]
 
 

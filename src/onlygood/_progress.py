@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,3 +18,17 @@ def track(items: Iterable[T], *, total: int, description: str, show: bool) -> It
     from tqdm import tqdm
 
     yield from tqdm(items, total=total, desc=description, unit="image", leave=False, file=sys.stderr)
+
+
+@contextmanager
+def status_line(*, show: bool) -> Iterator[Callable[[str], None] | None]:
+    """What shows the latest line of a long work on stderr, and clears it at the end; None unless `show` is set and
+    stderr is a terminal.
+    """
+    if not (show and sys.stderr.isatty()):
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(bar_format="{desc}", leave=False, file=sys.stderr) as line:
+        yield line.set_description_str

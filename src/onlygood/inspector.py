@@ -15,6 +15,7 @@ from onlygood.graph.model_file import keep_outputs
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import CalibrationScores
 from onlygood.images.reading import ImageArray, ImageSource, ReadingLimits, fit_channels, read_image, require_depth
+from onlygood.metadata import Metadata
 from onlygood.model import CalibratedModel, file_and_name
 from onlygood.occlusion import occlusion_map
 from onlygood.recalibration import at_rate
@@ -59,7 +60,7 @@ class Inspector:
         file, shown = file_and_name(model)
         if false_alarm_rate is not None:
             file = at_rate(file, false_alarm_rate, name=shown).file
-        self.metadata: dict[str, Any] = file.metadata
+        self.metadata: Metadata = file.metadata
         self.calibration_scores: CalibrationScores | None = file.calibration_scores
         self.limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
         from_graph = with_map and not by_occlusion
@@ -74,15 +75,14 @@ class Inspector:
         if self._by_occlusion:
             # A raw score is at least 0, so hiding a part can take off no more than all of it, which of good images
             # is below the threshold, at the rate guaranteed.
-            return 0.0, float(self.metadata["calibration"]["threshold"])
-        levels = self.metadata["map_levels"]
-        return float(levels["typical"]), float(levels["high"])
+            return 0.0, self.metadata.calibration.threshold
+        levels = self.metadata.map_levels
+        return levels.typical, levels.high
 
     @property
     def window(self) -> tuple[float, float]:
         """The levels of black and white that the model was fitted with."""
-        black, white = self.metadata["input"]["window"]
-        return float(black), float(white)
+        return self.metadata.input.window
 
     def __call__(self, image: ImageSource, *, name: str | None = None, page: int | None = None) -> Inspection:
         """The verdict on one image.
@@ -113,7 +113,7 @@ class Inspector:
 
 
 def read_for(
-    metadata: dict[str, Any], image: ImageSource, *, name: str, page: int | None, limits: ReadingLimits
+    metadata: Metadata, image: ImageSource, *, name: str, page: int | None, limits: ReadingLimits
 ) -> ImageArray:
     """An image's pixels as the model with these metadata takes them.
 
@@ -127,10 +127,10 @@ def read_for(
     Raises:
         ImageError: it cannot be read, or is not of the kind that this model takes.
     """
-    kind = metadata["input"]
+    kind = metadata.input
     pixels = read_image(image, name=name, page=page, limits=limits)
-    require_depth(pixels, np.dtype(kind["dtype"]), name)
-    return fit_channels(pixels, int(kind["channels"]), name)
+    require_depth(pixels, np.dtype(kind.dtype), name)
+    return fit_channels(pixels, kind.channels, name)
 
 
 def to_inspection(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from onlygood.calibration.threshold import Calibration
 from onlygood.datasets.sources import Source
 from onlygood.graph.model_file import ModelFile, read_model_file
 from onlygood.guarantee import Guarantee
+from onlygood.metadata import Metadata
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +67,8 @@ class CalibratedModel:
     notes: tuple[str, ...]
 
     @property
-    def metadata(self) -> dict[str, Any]:
-        """What `onlygood info --json` prints of the saved file."""
+    def metadata(self) -> Metadata:
+        """What the saved file says of itself."""
         return self.file.metadata
 
     def save(self, path: str | os.PathLike[str]) -> None:

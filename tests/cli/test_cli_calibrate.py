@@ -60,7 +60,7 @@ def test_groups_and_several_folders(run: Any, model_path: Path, images: Path, tm
 def test_info_says_from_what_the_threshold_comes(run: Any, model_path: Path, images: Path, tmp_path: Path) -> None:
     run("calibrate", model_path, images, "-o", tmp_path / "new.onnx", "--false-alarm-rate", 0.2)
     lines = run("info", tmp_path / "new.onnx").out.splitlines()
-    digest = onlygood.Inspector(model_path).metadata["content_sha256"][:12]
+    digest = onlygood.Inspector(model_path).metadata.content_sha256[:12]
     assert (
         "threshold: Calibrated again for a false-alarm rate of 0.2 (before: 0.1) from 25 new good images; the model "
         f"before has the digest {digest}."

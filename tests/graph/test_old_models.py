@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import onlygood
+from flat import METHODS
 from onlygood.cli import main
 from onlygood.graph.model_file import FORMAT
 from onlygood.guarantee import guarantee_of
-from onlygood.settings import METHODS
 from textures import texture, with_defect
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -38,7 +38,7 @@ def test_there_is_a_file_of_every_format_and_of_every_method() -> None:
 @pytest.mark.parametrize("name", ["format-1.onnx", "format-2-patch.onnx"])
 def test_a_file_of_every_format_loads_and_tells_a_blot_from_good(name: str) -> None:
     inspect = onlygood.Inspector(MODELS / name)
-    assert inspect.metadata["format"] == int(name[7])
+    assert inspect.metadata.format == int(name[7])
     blotted = inspect(with_defect(texture(501)))
     assert blotted.is_anomaly
     assert blotted.score > 2 * max(abs(inspect(texture(seed)).score) for seed in range(510, 514))
@@ -73,6 +73,6 @@ def test_what_format_1_had_one_of_is_described_too(capsys: pytest.CaptureFixture
 def test_a_file_that_is_calibrated_again_has_the_newest_format(name: str, tmp_path: Path) -> None:
     onlygood.calibrate(MODELS / name, false_alarm_rate=0.2).save(tmp_path / "again.onnx")
     metadata = onlygood.Inspector(tmp_path / "again.onnx").metadata
-    assert metadata["format"] == FORMAT
-    assert metadata["guarantee"]["requested_rate"] == 0.2
-    assert metadata["recalibrations"][0]["requested_rate_before"] == 0.1
+    assert metadata.format == FORMAT
+    assert metadata.guarantee.requested_rate == 0.2
+    assert metadata.recalibrations[0]["requested_rate_before"] == 0.1

@@ -9,18 +9,20 @@ import traceback
 from collections.abc import Sequence
 
 import onlygood
-from onlygood.cli import bench, calibrate, evaluate, explore, fit, info, inspect
+from onlygood.cli import bench, calibrate, evaluate, explore, fit, info, inspect, methods
 from onlygood.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER, discard_output, say
 from onlygood.errors import OnlygoodError
 
-COMMANDS = (fit, inspect, evaluate, calibrate, explore, info, bench)
+# Those whose options do not depend on the command line.
+COMMANDS = (inspect, evaluate, calibrate, explore, info, methods, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0, 1 if an image is anomalous, 2 on an error, 130 on Ctrl-C,
     141 where nobody reads the output any more.
     """
-    options = make_parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = make_parser(arguments).parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a file may be no text at all, or not in the terminal's alphabet: escaped, it can still be printed.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -54,15 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The whole command line's parser."""
+def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of a command line; of `fit` it has the options of the method that the arguments name."""
     parser = argparse.ArgumentParser(
         prog="onlygood", description="Visual inspection that learns from good images only."
     )
     parser.add_argument("--version", action="version", version=f"onlygood {onlygood.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        added = command.add_command(commands)
+    for added in (fit.add_command(commands, arguments), *(command.add_command(commands) for command in COMMANDS)):
         added.add_argument("-v", "--verbose", action="store_true", help="say more, and show where an error arose")
     return parser
 

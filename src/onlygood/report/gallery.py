@@ -128,7 +128,7 @@ def _draw(inspector: Inspector, wanted: Wanted) -> Card:
     except ImageError as error:
         return replace(card, problem=_gone(error))
     mask, problem = _mask(inspector, wanted, image.shape[:2])
-    scale = max(abs(wanted.score), abs(inspector.metadata["calibration"]["threshold"]))
+    scale = max(abs(wanted.score), abs(inspector.metadata.calibration.threshold))
     if abs(inspection.score - wanted.score) > _TOLERANCE * scale:
         problem = (
             f"The file is not the one that was inspected: its score is now {inspection.score:+.4g}, and "

@@ -5,16 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+import flat
 import onlygood
 from textures import FAST, texture, textures
 
 
 def units(model: onlygood.Model) -> list[tuple[float, float]]:
-    return [(level["center"], level["scale"]) for level in model.file.metadata["patch"]["levels"]]
+    return [(level["center"], level["scale"]) for level in model.file.metadata.detector["levels"]]
 
 
 def fit(images: Any, **settings: Any) -> onlygood.Model:
-    return onlygood.fit(images, near_duplicates="ignore", **FAST, **settings)
+    return flat.fit(images, near_duplicates="ignore", **FAST, **settings)
 
 
 def test_which_images_belong_together_changes_no_unit() -> None:
