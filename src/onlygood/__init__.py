@@ -138,10 +138,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'onlygood' has no attribute {name!r}")
-    return getattr(import_module(f"onlygood.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # or a type checker would take any name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'onlygood' has no attribute {name!r}")
+        return getattr(import_module(f"onlygood.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

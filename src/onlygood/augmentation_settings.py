@@ -55,14 +55,14 @@ class AugmentationSettings(Settings):
         ge=0,
         le=MOST_BLUR,
         description="most blur: standard deviation in pixels of the image as given",
-        json_schema_extra={"required": f"a number of pixels from 0 to {MOST_BLUR:g}"},
+        json_schema_extra={"must_be": f"a number of pixels from 0 to {MOST_BLUR:g}"},
     )
     jpeg: int = Field(
         default=75,
         ge=0,
         le=100,
         description="lowest quality of JPEG compression; 0 for no compression",
-        json_schema_extra={"required": "a whole number from 1 to 100, or 0 for no compression"},
+        json_schema_extra={"must_be": "a whole number from 1 to 100, or 0 for no compression"},
     )
     shift: float = Field(
         default=0.01, ge=0, le=0.5, description="most that it is shifted to each side, as a share of width and height"
@@ -72,7 +72,7 @@ class AugmentationSettings(Settings):
         ge=0,
         le=180,
         description="most that it is turned to each side about its centre, in degrees",
-        json_schema_extra={"required": "a number of degrees from 0 to 180"},
+        json_schema_extra={"must_be": "a number of degrees from 0 to 180"},
     )
     scale: float = Field(default=0.01, ge=0, le=0.5, description="most that it is larger or smaller, as a share")
     flip_horizontal: bool = Field(
@@ -90,7 +90,7 @@ class AugmentationSettings(Settings):
         ge=0,
         le=65_535,
         description="the level that a constant border has; the median of the image's own border unless given",
-        json_schema_extra={"required": "a level from 0 to 65535"},
+        json_schema_extra={"must_be": "a level from 0 to 65535"},
     )
 
     def check(self) -> None:  # noqa: D102

@@ -42,78 +42,73 @@ class FitSettings(Settings):
         gt=0,
         lt=1,
         description="share of good images that may be called anomalous, such as 0.05 or 5%",
-        json_schema_extra={"required": "between 0 and 1, both excluded (0.01 is one good image in a hundred)"},
+        json_schema_extra={"must_be": "between 0 and 1, both excluded (0.01 is one good image in a hundred)"},
     )
     threshold_rule: ThresholdRule = Field(
         default="auto",
-        description="'conformal' guarantees the rate, as far as there are enough good images; 'estimated' extrapolates "
-        "the tail of their scores and guarantees nothing; 'auto' is conformal where enough images lie above the "
-        "threshold",
+        description="guarantee the rate by the highest scores of good images, or estimate it from their tail; auto "
+        "guarantees where there are enough images",
     )
     calibration: Calibration | None = Field(
         default=None,
-        description="where calibration scores come from: each good image by a detector without it (leave-one-out, or "
-        "in parts by networks: cross-fit; the guarantee is approximate), or images held out (split; exact); the "
-        "method's first choice unless given",
+        description="where calibration scores come from: each image by a detector without it (all are learned from, "
+        "the guarantee is approximate), or images held out (it is exact); the method's first choice unless given",
     )
     calibration_fraction: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="share of the images held out by split; unless given, as many as are expected to have "
-        f"{HELD_OUT_ABOVE} above the threshold, and at most a third",
+        description="share of the images that split holds out; chosen by the rate unless given, at most a third",
     )
     group_by: str | None = Field(
         default=None,
-        description="what keeps images of one session or part together: 'folder' (the sub-folder) or a regular "
-        "expression searched in each image's name, whose first group is the label",
-        json_schema_extra={"required": "'folder' or a regular expression"},
+        description="what keeps images of one session or part together: 'folder' (the sub-folder), or the first group "
+        "of a regular expression in each name",
+        json_schema_extra={"must_be": "'folder' or a regular expression", "metavar": "REGEX"},
     )
     exclude: tuple[Annotated[str, StringConstraints(min_length=1)], ...] | None = Field(
         default=None,
         strict=False,
-        description="names of good images to leave out, separated by commas, or '@' and a text file with one a line",
-        json_schema_extra={"required": "a sequence of names of images"},
+        description="images to leave out, separated by commas, or '@' and a text file with one a line",
+        json_schema_extra={"must_be": "a sequence of names of images", "metavar": "NAMES"},
     )
     near_duplicates: NearDuplicates = Field(
         default="group",
-        description="images of (nearly) the same thing: 'group' keeps them on one side of every split, 'ignore' does "
-        "not look",
+        description="images of (nearly) the same thing: keep them together, or do not look",
     )
     window: tuple[StrictFloat, StrictFloat] | None = Field(
         default=None,
         strict=False,
-        description="the levels of black and white, separated by a comma; unless given, for 16-bit images chosen from "
-        "the good ones, for 8-bit ones 0,255",
-        json_schema_extra={"required": "two levels, black and white"},
+        description="levels of black and white; of 16-bit images chosen from the good ones unless given",
+        json_schema_extra={"must_be": "two levels, black and white", "metavar": "BLACK,WHITE"},
     )
     golden: bool = Field(
-        default=False, description="the images are golden samples (one is enough): learn from augmentations of them"
+        default=False, description="learn from augmentations of these images, which are golden samples (one is enough)"
     )
     augment: int | None = Field(
         default=None,
         ge=3,
-        description="fill up to so many images with augmentations of those to learn from; with --golden there are "
-        f"{GOLDEN_COUNT} in all unless given",
+        description=f"learn from so many images, augmentations among them (with --golden {GOLDEN_COUNT} unless given)",
+        json_schema_extra={"metavar": "N"},
     )
     augmentation: AugmentationSettings | None = Field(
         default=None,
         description="the ranges of augmentations",
-        json_schema_extra={"required": "AugmentationSettings"},
+        json_schema_extra={"must_be": "AugmentationSettings"},
     )
     rotations: int = Field(
         default=1,
         ge=1,
         le=MOST_ROTATIONS,
-        description=f"for parts that lie at any angle: learn each good image at so many angles, 1 to {MOST_ROTATIONS}; "
-        "2 or 4 for parts that lie in as many positions",
+        description=f"learn each image at so many angles, for parts that lie at any: 1 to {MOST_ROTATIONS}",
+        json_schema_extra={"metavar": "N"},
     )
-    skip_unreadable: bool = Field(
-        default=False, description="leave out images that cannot be read instead of refusing to fit"
+    skip_unreadable: bool = Field(default=False, description="leave out images that cannot be read")
+    max_pixels: int = Field(default=100_000_000, ge=1, description="most pixels of one image")
+    max_bytes: int = Field(default=500_000_000, ge=1, description="most bytes of one file")
+    threads: int = Field(
+        default=0, ge=0, description="images worked on at once; 0 for one a core", json_schema_extra={"metavar": "N"}
     )
-    max_pixels: int = Field(default=100_000_000, ge=1, description="most pixels that one image may have")
-    max_bytes: int = Field(default=500_000_000, ge=1, description="most bytes that one image's file may have")
-    threads: int = Field(default=0, ge=0, description="images worked on at once; 0 for one a core")
     seed: int = Field(default=0, ge=0, le=HIGHEST_SEED, description="of everything random")
 
     def check(self) -> None:  # noqa: D102

@@ -22,7 +22,7 @@ class Settings(BaseModel):
     """Named values that are checked when an object of a subclass is made, and never change.
 
     The description of a field is the help of its option on the command line. Where neither type nor bounds say what a
-    value must be, `json_schema_extra={"required": "..."}` says it, after "must be".
+    value must be, `json_schema_extra={"must_be": "..."}` says it; `"metavar"` there is what the help calls the value.
 
     Raises:
         SettingError: a name that does not exist, or a value that cannot be used.
@@ -69,9 +69,9 @@ class Settings(BaseModel):
 
 def requirement(field: FieldInfo) -> str:
     """What a value of this field must be, to be read after "must be"."""
-    extra = field.json_schema_extra
-    if isinstance(extra, Mapping) and "required" in extra:
-        return str(extra["required"])
+    said = _extra(field, "must_be")
+    if said is not None:
+        return said
     kind = value_type(field)
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
@@ -82,6 +82,11 @@ def requirement(field: FieldInfo) -> str:
     if kind is str:
         return "text"
     return str(getattr(kind, "__name__", kind))
+
+
+def metavar(field: FieldInfo) -> str | None:
+    """What the help of an option calls its value; None where the option's own name is as good."""
+    return _extra(field, "metavar")
 
 
 def value_type(field: FieldInfo) -> Any:
@@ -110,6 +115,11 @@ def one_of(values: Sequence[str]) -> str:
     return values[0] if len(values) == 1 else f"{', '.join(values[:-1])} or {values[-1]}"
 
 
+def _extra(field: FieldInfo, name: str) -> str | None:
+    extra = field.json_schema_extra
+    return str(extra[name]) if isinstance(extra, Mapping) and name in extra else None
+
+
 def _number(field: FieldInfo, noun: str) -> str:
     bounds = {type(entry): entry for entry in field.metadata}
     low, high = bounds.get(Ge) or bounds.get(Gt), bounds.get(Le) or bounds.get(Lt)
@@ -118,14 +128,16 @@ def _number(field: FieldInfo, noun: str) -> str:
     if low is None and high is None:
         return noun
     if high is None:
-        return f"{noun} of at least {least}" if isinstance(low, Ge) else f"{noun} above {least:g}"
+        return f"{noun} of at least {least}" if isinstance(low, Ge) else f"{noun} above {least:.12g}"
     if isinstance(low, Ge):
         return (
-            f"{noun} from {least:g} to {most:g}" if isinstance(high, Le) else f"{noun} from {least:g} to below {most:g}"
+            f"{noun} from {least:.12g} to {most:.12g}"
+            if isinstance(high, Le)
+            else f"{noun} from {least:.12g} to below {most:.12g}"
         )
     if isinstance(high, Le):
-        return f"above {least:g} and at most {most:g}"
-    return f"between {least:g} and {most:g}, both excluded"
+        return f"above {least:.12g} and at most {most:.12g}"
+    return f"between {least:.12g} and {most:.12g}, both excluded"
 
 
 def _sentence(kind: type[Settings], values: Mapping[str, Any], error: ValidationError) -> str:

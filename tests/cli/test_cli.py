@@ -181,7 +181,7 @@ def test_help_shows_the_options_of_all_methods_and_of_this_one_with_their_meanin
 
 
 def test_help_without_a_method_fits_on_a_screen_and_a_half(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "80")
     assert run("fit", "--help").out.count("\n") <= 75
 
 

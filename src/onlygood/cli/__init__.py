@@ -22,7 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     141 where nobody reads the output any more.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = make_parser(arguments).parse_args(arguments)
+    try:
+        options = make_parser(arguments).parse_args(arguments)
+    except OnlygoodError as error:  # the method that is named cannot be loaded
+        say(f"onlygood: {error}")
+        return EXIT_ERROR
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a file may be no text at all, or not in the terminal's alphabet: escaped, it can still be printed.
         sys.stdout.reconfigure(errors="backslashreplace")

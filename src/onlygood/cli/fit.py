@@ -37,13 +37,15 @@ def add_command(commands: Commands, arguments: Sequence[str]) -> argparse.Argume
         commands: to add it to.
         arguments: of the command line.
     """
-    method, is_augmented = _look_ahead(arguments)
+    named, is_augmented = _look_ahead(arguments)
+    method = named or DEFAULT_METHOD
     fit = commands.add_parser(
         "fit",
         help="learn what good looks like",
+        usage="onlygood fit [options] -o MODEL GOOD",
         description="Learn what good looks like.",
         epilog="`onlygood methods` says what each method is for; `onlygood fit --method knn --help` shows the options "
-        "of that one, `onlygood fit --golden --help` those of augmentation.",
+        "of that one beside these, `onlygood fit --golden --help` those of augmentation.",
     )
     fit.add_argument(
         "images",
@@ -72,13 +74,11 @@ def add_command(commands: Commands, arguments: Sequence[str]) -> argparse.Argume
         "--resume", action="store_true", help="go on with a training that was interrupted, of the same line"
     )
     ranges = fit.add_argument_group("augmentation, with --augment or --golden")
-    add_settings(ranges, AugmentationSettings, prefix=AUGMENT)
-    if not is_augmented:
-        for action in ranges._group_actions:
-            action.help = argparse.SUPPRESS
+    add_settings(ranges, AugmentationSettings, prefix=AUGMENT, is_shown=is_augmented)
     kind = method_class(method) if method in method_names() else None
     if kind is not None:
-        add_settings(fit.add_argument_group(f"method {method}", kind.summary), kind)
+        group = fit.add_argument_group(f"method {method}", kind.summary if named else None)
+        add_settings(group, kind, is_shown=named is not None)
     fit.set_defaults(command=run_fit, method_class=kind)
     return fit
 
@@ -117,16 +117,16 @@ def run_fit(options: argparse.Namespace) -> int:
     return EXIT_GOOD
 
 
-def _look_ahead(arguments: Sequence[str]) -> tuple[str, bool]:
+def _look_ahead(arguments: Sequence[str]) -> tuple[str | None, bool]:
     """The method that the arguments name, and whether they ask for augmentations, before they are parsed."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-    parser.add_argument("--method", default=DEFAULT_METHOD)
+    parser.add_argument("--method")
     parser.add_argument("--golden", action="store_true")
     parser.add_argument("--augment")
     try:
         found, _ = parser.parse_known_args(arguments)
     except argparse.ArgumentError:  # an option without its value, which the whole parser refuses
-        return DEFAULT_METHOD, False
+        return None, False
     return found.method, found.golden or found.augment is not None
 
 

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from onlygood.cli.values import rate
 from onlygood.settings import FitSettings
-from onlygood.validation import Settings, is_share, value_type
+from onlygood.validation import Settings, is_share, metavar, value_type
 
 if TYPE_CHECKING:
     from onlygood.images.reading import ReadingLimits
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
-def add_settings(parser: argparse._ActionsContainer, kind: type[Settings], *names: str, prefix: str = "") -> None:
+def add_settings(
+    parser: argparse._ActionsContainer, kind: type[Settings], *names: str, prefix: str = "", is_shown: bool = True
+) -> None:
     """One option for each setting, or for those named. What is not given is not in the namespace.
 
     Args:
@@ -27,10 +29,11 @@ def add_settings(parser: argparse._ActionsContainer, kind: type[Settings], *name
         kind: whose settings they are.
         *names: of some of them; all unless given.
         prefix: of the options' names.
+        is_shown: in the help.
     """
     for name, field in kind.model_fields.items():
         if not names or name in names:
-            _add_setting(parser, prefix + name, field)
+            _add_setting(parser, prefix + name, field, is_shown=is_shown)
 
 
 def given_settings(options: argparse.Namespace, kind: type[Settings], *, prefix: str = "") -> dict[str, Any]:
@@ -87,22 +90,25 @@ def check_report(path: str) -> None:
         check_writable(each)
 
 
-def _add_setting(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> None:
+def _add_setting(parser: argparse._ActionsContainer, name: str, field: FieldInfo, *, is_shown: bool = True) -> None:
     """One option from one field of settings: same name, same default, same help."""
     text, kind = (field.description or "").replace("%", "%%"), value_type(field)
+    if field.default is not None and kind is not bool:
+        text += f" (default: {field.default})"
+    if not is_shown:
+        text = argparse.SUPPRESS
     flag = "--" + name.replace("_", "-")
     if kind is bool:
         parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
         return
     choices = get_args(kind) if get_origin(kind) is Literal else None
-    shown = "" if field.default is None else f" (default: {field.default})"
     parser.add_argument(
         flag,
         default=argparse.SUPPRESS,
         type=str if choices else _converter(field),
         choices=choices,
-        metavar=None if choices else name.rsplit("_", 1)[-1].upper(),
-        help=text + shown,
+        metavar=None if choices else metavar(field) or name.rsplit("_", 1)[-1].upper(),
+        help=text,
     )
 
 

@@ -21,7 +21,7 @@ class SizedSettings(MethodSettings):
         ge=16,
         le=4096,
         description="pixels a side that images are resized to; as the backbone's card or the network says unless given",
-        json_schema_extra={"required": "a whole number of pixels from 16 to 4096"},
+        json_schema_extra={"must_be": "a whole number of pixels from 16 to 4096"},
     )
 
 
@@ -32,13 +32,13 @@ class BackboneSettings(SizedSettings):
         default="lite0",
         description="lite0, which is shipped; lite1 or lite2, which are larger and extras of onlygood; or the path of "
         "an ONNX file with its card (.json) beside it",
-        json_schema_extra={"required": "a name or a path as text"},
+        json_schema_extra={"must_be": "a name or a path as text"},
     )
     taps: tuple[str, ...] | None = Field(
         default=None,
         strict=False,
         description="the backbone's outputs that make an embedding, separated by commas; as its card says unless given",
-        json_schema_extra={"required": "a sequence of names"},
+        json_schema_extra={"must_be": "a sequence of names"},
     )
 
     def to_dict(self) -> dict[str, Any]:
