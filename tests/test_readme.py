@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import onlygood
+from flat import METHODS
 from flat import fit
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +80,8 @@ def helps() -> str:
     """The help of all commands."""
     commands: tuple[list[str], ...] = (
         [],
-        ["fit"],
+        *(["fit", "--golden", "--method", method] for method in METHODS),
+        ["methods"],
         ["inspect"],
         ["evaluate"],
         ["calibrate"],

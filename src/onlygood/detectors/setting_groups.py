@@ -63,7 +63,7 @@ class TemplateSettings(PooledSettings):
     num_neighbors: int | None = Field(
         default=None,
         ge=1,
-        description="templates looked at; 1 for knn and 5 for lof (or as many as there are) unless given",
+        description="templates looked at; 1 by nearest neighbours and 5 by lof unless given",
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import Field
+
 from onlygood.detectors.setting_groups import TemplateSettings
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ class Knn(TemplateSettings):
 
     name: ClassVar[str] = "knn"
     summary: ClassVar[str] = "images that differ as a whole: another part, orientation, colour; fits in seconds"
+
+    num_neighbors: int | None = Field(default=None, ge=1, description="templates looked at; 1 unless given")
 
     def make_detector(self, task: FitTask) -> Detector:  # noqa: D102
         from onlygood.detectors.knn.detector import KnnDetector

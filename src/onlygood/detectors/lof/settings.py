@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import Field
+
 from onlygood.detectors.setting_groups import TemplateSettings
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ class Lof(TemplateSettings):
 
     name: ClassVar[str] = "lof"
     summary: ClassVar[str] = "as knn, where some kinds of good image vary more than others"
+
+    num_neighbors: int | None = Field(
+        default=None, ge=1, description="templates looked at; 5, or as many as there are, unless given"
+    )
 
     def make_detector(self, task: FitTask) -> Detector:  # noqa: D102
         from onlygood.detectors.lof.detector import LofDetector
