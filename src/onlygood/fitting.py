@@ -224,7 +224,9 @@ class _Fit:
             rows_each=embedding.rows_each,
             show_progress=self.show_progress,
         )
-        groups, duplicate_notes = independent_groups(features, kind, settings, golden=self.golden)
+        groups, duplicate_notes = independent_groups(
+            features, kind, settings, golden=self.golden, show_progress=self.show_progress
+        )
         given = Split(groups=groups, held_out=hold_out_images(groups, settings, self.method, golden=self.golden))
         learned_from, split = learning_images(features, given, task, embedding, golden=self.golden)
         learned = detector.learn(learned_from, split)

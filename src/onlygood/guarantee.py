@@ -88,7 +88,7 @@ class Guarantee(BaseModel):
         if self.golden_images:
             said.append(
                 "This holds for these augmentations, not for tomorrow's parts: how good parts differ from one another "
-                "is not in them. Fit anew when there are images of several."
+                "is not in them. Fit again when there are images of several."
             )
         else:
             said.append("This holds for images taken as these were; a new session, lens or lamp asks for a new fit.")

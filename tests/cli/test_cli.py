@@ -214,6 +214,7 @@ def test_a_rate_may_be_a_percentage(run: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--method", "magic"), "method must be one of patch, knn, lof, mahalanobis, doc, deep-svdd, .*, got 'magic'"),
         (("--taps", "stage9"), "taps must be different names out of stage0, .*, got stage9"),
         (("--window", "9,3"), r"a window must be two levels with black < white, .*got \(9.0, 3.0\)"),
         (("--window", "1,2,3"), r"window must be two levels, black and white, got \(1.0, 2.0, 3.0\)"),
@@ -244,7 +245,6 @@ def test_a_setting_that_cannot_be_used_is_one_sentence(
     [
         (("--window", "black"), "argument --window: must be two levels such as 0,4095, got 'black'"),
         (("--input-size", "big"), "argument --input-size: invalid int value: 'big'"),
-        (("--method", "magic"), "argument --method: invalid choice: 'magic'"),
         (("--sensitivity", "3"), "unrecognized arguments: --sensitivity 3"),
     ],
 )
@@ -447,7 +447,7 @@ def test_inspect_at_a_rate_that_is_none_is_one_sentence(
     run: Any, model_path: Path, new_folder: Path, rate: str
 ) -> None:
     ran = run("inspect", model_path, new_folder, f"--false-alarm-rate={rate}")
-    assert one_sentence(ran).startswith("false_alarm_rate must be between 0 and 1, both excluded")
+    assert one_sentence(ran).startswith("the false-alarm rate must be between 0 and 1, both excluded")
 
 
 def test_images_alone_get_the_verdicts_that_they_get_together(run: Any, model_path: Path, new_folder: Path) -> None:
@@ -620,7 +620,7 @@ def test_info_says_what_the_file_is_and_guarantees(run: Any, model_path: Path, m
         "patch: memory banks of 256 x 304 of patches (stage4 + stage5), 300 x 64 of patches (stage1 + stage2), "
         "256 x 152 of patches (stage2 + stage4), 64 x 304 of regions (stage4 + stage5)"
     )
-    assert said["takes"].strip() == "uint8, grey, any size (resized to 64 x 64), levels 0 to 255"
+    assert said["takes"].strip() == "uint8, grey, any size, levels 0 to 255, resized to 64 x 64"
     assert said["made from"].strip().startswith("16 good images, 96 x 96 pixels, digest ")
     assert said["guarantee"].strip() == " ".join(model.guarantee.sentences)
 
@@ -628,7 +628,7 @@ def test_info_says_what_the_file_is_and_guarantees(run: Any, model_path: Path, m
 def test_info_with_json_prints_the_metadata(run: Any, model_path: Path, model: onlygood.Model) -> None:
     ran = run("info", model_path, "--json")
     assert (ran.code, ran.err) == (0, "")
-    assert json.loads(ran.out) == model.metadata
+    assert json.loads(ran.out) == model.metadata.to_dict()
 
 
 def test_version(run: Any) -> None:

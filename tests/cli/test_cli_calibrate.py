@@ -75,7 +75,7 @@ def test_v_prints_the_metadata_and_files_passed_over_are_mentioned(run: Any, mod
     (tmp_path / "in" / "notes.txt").write_text("lens changed")
     ran = run("calibrate", model_path, tmp_path / "in", "-o", tmp_path / "new.onnx", "-v")
     assert "1 other file in" in ran.err
-    assert json.loads(ran.err[ran.err.index("{") :]) == onlygood.Inspector(tmp_path / "new.onnx").metadata
+    assert json.loads(ran.err[ran.err.index("{") :]) == onlygood.Inspector(tmp_path / "new.onnx").metadata.to_dict()
 
 
 def test_the_output_has_to_be_named(run: Any, model_path: Path) -> None:

@@ -256,7 +256,7 @@ def test_a_model_that_was_calibrated_again_says_so(write: Write, model: onlygood
     facts = dict(cells(section(page, "model").one("table")))
     assert facts["Threshold"] == (
         "Calibrated again for a false-alarm rate of 0.3 (before: 0.1) from 16 calibration scores in the model; the "
-        f"model before has the digest {model.metadata['content_sha256'][:12]}."
+        f"model before has the digest {model.metadata.content_sha256[:12]}."
     )
     assert facts["Requested"] == "a false-alarm rate of 0.3"
 

@@ -82,7 +82,7 @@ def chosen_limits(options: argparse.Namespace) -> ReadingLimits:
 
 
 def check_report(path: str) -> None:
-    """Refuse a report that could not be written, before hours of work end in front of it."""
+    """Refuse a report that could not be written, before long work begins."""
     from onlygood._files import check_writable
     from onlygood.report import report_paths
 

@@ -48,7 +48,7 @@ def vector_source(model: onnx.ModelProto, name: str) -> str:
     if found is None:
         raise ModelFormatError(
             f"the model {name} must have one of the values {', '.join(_SOURCES)} to have an embedding, got none of "
-            "them: fit anew"
+            "them: fit it again"
         )
     return found
 
