@@ -110,9 +110,9 @@ def test_sessions_are_measured_by_themselves(model: onlygood.Model, test_folder:
 
 
 def test_the_model_stays_as_it_is(model: onlygood.Model, test_folder: Path) -> None:
-    before = model.file.content, json.dumps(model.metadata)
+    before = model.file.content, json.dumps(model.metadata.to_dict())
     onlygood.evaluate(model, test_folder, cost_false_alarm=1, cost_miss=100)
-    assert (model.file.content, json.dumps(model.metadata)) == before
+    assert (model.file.content, json.dumps(model.metadata.to_dict())) == before
 
 
 def test_a_path_a_model_an_inspector_and_a_labelled_set_give_the_same(
@@ -286,8 +286,8 @@ def test_each_rate_has_the_outcome_of_an_inspector_at_it(
         inspector = onlygood.Inspector(model, threads=1, false_alarm_rate=outcome.requested_rate)
         at_rate = onlygood.evaluate(inspector, test_folder)
         assert (outcome.false_alarms, outcome.misses) == (at_rate.image.false_alarms, at_rate.image.misses)
-        assert outcome.guaranteed_rate == inspector.metadata["guarantee"]["stated_rate"]
-        moved = inspector.metadata["calibration"]["threshold"] - model.calibration.threshold
+        assert outcome.guaranteed_rate == inspector.metadata.guarantee.stated_rate
+        moved = inspector.metadata.calibration.threshold - model.calibration.threshold
         assert outcome.threshold == pytest.approx(moved, abs=1e-5)
 
 
@@ -386,7 +386,7 @@ def outcome(
 def test_a_sentence_says_what_another_rate_would_give_where_fewer_are_missed(
     evaluation: onlygood.Evaluation, outcomes: list[RateOutcome], is_exact: bool, said: str | None
 ) -> None:
-    metadata = {**evaluation.metadata, "guarantee": {**evaluation.metadata["guarantee"], "is_exact": is_exact}}
+    metadata = evaluation.metadata.replaced(guarantee=evaluation.metadata.guarantee.replaced(is_exact=is_exact))
     assert replace(evaluation, at_rates=tuple(outcomes), metadata=metadata).miss_sentence == said
 
 

@@ -23,6 +23,7 @@ from onlygood.evaluation.rates import check_guarantee
 from onlygood.exploration.explore import Exploration
 from onlygood.exploration.tsne import Layout
 from onlygood.model import GoodImage
+from onlygood.validation import Settings
 from textures import texture, twelve_bit, with_defect
 
 IMAGES = 1000
@@ -112,14 +113,20 @@ def results(
         "CalibratedModel": onlygood.calibrate(model_path, false_alarm_rate=0.01),
         "Inspection": inspector(np.zeros((1000, 1200), np.uint8), name="a/rather/long/path/" * 20 + "a.png"),
         "Inspector": onlygood.Inspector(model_path),
-        "Guarantee": replace(large_model.guarantee, rule="estimated", interval=(0.01, 0.1), odd=3),
+        "Guarantee": large_model.guarantee.model_copy(update={"rule": "estimated", "interval": (0.01, 0.1), "odd": 3}),
+        "Metadata": large_model.metadata,
         "NamedImage": onlygood.NamedImage("lot 7", np.zeros((1000, 1000), np.uint8)),
     }
 
 
 def test_every_class_of_results_is_looked_at(results: dict[str, Any]) -> None:
-    classes = {name for name in onlygood.__all__ if isinstance(getattr(onlygood, name), type)}
-    assert set(results) == {name for name in classes if not name.endswith("Error")} - {"FitSettings"}
+    classes = {name: getattr(onlygood, name) for name in onlygood.__all__}
+    is_result = {
+        name
+        for name, value in classes.items()
+        if isinstance(value, type) and not issubclass(value, Exception | Settings)
+    }
+    assert set(results) == is_result
     assert all(type(value).__name__ == name for name, value in results.items())
 
 
@@ -145,7 +152,7 @@ def test_what_a_person_wants_to_know_is_in_it(results: dict[str, Any], model: on
     assert repr(model) == f"<Model: patch, learned from 16 good images, {rate}, {size}>"
     assert repr(model.guarantee) == f"<Guarantee: {rate}, from 16 images in 16 groups>"
     assert "about 0.1 of good images called anomalous, estimated" in repr(results["Guarantee"])
-    exact = replace(model.guarantee, is_exact=True)
+    exact = model.guarantee.model_copy(update={"is_exact": True})
     assert "at most 0.1 of good images called anomalous, guaranteed, from" in repr(exact)
     assert "part.onnx: patch, " in repr(results["Inspector"]) and repr(results["Inspector"]).endswith("with maps>")
     assert repr(onlygood.Inspector(model, with_map=False)).endswith("without maps>")

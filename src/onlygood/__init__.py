@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING, Any
 from onlygood._version import __version__
 
 if TYPE_CHECKING:
+    from onlygood.augmentation_settings import AugmentationSettings
+    from onlygood.detectors.deep_svdd.settings import DeepSvdd
+    from onlygood.detectors.discriminator.settings import Discriminator
+    from onlygood.detectors.doc.settings import Doc
+    from onlygood.detectors.knn.settings import Knn
+    from onlygood.detectors.lof.settings import Lof
+    from onlygood.detectors.mahalanobis.settings import Mahalanobis
+    from onlygood.detectors.patch.settings import Patch
+    from onlygood.detectors.registry import make_method, methods
     from onlygood.errors import (
         BackboneError,
         CheckpointError,
@@ -37,10 +46,11 @@ if TYPE_CHECKING:
     from onlygood.guarantee import Guarantee
     from onlygood.images.named import NamedImage
     from onlygood.inspector import Inspector
+    from onlygood.metadata import Metadata
     from onlygood.model import CalibratedModel, Model
     from onlygood.recalibration import calibrate
     from onlygood.results import Inspection
-    from onlygood.settings import FitSettings
+    from onlygood.settings import MethodSettings
 
 # Public names and where they live. They are imported when first used, so that `onlygood --help` needs no runtime.
 _HOMES = {
@@ -56,7 +66,18 @@ _HOMES = {
     "Model": "model",
     "Inspection": "results",
     "Guarantee": "guarantee",
-    "FitSettings": "settings",
+    "Metadata": "metadata",
+    "AugmentationSettings": "augmentation_settings",
+    "MethodSettings": "settings",
+    "Patch": "detectors.patch.settings",
+    "Knn": "detectors.knn.settings",
+    "Lof": "detectors.lof.settings",
+    "Mahalanobis": "detectors.mahalanobis.settings",
+    "Doc": "detectors.doc.settings",
+    "DeepSvdd": "detectors.deep_svdd.settings",
+    "Discriminator": "detectors.discriminator.settings",
+    "make_method": "detectors.registry",
+    "methods": "detectors.registry",
     "OnlygoodError": "errors",
     "SettingError": "errors",
     "ImageError": "errors",
@@ -76,12 +97,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "AugmentationSettings",
     "BackboneError",
     "CalibratedModel",
     "CheckpointError",
+    "DeepSvdd",
+    "Discriminator",
+    "Doc",
     "Evaluation",
     "Exploration",
-    "FitSettings",
     "FolderError",
     "Guarantee",
     "ImageError",
@@ -89,7 +113,12 @@ __all__ = [
     "ImageTooLargeError",
     "Inspection",
     "Inspector",
+    "Knn",
     "LabelledSetError",
+    "Lof",
+    "Mahalanobis",
+    "Metadata",
+    "MethodSettings",
     "MissingExtraError",
     "Model",
     "ModelFileError",
@@ -97,6 +126,7 @@ __all__ = [
     "ModelVersionError",
     "NamedImage",
     "OnlygoodError",
+    "Patch",
     "SettingError",
     "TrainingError",
     "VerificationError",
@@ -106,13 +136,17 @@ __all__ = [
     "evaluate",
     "explore",
     "fit",
+    "make_method",
+    "methods",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'onlygood' has no attribute {name!r}")
-    return getattr(import_module(f"onlygood.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # or a type checker would take any name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'onlygood' has no attribute {name!r}")
+        return getattr(import_module(f"onlygood.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

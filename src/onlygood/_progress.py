@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TypeVar
@@ -65,6 +65,20 @@ def waiting(description: str, *, show: bool) -> Iterator[None]:
     finally:
         is_done.set()
         ticking.join()
+
+
+@contextmanager
+def status_line(*, show: bool) -> Iterator[Callable[[str], None] | None]:
+    """What shows the latest line of a long work on stderr, and clears it at the end; None unless `show` is set and
+    stderr is a terminal.
+    """
+    if not (show and sys.stderr.isatty()):
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(bar_format="{desc}", leave=False, file=sys.stderr, **_size()) as line:
+        yield line.set_description_str
 
 
 def _size() -> dict[str, int]:

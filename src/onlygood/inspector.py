@@ -23,9 +23,9 @@ from onlygood.errors import ImageError, SettingError
 from onlygood.graph.model_file import keep_outputs
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import CalibrationScores
-from onlygood.guarantee import guarantee_of
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import ImageArray, ImageSource, ReadingLimits, fit_channels, read_image, require_depth
+from onlygood.metadata import Metadata
 from onlygood.model import ModelSource, file_and_name
 from onlygood.occlusion import occlusion_map
 from onlygood.rates import rate_in_short
@@ -76,7 +76,7 @@ class Inspector:
         if false_alarm_rate is not None:
             file = at_rate(file, false_alarm_rate, name=shown).file
         self.file = file
-        self.metadata: dict[str, Any] = file.metadata
+        self.metadata: Metadata = file.metadata
         self.calibration_scores: CalibrationScores | None = file.calibration_scores
         self.limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
         from_graph = with_map and not by_occlusion
@@ -93,10 +93,10 @@ class Inspector:
         return open_model(content, self._shown, provider=self._provider, threads=threads)
 
     def __repr__(self) -> str:
-        guarantee = guarantee_of(self.metadata)
+        guarantee = self.metadata.guarantee
         rate = rate_in_short(guarantee.stated_rate, is_guaranteed=guarantee.is_guaranteed, is_exact=guarantee.is_exact)
         maps = "with maps" if self._by_occlusion or "anomaly_map" in self._outputs else "without maps"
-        return f"<Inspector of {shorten(self._shown, NAME_LENGTH)}: {self.metadata['method']}, {rate}, {maps}>"
+        return f"<Inspector of {shorten(self._shown, NAME_LENGTH)}: {self.metadata.method}, {rate}, {maps}>"
 
     def for_many(self) -> Inspector:
         """The same inspector, each of whose calls takes one thread: for calls on several threads at once.
@@ -119,15 +119,14 @@ class Inspector:
         if self._by_occlusion:
             # A raw score is at least 0, so hiding a part can take off no more than all of it, which of good images
             # is below the threshold, at the rate guaranteed.
-            return 0.0, float(self.metadata["calibration"]["threshold"])
-        levels = self.metadata["map_levels"]
-        return float(levels["typical"]), float(levels["high"])
+            return 0.0, self.metadata.calibration.threshold
+        levels = self.metadata.map_levels
+        return levels.typical, levels.high
 
     @property
     def window(self) -> tuple[float, float]:
         """The levels of black and white that the model was fitted with."""
-        black, white = self.metadata["input"]["window"]
-        return float(black), float(white)
+        return self.metadata.input.window
 
     def __call__(self, image: ImageSource, *, name: str | None = None, page: int | None = None) -> Inspection:
         """The verdict on one image.
@@ -275,7 +274,7 @@ def _with_name(image: ImageSource | NamedImage, position: int) -> NamedImage:
 
 
 def read_for(
-    metadata: dict[str, Any], image: ImageSource, *, name: str, page: int | None, limits: ReadingLimits
+    metadata: Metadata, image: ImageSource, *, name: str, page: int | None, limits: ReadingLimits
 ) -> ImageArray:
     """An image's pixels as the model with these metadata takes them.
 
@@ -289,10 +288,10 @@ def read_for(
     Raises:
         ImageError: it cannot be read, or is not of the kind that this model takes.
     """
-    kind = metadata["input"]
+    kind = metadata.input
     pixels = read_image(image, name=name, page=page, limits=limits)
-    require_depth(pixels, np.dtype(kind["dtype"]), name)
-    return fit_channels(pixels, int(kind["channels"]), name)
+    require_depth(pixels, np.dtype(kind.dtype), name)
+    return fit_channels(pixels, kind.channels, name)
 
 
 def to_inspection(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from onlygood.datasets.sources import Source
 from onlygood.errors import SettingError
 from onlygood.graph.model_file import ModelFile, read_model_file
 from onlygood.guarantee import Guarantee
+from onlygood.metadata import Metadata
 from onlygood.rates import rate_in_short
 
 
@@ -74,7 +75,7 @@ class CalibratedModel:
         guarantee = self.guarantee
         rate = rate_in_short(guarantee.stated_rate, is_guaranteed=guarantee.is_guaranteed, is_exact=guarantee.is_exact)
         return (
-            f"<{type(self).__name__}: {self.metadata['method']}, learned from {guarantee.learned_from}, {rate}, "
+            f"<{type(self).__name__}: {self.metadata.method}, learned from {guarantee.learned_from}, {rate}, "
             f"{self._megabytes}>"
         )
 
@@ -85,7 +86,7 @@ class CalibratedModel:
     @property
     def _rows(self) -> list[tuple[str, str]]:
         return [
-            (type(self).__name__, f"{self.metadata['method']}, {self._megabytes}"),
+            (type(self).__name__, f"{self.metadata.method}, {self._megabytes}"),
             ("learned from", self.guarantee.learned_from),
             ("guarantee", " ".join(self.guarantee.sentences)),
             *(("note", note) for note in self.notes),
@@ -96,8 +97,8 @@ class CalibratedModel:
         return f"{len(self.file.content) / 1e6:.1f} MB"
 
     @property
-    def metadata(self) -> dict[str, Any]:
-        """What `onlygood info --json` prints of the saved file."""
+    def metadata(self) -> Metadata:
+        """What the saved file says of itself."""
         return self.file.metadata
 
     def save(self, path: str | os.PathLike[str]) -> None:

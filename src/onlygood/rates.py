@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from onlygood.errors import SettingError
 
+# How a threshold is decided.
+Rule = Literal["conformal", "estimated"]
+# What a fit may be asked for: one of these, or what suits the number of images.
+ThresholdRule = Literal["auto", "conformal", "estimated"]
 # Shares are compared with rates written as decimals; this absorbs binary rounding, nothing else.
 TOLERANCE = 1e-9
 

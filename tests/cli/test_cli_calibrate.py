@@ -60,7 +60,7 @@ def test_groups_and_several_folders(run: Any, model_path: Path, images: Path, tm
 def test_info_says_from_what_the_threshold_comes(run: Any, model_path: Path, images: Path, tmp_path: Path) -> None:
     run("calibrate", model_path, images, "-o", tmp_path / "new.onnx", "--false-alarm-rate", 0.2)
     lines = run("info", tmp_path / "new.onnx").out.splitlines()
-    digest = onlygood.Inspector(model_path).metadata["content_sha256"][:12]
+    digest = onlygood.Inspector(model_path).metadata.content_sha256[:12]
     assert (
         "threshold: Calibrated again for a false-alarm rate of 0.2 (before: 0.1) from 25 new good images; the model "
         f"before has the digest {digest}."
@@ -75,7 +75,7 @@ def test_v_prints_the_metadata_and_files_passed_over_are_mentioned(run: Any, mod
     (tmp_path / "in" / "notes.txt").write_text("lens changed")
     ran = run("calibrate", model_path, tmp_path / "in", "-o", tmp_path / "new.onnx", "-v")
     assert "1 other file in" in ran.err
-    assert json.loads(ran.err[ran.err.index("{") :]) == onlygood.Inspector(tmp_path / "new.onnx").metadata
+    assert json.loads(ran.err[ran.err.index("{") :]) == onlygood.Inspector(tmp_path / "new.onnx").metadata.to_dict()
 
 
 def test_the_output_has_to_be_named(run: Any, model_path: Path) -> None:

@@ -22,7 +22,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 # Of a line whose last word is to be completed: what it can become.
 LINES = {
-    ("",): [command.__name__.rpartition(".")[2] for command in COMMANDS],
+    ("",): ["fit", *(command.__name__.rpartition(".")[2] for command in COMMANDS)],
     ("insp",): ["inspect"],
     ("inspect", "--heat"): ["--heatmaps"],
     ("inspect", "--qui"): ["--quiet"],

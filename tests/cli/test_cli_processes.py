@@ -42,7 +42,7 @@ def test_fit_inspect_and_info_from_a_shell(good_folder: Path, new_folder: Path, 
     assert onlygood_process("inspect", model, new_folder / "a.png").returncode == 0
     info = onlygood_process("info", model, "--json")
     assert (info.returncode, info.stderr) == (0, "")
-    assert json.loads(info.stdout) == onlygood.Inspector(model).metadata
+    assert json.loads(info.stdout) == onlygood.Inspector(model).metadata.to_dict()
 
 
 def test_two_processes_fit_the_same_file(good_folder: Path, model: onlygood.Model, tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ MISTAKES = {
     "--jso info m.onnx": ("onlygood has no option --jso", ""),
     "inspct m.onnx new": ("the command must be one of fit, inspect, .*, got 'inspct': did you mean inspect\\?", ""),
     "bench rum": ("the action must be one of run, table, got 'rum': did you mean run\\?", "bench"),
-    "fit good -o p --method knm": ("--method must be one of patch, knn, .*, got 'knm': did you mean knn\\?", "fit"),
     "bench table runs --format pdf": ("--format must be one of md, csv, got 'pdf'", "bench table"),
     "": ("onlygood needs COMMAND \\(fit, inspect, .*\\), got none", ""),
     "inspect": ("inspect needs MODEL, IMAGES, got none", "inspect"),

@@ -256,7 +256,7 @@ def test_a_model_that_was_calibrated_again_says_so(write: Write, model: onlygood
     facts = dict(cells(section(page, "model").one("table")))
     assert facts["Threshold"] == (
         "Calibrated again for a false-alarm rate of 0.3 (before: 0.1) from 16 calibration scores in the model; the "
-        f"model before has the digest {model.metadata['content_sha256'][:12]}."
+        f"model before has the digest {model.metadata.content_sha256[:12]}."
     )
     assert facts["Requested"] == "a false-alarm rate of 0.3"
 
@@ -285,8 +285,8 @@ def test_the_model_the_machine_and_its_time_are_described(page: Element, evaluat
     facts = dict(cells(section(page, "model").one("table")))
     metadata = evaluation.metadata
     assert facts["File"] == "part.onnx"
-    assert facts["False alarms"] == metadata["guarantee"]["statement"]
-    assert facts["Digest of the model"] == metadata["content_sha256"]
+    assert facts["False alarms"] == metadata.guarantee.statement
+    assert facts["Digest of the model"] == metadata.content_sha256
     assert facts["Takes"] == "uint8, grey, any size, levels 0 to 255"
     median, high = evaluation.latency_ms
     time = section(page, "time").text

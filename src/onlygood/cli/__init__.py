@@ -9,19 +9,25 @@ import traceback
 from collections.abc import Sequence
 
 import onlygood
-from onlygood.cli import bench, calibrate, completion, evaluate, explore, fit, info, inspect
+from onlygood.cli import bench, calibrate, completion, evaluate, explore, fit, info, inspect, methods
 from onlygood.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER, complain, discard_output, keep_quiet
 from onlygood.cli.parser import Parser
 from onlygood.errors import OnlygoodError
 
-COMMANDS = (fit, inspect, evaluate, calibrate, explore, info, bench, completion)
+# Those whose options do not depend on the command line.
+COMMANDS = (inspect, evaluate, calibrate, explore, info, methods, bench, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0, 1 if an image is anomalous, 2 on an error, 130 on Ctrl-C,
     141 where nobody reads the output any more.
     """
-    options = make_parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = make_parser(arguments).parse_args(arguments)
+    except OnlygoodError as error:  # the method that is named cannot be loaded
+        complain(f"onlygood: {error}")
+        return EXIT_ERROR
     keep_quiet(options.quiet)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a file may be no text at all, or not in the terminal's alphabet: escaped, it can still be printed.
@@ -60,14 +66,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def make_parser() -> Parser:
-    """The whole command line's parser."""
-    parser = Parser(prog="onlygood", description="Visual inspection that learns from good images only.")
+def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of a command line; of `fit` it has the options of the method that the arguments name."""
+    parser: argparse.ArgumentParser = Parser(
+        prog="onlygood", description="Visual inspection that learns from good images only."
+    )
     parser.add_argument("--version", action="version", version=f"onlygood {onlygood.__version__}")
     parser.set_defaults(verbose=False, quiet=False)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        _add_how_much_to_say(command.add_command(commands))
+    for added in (fit.add_command(commands, arguments), *(command.add_command(commands) for command in COMMANDS)):
+        _add_how_much_to_say(added)
     return parser
 
 
@@ -87,7 +95,7 @@ def _add_how_much_to_say(parser: argparse.ArgumentParser) -> None:
         "--quiet",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="no notes and no progress on stderr; errors are still said",
+        help="no notes and no progress on stderr, errors alone",
     )
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from onlygood.cli.console import EXIT_GOOD, note_other_files, say
 from onlygood.cli.options import add_running_options, add_settings, chosen_limits
 from onlygood.cli.values import rate
+from onlygood.settings import FitSettings
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
@@ -33,7 +34,8 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
         help="share of good images that may be called anomalous, such as 0.05 or 5%% (default with images: the "
         "rate that the model was asked for before)",
     )
-    add_settings(calibrate, "group_by")
+    add_settings(calibrate, FitSettings, "group_by")
+    calibrate.set_defaults(group_by=None)
     add_running_options(calibrate)
     calibrate.set_defaults(command=run_calibrate)
     return calibrate
@@ -67,5 +69,5 @@ def run_calibrate(options: argparse.Namespace) -> int:
     for sentence in model.guarantee.sentences:
         print(sentence)
     if options.verbose:
-        say(json.dumps(model.metadata, indent=2))
+        say(json.dumps(model.metadata.to_dict(), indent=2))
     return EXIT_GOOD

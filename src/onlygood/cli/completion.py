@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from onlygood.cli.console import EXIT_GOOD
+from onlygood.detectors.registry import method_names
 
 if TYPE_CHECKING:
     from onlygood.cli.options import Commands
@@ -55,3 +56,5 @@ def _say_what_is_named(parser: argparse.ArgumentParser, named: dict[str, Any]) -
                 _say_what_is_named(below, named)
         elif isinstance(action.metavar, str) and action.metavar in named:
             action.complete = named[action.metavar]  # type: ignore[attr-defined]
+        elif action.metavar == "METHOD":
+            action.choices = method_names()

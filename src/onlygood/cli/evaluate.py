@@ -149,10 +149,9 @@ def _print(evaluation: Evaluation, title: str) -> None:
 
 def _print_rates(evaluation: Evaluation) -> None:
     """Misses and false alarms at several rates."""
-    guarantee = evaluation.metadata["guarantee"]
-    # Files of before there was cross-fitting do not have the number of folds.
-    how = "cross-fitting" if guarantee.get("folds") else "leave-one-out"
-    approximate = "" if guarantee["is_exact"] else f", by {how}, hence approximate"
+    guarantee = evaluation.metadata.guarantee
+    how = "cross-fitting" if guarantee.folds else "leave-one-out"
+    approximate = "" if guarantee.is_exact else f", by {how}, hence approximate"
     print(
         f"\nMisses and false alarms by false-alarm rate: thresholds from the calibration scores in the model"
         f"{approximate}; measured on these test images"

@@ -17,10 +17,9 @@ from onlygood._plurals import name_some, pluralize
 from onlygood.datasets.folders import find_by_class, find_images, group_labels
 from onlygood.errors import FolderError, SettingError
 from onlygood.images.reading import ImageArray, ReadingLimits, read_image
+from onlygood.settings import REFERENCE_WHY
 
 ONE = "give a folder, or add --golden to learn from augmentations of this one"
-
-REFERENCE_WHY = "images of other things, one sub-folder a class, show the network what sets things apart"
 
 GoodImages = str | os.PathLike[str] | Sequence[Any]
 ReferenceImages = str | os.PathLike[str] | Mapping[str, Sequence[Any]]

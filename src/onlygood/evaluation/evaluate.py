@@ -30,6 +30,7 @@ from onlygood.evaluation.rates import GuaranteeCheck, RateOutcome, check_guarant
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import ImageArray
 from onlygood.inspector import Inspector, as_inspector, inspect_each
+from onlygood.metadata import Metadata
 from onlygood.metrics.pixel import PixelTally
 from onlygood.model import ModelSource
 from onlygood.rates import format_rate
@@ -57,7 +58,7 @@ class Evaluation:
         notes: sentences about what could not be measured, and why.
     """
 
-    metadata: dict[str, Any]
+    metadata: Metadata
     layout: str
     images: tuple[EvaluatedImage, ...]
     image: ImageFigures
@@ -126,7 +127,7 @@ class Evaluation:
         """What the calibration scores guarantee at a rate, in words."""
         if outcome.guaranteed_rate is None:
             return "estimated from these calibration scores"
-        kind = "guaranteed" if self.metadata["guarantee"]["is_exact"] else "guaranteed approximately"
+        kind = "guaranteed" if self.metadata.guarantee.is_exact else "guaranteed approximately"
         if outcome.is_guaranteed:
             return f"{kind} from these calibration scores"
         return f"{format_rate(outcome.guaranteed_rate)} is {kind} from these calibration scores"

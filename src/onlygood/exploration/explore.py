@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from onlygood._extras import need_extra
 from onlygood._integers import HIGHEST_SEED, check_integer
@@ -15,6 +14,7 @@ from onlygood.datasets.selection import ChosenImage, Label, choose_images
 from onlygood.exploration.embeddings import embeddings
 from onlygood.exploration.tsne import LEAST_IMAGES, Layout, check_perplexity, lay_out, turned_onto
 from onlygood.images.reading import ReadingLimits
+from onlygood.metadata import Metadata
 from onlygood.model import ModelSource
 from onlygood.results import Inspection
 
@@ -39,7 +39,7 @@ class Exploration:
         unreadable: names of images that could not be read or used, each with the reason.
     """
 
-    metadata: dict[str, Any]
+    metadata: Metadata
     labels: tuple[Label, ...]
     images: tuple[ChosenImage, ...]
     inspections: tuple[Inspection, ...]

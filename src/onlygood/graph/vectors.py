@@ -16,7 +16,7 @@ from onnx import TensorProto, compose, helper
 from onlygood.errors import ModelFormatError
 from onlygood.graph.pooled import pooled_vector, unit_vector
 from onlygood.graph.subgraph import join, subgraph
-from onlygood.graph.trunk import IN_TAIL, TAIL_INPUT, TrunkParts, opset_of
+from onlygood.graph.trunk import TAIL_INPUT, TrunkParts, opset_of
 
 # A name with a slash is not one that a file has already, unless it is the backbone's, which has a prefix of its own.
 VECTOR, _PLACES = "vector/of_image", "vector/places"
@@ -48,14 +48,9 @@ def vector_source(model: onnx.ModelProto, name: str) -> str:
     if found is None:
         raise ModelFormatError(
             f"the model {name} must have one of the values {', '.join(_SOURCES)} to have an embedding, got none of "
-            "them: fit anew"
+            "them: fit it again"
         )
     return found
-
-
-def trains_a_tail(model: onnx.ModelProto) -> bool:
-    """Whether the end of the backbone in a model file was trained."""
-    return any(tensor.name.startswith(IN_TAIL) for tensor in model.graph.initializer)
 
 
 def with_vectors(

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from onlygood.calibration.threshold import Calibration, calibrate_weighted, resolve_rule
 from onlygood.graph.subgraph import OPSET, subgraph
-from onlygood.rates import check_false_alarm_rate
+from onlygood.rates import ThresholdRule, check_false_alarm_rate
 
 RAW_SCORE = "raw_score"
 # The initializers of `verdict` that a calibration decides.
@@ -76,7 +76,7 @@ class CalibrationScores:
     groups: int
     threshold: float
 
-    def at(self, false_alarm_rate: float, *, rule: str = "conformal", is_exact: bool = False) -> Calibration:
+    def at(self, false_alarm_rate: float, *, rule: ThresholdRule = "conformal", is_exact: bool = False) -> Calibration:
         """The calibration with these scores at a false-alarm rate, in (0, 1).
 
         Args:

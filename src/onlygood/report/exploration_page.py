@@ -257,7 +257,7 @@ def _thumbnails(
     exploration: Exploration, *, threads: int, limits: ReadingLimits, progress: bool
 ) -> list[tuple[str, int, int] | None]:
     """Each image made small: its data, width and height; None if it cannot be read any more."""
-    black, white = exploration.metadata["input"]["window"]
+    black, white = exploration.metadata.input.window
     long_side = _for_count(len(exploration.images), _THUMBNAILS, _SMALLEST_THUMBNAIL)
 
     def draw(image: ChosenImage) -> tuple[str, int, int] | None:

@@ -143,7 +143,7 @@ def _card(wanted: Wanted) -> Card:
 
 def _draw(inspector: Inspector, wanted: Wanted, inspection: Inspection, image: ImageArray) -> Card:
     mask, problem = _mask(inspector, wanted, image.shape[:2])
-    scale = max(abs(wanted.score), abs(inspector.metadata["calibration"]["threshold"]))
+    scale = max(abs(wanted.score), abs(inspector.metadata.calibration.threshold))
     if abs(inspection.score - wanted.score) > _TOLERANCE * scale:
         problem = (
             f"The file is not the one that was inspected: its score is now {inspection.score:+.4g}, and "

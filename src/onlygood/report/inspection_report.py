@@ -105,7 +105,7 @@ def write_inspection_report(
         total=len(inspected),
         read=len(found),
         anomalous=len(anomalous),
-        expected=len(found) * float(inspector.metadata["guarantee"]["stated_rate"]),
+        expected=len(found) * inspector.metadata.guarantee.stated_rate,
         histogram=_histogram([inspection for _, inspection in found]) if found else None,
         listed=anomalous[:LISTED],
         highest_scoring=cards[: len(shown)],
