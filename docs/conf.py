@@ -36,7 +36,7 @@ napoleon_google_docstring = True
 nitpicky = False
 copybutton_prompt_text = "$ "
 
-COMMANDS = ("fit", "inspect", "evaluate", "calibrate", "explore", "info", "bench")
+COMMANDS = ("fit", "inspect", "evaluate", "calibrate", "explore", "info")
 
 
 def write_command_line_reference(_app: Any) -> None:

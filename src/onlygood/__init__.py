@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from onlygood.exploration.explore import Exploration, explore
     from onlygood.fitting import fit
     from onlygood.guarantee import Guarantee
+    from onlygood.images.reading import read_image
     from onlygood.inspector import Inspector
+    from onlygood.metrics.image import image_auroc
+    from onlygood.metrics.pixel import PixelTally
     from onlygood.model import CalibratedModel, Model
     from onlygood.recalibration import calibrate
     from onlygood.results import Inspection
@@ -50,6 +53,9 @@ _HOMES = {
     "explore": "exploration.explore",
     "Exploration": "exploration.explore",
     "Inspector": "inspector",
+    "read_image": "images.reading",
+    "image_auroc": "metrics.image",
+    "PixelTally": "metrics.pixel",
     "CalibratedModel": "model",
     "Model": "model",
     "Inspection": "results",
@@ -94,6 +100,7 @@ __all__ = [
     "ModelFormatError",
     "ModelVersionError",
     "OnlygoodError",
+    "PixelTally",
     "SettingError",
     "TrainingError",
     "VerificationError",
@@ -103,6 +110,8 @@ __all__ = [
     "evaluate",
     "explore",
     "fit",
+    "image_auroc",
+    "read_image",
 ]
 
 

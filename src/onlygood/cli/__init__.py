@@ -9,11 +9,11 @@ import traceback
 from collections.abc import Sequence
 
 import onlygood
-from onlygood.cli import bench, calibrate, evaluate, explore, fit, info, inspect
+from onlygood.cli import calibrate, evaluate, explore, fit, info, inspect
 from onlygood.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER, discard_output, say
 from onlygood.errors import OnlygoodError
 
-COMMANDS = (fit, inspect, evaluate, calibrate, explore, info, bench)
+COMMANDS = (fit, inspect, evaluate, calibrate, explore, info)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
