@@ -22,8 +22,14 @@ def running(title: str, *, number: int, total: int) -> Iterator[None]:
         number: its place among those that are run now, from 1.
         total: how many are.
     """
-    bar = tqdm(total=total, initial=number - 1, leave=False, file=sys.stderr, bar_format="[{desc}] {elapsed}", desc="")
-    bar.set_description_str(f"{number}/{total} {title}")
+    bar = tqdm(
+        total=total,
+        initial=number - 1,
+        desc=f"[{number}/{total}] {title}",
+        bar_format="{desc} ({elapsed})",
+        leave=False,
+        file=sys.stderr,
+    )
     ended = threading.Event()
 
     def redraw() -> None:
