@@ -1,4 +1,4 @@
-"""The one place that calls `onlygood.fit`, and how a method is written on a command line."""
+"""The one place that calls `onlygood.fit` and reads what a model says of itself; methods on a command line."""
 
 from __future__ import annotations
 
@@ -45,6 +45,11 @@ def check_settings(method: str, settings: Mapping[str, Any]) -> None:
     if unknown:
         raise onlygood.SettingError(f"a setting must be one of {', '.join(known)}, got {', '.join(unknown)}")
     onlygood.FitSettings(method=method, **settings)
+
+
+def describe(model: onlygood.CalibratedModel) -> dict[str, Any]:
+    """What a model says of itself, as plain JSON values; what the method `patch` learned is under `detector`."""
+    return {**model.metadata, "detector": model.metadata.get("patch")}
 
 
 def split_method(text: str) -> tuple[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ import onnx
 from onnx.utils import Extractor
 
 import onlygood
-from benchmarks.fitting import fit_method
+from benchmarks.fitting import describe, fit_method
 
 BACKBONE = "backbone/"
 
@@ -47,7 +47,7 @@ def backbone_of(model: onlygood.Model, taps: Sequence[str]) -> tuple[onnx.ModelP
         model: fitted with a backbone.
         taps: among those that it uses, or before them.
     """
-    name = BACKBONE + model.metadata["backbone"]["input"]
+    name = BACKBONE + describe(model)["backbone"]["input"]
     return part_of(model, [name], [BACKBONE + tap for tap in taps]), name
 
 
@@ -55,4 +55,4 @@ def whole_backbone() -> tuple[onnx.ModelProto, str]:
     """The shipped backbone up to its last tap, and the name of its input: of a model of made-up images."""
     made_up = np.random.default_rng(0).integers(0, 256, (12, 64, 64), np.uint8)
     model = fit_method(list(made_up), "knn")
-    return backbone_of(model, [model.metadata["backbone"]["taps"][-1]["name"]])
+    return backbone_of(model, [describe(model)["backbone"]["taps"][-1]["name"]])

@@ -25,7 +25,7 @@ from benchmarks.datasets.files import read_mask
 from benchmarks.datasets.opening import open_dataset
 from benchmarks.datasets.reference import task_with_reference
 from benchmarks.datasets.tasks import Dataset, Task
-from benchmarks.fitting import fit_method, split_method
+from benchmarks.fitting import describe, fit_method, split_method
 from benchmarks.machine import peak_memory_mb, versions_of
 from benchmarks.peers.anomalib import run_anomalib
 from benchmarks.peers.detectors import run_peer
@@ -114,7 +114,7 @@ def ours(run: Run, task: Task) -> Contestant:
         fit_s=fit_s,
         model_bytes=size,
         peak_memory_mb=None,
-        settings=model.metadata["settings"],
+        settings=describe(model)["settings"],
         versions=versions_of(*OUR_PACKAGES),
     )
 

@@ -18,7 +18,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks.datasets.tasks import TaskImage
-from benchmarks.fitting import fit_method
+from benchmarks.fitting import describe, fit_method
 from benchmarks.model_parts import part_of
 from onlygood import ImageFormatError, read_image
 
@@ -56,10 +56,11 @@ class Embedding:
         depth, (black, white) = window_of(good)
         made_up = np.random.default_rng(0).integers(black, white, (_MADE_UP, _SIDE, _SIDE), f"uint{depth}")
         model = fit_method(list(made_up), "patch", {**settings, "window": (black, white), "bank_size": 10})
+        metadata = describe(model)
         described = {
-            "backbone": model.metadata["backbone"]["name"],
-            "taps": model.metadata["patch"]["levels"][0]["taps"],
-            "input_shape": model.metadata["input"]["input_shape"],
+            "backbone": metadata["backbone"]["name"],
+            "taps": metadata["detector"]["levels"][0]["taps"],
+            "input_shape": metadata["input"]["input_shape"],
             "window": [black, white],
             "pooling": "mean over the grid",
             "standardised": "by mean and standard deviation of the good images",
@@ -109,7 +110,7 @@ def window_of(good: Sequence[TaskImage]) -> tuple[int, tuple[int, int]]:
     if read_image(good[0].source, name=good[0].name).dtype == np.uint8:
         return 8, (0, 255)
     model = fit_method([read_at_depth(image, 16) for image in good], "knn")
-    black, white = model.metadata["input"]["window"]
+    black, white = describe(model)["input"]["window"]
     return 16, (int(black), int(white))
 
 

@@ -31,7 +31,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import onlygood
-from benchmarks.fitting import fit_method
+from benchmarks.fitting import describe, fit_method
 from benchmarks.machine import ROOT, machine_facts, onlygood_command, versions_of
 from benchmarks.model_parts import backbone_of, whole_backbone
 from benchmarks.progress import running
@@ -45,10 +45,11 @@ Bare: TypeAlias = tuple[onnxruntime.InferenceSession, str, Callable[[Path], NDAr
 
 def bare_backbone(model: onlygood.Model) -> Bare:
     """The trunk as the model uses it, and a function that prepares an image for it."""
-    card = model.metadata["backbone"]
-    names = dict.fromkeys(name for level in model.metadata["patch"]["levels"] for name in level["taps"])
+    metadata = describe(model)
+    card = metadata["backbone"]
+    names = dict.fromkeys(name for level in metadata["detector"]["levels"] for name in level["taps"])
     trunk, entry = backbone_of(model, list(names))
-    height, width = model.metadata["input"]["input_shape"]
+    height, width = metadata["input"]["input_shape"]
 
     def prepare(path: Path) -> NDArray[np.float32]:
         pixels = np.asarray(Image.open(path).convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
@@ -86,7 +87,7 @@ def measure_accuracy(data: Path, model: Path) -> dict[str, Any]:
         "image_auroc_halves": halves,
         "average_precision": average_precision_score(labels, scores),
         "image_auroc_per_defect": per_defect,
-        "at_rate": inspector.metadata["guarantee"]["requested_rate"],
+        "at_rate": RATE,
         "false_alarms": statistics.mean(of_good),
         "misses": 1 - statistics.mean(of_bad),
     }

@@ -32,7 +32,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.fitting import fit_method
+from benchmarks.fitting import describe, fit_method
 from benchmarks.machine import answer_of, machine_facts, peak_memory_mb
 from benchmarks.model_parts import part_of, whole_backbone
 from benchmarks.progress import running
@@ -90,7 +90,7 @@ def measure_latency(data: Path, before: Path | None, rounds: int) -> dict[str, o
     good = sorted((data / "train" / "good").iterdir())[: LEARNED + 1]
     large = [enlarged(file) for file in good]
     model = fit_method(large[:LEARNED])
-    shape = tuple(model.file.metadata["input"]["input_shape"])
+    shape = tuple(describe(model)["input"]["input_shape"])
     image: dict[str, NDArray[Any]] = {"image": large[LEARNED][None]}
     trunk, entry = whole_backbone()
     blank: dict[str, NDArray[Any]] = {entry: np.zeros((1, 3, *shape), np.float32)}

@@ -27,7 +27,7 @@ import onlygood
 from benchmarks.datasets.elpv import open_elpv
 from benchmarks.datasets.opening import open_dataset
 from benchmarks.datasets.tasks import TaskImage
-from benchmarks.fitting import fit_method
+from benchmarks.fitting import describe, fit_method
 from benchmarks.progress import running
 from benchmarks.records import append_line, read_lines
 
@@ -108,7 +108,7 @@ def measure(good: Sequence[Path], test: Sequence[Tested], **settings: Any) -> di
         "rate": model.guarantee.requested_rate,
         "rule": model.guarantee.rule,
         "odd": [Path(each.name).name for each in model.good_images if each.is_odd],
-        "input_shape": model.metadata["input"]["input_shape"],
+        "input_shape": describe(model)["input"]["input_shape"],
         "fit_s": round(fit_s, 2),
         "false_alarms": None if image.false_alarms is None else image.false_alarms.value,
         "good_tested": image.good,

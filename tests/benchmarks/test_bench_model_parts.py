@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 
 import onlygood
+from benchmarks.fitting import describe
 from benchmarks.model_parts import backbone_of, part_of, whole_backbone
 from textures import texture
 
@@ -20,11 +21,12 @@ def test_the_shipped_backbone_takes_any_size() -> None:
 
 def test_a_part_gives_what_the_whole_computes(model: onlygood.Model) -> None:
     """From the image to the taps, and from the image to the embedding that is made of them."""
-    taps = model.metadata["patch"]["levels"][0]["taps"]
+    level = describe(model)["detector"]["levels"][0]
+    taps = level["taps"]
     image = {"image": onlygood.read_image(texture(50))[None]}
     together = part_of(model, ["image"], [*(f"backbone/{tap}" for tap in taps), "embedding"])
     *of_taps, embedding = onnxruntime.InferenceSession(together.SerializeToString()).run(None, image)
-    assert embedding.shape[1:3] == tuple(model.metadata["patch"]["levels"][0]["grid"])
+    assert embedding.shape[1:3] == tuple(level["grid"])
     assert embedding.shape[3] == sum(values.shape[1] for values in of_taps)
     trunk, entry = backbone_of(model, taps)
     (entered,) = onnxruntime.InferenceSession(part_of(model, ["image"], [entry]).SerializeToString()).run(None, image)

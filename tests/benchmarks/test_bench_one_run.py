@@ -10,6 +10,7 @@ import pytest
 
 import onlygood
 from benchmarks.datasets.tasks import Task, TaskImage
+from benchmarks.fitting import fit_method
 from benchmarks.one_run import Contestant, Judgement, main, measure
 from benchmarks.runs import PeerEnvironment, Run, execute, read_results
 from textures import DEFECT, SIZE, save, texture, with_defect
@@ -43,7 +44,7 @@ def test_ours_gives_the_figures_of_fit_and_evaluate(parts: Path, tmp_path: Path)
     run = Run(data="parts", path=str(parts), class_name="all", method=PATCH, seed=0, false_alarm_rate=0.1)
     found = ran(tmp_path, run)
     paths = sorted((parts / "train" / "good").iterdir())
-    model = onlygood.fit(paths, input_size=64, bank_size=300, false_alarm_rate=0.1)
+    model = fit_method(paths, "patch", {"input_size": 64, "bank_size": 300}, false_alarm_rate=0.1)
     expected = onlygood.evaluate(model, parts / "test")
     assert expected.image.auroc is not None and expected.image.misses is not None and expected.pixel is not None
     metrics = found["metrics"]
