@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from benchmarks.studies.sets import PartSet, load_set
 SETS = ("casting", "elpv-mono", "elpv-poly", "deeppcb", "fabric_stain", "aliens", "cookies")
 COUNTS = (10, 20, 50, 100, 300)
 RATES = (0.001, 0.003, 0.01, 0.03, 0.05, 0.1)
-RULES = ("conformal", "estimated", "auto")
+RULES: tuple[Literal["conformal", "estimated", "auto"], ...] = ("conformal", "estimated", "auto")
 # Most good and most defective images that are tested, drawn at random.
 TESTED = 150
 # Fewer than this many good images left to test say nothing of false alarms.
