@@ -44,8 +44,11 @@ if TYPE_CHECKING:
     from onlygood.exploration.explore import Exploration, explore
     from onlygood.fitting import fit
     from onlygood.guarantee import Guarantee
+    from onlygood.images.reading import read_image
     from onlygood.inspector import Inspector
     from onlygood.metadata import Metadata
+    from onlygood.metrics.image import image_auroc
+    from onlygood.metrics.pixel import PixelTally
     from onlygood.model import CalibratedModel, Model
     from onlygood.recalibration import calibrate
     from onlygood.results import Inspection
@@ -60,6 +63,9 @@ _HOMES = {
     "explore": "exploration.explore",
     "Exploration": "exploration.explore",
     "Inspector": "inspector",
+    "read_image": "images.reading",
+    "image_auroc": "metrics.image",
+    "PixelTally": "metrics.pixel",
     "CalibratedModel": "model",
     "Model": "model",
     "Inspection": "results",
@@ -124,6 +130,7 @@ __all__ = [
     "ModelVersionError",
     "OnlygoodError",
     "Patch",
+    "PixelTally",
     "SettingError",
     "TrainingError",
     "VerificationError",
@@ -133,8 +140,10 @@ __all__ = [
     "evaluate",
     "explore",
     "fit",
+    "image_auroc",
     "make_method",
     "methods",
+    "read_image",
 ]
 
 
