@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 import onlygood
-from flat import METHODS
-from flat import fit
+from flat import METHODS, fit
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
