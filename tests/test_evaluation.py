@@ -214,7 +214,7 @@ def test_good_images_of_another_kind_contradict_the_guarantee(model: onlygood.Mo
     evaluation = onlygood.evaluate(model, save(tmp_path, dark))
     assert evaluation.guarantee is not None
     assert evaluation.guarantee.verdict == "contradicted"
-    assert "20 of 20 good images" in evaluation.guarantee.sentence and "fit anew" in evaluation.guarantee.sentence
+    assert "20 of 20 good images" in evaluation.guarantee.sentence and "fit again" in evaluation.guarantee.sentence
 
 
 def test_costs_give_the_cheapest_threshold_and_what_it_costs(model: onlygood.Model, test_folder: Path) -> None:

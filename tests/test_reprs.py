@@ -115,6 +115,7 @@ def results(
         "Inspector": onlygood.Inspector(model_path),
         "Guarantee": large_model.guarantee.model_copy(update={"rule": "estimated", "interval": (0.01, 0.1), "odd": 3}),
         "Metadata": large_model.metadata,
+        "PixelTally": onlygood.PixelTally(),
         "NamedImage": onlygood.NamedImage("lot 7", np.zeros((1000, 1000), np.uint8)),
     }
 

@@ -216,6 +216,13 @@ def test_a_rate_may_be_a_percentage(run: Any) -> None:
     [
         (("--method", "magic"), "method must be one of patch, knn, lof, mahalanobis, doc, deep-svdd, .*, got 'magic'"),
         (("--taps", "stage9"), "taps must be different names out of stage0, .*, got stage9"),
+        (("--golden", "--augment-shift", "0.9"), "augment_shift must be a number from 0 to 0.5, got 0.9"),
+        (("--augment-jpeg", "101"), "augment_jpeg must be a whole number from 1 to 100, or 0 for .*, got 101"),
+        (
+            ("--golden", "--augment-border-level", "7"),
+            "augment_border_level must be left out unless border is 'constant', got 7.0 with 'mirror': set",
+        ),
+        (("--augment-shift", "0.2"), "augmentation goes with augment or golden, got it without: add one of these"),
         (("--window", "9,3"), r"a window must be two levels with black < white, .*got \(9.0, 3.0\)"),
         (("--window", "1,2,3"), r"window must be two levels, black and white, got \(1.0, 2.0, 3.0\)"),
         (("--false-alarm-rate", "1"), "false_alarm_rate must be between 0 and 1, .*got 1.0"),

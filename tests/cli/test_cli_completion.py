@@ -31,8 +31,6 @@ LINES = {
     ("inspect", "part.onnx", "lot", "--report", ""): ["a.html", "lot"],
     ("inspect", "part.onnx", "lot", "--heatmaps", ""): ["lot"],
     ("fit", "lot", "--method", "d"): ["deep-svdd", "discriminator", "doc"],
-    ("bench", ""): ["run", "table"],
-    ("bench", "table", "runs", "--format", ""): ["csv", "md"],
     ("completion", ""): ["bash", "fish", "zsh"],
 }
 

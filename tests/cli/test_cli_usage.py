@@ -17,13 +17,15 @@ MISTAKES = {
     "inspect --heatmap x": ("inspect has no option --heatmap: did you mean --heatmaps?", "inspect"),
     "inspect m.onnx new --heatmap=x": ("inspect has no option --heatmap: did you mean --heatmaps?", "inspect"),
     "fit good -o p --false-alarm 0.1": ("fit has no option --false-alarm: did you mean --false-alarm-rate?", "fit"),
+    "fit good -o p --golden --augment-blurr 1": (
+        "fit has no option --augment-blurr: did you mean --augment-blur?",
+        "fit",
+    ),
+    "fit good -o p --method knn --reference x": ("fit has no option --reference", "fit"),
     "fit good -o p --zzzz 3": ("fit has no option --zzzz", "fit"),
     "info -x m.onnx": ("info has no option -x", "info"),
-    "bench run --dat mnist": ("bench run has no option --dat: did you mean --data?", "bench run"),
     "--jso info m.onnx": ("onlygood has no option --jso", ""),
     "inspct m.onnx new": ("the command must be one of fit, inspect, .*, got 'inspct': did you mean inspect\\?", ""),
-    "bench rum": ("the action must be one of run, table, got 'rum': did you mean run\\?", "bench"),
-    "bench table runs --format pdf": ("--format must be one of md, csv, got 'pdf'", "bench table"),
     "": ("onlygood needs COMMAND \\(fit, inspect, .*\\), got none", ""),
     "inspect": ("inspect needs MODEL, IMAGES, got none", "inspect"),
     "fit good": ("fit needs -o/--output, got none", "fit"),
@@ -137,13 +139,6 @@ def test_a_quiet_fit_says_its_guarantee_and_no_notes(run: Any, tmp_path: Path) -
     assert quiet == (0, loud.out, "")
 
 
-@pytest.mark.parametrize("line", ["bench -q run", "bench run -q"])
-def test_quiet_stands_before_or_behind_an_action(run: Any, line: str, tmp_path: Path) -> None:
-    ran = run(*line.split(), "--data", "fashion-mnist=none", "--methods", "knn", "-o", tmp_path / "runs")
-    assert ran.code == 2
-    assert len(ran.err.splitlines()) == 1
-
-
 def test_every_command_can_be_quiet(run: Any) -> None:
     for command in (
         "fit",
@@ -152,9 +147,6 @@ def test_every_command_can_be_quiet(run: Any) -> None:
         "calibrate",
         "explore",
         "info",
-        "bench",
-        "bench run",
-        "bench table",
         "completion",
     ):
         assert "-q, --quiet" in run(*command.split(), "--help").out, command

@@ -384,7 +384,7 @@ def test_a_card_shows_the_image_and_the_same_with_map_contour_and_mask(page: Ele
     plain, marked = card.all("img")
     show = score_format([each.score for each in evaluation.images])
     said = f"{judged.labelled.name}, called anomalous, score {show(judged.score)}"
-    assert plain.attributes["alt"] == f"ImageArray {said}"
+    assert plain.attributes["alt"] == f"Image {said}"
     assert marked.attributes["alt"] == f"The same with its map and the labelled defect: {said}"
     text = card.one("figcaption").text
     assert "called anomalous, labelled hole" in text

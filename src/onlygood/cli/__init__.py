@@ -9,13 +9,13 @@ import traceback
 from collections.abc import Sequence
 
 import onlygood
-from onlygood.cli import bench, calibrate, completion, evaluate, explore, fit, info, inspect, methods
+from onlygood.cli import calibrate, completion, evaluate, explore, fit, info, inspect, methods
 from onlygood.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER, complain, discard_output, keep_quiet
 from onlygood.cli.parser import Parser
 from onlygood.errors import OnlygoodError
 
 # Those whose options do not depend on the command line.
-COMMANDS = (inspect, evaluate, calibrate, explore, info, methods, bench, completion)
+COMMANDS = (inspect, evaluate, calibrate, explore, info, methods, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,35 +72,17 @@ def make_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         prog="onlygood", description="Visual inspection that learns from good images only."
     )
     parser.add_argument("--version", action="version", version=f"onlygood {onlygood.__version__}")
-    parser.set_defaults(verbose=False, quiet=False)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for added in (fit.add_command(commands, arguments), *(command.add_command(commands) for command in COMMANDS)):
         _add_how_much_to_say(added)
     return parser
 
 
-def _add_how_much_to_say(parser: argparse.ArgumentParser) -> None:
-    """-v and -q of a command, and of those below it."""
-    volume = parser.add_mutually_exclusive_group()
-    # Where it is not given nothing is set, so that `bench -q run` stays what it is.
-    volume.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="say more, and show where an error arose",
-    )
-    volume.add_argument(
-        "-q",
-        "--quiet",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="no notes and no progress on stderr, errors alone",
-    )
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for below in action.choices.values():
-                _add_how_much_to_say(below)
+def _add_how_much_to_say(command: argparse.ArgumentParser) -> None:
+    """-v and -q of a command."""
+    volume = command.add_mutually_exclusive_group()
+    volume.add_argument("-v", "--verbose", action="store_true", help="say more, and show where an error arose")
+    volume.add_argument("-q", "--quiet", action="store_true", help="no notes and no progress on stderr, errors alone")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ _NEGATIVE_NUMBER = re.compile(r"-\.?\d")
 # How argparse begins what it says where arguments are missing; the same sentence comes without an action to ask.
 _MISSING = "the following arguments are required: "
 # Arguments whose values are words of ours: a sentence calls them by what they are.
-_WORDS = ("COMMAND", "ACTION", "SHELL")
+_WORDS = ("COMMAND", "SHELL")
 # How argparse says what is wrong with an option's values, and what is said instead.
 _REWORDED = (
     ("expected one argument", "needs a value, got none"),
@@ -62,7 +62,7 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def _called(self) -> str:
-        """What a sentence calls this command: `inspect`, `bench run`, or `onlygood` itself."""
+        """What a sentence calls this command: `inspect`, or `onlygood` itself."""
         return self.prog.partition(" ")[2] or self.prog
 
     @property

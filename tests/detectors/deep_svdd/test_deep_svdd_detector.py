@@ -133,7 +133,7 @@ def test_one_golden_image_is_enough_and_a_defect_is_outside() -> None:
 )
 def test_settings_that_no_training_can_use_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(SettingError) as caught:
-        fit(textures(8), method="deep-svdd", **settings)  # type: ignore[arg-type]
+        fit(textures(8), method="deep-svdd", **settings)
     assert message in str(caught.value)
 
 

@@ -76,7 +76,7 @@ def test_resume_ends_at_the_same_file_also_after_enough(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("onlygood.detectors.deep_svdd.detector.learn_whitening", stop)
+        patch.setattr("onlygood.detectors.deep_svdd.pretrained.learn_whitening", stop)
         assert run("fit", good_folder, "-o", part, *line).code == 130
     assert run("fit", good_folder, "-o", part, *line, "--resume").code == 0
     assert part.read_bytes() == whole.read_bytes()
@@ -92,7 +92,7 @@ def test_a_checkpoint_of_another_backbone_is_refused(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("onlygood.detectors.deep_svdd.detector.learn_whitening", stop)
+        patch.setattr("onlygood.detectors.deep_svdd.pretrained.learn_whitening", stop)
         assert run("fit", good_folder, "-o", model, *LINE).code == 130
     kept = torch.load(f"{model}.training", weights_only=True)
     assert kept["fingerprint"]["learning_rate"] == 5e-5, "the network's own, which another version may change"

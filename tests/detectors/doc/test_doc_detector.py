@@ -42,7 +42,7 @@ def test_it_learns_says_so_and_finds_a_defect(doc: onlygood.Model) -> None:
     losses = doc.metadata.training.losses["doc"]
     assert losses[-1] < losses[0]
     assert doc.metadata.title == (
-        "doc, knn: cosine vectors, the mean of head over all places, 1 neighbour among 20 templates; the last 4 layers "
+        "doc: knn, cosine vectors, the mean of head over all places, 1 neighbour among 20 templates; the last 4 layers "
         f"as after epoch {doc.metadata.detector['chosen_epoch']} of {len(losses)} beside 12 reference images of 2 "
         "classes"
     )
@@ -123,17 +123,17 @@ def test_resume_ends_at_the_same_file_and_knows_its_reference_images(
     whole, part = tmp_path / "whole.onnx", tmp_path / "part.onnx"
     line = ["--method", "doc", "--reference", reference_folder, *LINE]
     assert run("fit", good_folder, "-o", whole, *line).code == 0
-    from onlygood.training.loop import Beside
+    from onlygood.training.loop import AuxiliaryImages
 
-    order, stopped = Beside.order, []
+    order, stopped = AuxiliaryImages.order, []
 
-    def stopping_once(beside: Beside, count: int, *, seed: int, epoch: int) -> Any:
+    def stopping_once(auxiliary: AuxiliaryImages, count: int, *, seed: int, epoch: int) -> Any:
         if epoch == 2 and not stopped:
             stopped.append(epoch)
             raise KeyboardInterrupt
-        return order(beside, count, seed=seed, epoch=epoch)
+        return order(auxiliary, count, seed=seed, epoch=epoch)
 
-    monkeypatch.setattr(Beside, "order", stopping_once)
+    monkeypatch.setattr(AuxiliaryImages, "order", stopping_once)
     assert run("fit", good_folder, "-o", part, *line).code == 130
     (reference_folder / "along" / "05.png").rename(tmp_path / "05.png")
     assert "with reference '" in run("fit", good_folder, "-o", part, *line, "--resume").err
