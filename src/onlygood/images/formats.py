@@ -54,8 +54,8 @@ def read_jpeg(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
 def _plain_jpeg(data: bytes, name: str, limits: ReadingLimits) -> tuple[bytes, bytes]:
     """The JPEG without metadata, and its EXIF block.
 
-    Pillow parses metadata of all makers on opening and warns about what it does not understand; pixels depend only on
-    the JFIF (APP0) and Adobe (APP14) segments.
+    Pillow parses metadata of all makers on opening and warns about what it does not understand, and warnings cannot be
+    silenced for one thread. Pixels depend only on the JFIF (APP0) and Adobe (APP14) segments.
     """
     kept = [b"\xff\xd8"]
     exif = b""
@@ -189,7 +189,11 @@ def read_bmp(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
 
 
 def read_webp(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
-    """Always colour: WebP knows no grey. imagecodecs decodes it, as Pillow's class applies its own pixel limit."""
+    """Always colour: WebP knows no grey.
+
+    imagecodecs decodes it, as Pillow's class applies its own pixel limit; size, animation and EXIF are read here, as
+    imagecodecs tells none of them.
+    """
     if len(data) < 8 + int.from_bytes(data[4:8], "little"):
         raise damaged(name, "WebP", "it ends too early")
     chunk, body = data[12:16], data[20:30]
