@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD, note_other_files, say
 from onlygood.cli.options import add_running_options, add_settings, chosen_limits
 from onlygood.cli.values import rate
 from onlygood.settings import FitSettings
 
-if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
 
-
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood calibrate`."""
-    calibrate = commands.add_parser(
-        "calibrate",
-        help="give a model another false-alarm rate, or new good images for its threshold",
-        description="Write a copy of a model with another threshold. Without images it comes from the calibration "
+def add_options(calibrate: argparse.ArgumentParser) -> None:
+    """The options of `onlygood calibrate`."""
+    calibrate.description = (
+        "Write a copy of a model with another threshold. Without images it comes from the calibration "
         "scores in the model file; with images, which must be good and not among those that the model was fitted with, "
-        "from their scores alone.",
+        "from their scores alone."
     )
     calibrate.add_argument("model", metavar="MODEL", help="a model file that fit or calibrate wrote")
     calibrate.add_argument("images", metavar="GOOD", nargs="*", help="folders of new good images, or images")
@@ -38,7 +32,6 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     calibrate.set_defaults(group_by=None)
     add_running_options(calibrate)
     calibrate.set_defaults(command=run_calibrate)
-    return calibrate
 
 
 def run_calibrate(options: argparse.Namespace) -> int:

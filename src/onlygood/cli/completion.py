@@ -3,58 +3,69 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+import os
+import shlex
 
 from onlygood.cli.console import EXIT_GOOD
-from onlygood.detectors.registry import method_names
-
-if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
 
 SHELLS = ("bash", "zsh", "fish")
 # What arguments and options of these metavars name.
-_MODELS = ("MODEL", "NEW", "ONNX", "BACKBONE")
-_PAGES = ("HTML",)
+_SUFFIXES = {
+    "MODEL": ("onnx",),
+    "NEW": ("onnx",),
+    "ONNX": ("onnx",),
+    "BACKBONE": ("onnx",),
+    "HTML": ("html", "htm"),
+}
 _FOLDERS = ("FOLDER",)
-_FILES = ("GOOD", "IMAGES", "TEST", "FILE", "PNG", "PYTHON")
 
 
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood completion`."""
-    completion = commands.add_parser(
-        "completion",
-        help="print the script with which a shell completes commands, options and files",
-        description="Print the script with which a shell completes commands, options and files. In ~/.bashrc: "
+def add_options(completion: argparse.ArgumentParser) -> None:
+    """The options of `onlygood completion`."""
+    completion.description = (
+        "Print the script with which a shell completes commands, options and files. In ~/.bashrc: "
         'eval "$(onlygood completion bash)". In ~/.zshrc, after compinit: eval "$(onlygood completion zsh)". For fish: '
-        "onlygood completion fish > ~/.config/fish/completions/onlygood.fish.",
+        "onlygood completion fish > ~/.config/fish/completions/onlygood.fish."
     )
     completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     completion.set_defaults(command=run_completion)
-    return completion
 
 
 def run_completion(options: argparse.Namespace) -> int:
     """`onlygood completion`."""
-    import shtab
+    from argcomplete.shell_integration import shellcode
 
-    from onlygood.cli import make_parser
-
-    parser = make_parser()
-    named: dict[str, Any] = dict.fromkeys(_MODELS, shtab.glob("*.onnx"))
-    named |= dict.fromkeys(_PAGES, shtab.glob("*.html", "*.htm"))
-    named |= dict.fromkeys(_FOLDERS, shtab.DIRECTORY) | dict.fromkeys(_FILES, shtab.FILE)
-    _say_what_is_named(parser, named)
-    print(shtab.complete(parser, options.shell))
+    print(shellcode(["onlygood"], shell=options.shell))
     return EXIT_GOOD
 
 
-def _say_what_is_named(parser: argparse.ArgumentParser, named: dict[str, Any]) -> None:
-    """Give each argument and option what shtab completes it with, here and in the commands below."""
+def complete() -> None:
+    """Answer the shell's script, which asks with the line so far in the environment, and end the process."""
+    import argcomplete
+    from argcomplete.completers import ChoicesCompleter, DirectoriesCompleter, FilesCompleter
+
+    from onlygood.cli import make_parser
+    from onlygood.detectors.registry import method_names
+
+    parser = make_parser(_words_so_far())
+    actions = [*parser._actions]
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for below in action.choices.values():
-                _say_what_is_named(below, named)
-        elif isinstance(action.metavar, str) and action.metavar in named:
-            action.complete = named[action.metavar]  # type: ignore[attr-defined]
+            actions += [each for below in action.choices.values() for each in below._actions]
+    for action in actions:
+        if action.metavar in _SUFFIXES:
+            action.completer = FilesCompleter(_SUFFIXES[action.metavar])  # type: ignore[attr-defined]
+        elif action.metavar in _FOLDERS:
+            action.completer = DirectoriesCompleter()  # type: ignore[attr-defined]
         elif action.metavar == "METHOD":
-            action.choices = method_names()
+            action.completer = ChoicesCompleter(dict.fromkeys(method_names(), ""))  # type: ignore[attr-defined]
+    argcomplete.autocomplete(parser, always_complete_options=False)
+
+
+def _words_so_far() -> list[str]:
+    """The words of the line before the cursor, without the program's name."""
+    line = os.environ.get("COMP_LINE", "")[: int(os.environ.get("COMP_POINT", "0")) or None]
+    try:
+        return shlex.split(line)[1:]
+    except ValueError:  # a quotation that is not closed yet
+        return line.split()[1:]

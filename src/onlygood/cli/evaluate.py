@@ -13,20 +13,17 @@ from onlygood.cli.values import rate
 from onlygood.rates import format_rate
 
 if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
     from onlygood.evaluation.evaluate import Evaluation
     from onlygood.evaluation.figures import ImageFigures
     from onlygood.evaluation.rates import RateOutcome
     from onlygood.metrics.image import Area, Share
 
 
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood evaluate`."""
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="measure a model on labelled images",
-        description="Measure a model on labelled images. The model stays as it is. Exit code: 0 if it was measured, "
-        "whatever came out, 2 if it could not be.",
+def add_options(evaluate: argparse.ArgumentParser) -> None:
+    """The options of `onlygood evaluate`."""
+    evaluate.description = (
+        "Measure a model on labelled images. The model stays as it is. Exit code: 0 if it was measured, "
+        "whatever came out, 2 if it could not be."
     )
     evaluate.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
     evaluate.add_argument(
@@ -57,7 +54,6 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     add_false_alarm_rate(evaluate)
     add_running_options(evaluate)
     evaluate.set_defaults(command=run_evaluate)
-    return evaluate
 
 
 def run_evaluate(options: argparse.Namespace) -> int:

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD, complain, note_other_files, say
 from onlygood.cli.options import add_running_options, chosen_limits
-
-if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
 
 # As `onlygood.exploration.explore.MAX_IMAGES`, which is not imported for the sake of a help text.
 MAX_IMAGES = 2000
 
 
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood explore`."""
-    explore = commands.add_parser(
-        "explore",
-        help="draw a map of images as a model sees them",
-        description="Draw a map of images as a model sees them: t-SNE of their embeddings, on one page for any "
-        "browser. Exit code: 0 if it was written, 2 if it could not be.",
+def add_options(explore: argparse.ArgumentParser) -> None:
+    """The options of `onlygood explore`."""
+    explore.description = (
+        "Draw a map of images as a model sees them: t-SNE of their embeddings, on one page for any "
+        "browser. Exit code: 0 if it was written, 2 if it could not be."
     )
     explore.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
     explore.add_argument(
@@ -59,7 +53,6 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     )
     add_running_options(explore)
     explore.set_defaults(command=run_explore)
-    return explore
 
 
 def run_explore(options: argparse.Namespace) -> int:

@@ -16,7 +16,6 @@ from onlygood.errors import SettingError, WriteError
 from onlygood.settings import FitSettings, MethodSettings
 
 if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
     from onlygood.model import Model
 
 DEFAULT_METHOD = "patch"
@@ -30,22 +29,20 @@ _RUNNING = ("threads", "seed")
 _IMAGES = ("exclude", "skip_unreadable", "window", "max_pixels", "max_bytes")
 
 
-def add_command(commands: Commands, arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of `onlygood fit`, with the options of the method that the arguments name.
+def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """The options of `onlygood fit`, with the options of the method that the arguments name.
 
     Args:
-        commands: to add it to.
+        fit: the parser of the command.
         arguments: of the command line.
     """
     named, is_augmented = _look_ahead(arguments)
     method = named or DEFAULT_METHOD
-    fit = commands.add_parser(
-        "fit",
-        help="learn what good looks like",
-        usage="onlygood fit [options] -o MODEL GOOD",
-        description="Learn what good looks like.",
-        epilog="`onlygood methods` says what each method is for; `onlygood fit --method knn --help` shows the options "
-        "of that one beside these, `onlygood fit --golden --help` those of augmentation.",
+    fit.description = "Learn what good looks like."
+    fit.usage = "onlygood fit [options] -o MODEL GOOD"
+    fit.epilog = (
+        "`onlygood methods` says what each method is for; `onlygood fit --method knn --help` shows the options "
+        "of that one beside these, `onlygood fit --golden --help` those of augmentation."
     )
     fit.add_argument(
         "images",
@@ -80,7 +77,6 @@ def add_command(commands: Commands, arguments: Sequence[str]) -> argparse.Argume
         group = fit.add_argument_group(f"method {method}", kind.summary if named else None)
         add_settings(group, kind, is_shown=named is not None)
     fit.set_defaults(command=run_fit, method_class=kind)
-    return fit
 
 
 def run_fit(options: argparse.Namespace) -> int:

@@ -14,7 +14,6 @@ from onlygood.cli.options import add_false_alarm_rate, add_running_options, chec
 from onlygood.errors import ImageError, SettingError
 
 if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
     from onlygood.datasets.folders import ImageFile
     from onlygood.images.reading import ImageArray, ReadingLimits
     from onlygood.inspector import Inspector
@@ -22,12 +21,10 @@ if TYPE_CHECKING:
     from onlygood.results import Inspection
 
 
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood inspect`."""
-    inspect = commands.add_parser(
-        "inspect",
-        help="say which images are not good",
-        description="Say which images are not good. Exit code: 0 if all are, 1 if any is anomalous, 2 on an error.",
+def add_options(inspect: argparse.ArgumentParser) -> None:
+    """The options of `onlygood inspect`."""
+    inspect.description = (
+        "Say which images are not good. Exit code: 0 if all are, 1 if any is anomalous, 2 on an error."
     )
     inspect.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
     inspect.add_argument("images", metavar="IMAGES", nargs="+", help="folders or images")
@@ -43,7 +40,6 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     add_false_alarm_rate(inspect)
     add_running_options(inspect)
     inspect.set_defaults(command=run_inspect)
-    return inspect
 
 
 def run_inspect(options: argparse.Namespace) -> int:
