@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, computed_field, field_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, computed_field, field_validator, model_validator
 
 from onlygood._plurals import pluralize
 from onlygood.rates import Rule, format_rate, images_needed, rate_in_short
@@ -165,13 +165,15 @@ class Guarantee(BaseModel):
             {key: value for key, value in values.items() if key != "statement"} if isinstance(values, dict) else values
         )
 
-    @field_serializer("interval")
-    def _three_digits(self, interval: tuple[float, float] | None) -> list[float] | None:
-        return None if interval is None else [float(f"{rate:.3g}") for rate in interval]
+    @field_validator("interval")
+    @classmethod
+    def _three_digits(cls, interval: tuple[float, float] | None) -> tuple[float, float] | None:
+        """Resampling gives no more, and a file says the same as the object that it was written from."""
+        return None if interval is None else (float(f"{interval[0]:.3g}"), float(f"{interval[1]:.3g}"))
 
     def replaced(self, **changes: Any) -> Self:
         """A copy with other values for some fields."""
-        return self.model_copy(update=changes)
+        return type(self)(**{**self.model_dump(exclude={"statement"}), **changes})
 
     def to_dict(self) -> dict[str, Any]:
         """The guarantee as plain JSON values."""

@@ -104,7 +104,7 @@ class Inspector:
         Several images at once, each on one thread, are faster than one image after another on all threads, and much
         faster than several at once on all threads each, which then wait for one another.
         """
-        # On other hardware, threads of the processor do next to nothing, and memory holds the model once.
+        # On other hardware, threads of the processor gain little, and memory holds the model once.
         if self._threads == 1 or self._provider != "cpu":
             return self
         with self._lock:

@@ -8,7 +8,7 @@ from pathlib import Path
 from onlygood.cli.console import EXIT_GOOD, complain, note_other_files, say
 from onlygood.cli.options import add_running_options, chosen_limits
 
-# As `onlygood.exploration.explore.MAX_IMAGES`, which is not imported for the sake of a help text.
+# As `onlygood.exploration.explore.MAX_IMAGES`, which is not imported for a help text alone.
 MAX_IMAGES = 2000
 
 

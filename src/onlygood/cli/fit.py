@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.cli.console import EXIT_GOOD, note_other_files, say
 from onlygood.cli.options import add_settings, check_report, given_settings
-from onlygood.detectors.registry import make_method, method_class, method_names
+from onlygood.cli.parser import Parser
+from onlygood.detectors.registry import make_method, method_class, method_names, methods
 from onlygood.errors import SettingError, WriteError
 from onlygood.settings import FitSettings, MethodSettings
+from onlygood.validation import one_of
 
 if TYPE_CHECKING:
     from onlygood.model import Model
@@ -76,6 +78,8 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     if kind is not None:
         group = fit.add_argument_group(f"method {method}", kind.summary if named else None)
         add_settings(group, kind, is_shown=named is not None)
+    if isinstance(fit, Parser):
+        fit.explain = lambda option: _whose(option, method)
     fit.set_defaults(command=run_fit, method_class=kind)
 
 
@@ -88,6 +92,11 @@ def run_fit(options: argparse.Namespace) -> int:
     method = make_method(options.method, **given_settings(options, options.method_class))
     common = given_settings(options, FitSettings)
     ranges = given_settings(options, AugmentationSettings, prefix=AUGMENT)
+    if ranges and not (common.get("golden") or "augment" in common):
+        raise SettingError(
+            "options that begin with --augment- go with --augment or --golden, got them without: add one of these, or "
+            "leave those out"
+        )
     if ranges:
         common["augmentation"] = _augmentation(ranges)
     check_writable(options.output)
@@ -111,6 +120,13 @@ def run_fit(options: argparse.Namespace) -> int:
     if options.verbose:
         say(json.dumps(model.metadata.to_dict(), indent=2))
     return EXIT_GOOD
+
+
+def _whose(option: str, method: str) -> str:
+    """Which other methods have an option, to stand behind a sentence; nothing where none has."""
+    name = option.removeprefix("--").replace("-", "_")
+    others = [kind.name for kind in methods() if name in kind.model_fields]
+    return f" with method {method}: it goes with --method {one_of(others)}" if others else ""
 
 
 def _look_ahead(arguments: Sequence[str]) -> tuple[str | None, bool]:

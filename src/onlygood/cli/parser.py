@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -34,6 +34,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, exit_on_error=False, **settings)
+        # Says of an option that this parser does not have where it belongs, to stand behind the sentence; or nothing.
+        self.explain: Callable[[str], str] = lambda name: ""
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
@@ -80,7 +82,8 @@ class Parser(argparse.ArgumentParser):
                 continue
             name = text.partition("=")[0] if text.startswith("--") else text[:2]
             if name not in self._option_string_actions:
-                self.error(f"{self._called} has no option {name}{_nearest(name, self._option_string_actions)}")
+                why = self.explain(name) or _nearest(name, self._option_string_actions)
+                self.error(f"{self._called} has no option {name}{why}")
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         wanted = next((words for kind, words in _NUMBERS.items() if action.type is kind), None)

@@ -296,7 +296,7 @@ def _sort_out(
 
 
 def _notes_on_missing(judged: Sequence[EvaluatedImage], unmasked: Sequence[str]) -> list[str]:
-    """What cannot be had from these images."""
+    """What these images do not allow to be measured."""
     notes = []
     kinds = {image.labelled.is_anomalous for image in judged}
     if kinds == {False}:

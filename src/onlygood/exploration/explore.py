@@ -12,7 +12,7 @@ from onlygood._plurals import pluralize
 from onlygood._progress import waiting
 from onlygood.datasets.selection import ChosenImage, Label, choose_images
 from onlygood.exploration.embeddings import embeddings
-from onlygood.exploration.tsne import LEAST_IMAGES, Layout, check_perplexity, lay_out, turned_onto
+from onlygood.exploration.tsne import LEAST_IMAGES, Layout, align_points, check_perplexity, lay_out
 from onlygood.images.reading import ReadingLimits
 from onlygood.metadata import Metadata
 from onlygood.model import ModelSource
@@ -125,7 +125,7 @@ def explore(
         after = lay_out(found.vectors, perplexity=perplexity, seed=seed)
         if found.vectors_before is not None:
             before = lay_out(found.vectors_before, perplexity=perplexity, seed=seed)
-            before = replace(before, points=turned_onto(before.points, after.points))
+            before = replace(before, points=align_points(before.points, after.points))
     return Exploration(
         metadata=found.metadata,
         labels=choice.labels,

@@ -143,7 +143,7 @@ def image_auroc(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.9
     """The area under the ROC curve, with an interval that takes images as independent.
 
     The interval is DeLong's on the logit scale, so that it stays within [0, 1]; it is approximate, and good from some
-    tens of images of each kind on. DeLong's variance says nothing where it is 0 or cannot be had. There, with m the
+    tens of images of each kind on. DeLong's variance is of no use where it is 0 or undefined. There, with m the
     smaller of the two numbers of images, m disjoint pairs of a good and an anomalous image give intervals that are
     too wide rather than too narrow, whatever the distribution:
 

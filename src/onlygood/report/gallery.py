@@ -58,7 +58,7 @@ class Card:
         p_value: when it was inspected; None where there is none.
         is_anomaly: the verdict.
         defect: its type, or "good", as people say; None where they say nothing.
-        plain: the image; None if it cannot be had any more.
+        plain: the image; None if it cannot be read any more.
         marked: the same with its map; None without one.
         has_mask: whether `marked` shows where the defect is known to be.
         problem: a sentence on what is not as it was; None if all is.

@@ -25,7 +25,7 @@ from onlygood.graph.trunk import cut_trunk, opset_of
 
 # A window of the regions, as a share of a square with the area of the coarsest level's grid.
 REGION_SIZE = 0.6
-# How many times as many rows their memory has: an image has few regions, so these cost next to nothing.
+# How many times as many rows their memory has: an image has few regions, so these cost little.
 REGION_ROWS = 4
 # Of regions in the map, where a level of patches has 1: they are too coarse to mark a defect's border.
 REGION_MAP_WEIGHT = 0.5
