@@ -50,7 +50,7 @@ class BackboneFacts(Part):
 class FineTuned(Part):
     """What of the backbone was trained, so that the untrained network can be put beside it."""
 
-    backbone: str = Field(description="what --backbone was: a name, or the name of a file")
+    backbone: str = Field(description="the name of the backbone, or of its file")
     tap: str = Field(description="the output that ends the trained part")
     layers: int = Field(description="how many layers before it were trained")
 
@@ -112,21 +112,21 @@ class Metadata(Part):
     """The whole description of a model file."""
 
     format: int = Field(default=FORMAT, description="of the file; this onlygood writes 2")
-    method: str = Field(description="what --method was")
+    method: str = Field(description="the name of the method")
     description: str = Field(default="", description="what the detector is, in a line")
     settings: dict[str, Any] = Field(description="of the fit and of the method, by their keywords")
-    input: InputFacts
-    backbone: BackboneFacts | None = None
-    fine_tuned: FineTuned | None = None
-    training: Training | None = None
+    input: InputFacts = Field(description="what images the model takes")
+    backbone: BackboneFacts | None = Field(default=None, description="the pretrained network, if it is on one")
+    fine_tuned: FineTuned | None = Field(default=None, description="what of the backbone was trained")
+    training: Training | None = Field(default=None, description="how a network was trained")
     detector: dict[str, Any] = Field(default={}, description="what the detector learned; its own fields, by method")
-    good_images: GoodImagesFacts
-    calibration: CalibrationFacts
-    guarantee: Guarantee
-    map_levels: MapLevels
+    good_images: GoodImagesFacts = Field(description="the good images that were given")
+    calibration: CalibrationFacts = Field(description="how the threshold was found")
+    guarantee: Guarantee = Field(description="how often good images will be called anomalous, and why")
+    map_levels: MapLevels = Field(description="levels of the anomaly map")
     notes: tuple[str, ...] = Field(default=(), description="sentences about the good images")
     made_with: dict[str, str] = Field(description="versions by library")
-    recalibrations: tuple[Recalibration, ...] = ()
+    recalibrations: tuple[Recalibration, ...] = Field(default=(), description="each later threshold, the first first")
     content_sha256: str = Field(default="", description="of the graph and of this description without this field")
 
     def __repr__(self) -> str:
