@@ -84,6 +84,7 @@ def helps() -> str:
         ["methods"],
         ["inspect"],
         ["evaluate"],
+        ["compare"],
         ["calibrate"],
         ["explore"],
         ["info"],

@@ -9,12 +9,12 @@ import traceback
 from collections.abc import Sequence
 
 import onlygood
-from onlygood.cli import bench, calibrate, evaluate, explore, fit, info, inspect, methods
+from onlygood.cli import bench, calibrate, compare, evaluate, explore, fit, info, inspect, methods
 from onlygood.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER, discard_output, say
 from onlygood.errors import OnlygoodError
 
 # Those whose options do not depend on the command line.
-COMMANDS = (inspect, evaluate, calibrate, explore, info, methods, bench)
+COMMANDS = (inspect, evaluate, compare, calibrate, explore, info, methods, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
