@@ -31,12 +31,8 @@ FASTER = 0.8
 LEAST_DISAGREEMENTS = 6
 
 OPTIMISTIC = (
-    "These images chose among the methods, so their figures flatter the one that is chosen: a last check, with "
-    "onlygood evaluate, needs other images."
-)
-OPTIMISTIC_ALONE = (
-    "One method was measured, so these images chose nothing yet; as soon as they choose among methods or settings, "
-    "their figures flatter what is chosen, and a last check needs other images."
+    "Figures are optimistic for a method that was chosen by them: a last check, with onlygood evaluate, needs other "
+    "images."
 )
 
 
@@ -159,7 +155,6 @@ def recommend(outcomes: Sequence[Outcome]) -> Recommendation:
         return Recommendation(
             method=None, sentences=("No method could be measured, so none is recommended.",), tests=()
         )
-    caveat = OPTIMISTIC if len(outcomes) > 1 else OPTIMISTIC_ALONE
     kept = [outcome for outcome in outcomes if not outcome.is_contradicted]
     if not any(outcome.missed for outcome in outcomes):
         chosen, said, tests = _without_anomalous_images(outcomes)
@@ -176,7 +171,7 @@ def recommend(outcomes: Sequence[Outcome]) -> Recommendation:
         said += _on_contradicted([outcome for outcome in outcomes if outcome.is_contradicted])
     if all(outcome.false_alarms is None for outcome in outcomes):
         said.append("No good images were tested, so nothing is known of false alarms.")
-    return Recommendation(method=chosen, sentences=(*said, caveat), tests=tuple(tests))
+    return Recommendation(method=chosen, sentences=(*said, OPTIMISTIC), tests=tuple(tests))
 
 
 def _without_anomalous_images(outcomes: Sequence[Outcome]) -> tuple[str | None, list[str], list[PairedTest]]:
@@ -229,6 +224,7 @@ def _by_misses(kept: Sequence[Outcome]) -> tuple[str | None, list[str], list[Pai
             f"{_times(faster, chosen)} {faster.label} missed {faster.misses}. {tests[-1].sentence} Choose "
             f"{faster.label} where time decides."
         )
+    said += _on_the_others(chosen, kept, tests)
     if len(kept) > 1 and anomalous < LEAST_DISAGREEMENTS:
         said.append(
             f"From fewer than {LEAST_DISAGREEMENTS} anomalous images no difference in misses can be told from chance: "
@@ -263,6 +259,24 @@ def _head(chosen: Outcome, leader: Outcome, why: str, kept: int) -> str:
         f"{chosen.label}, {why}, is recommended: it missed {chosen.missed_of}{alarms}; {leader.label} missed the "
         f"fewest, {leader.misses}."
     )
+
+
+def _on_the_others(chosen: Outcome, kept: Sequence[Outcome], tests: list[PairedTest]) -> list[str]:
+    """Which of the methods that nothing was said of yet miss as many as the chosen one, for all that can be told.
+
+    Args:
+        chosen: the method that is recommended.
+        kept: all that were considered.
+        tests: those that were reported; the ones that this rests on are put behind them.
+    """
+    known = {label for test in tests for label in (test.first, test.second)} | {chosen.label}
+    found = [paired_test(other, chosen) for other in kept if other.label not in known]
+    alike = [test for test in found if test.is_chance]
+    tests += alike
+    if not alike:
+        return []
+    named = ", ".join(f"{test.first} (p = {test.p_value:.2g})" for test in alike)
+    return [f"The difference in misses between {chosen.label} and {named} cannot be told from chance."]
 
 
 def _times(fast: Outcome, slow: Outcome) -> str:
