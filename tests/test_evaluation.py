@@ -110,9 +110,9 @@ def test_sessions_are_measured_by_themselves(model: onlygood.Model, test_folder:
 
 
 def test_the_model_stays_as_it_is(model: onlygood.Model, test_folder: Path) -> None:
-    before = model.file.content, json.dumps(model.metadata)
+    before = model.file.content, json.dumps(model.metadata.to_dict())
     onlygood.evaluate(model, test_folder, cost_false_alarm=1, cost_miss=100)
-    assert (model.file.content, json.dumps(model.metadata)) == before
+    assert (model.file.content, json.dumps(model.metadata.to_dict())) == before
 
 
 def test_a_path_a_model_an_inspector_and_a_labelled_set_give_the_same(
@@ -214,7 +214,7 @@ def test_good_images_of_another_kind_contradict_the_guarantee(model: onlygood.Mo
     evaluation = onlygood.evaluate(model, save(tmp_path, dark))
     assert evaluation.guarantee is not None
     assert evaluation.guarantee.verdict == "contradicted"
-    assert "20 of 20 good images" in evaluation.guarantee.sentence and "fit anew" in evaluation.guarantee.sentence
+    assert "20 of 20 good images" in evaluation.guarantee.sentence and "fit again" in evaluation.guarantee.sentence
 
 
 def test_costs_give_the_cheapest_threshold_and_what_it_costs(model: onlygood.Model, test_folder: Path) -> None:
@@ -386,7 +386,7 @@ def outcome(
 def test_a_sentence_says_what_another_rate_would_give_where_fewer_are_missed(
     evaluation: onlygood.Evaluation, outcomes: list[RateOutcome], is_exact: bool, said: str | None
 ) -> None:
-    metadata = {**evaluation.metadata, "guarantee": {**evaluation.metadata.guarantee, "is_exact": is_exact}}
+    metadata = evaluation.metadata.replaced(guarantee=evaluation.metadata.guarantee.replaced(is_exact=is_exact))
     assert replace(evaluation, at_rates=tuple(outcomes), metadata=metadata).miss_sentence == said
 
 

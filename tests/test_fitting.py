@@ -18,6 +18,8 @@ from onlygood.detectors.patch.head import Unit
 from onlygood.errors import FolderError, ImageError, SettingError, VerificationError
 from onlygood.graph.model_file import FORMAT
 from onlygood.graph.verdict import verdict
+from onlygood.metadata import Metadata
+from onlygood.settings import FitSettings
 from textures import FAST, GOOD, SIZE, Array, numbered, save, texture, textures, with_defect
 
 
@@ -84,7 +86,7 @@ def test_a_rate_finer_than_the_images_support_makes_a_model_that_says_what_it_ca
     guarantee = model.guarantee
     assert (guarantee.requested_rate, guarantee.stated_rate, guarantee.groups_needed) == (0.01, 0.1, 99)
     assert model.calibration.threshold == model.calibration.scores.max()
-    stored = model.metadata.guarantee
+    stored = model.metadata.to_dict()["guarantee"]
     assert (stored["requested_rate"], stored["stated_rate"]) == (0.01, 0.1)
     assert stored["statement"].startswith("At most 0.1 of good images will be called anomalous (approximate, ")
     assert "The rate asked for, 0.01, needs at least 99 images to calibrate with, got 9" in stored["statement"]
@@ -108,15 +110,15 @@ def lots(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("group_by", ["folder", r"lot(\d+)"])
 def test_images_of_a_group_stay_on_one_side(tmp_path: Path, group_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
-    from onlygood import fitting
+    from onlygood import learning_images
 
-    keep = fitting.hold_out
+    keep = learning_images.hold_out
 
     def spy(groups: Sequence[int], fraction: float, *, seed: int) -> Any:
         seen["groups"], seen["held"] = list(groups), keep(groups, fraction, seed=seed)
         return seen["held"]
 
-    monkeypatch.setattr(fitting, "hold_out", spy)
+    monkeypatch.setattr(learning_images, "hold_out", spy)
     model = fit(lots(tmp_path), group_by=group_by, calibration="split", **FAST)
     labels = np.array([number // 3 for number in range(18)])
     assert seen["groups"] == labels.tolist()
@@ -171,7 +173,7 @@ def test_near_duplicates_are_noted_and_kept_together() -> None:
         "8 of 16 good images are near-duplicates of one another, in 4 sets: each set is kept on one side of every "
         "split and counts as one."
     )
-    assert model.metadata.notes == [note]
+    assert model.metadata.notes == (note,)
 
 
 def test_near_duplicates_are_not_looked_for_when_they_are_to_be_ignored_but_equal_images_still_count_once() -> None:
@@ -287,26 +289,30 @@ def test_an_image_that_vanishes_during_the_fit_is_named(
 
 def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -> None:
     metadata = model.metadata
-    assert set(metadata) == {
-        *("format", "content_sha256", "method", "settings", "input", "backbone", "patch", "good_images"),
-        *("calibration", "guarantee", "map_levels", "notes", "made_with"),
+    described = metadata.to_dict()
+    assert set(described) == {
+        *("format", "content_sha256", "method", "description", "settings", "input", "backbone", "detector"),
+        *("good_images", "calibration", "guarantee", "map_levels", "notes", "made_with", "recalibrations"),
     }
+    assert described["recalibrations"] == []
     assert metadata.format == FORMAT
     assert metadata.method == "patch"
-    assert set(metadata.settings) == {entry.name for entry in dataclasses.fields(onlygood.FitSettings)}
-    assert metadata.input == {"dtype": "uint8", "channels": 1, "window": [0, 255], "input_shape": [64, 64]}
+    assert set(metadata.settings) == set(FitSettings.model_fields) | set(onlygood.Patch.model_fields)
+    assert described["input"] == {"dtype": "uint8", "channels": 1, "window": [0, 255], "input_shape": [64, 64]}
+    assert metadata.backbone is not None
     assert metadata.backbone.licence == "Apache-2.0"
     assert len(metadata.backbone.sha256) == len(metadata.good_images.sha256) == 64
     assert metadata.good_images.count == GOOD
-    assert metadata.good_images.heights == metadata.good_images.widths == [SIZE, SIZE]
-    assert metadata.calibration == {
+    assert metadata.good_images.heights == metadata.good_images.widths == (SIZE, SIZE)
+    assert described["calibration"] == {
         "method": "leave-one-out",
         "threshold": model.calibration.threshold,
         "rule": "conformal",
         "odd": [],
         "decided_by": model.deciding,
     }
-    assert metadata.guarantee == {
+    assert metadata.guarantee == model.guarantee
+    assert metadata.guarantee.to_dict() == {
         "requested_rate": 0.1,
         "stated_rate": 0.1,
         "is_exact": False,
@@ -322,9 +328,12 @@ def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -
         "folds": 0,
         "statement": " ".join(model.guarantee.sentences),
     }
-    assert set(metadata.map_levels) == {"typical", "high"}
+    # In the file, what there is not is left out.
+    assert {"interval": None, **described["guarantee"]} == metadata.guarantee.to_dict()
+    assert set(described["map_levels"]) == {"typical", "high"}
     assert set(metadata.made_with) == {"onlygood", "onnx", "onnxruntime", "numpy"}
-    assert json.loads(json.dumps(metadata)) == metadata
+    assert json.loads(json.dumps(described)) == described
+    assert Metadata.from_dict(described, "x") == metadata
 
 
 def test_the_file_holds_no_paths_and_no_names_of_good_images(good_folder: Path, model: onlygood.Model) -> None:
@@ -376,7 +385,7 @@ def test_taps_and_input_size_are_those_asked_for() -> None:
     assert (patches["grid"], regions["grid"]) == ([6, 6], [2, 2])
     assert patches["memory_bank"] == [50, 80 + 24]
     assert regions["memory_bank"] == [4 * 2 * 2, 80 + 24]
-    assert model.metadata.input.input_shape == [96, 96]
+    assert model.metadata.input.input_shape == (96, 96)
 
 
 def test_the_levels_of_the_card_and_the_regions_have_a_memory_each(model: onlygood.Model) -> None:
@@ -429,7 +438,7 @@ def test_a_threshold_far_above_the_scores_of_images_remembered_is_no_reason_to_r
 ) -> None:
     """The file gives raw score - threshold, in which a small raw score drowns in the rounding of a large threshold."""
     monkeypatch.setattr(
-        "onlygood.detectors.patch.detector.unit_of", lambda scores: Unit(center=float(scores.min()), scale=1e-6)
+        "onlygood.detectors.patch.good_scores.unit_of", lambda scores: Unit(center=float(scores.min()), scale=1e-6)
     )
     model = fit(good_folder, calibration="split", **FAST)
     assert model.calibration.threshold > 1e6

@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 import onlygood
-from flat import METHODS
-from flat import fit
+from flat import METHODS, fit
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -88,11 +87,10 @@ def helps() -> str:
         ["calibrate"],
         ["explore"],
         ["info"],
-        ["bench", "run"],
-        ["bench", "table"],
     )
     runs = [[sys.executable, "-m", "onlygood", *command, "--help"] for command in commands]
-    return "".join(subprocess.run(run, capture_output=True, text=True).stdout for run in runs)
+    runs += [[sys.executable, "-m", "benchmarks", command, "--help"] for command in ("run", "table")]
+    return "".join(subprocess.run(run, capture_output=True, text=True, cwd=ROOT).stdout for run in runs)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -92,16 +92,17 @@ def test_there_and_back_is_the_same_graph(model: onlygood.Model) -> None:
     back = onlygood.calibrate(there, false_alarm_rate=0.1)
     assert graph_of(there).graph != graph_of(model).graph
     assert graph_of(back).graph == graph_of(model).graph
-    assert [record["requested_rate_before"] for record in back.metadata.recalibrations] == [0.1, 0.4]
+    assert [record.requested_rate_before for record in back.metadata.recalibrations] == [0.1, 0.4]
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.001, 1e-9])
 def test_a_rate_that_needs_more_images_is_answered_in_the_words_of_fit(model: onlygood.Model, rate: float) -> None:
     found = onlygood.calibrate(model, false_alarm_rate=rate)
-    expected = replace(model.guarantee, requested_rate=rate, stated_rate=1 / (GOOD + 1))
+    expected = model.guarantee.replaced(requested_rate=rate, stated_rate=1 / (GOOD + 1))
     assert found.guarantee.sentences == expected.sentences
     assert "add images, or ask for 0.0589" in found.guarantee.sentences[1]
-    assert found.metadata.guarantee == expected.to_dict()
+    assert found.metadata.guarantee == expected
+    assert found.metadata.guarantee.to_dict() == expected.to_dict()
     assert found.calibration.threshold == model.calibration.scores.max()
 
 
@@ -120,7 +121,7 @@ def test_the_map_keeps_its_levels_and_a_note_says_so(model: onlygood.Model) -> N
     assert found.metadata.map_levels == model.metadata.map_levels
     (note,) = found.notes
     assert note.startswith("The levels of the anomaly map are those of the false-alarm rate that the model had before")
-    assert found.metadata.recalibrations[0]["notes"] == [note]
+    assert found.metadata.recalibrations[0].notes == (note,)
 
 
 # From new good images
@@ -151,7 +152,8 @@ def test_the_guarantee_is_exact_and_about_the_new_images(
     assert calibrated.guarantee == Guarantee(
         requested_rate=0.2, stated_rate=0.2, is_exact=True, calibration_images=25, groups=25, fitted_images=GOOD
     )
-    assert calibrated.metadata.guarantee == calibrated.guarantee.to_dict()
+    assert calibrated.metadata.guarantee == calibrated.guarantee
+    assert calibrated.metadata.guarantee.to_dict() == calibrated.guarantee.to_dict()
     assert calibrated.metadata.calibration.method == "split"
 
 
@@ -169,9 +171,9 @@ def test_the_levels_of_the_map_are_computed_again(model: onlygood.Model, calibra
     session = onnxruntime.InferenceSession(model.file.content, providers=["CPUExecutionProvider"])
     patches = [session.run(["patch_scores"], {"image": image[None, :, :, None]})[0] for image in NEW]
     levels = calibrated.metadata.map_levels
-    assert levels["typical"] == pytest.approx(np.median([np.median(each) for each in patches]), rel=1e-5)
+    assert levels.typical == pytest.approx(np.median([np.median(each) for each in patches]), rel=1e-5)
     highest = np.array([each.max() for each in patches])
-    assert levels["high"] == pytest.approx(order_statistic(highest, "0.2"), rel=1e-5)
+    assert levels.high == pytest.approx(order_statistic(highest, "0.2"), rel=1e-5)
 
 
 def exact_threshold(scores: Array, labels: list[int], rate: Fraction) -> float:
@@ -242,21 +244,22 @@ def test_a_golden_samples_guarantee_becomes_one_about_parts() -> None:
 def test_the_record_says_from_what(model: onlygood.Model, calibrated: onlygood.CalibratedModel) -> None:
     again = onlygood.calibrate(calibrated, false_alarm_rate=0.3)
     first, second = again.metadata.recalibrations
-    assert calibrated.metadata.recalibrations == [first]
-    assert (first["from"], first["images"], first["groups"]) == ("new good images", 25, 25)
-    assert (first["requested_rate"], first["requested_rate_before"]) == (0.2, 0.1)
-    assert first["threshold_before"] == model.calibration.threshold
-    assert first["model_sha256"] == model.metadata.content_sha256
-    assert (second["from"], second["images"]) == ("calibration scores", 25)
-    assert second["model_sha256"] == calibrated.metadata.content_sha256 != model.metadata.content_sha256
+    assert calibrated.metadata.recalibrations == (first,)
+    assert (first.source, first.images, first.groups) == ("new good images", 25, 25)
+    assert (first.requested_rate, first.requested_rate_before) == (0.2, 0.1)
+    assert first.threshold_before == model.calibration.threshold
+    assert first.model_sha256 == model.metadata.content_sha256
+    assert (second.source, second.images) == ("calibration scores", 25)
+    assert second.model_sha256 == calibrated.metadata.content_sha256 != model.metadata.content_sha256
 
 
 def test_the_rest_of_the_metadata_stays(model: onlygood.Model, calibrated: onlygood.CalibratedModel) -> None:
     changed = {"calibration", "settings", "guarantee", "map_levels", "recalibrations", "content_sha256"}
-    assert set(calibrated.metadata) == set(model.metadata) | {"recalibrations"}
-    for key in set(model.metadata) - changed:
-        assert calibrated.metadata[key] == model.metadata[key], key
-    assert {**calibrated.metadata.settings, "false_alarm_rate": 0.1} == model.metadata.settings
+    one, other = model.metadata.to_dict(), calibrated.metadata.to_dict()
+    assert set(other) == set(one) and one["recalibrations"] == []
+    for key in set(one) - changed:
+        assert other[key] == one[key], key
+    assert {**other["settings"], "false_alarm_rate": 0.1} == one["settings"]
     before, after = graph_of(model), graph_of(calibrated)
     assert before.graph.node == after.graph.node
     names = [tensor.name for tensor in after.graph.initializer]
@@ -284,7 +287,8 @@ def test_what_is_saved_is_read_again(calibrated: onlygood.CalibratedModel, tmp_p
     calibrated.save(tmp_path / "new.onnx")
     read = read_model_file(tmp_path / "new.onnx")
     assert read.content == calibrated.file.content
-    assert read.metadata == json.loads(json.dumps(calibrated.metadata))
+    assert read.metadata == calibrated.metadata
+    assert read.metadata.to_dict() == json.loads(json.dumps(calibrated.metadata.to_dict()))
     assert read.calibration_scores is not None
     np.testing.assert_array_equal(read.calibration_scores.scores, calibrated.calibration.scores)
     assert onlygood.Inspector(tmp_path / "new.onnx")(NEW[3]).score == onlygood.Inspector(calibrated)(NEW[3]).score
@@ -391,9 +395,8 @@ def without(model: onlygood.Model, edit: Callable[[onnx.ModelProto], None]) -> o
     """The model with another graph, sealed again."""
     graph = graph_of(model)
     edit(graph)
-    metadata = {key: value for key, value in model.metadata.items() if key != "content_sha256"}
     kept = {entry.name: getattr(model, entry.name) for entry in fields(onlygood.CalibratedModel)}
-    return onlygood.CalibratedModel(**{**kept, "file": pack(graph, metadata)})
+    return onlygood.CalibratedModel(**{**kept, "file": pack(graph, model.metadata)})
 
 
 def renamed(name: str) -> Callable[[onnx.ModelProto], None]:

@@ -35,6 +35,10 @@ def wrong_types() -> None:
     onlygood.fit("good", method=onlygood.Patch(bank_size="large"))  # type: ignore[arg-type]
 
 
+def wrong_references() -> None:
+    onlygood.Doc(reference=3)  # type: ignore[arg-type]
+
+
 def settings_of_another_method() -> None:
     onlygood.fit("good", num_neighbors=3)  # type: ignore[arg-type]
     onlygood.Patch(num_neighbors=3)  # type: ignore[call-arg]

@@ -45,8 +45,12 @@ if TYPE_CHECKING:
     from onlygood.exploration.explore import Exploration, explore
     from onlygood.fitting import fit
     from onlygood.guarantee import Guarantee
+    from onlygood.images.named import NamedImage
+    from onlygood.images.reading import read_image
     from onlygood.inspector import Inspector
     from onlygood.metadata import Metadata
+    from onlygood.metrics.image import image_auroc
+    from onlygood.metrics.pixel import PixelTally
     from onlygood.model import CalibratedModel, Model
     from onlygood.recalibration import calibrate
     from onlygood.results import Inspection
@@ -63,6 +67,10 @@ _HOMES = {
     "explore": "exploration.explore",
     "Exploration": "exploration.explore",
     "Inspector": "inspector",
+    "NamedImage": "images.named",
+    "read_image": "images.reading",
+    "image_auroc": "metrics.image",
+    "PixelTally": "metrics.pixel",
     "CalibratedModel": "model",
     "Model": "model",
     "Inspection": "results",
@@ -126,8 +134,10 @@ __all__ = [
     "ModelFileError",
     "ModelFormatError",
     "ModelVersionError",
+    "NamedImage",
     "OnlygoodError",
     "Patch",
+    "PixelTally",
     "SettingError",
     "TrainingError",
     "VerificationError",
@@ -138,8 +148,10 @@ __all__ = [
     "evaluate",
     "explore",
     "fit",
+    "image_auroc",
     "make_method",
     "methods",
+    "read_image",
 ]
 
 

@@ -19,7 +19,7 @@ from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.calibration.threshold import Calibration, calibrate, resolve_rule, threshold_of
 from onlygood.datasets.sources import GoodImages, Source, exclude_named, exclusion_notes, list_sources
 from onlygood.detectors.base import FitTask, GoodScores, Split, TrainingFiles
-from onlygood.detectors.registry import MethodName, make_method, method_names
+from onlygood.detectors.registry import MethodName, make_method, method_names, methods
 from onlygood.errors import FolderError, SettingError
 from onlygood.features.extraction import Embedder, extract_features
 from onlygood.features.independence import LEAST_GROUPS, independent_groups
@@ -36,7 +36,7 @@ from onlygood.model import Model
 from onlygood.rates import Rule, ThresholdRule
 from onlygood.settings import FitSettings, MethodSettings
 from onlygood.threshold_notes import deciding_sentence, odd_note
-from onlygood.validation import nearest
+from onlygood.validation import nearest, one_of
 
 # What trains, by the module that is looked for.
 _TRAINING_LIBRARIES = {"torch": "torch", "lightning_fabric": "Lightning Fabric"}
@@ -187,6 +187,17 @@ def _unknown_keyword(name: str, method: MethodSettings) -> str:
             f"{name} is a setting of method {method.name} and goes into its settings, got it as a keyword of fit: give "
             f"method={whose}({name}=...)"
         )
+    if name.removeprefix("augment_") in AugmentationSettings.model_fields and name.startswith("augment_"):
+        return (
+            f"{name} is a range of augmentations and goes into their settings, got it as a keyword of fit: give "
+            f"augmentation=AugmentationSettings({name.removeprefix('augment_')}=...)"
+        )
+    others = [kind.name for kind in methods() if name in kind.model_fields]
+    if others:
+        return (
+            f"{name} is a setting of method {one_of(others)}, got it with {method.name}: leave {name} out, or choose "
+            "such a method"
+        )
     known = [*FitSettings.model_fields, "method", "groups", "checkpoint", "resume", "progress"]
     near = nearest(name, [*known, *type(method).model_fields])
     return f"a keyword of fit must be one of {', '.join(known)}, got {name}{near}"
@@ -224,7 +235,9 @@ class _Fit:
             rows_each=embedding.rows_each,
             show_progress=self.show_progress,
         )
-        groups, duplicate_notes = independent_groups(features, kind, settings, golden=self.golden)
+        groups, duplicate_notes = independent_groups(
+            features, kind, settings, golden=self.golden, show_progress=self.show_progress
+        )
         given = Split(groups=groups, held_out=hold_out_images(groups, settings, self.method, golden=self.golden))
         learned_from, split = learning_images(features, given, task, embedding, golden=self.golden)
         learned = detector.learn(learned_from, split)

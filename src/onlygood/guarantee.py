@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, computed_field, field_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, computed_field, field_validator, model_validator
 
 from onlygood._plurals import pluralize
-from onlygood.rates import Rule, format_rate, images_needed
+from onlygood.rates import Rule, format_rate, images_needed, rate_in_short
 
 # An estimated rate is an extrapolation where fewer independent images than this are expected above its threshold.
 FAR_BELOW = 0.1
@@ -49,6 +49,10 @@ class Guarantee(BaseModel):
     odd: int = 0
     folds: int = 0
 
+    def __repr__(self) -> str:
+        rate = rate_in_short(self.stated_rate, is_guaranteed=self.is_guaranteed, is_exact=self.is_exact)
+        return f"<Guarantee: {rate}, from {self.calibration_images} images in {pluralize(self.groups, 'group')}>"
+
     @property
     def is_guaranteed(self) -> bool:
         """Whether stated_rate is guaranteed, exactly or approximately, and not only estimated."""
@@ -88,7 +92,7 @@ class Guarantee(BaseModel):
         if self.golden_images:
             said.append(
                 "This holds for these augmentations, not for tomorrow's parts: how good parts differ from one another "
-                "is not in them. Fit anew when there are images of several."
+                "is not in them. Fit again when there are images of several."
             )
         else:
             said.append("This holds for images taken as these were; a new session, lens or lamp asks for a new fit.")
@@ -161,13 +165,15 @@ class Guarantee(BaseModel):
             {key: value for key, value in values.items() if key != "statement"} if isinstance(values, dict) else values
         )
 
-    @field_serializer("interval")
-    def _three_digits(self, interval: tuple[float, float] | None) -> list[float] | None:
-        return None if interval is None else [float(f"{rate:.3g}") for rate in interval]
+    @field_validator("interval")
+    @classmethod
+    def _three_digits(cls, interval: tuple[float, float] | None) -> tuple[float, float] | None:
+        """Resampling gives no more, and a file says the same as the object that it was written from."""
+        return None if interval is None else (float(f"{interval[0]:.3g}"), float(f"{interval[1]:.3g}"))
 
     def replaced(self, **changes: Any) -> Self:
         """A copy with other values for some fields."""
-        return self.model_copy(update=changes)
+        return type(self)(**{**self.model_dump(exclude={"statement"}), **changes})
 
     def to_dict(self) -> dict[str, Any]:
         """The guarantee as plain JSON values."""

@@ -129,6 +129,9 @@ class Metadata(Part):
     recalibrations: tuple[Recalibration, ...] = ()
     content_sha256: str = Field(default="", description="of the graph and of this description without this field")
 
+    def __repr__(self) -> str:
+        return f"<Metadata: {self.method}, {self.good_images.count:,} good images, digest {self.content_sha256[:12]}>"
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], name: str) -> Self:
         """The description of the model with this name, checked.
@@ -174,7 +177,9 @@ class Metadata(Part):
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values, without parts that this model does not have."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        dumped = self.model_dump(mode="json", by_alias=True)
+        absent = [name for name in ("backbone", "fine_tuned", "training") if dumped[name] is None]
+        return {name: value for name, value in dumped.items() if name not in absent}
 
 
 def metadata_schema() -> dict[str, Any]:

@@ -37,7 +37,7 @@ from onlygood.graph.verdict import CALIBRATION_INITIALIZERS, RAW_SCORE, Calibrat
 from onlygood.guarantee import Guarantee
 from onlygood.images.reading import ImageArray, ReadingLimits, fit_channels, read_image, require_depth
 from onlygood.metadata import MapLevels, Metadata, Recalibration
-from onlygood.model import CalibratedModel, file_and_name
+from onlygood.model import CalibratedModel, ModelSource, file_and_name
 from onlygood.rates import check_false_alarm_rate, format_rate
 
 MAP_NOTE = (
@@ -47,7 +47,7 @@ MAP_NOTE = (
 
 
 def calibrate(
-    model: str | os.PathLike[str] | CalibratedModel,
+    model: ModelSource,
     images: GoodImages | None = None,
     *,
     false_alarm_rate: float | None = None,
@@ -67,7 +67,7 @@ def calibrate(
     will be inspected.
 
     Args:
-        model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
+        model: path of a model file, what `onlygood.fit` or `onlygood.calibrate` returned, or an Inspector of either.
         images: new good images: a folder, an image, or a sequence of folders and images (paths, bytes, PIL images or
             arrays as `onlygood.fit` takes them); None to use the scores in the file.
         false_alarm_rate: alpha, in (0, 1); the one that the model was asked for before unless given, if there are

@@ -62,7 +62,7 @@ def test_a_border_level_that_would_not_be_used_is_refused() -> None:
     with pytest.raises(SettingError) as caught:
         AugmentationSettings(border_level=7)
     assert str(caught.value) == (
-        "border_level must be left out unless border is 'constant', got 7 with 'mirror': set border to 'constant'"
+        "border_level must be left out unless border is 'constant', got 7.0 with 'mirror': set border to 'constant'"
     )
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_a_range_changes_no_draw_but_its_own_which_it_scales() -> None:
     for before, after in zip(draws(20), draws(20, of=wider), strict=True):
         assert after.rotation == pytest.approx(10 * before.rotation)
         put_back = {name: getattr(before, name) for name in ("rotation", "noise", "jpeg", "flip_horizontal")}
-        assert after.replaced(**put_back) == before
+        assert dataclasses.replace(after, **put_back) == before
 
 
 def test_seeds_and_numbers_of_any_size_give_draws_of_their_own() -> None:

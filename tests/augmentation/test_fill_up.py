@@ -125,9 +125,9 @@ def test_what_is_found_of_good_images_is_about_images_and_not_augmentations(fill
     assert all(each.calibrates for each in filled.good_images)
     assert sorted(each.image.name for each in filled.highest_scoring) == names
     plain = fit(textures(TEN), **FAST).metadata
-    assert filled.metadata.good_images == plain["good_images"]
+    assert filled.metadata.good_images == plain.good_images
     assert filled.metadata.guarantee.augmentations == FILLED - TEN
-    assert plain["guarantee"]["augmentations"] == 0
+    assert plain.guarantee.augmentations == 0
     assert filled.metadata.settings["augmentation"] == AugmentationSettings().to_dict()
 
 
@@ -157,16 +157,16 @@ def test_the_guarantee_holds_with_augmentations(method: str, settings: dict[str,
 def test_equal_fits_are_equal_files_however_many_threads_and_whatever_is_kept(
     method: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fit(**others: Any) -> onlygood.Model:
+    def refit(**others: Any) -> onlygood.Model:
         return fit(textures(5), method=method, augment=12, seed=3, **settings, **others)
 
-    one = fit()
-    assert fit().file.content == one.file.content
-    alone = fit(threads=1)
+    one = refit()
+    assert refit().file.content == one.file.content
+    alone = refit(threads=1)
     np.testing.assert_array_equal(alone.calibration.scores, one.calibration.scores)
     assert score(alone, texture(100)) == score(one, texture(100))
     monkeypatch.setattr("onlygood.features.extraction.KEPT_BYTES", 0)
-    assert fit().file.content == one.file.content
+    assert refit().file.content == one.file.content
 
 
 def test_as_many_as_there_are_adds_nothing() -> None:
@@ -206,7 +206,7 @@ def test_all_sixteen_bit_images_are_augmented_through_the_window_of_the_fit(
 ) -> None:
     model = fit([twelve_bit(seed) for seed in range(GOOD)], augment=GOOD + 2, **FAST)
     black, white = model.metadata.input.window
-    assert [black, white] == sixteen_bit_model.metadata.input.window
+    assert (black, white) == sixteen_bit_model.metadata.input.window
     expected = augment(
         twelve_bit(1)[:, :, None], AugmentationSettings(), seed=0, number=GOOD + 1, window=(black, white)
     )

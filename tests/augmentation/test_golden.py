@@ -15,7 +15,6 @@ from onlygood.augmentation.drawing import augment
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import FolderError, SettingError
 from onlygood.images.window import FULL_8_BIT
-from onlygood.settings import FitSettings
 from textures import Array, texture
 
 SMALL: dict[str, Any] = {"input_size": 96, "bank_size": 500, "false_alarm_rate": 0.05, "golden": True}
@@ -116,10 +115,10 @@ def test_a_file_bytes_an_image_or_an_array_may_be_golden(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"augment_shift": 0.2}, "settings that begin with augment_ go with augment or golden, got them without"),
+        ({"augment_shift": 0.2}, "^augmentation goes with augment or golden, got it without: add one of these"),
         ({"golden": True, "augment": 2}, "augment must be a whole number of at least 3, got 2"),
-        ({"golden": True, "augment_shift": 0.9}, "augment_shift must be a number from 0 to 0.5, got 0.9"),
-        ({"golden": True, "augment_blurr": 1}, "a setting must be one of .*augment_blur.*, got augment_blurr"),
+        ({"golden": True, "augment_shift": 0.9}, "^shift must be a number from 0 to 0.5, got 0.9"),
+        ({"golden": True, "augment_blurr": 1}, "^settings of augmentation must be among .*blur, .*, got blurr"),
         ({"golden": True, "group_by": "folder"}, "group_by goes with images of many parts"),
         ({"golden": True, "near_duplicates": "ignore"}, "near_duplicates goes with images of many parts"),
         ({"golden": True, "skip_unreadable": True}, "skip_unreadable goes with images of many parts"),
@@ -132,8 +131,8 @@ def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], 
 
 
 def test_default_ranges_are_no_request_for_augmentation() -> None:
-    """As the command line gives them all."""
-    assert settings_of(augment_shift=AugmentationSettings().shift) == FitSettings()
+    assert settings_of(augment_shift=AugmentationSettings().shift) == settings_of()
+    assert settings_of(augment_shift=AugmentationSettings().shift).augmentation is None
 
 
 def test_one_image_without_golden_is_refused_with_an_offer(tmp_path: Path) -> None:

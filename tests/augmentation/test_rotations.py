@@ -11,7 +11,7 @@ import pytest
 
 import onlygood
 from command_line import left, one_sentence
-from flat import POOLED_METHODS, fit
+from flat import POOLED_METHODS, fit, settings_of
 from learned import Learned
 from onlygood.augmentation.changes import turn_image
 from onlygood.augmentation.sources import turned_sources
@@ -175,8 +175,8 @@ def test_the_guarantee_rests_on_the_images_as_they_were_taken(turned: onlygood.M
 def test_the_file_says_at_how_many_angles(turned: onlygood.Model) -> None:
     plain = fit(textures(TEN), **FAST).metadata
     assert turned.metadata.settings["rotations"] == turned.metadata.guarantee.rotations == 8
-    assert plain["settings"]["rotations"] == plain["guarantee"]["rotations"] == 1
-    assert turned.metadata.good_images == plain["good_images"]
+    assert plain.settings["rotations"] == plain.guarantee.rotations == 1
+    assert turned.metadata.good_images == plain.good_images
 
 
 def test_recalibrated_it_still_says_what_it_learned_from(turned: onlygood.Model) -> None:
@@ -202,15 +202,15 @@ def test_the_command_line_report_and_info_say_at_how_many_angles(run: Any, tmp_p
 def test_equal_fits_are_equal_files_however_many_threads_and_whatever_is_kept(
     method: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fit(**others: Any) -> onlygood.Model:
+    def refit(**others: Any) -> onlygood.Model:
         return fit(textures(6), method=method, rotations=3, **{"seed": 3, **settings, **others})
 
-    one = fit()
-    assert fit().file.content == one.file.content
-    np.testing.assert_array_equal(fit(threads=1).calibration.scores, one.calibration.scores)
-    assert (fit(seed=4).calibration.scores != one.calibration.scores).any()
+    one = refit()
+    assert refit().file.content == one.file.content
+    np.testing.assert_array_equal(refit(threads=1).calibration.scores, one.calibration.scores)
+    assert (refit(seed=4).calibration.scores != one.calibration.scores).any()
     monkeypatch.setattr("onlygood.features.extraction.KEPT_BYTES", 0)
-    assert fit().file.content == one.file.content
+    assert refit().file.content == one.file.content
 
 
 def test_one_angle_is_no_rotation() -> None:
@@ -291,10 +291,10 @@ def test_augmentations_are_turned_by_their_own_setting(other: dict[str, Any]) ->
     with pytest.raises(SettingError) as caught:
         FitSettings(rotations=8, **other)
     assert str(caught.value) == (
-        f"rotations must be left out with {name}, got 8: set augment_rotation to 180 instead, which turns "
-        "augmentations by any angle"
+        f"rotations must be left out with {name}, got 8: set the rotation of augmentations to 180 instead, which "
+        "turns them by any angle"
     )
-    assert FitSettings(rotations=1, **other).augmentation is not None
+    assert settings_of(rotations=1, **other).augmentation is not None
 
 
 def test_the_command_line_refuses_in_one_sentence_and_writes_nothing(

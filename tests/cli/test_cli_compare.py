@@ -134,7 +134,7 @@ def test_methods_that_cannot_be_used_are_refused(methods: str, sentence: str) ->
         ),
         (("{root}", "--report", "{root}/page.txt"), "a report must have a name that ends in .html"),
         (("{root}", "--report", "{root}/none/page.html"), "there is no folder {root}/none: make it first"),
-        (("{root}", "--false-alarm-rate", "2"), "false_alarm_rate must be between 0 and 1, both excluded"),
+        (("{root}", "--false-alarm-rate", "0"), "false_alarm_rate must be between 0 and 1, both excluded"),
         (("{root}", "--models", "{root}/train/good/00.png"), "{root}/train/good/00.png cannot be written"),
         (("{root}", "--methods", "doc"), "compare needs at least one method that can be measured, got none; doc: "),
     ],

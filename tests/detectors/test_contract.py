@@ -230,7 +230,7 @@ def test_images_of_many_sizes_and_modes_make_one_model(method: str, tmp_path: Pa
         Image.fromarray(texture(number, size)).convert(mode).save(tmp_path / f"{number}.{suffix}")
     model = fit(tmp_path, method=method, **fast)
     found = model.metadata.good_images
-    assert (found["count"], found["heights"], found["widths"]) == (6, [31, 200], [33, 128])
+    assert (found.count, found.heights, found.widths) == (6, (31, 200), (33, 128))
     assert model.metadata.input.channels == 3
     assert any("grey, the others colour" in note for note in model.notes)
     inspect = onlygood.Inspector(model)

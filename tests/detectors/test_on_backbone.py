@@ -189,8 +189,8 @@ def oblong() -> onlygood.Model:
 
 def test_a_fit_of_oblong_images_keeps_their_aspect(oblong: onlygood.Model) -> None:
     # 64 x 64 pixels at 1:3.3 are 35 x 117, in multiples of 32.
-    assert oblong.metadata.input.input_shape == [32, 128]
-    assert "input_size" not in oblong.metadata.input
+    assert oblong.metadata.input.input_shape == (32, 128)
+    assert "input_size" not in oblong.metadata.to_dict()["input"]
     grids = [level["grid"] for level in oblong.metadata.detector["levels"][:-1]]
     assert grids == [[2, 8], [4, 16], [2, 8]]
     assert oblong.highest_scoring[0].patch_scores.shape == (4, 16)
@@ -220,7 +220,7 @@ def test_a_defect_is_marked_where_it_is_in_an_oblong_image(oblong: onlygood.Mode
 def test_images_of_either_orientation_have_the_shape_of_most(tmp_path: Path) -> None:
     sizes = [(48, 160)] * 5 + [(160, 48)] * 8
     model = fit([texture(seed, size) for seed, size in enumerate(sizes)], **FAST)
-    assert model.metadata.input.input_shape == [128, 32]
+    assert model.metadata.input.input_shape == (128, 32)
 
 
 ON_FROZEN_TRUNK = ("patch", "knn", "lof", "mahalanobis")
@@ -237,7 +237,7 @@ def test_every_detector_on_a_frozen_trunk_takes_a_backbone_of_another_kind_and_i
     images = [texture(seed, (50, 120)) for seed in range(24)]
     model = fit(images, method=detector, backbone=str(path), calibration="split", false_alarm_rate=0.2, threads=1)
     if trunk == "tokens":
-        assert model.metadata.input.input_shape == [TOKEN_INPUT, TOKEN_INPUT]
+        assert model.metadata.input.input_shape == (TOKEN_INPUT, TOKEN_INPUT)
         if detector == "patch":
             assert [level["grid"] for level in model.metadata.detector["levels"]] == [[5, 5], [2, 2]]
             assert [level["taps"] for level in model.metadata.detector["levels"]] == [["last"], ["last"]]
@@ -280,4 +280,4 @@ def test_saved_folders_give_the_median_size_of_what_lies_in_them(tmp_path: Path)
     save(tmp_path, {f"{seed:02}.png": with_defect(texture(seed, (100, 200))) for seed in range(10)})
     model = fit(tmp_path, **FAST)
     # 64 x 64 at 1:2 are 45 x 91: in multiples of 32, 32 x 96.
-    assert model.metadata.input.input_shape == [32, 96]
+    assert model.metadata.input.input_shape == (32, 96)

@@ -104,7 +104,7 @@ def test_images_whose_maps_are_not_looked_at_change_no_score(method: str, monkey
     monkeypatch.setattr("onlygood.detectors.pooled_detector.MAPPED", 4)
     part = fit(textures(12), method=method, **FAST_POOLED)
     np.testing.assert_array_equal(part.calibration.scores, whole.calibration.scores)
-    assert all(np.isfinite(level) for level in part.metadata.map_levels.to_dict().values())
+    assert all(np.isfinite(level) for level in part.metadata.to_dict()["map_levels"].values())
 
 
 @pytest.mark.parametrize(

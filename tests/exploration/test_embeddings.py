@@ -186,7 +186,7 @@ def test_a_file_without_any_such_value_is_refused(model: onlygood.Model, new_fol
         embeddings(path, chosen(new_folder))
     assert re.fullmatch(
         r"the model .*old.onnx must have one of the values unit_vector, pooled_vector, latent, embedding to have an "
-        r"embedding, got none of them: fit anew",
+        r"embedding, got none of them: fit it again",
         str(caught.value),
     )
 

@@ -43,7 +43,7 @@ def test_interlaced_png_of_16_bit_colour_with_too_few_pixels_is_refused() -> Non
     start, end = data.index(b"IDAT") - 4, data.index(b"IEND") - 4
     rows = zlib.decompress(data[start + 8 : end - 4])
     for short in (zlib.compress(rows[:-1]), zlib.compress(rows)[:-20], b"not deflate"):
-        with pytest.raises(ImageError, match=r"parts of its pixels are missing|cannot be decoded as PNG"):
+        with pytest.raises(ImageError, match="cannot be decoded as PNG"):
             read_image(data[:start] + png_chunk(b"IDAT", short) + data[end:])
 
 

@@ -269,10 +269,11 @@ def test_damage_in_the_pixels_of_a_png_is_found() -> None:
         read_image(bytes(data))
 
 
-def test_other_users_of_tifffile_keep_their_log(caplog: pytest.LogCaptureFixture) -> None:
-    read_image(SMALL["tiff-grey"])
-    with caplog.at_level(logging.WARNING, "tifffile"):
-        logging.getLogger("tifffile").warning("of another thread")
+@pytest.mark.parametrize(("logger", "kind"), [("tifffile", "tiff-grey"), ("imagecodecs", "png-rgb16-interlaced")])
+def test_other_users_of_a_decoder_keep_their_log(logger: str, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    read_image(SMALL[kind])
+    with caplog.at_level(logging.WARNING, logger):
+        logging.getLogger(logger).warning("of another thread")
     assert "of another thread" in caplog.text
 
 

@@ -19,9 +19,9 @@ def inspect(sixteen_bit_model: onlygood.Model) -> onlygood.Inspector:
 
 def test_the_window_holds_the_good_levels_and_is_stored(sixteen_bit_model: onlygood.Model) -> None:
     kind = sixteen_bit_model.metadata.input
-    black, white = kind["window"]
+    black, white = kind.window
     levels = np.stack([twelve_bit(seed) for seed in range(GOOD)])
-    assert kind["dtype"] == "uint16"
+    assert kind.dtype == "uint16"
     assert (levels < black).mean() < 0.001
     assert (levels > white).mean() < 0.001
     assert white - black < np.ptp(levels)
@@ -45,7 +45,7 @@ def test_differences_below_one_level_in_256_are_seen(inspect: onlygood.Inspector
 def test_a_window_given_is_the_one_that_is_stored() -> None:
     images = [twelve_bit(seed) for seed in range(4)]
     model = fit(images, window=(100, 4095), **FAST)
-    assert model.metadata.input.window == [100, 4095]
+    assert model.metadata.input.window == (100, 4095)
     assert model.metadata.settings["window"] == [100, 4095]
 
 

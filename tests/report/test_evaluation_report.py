@@ -256,7 +256,7 @@ def test_a_model_that_was_calibrated_again_says_so(write: Write, model: onlygood
     facts = dict(cells(section(page, "model").one("table")))
     assert facts["Threshold"] == (
         "Calibrated again for a false-alarm rate of 0.3 (before: 0.1) from 16 calibration scores in the model; the "
-        f"model before has the digest {model.metadata['content_sha256'][:12]}."
+        f"model before has the digest {model.metadata.content_sha256[:12]}."
     )
     assert facts["Requested"] == "a false-alarm rate of 0.3"
 
@@ -384,7 +384,7 @@ def test_a_card_shows_the_image_and_the_same_with_map_contour_and_mask(page: Ele
     plain, marked = card.all("img")
     show = score_format([each.score for each in evaluation.images])
     said = f"{judged.labelled.name}, called anomalous, score {show(judged.score)}"
-    assert plain.attributes["alt"] == f"ImageArray {said}"
+    assert plain.attributes["alt"] == f"Image {said}"
     assert marked.attributes["alt"] == f"The same with its map and the labelled defect: {said}"
     text = card.one("figcaption").text
     assert "called anomalous, labelled hole" in text

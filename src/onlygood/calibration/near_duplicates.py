@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood._spacing import evenly_spaced
+from onlygood._union_find import find_root, unite
 from onlygood.calibration._distances import squared_distances
 
 # A cluster is taken for one thing when no gap inside it is wider than this many noise scales. A few images may differ
@@ -206,14 +207,14 @@ def _single_linkage(points: NDArray[np.float32], limit: float, ranks: NDArray[np
     around = np.full(count + joins, np.inf)
     for join, ends in enumerate(edges):
         node = count + join
-        children[join] = [_root(above, int(end)) for end in ends]
+        children[join] = [find_root(above, int(end)) for end in ends]
         above[children[join]] = node
         around[children[join]] = lengths[join]
         size[node] = size[children[join]].sum()
         neighbours[node] = neighbours[children[join]].sum() + follow[join]
     # What is joined to nothing begins where those before it end; within a join, the second follows the first.
     start = np.zeros(count + joins, dtype=np.int64)
-    tops = np.array([_root(above, position) for position in range(count)])
+    tops = np.array([find_root(above, position) for position in range(count)])
     whole = np.unique(tops)
     start[whole] = np.cumsum(size[whole]) - size[whole]
     around[tops] = outward
@@ -224,14 +225,6 @@ def _single_linkage(points: NDArray[np.float32], limit: float, ranks: NDArray[np
     images = np.empty(count, dtype=np.int64)
     images[start[:count]] = np.arange(count)
     return _Trees(children, lengths, around[count:], neighbours[count:], size[count:], images, start[count:])
-
-
-def _root(above: NDArray[np.int64], node: int) -> int:
-    """The node without another above it; the path to it is shortened, in place, to be found faster next time."""
-    while above[node] != node:
-        above[node] = above[above[node]]
-        node = int(above[node])
-    return node
 
 
 def _spanning_forest(
@@ -295,12 +288,10 @@ def _spanning_forest(
             if gaps[place] > limit:
                 break
             ends = int(low[best[place]]), int(high[best[place]])
-            one, other = (_root(above, int(trees[end])) for end in ends)
-            if one != other:
-                above[max(one, other)] = min(one, other)
+            if unite(above, int(trees[ends[0]]), int(trees[ends[1]])):
                 edges.append(ends)
                 lengths.append(float(gaps[place]))
-        trees = np.array([_root(above, label) for label in range(count)])[trees]
+        trees = np.array([find_root(above, label) for label in range(count)])[trees]
     if (trees == trees[0]).all():
         around[:] = np.inf
     return np.array(edges, dtype=np.int64).reshape(-1, 2), np.array(lengths), around

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
-from onlygood.cli.console import EXIT_GOOD, say
+from onlygood.cli.console import EXIT_GOOD, complain, say
 from onlygood.cli.options import add_settings, check_report, converter
 from onlygood.detectors.registry import make_method, method_class
 from onlygood.errors import OnlygoodError, SettingError
@@ -18,7 +18,6 @@ from onlygood.validation import nearest, requirement, value_type
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onlygood.cli.options import Commands
     from onlygood.comparison.compare import Comparison, MeasuredMethod
     from onlygood.metrics.image import Share
 
@@ -30,13 +29,11 @@ _COMMON = ("false_alarm_rate", "group_by", "threads", "seed", "max_pixels", "max
 _REFERENCE = "reference"
 
 
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood compare`."""
-    compare = commands.add_parser(
-        "compare",
-        help="measure several methods on your own images, and say which to use",
-        description="Fit several methods on the same images and measure them on the same others. Exit code: 0 if at "
-        "least one method was measured, 2 if none could be.",
+def add_options(compare: argparse.ArgumentParser) -> None:
+    """The options of `onlygood compare`."""
+    compare.description = (
+        "Fit several methods on the same images and measure them on the same others. Exit code: 0 if at least one "
+        "method was measured, 2 if none could be."
     )
     compare.add_argument(
         "data",
@@ -63,7 +60,6 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     compare.add_argument("--json", action="store_true", help="everything as one JSON object on stdout")
     compare.add_argument("--report", metavar="HTML", help="write a page to look at, and a CSV file beside it")
     compare.set_defaults(command=run_compare)
-    return compare
 
 
 def run_compare(options: argparse.Namespace) -> int:
@@ -77,14 +73,14 @@ def run_compare(options: argparse.Namespace) -> int:
         options.data,
         methods,  # type: ignore[arg-type]  # names, which are checked
         models=options.models,
-        progress=True,
+        progress=not options.quiet,
         **{name: getattr(options, name) for name in _COMMON},
     )
     if not comparison.measured:
         reasons = "; ".join(f"{method.label}: {method.reason}" for method in comparison.failed)
         raise OnlygoodError(f"compare needs at least one method that can be measured, got none; {reasons}")
     for _, reason in comparison.unreadable:
-        say(f"onlygood: {reason}")
+        complain(f"onlygood: {reason}")
     for note in comparison.notes:
         say(f"note: {note}")
     for method in comparison.measured:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.cli.console import EXIT_GOOD, note_other_files, say
 from onlygood.cli.options import add_settings, check_report, given_settings
-from onlygood.detectors.registry import make_method, method_class, method_names
+from onlygood.cli.parser import Parser
+from onlygood.detectors.registry import make_method, method_class, method_names, methods
 from onlygood.errors import SettingError, WriteError
 from onlygood.settings import FitSettings, MethodSettings
+from onlygood.validation import one_of
 
 if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
     from onlygood.model import Model
 
 DEFAULT_METHOD = "patch"
@@ -30,22 +31,20 @@ _RUNNING = ("threads", "seed")
 _IMAGES = ("exclude", "skip_unreadable", "window", "max_pixels", "max_bytes")
 
 
-def add_command(commands: Commands, arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of `onlygood fit`, with the options of the method that the arguments name.
+def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """The options of `onlygood fit`, with the options of the method that the arguments name.
 
     Args:
-        commands: to add it to.
+        fit: the parser of the command.
         arguments: of the command line.
     """
     named, is_augmented = _look_ahead(arguments)
     method = named or DEFAULT_METHOD
-    fit = commands.add_parser(
-        "fit",
-        help="learn what good looks like",
-        usage="onlygood fit [options] -o MODEL GOOD",
-        description="Learn what good looks like.",
-        epilog="`onlygood methods` says what each method is for; `onlygood fit --method knn --help` shows the options "
-        "of that one beside these, `onlygood fit --golden --help` those of augmentation.",
+    fit.description = "Learn what good looks like."
+    fit.usage = "onlygood fit [options] -o MODEL GOOD"
+    fit.epilog = (
+        "`onlygood methods` says what each method is for; `onlygood fit --method knn --help` shows the options "
+        "of that one beside these, `onlygood fit --golden --help` those of augmentation."
     )
     fit.add_argument(
         "images",
@@ -79,8 +78,9 @@ def add_command(commands: Commands, arguments: Sequence[str]) -> argparse.Argume
     if kind is not None:
         group = fit.add_argument_group(f"method {method}", kind.summary if named else None)
         add_settings(group, kind, is_shown=named is not None)
+    if isinstance(fit, Parser):
+        fit.explain = lambda option: _whose(option, method)
     fit.set_defaults(command=run_fit, method_class=kind)
-    return fit
 
 
 def run_fit(options: argparse.Namespace) -> int:
@@ -92,6 +92,11 @@ def run_fit(options: argparse.Namespace) -> int:
     method = make_method(options.method, **given_settings(options, options.method_class))
     common = given_settings(options, FitSettings)
     ranges = given_settings(options, AugmentationSettings, prefix=AUGMENT)
+    if ranges and not (common.get("golden") or "augment" in common):
+        raise SettingError(
+            "options that begin with --augment- go with --augment or --golden, got them without: add one of these, or "
+            "leave those out"
+        )
     if ranges:
         common["augmentation"] = _augmentation(ranges)
     check_writable(options.output)
@@ -115,6 +120,13 @@ def run_fit(options: argparse.Namespace) -> int:
     if options.verbose:
         say(json.dumps(model.metadata.to_dict(), indent=2))
     return EXIT_GOOD
+
+
+def _whose(option: str, method: str) -> str:
+    """Which other methods have an option, to stand behind a sentence; nothing where none has."""
+    name = option.removeprefix("--").replace("-", "_")
+    others = [kind.name for kind in methods() if name in kind.model_fields]
+    return f" with method {method}: it goes with --method {one_of(others)}" if others else ""
 
 
 def _look_ahead(arguments: Sequence[str]) -> tuple[str | None, bool]:
@@ -148,7 +160,7 @@ def _fit_and_save(options: argparse.Namespace, method: MethodSettings, common: d
         model = fit(
             options.images,
             method=method,
-            progress=True,
+            progress=not options.quiet,
             checkpoint=checkpoint if method.trains else None,
             resume=options.resume,
             **common,

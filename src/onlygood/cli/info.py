@@ -5,25 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD
 
-if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
 
-
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood info`."""
-    info = commands.add_parser(
-        "info",
-        help="what a model file is, guarantees and was made from",
-        description="What a model file is, what it guarantees, and what it was made from.",
-    )
+def add_options(info: argparse.ArgumentParser) -> None:
+    """The options of `onlygood info`."""
+    info.description = "What a model file is, what it guarantees, and what it was made from."
     info.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
     info.add_argument("--json", action="store_true", help="the whole description as JSON")
     info.set_defaults(command=run_info)
-    return info
 
 
 def run_info(options: argparse.Namespace) -> int:

@@ -5,25 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
-from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD
 
-if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
 
-
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood methods`."""
-    methods = commands.add_parser(
-        "methods",
-        help="list the methods, what each is for and what it needs",
-        description="List the methods, what each is for and what it needs. The options of one are shown by `onlygood "
-        "fit --method NAME --help`.",
+def add_options(methods: argparse.ArgumentParser) -> None:
+    """The options of `onlygood methods`."""
+    methods.description = (
+        "List the methods, what each is for and what it needs. The options of one are shown by `onlygood "
+        "fit --method NAME --help`."
     )
     methods.add_argument("--json", action="store_true", help="one JSON array on stdout, with the settings' schemas")
     methods.set_defaults(command=run_methods)
-    return methods
 
 
 def run_methods(options: argparse.Namespace) -> int:

@@ -56,10 +56,10 @@ def add_false_alarm_rate(parser: argparse.ArgumentParser) -> None:
     """The option of commands that run a model at another rate than its own."""
     parser.add_argument(
         "--false-alarm-rate",
-        type=float,
+        type=rate,
         metavar="RATE",
-        help="use the threshold that the calibration scores in the model give at this rate, between 0 and 1, for this "
-        "run; the model file stays as it is (default: the threshold in the file)",
+        help="use the threshold that the calibration scores in the model give at this rate, such as 0.05 or 5%%, for "
+        "this run; the model file stays as it is (default: the threshold in the file)",
     )
 
 
@@ -82,7 +82,7 @@ def chosen_limits(options: argparse.Namespace) -> ReadingLimits:
 
 
 def check_report(path: str) -> None:
-    """Refuse a report that could not be written, before hours of work end in front of it."""
+    """Refuse a report that could not be written, before long work begins."""
     from onlygood._files import check_writable
     from onlygood.report import report_paths
 

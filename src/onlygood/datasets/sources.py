@@ -87,7 +87,7 @@ def list_sources(
         ]
     if group_by is not None:
         raise SettingError(f"group_by needs a folder of images, got a sequence with group_by={group_by!r}: use groups")
-    if _is_one_in_memory(images):
+    if is_one_in_memory(images):
         if not allow_one:
             raise FolderError(f"{command} needs a folder or a sequence of good images, got one image: {ONE}")
         images = [images]
@@ -181,7 +181,7 @@ def list_references(reference: ReferenceImages, *, limits: ReadingLimits) -> lis
         shown = "a mapping"
         found = []
         for label, items in reference.items():
-            is_one = isinstance(items, str | os.PathLike) or _is_one_in_memory(items)
+            is_one = isinstance(items, str | os.PathLike) or is_one_in_memory(items)
             if is_one or not isinstance(items, Iterable):
                 raise FolderError(
                     f"reference must have a sequence of images for each class, got {type(items).__name__} for "
@@ -203,7 +203,7 @@ def list_references(reference: ReferenceImages, *, limits: ReadingLimits) -> lis
     return found
 
 
-def _is_one_in_memory(item: Any) -> bool:
+def is_one_in_memory(item: Any) -> bool:
     """Whether it is one image rather than several: an array [N, H, W, C] is several, any other one, not its rows."""
     return isinstance(item, bytes | Image.Image) or (isinstance(item, np.ndarray) and item.ndim != 4)
 

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood._union_find import find_root, unite
 from onlygood.errors import FolderError, SettingError
 from onlygood.rates import TOLERANCE
 
@@ -86,19 +87,10 @@ def merge_groups(first: Sequence[Hashable], second: Sequence[Hashable]) -> list[
     Returns:
         n labels, numbered from 0 in order of first appearance.
     """
-    parents = list(range(len(first)))
-
-    def root(position: int) -> int:
-        while parents[position] != position:
-            parents[position] = parents[parents[position]]
-            position = parents[position]
-        return position
-
+    parents = np.arange(len(first), dtype=np.int64)
     for labels in (first, second):
         leaders: dict[Hashable, int] = {}
         for position, label in enumerate(labels):
-            leader = leaders.setdefault(label, position)
-            low, high = sorted((root(leader), root(position)))
-            parents[high] = low
+            unite(parents, leaders.setdefault(label, position), position)
     numbers: dict[int, int] = {}
-    return [numbers.setdefault(root(position), len(numbers)) for position in range(len(first))]
+    return [numbers.setdefault(find_root(parents, position), len(numbers)) for position in range(len(first))]

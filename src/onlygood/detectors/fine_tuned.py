@@ -13,6 +13,7 @@ from onlygood.backbones.backbone import Card
 from onlygood.detectors.base import Embedding
 from onlygood.detectors.on_backbone import sized_backbone
 from onlygood.detectors.setting_groups import TailSettings
+from onlygood.errors import SettingError
 from onlygood.features.input_kind import InputKind
 from onlygood.graph.pooled import to_nchw, to_nhwc
 from onlygood.graph.trunk import TAIL_INPUT, cut_trunk, opset_of, split_trunk, with_weights
@@ -37,6 +38,13 @@ class TrainableBackbone:
         trunk = cut_trunk(self.sized.backbone, [self.tap])
         self.opset = opset_of(trunk)
         self.parts = split_trunk(trunk, settings.trained_layers)
+        if not self.parts.front.graph.node:
+            # The embedding would be the resized image itself, in another layout: ONNX Runtime's optimiser (seen up to
+            # 1.31) moves the transposition through Resize, and loses the sizes there.
+            raise SettingError(
+                f"trained_layers must leave the first layer of the backbone as it is, got {settings.trained_layers}, "
+                f"all up to {self.tap.name}: lower it, or choose a tap further back"
+            )
 
     @property
     def card(self) -> Card:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood._html import escape, table
 from onlygood.datasets.labelled_set import LabelledImage
 from onlygood.metrics.image import (
     Area,
@@ -20,6 +21,9 @@ from onlygood.metrics.image import (
     image_auroc,
 )
 from onlygood.metrics.pixel import PixelMetrics
+
+# Types of defect that a notebook shows a row of.
+LISTED_DEFECTS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +148,32 @@ def figures_per_session(judged: Sequence[EvaluatedImage]) -> dict[str, ImageFigu
     """Each session by itself, if sessions are known."""
     sessions = sorted({image.labelled.session for image in judged if image.labelled.session is not None})
     return {name: image_figures([each for each in judged if each.labelled.session == name]) for name in sessions}
+
+
+def evaluation_table(image: ImageFigures, per_defect: dict[str, ImageFigures], sentence: str | None) -> str:
+    """The figures of an evaluation as HTML, with the sentence below them.
+
+    Args:
+        image: over all images.
+        per_defect: of each type of defect.
+        sentence: such as what came of the guarantee; None for none.
+    """
+    rows = [("all", image), *list(per_defect.items())[:LISTED_DEFECTS]]
+    cells = [
+        (
+            name,
+            f"{figures.good:,}",
+            f"{figures.anomalous:,}",
+            "-" if figures.auroc is None else f"{figures.auroc.value:.3f}",
+            "-" if figures.misses is None else f"{figures.misses.events} ({figures.misses.value:.3f})",
+            "-"
+            if figures.false_alarms is None
+            else f"{figures.false_alarms.events} ({figures.false_alarms.value:.3f})",
+        )
+        for name, figures in rows
+    ]
+    shown = table(cells, header=("", "good", "anomalous", "AUROC", "missed", "false alarms"))
+    return shown if sentence is None else f"{shown}<p>{escape(sentence)}</p>"
 
 
 def scores_and_labels(judged: Sequence[EvaluatedImage]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -112,7 +112,7 @@ def check_guarantee(metadata: Metadata, observed: Share) -> GuaranteeCheck:
         verdict = "contradicted"
         sentence = (
             f"The {what} is CONTRADICTED: {seen}. These good images are not like those that the model learned from: "
-            "look at the false alarms, and fit anew with good images taken as these were."
+            "look at the false alarms, and fit again with good images taken as these were."
         )
     elif observed.high <= rate:
         verdict, sentence = "confirmed", f"The {what} is confirmed: {seen}."

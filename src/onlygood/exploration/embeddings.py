@@ -26,7 +26,7 @@ from onlygood.graph.vectors import VECTOR, VECTOR_BEFORE, vector_source, with_ve
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
 from onlygood.inspector import VERDICT_OUTPUTS, read_for, to_inspection
 from onlygood.metadata import Metadata
-from onlygood.model import CalibratedModel, file_and_name
+from onlygood.model import ModelSource, file_and_name
 from onlygood.results import Inspection
 
 
@@ -57,7 +57,7 @@ class Embeddings:
 
 
 def embeddings(
-    model: str | os.PathLike[str] | CalibratedModel,
+    model: ModelSource,
     images: Sequence[ChosenImage],
     *,
     backbone: str | os.PathLike[str] | None = None,
@@ -69,7 +69,8 @@ def embeddings(
     """The vectors in which a model compares images, and its verdicts on them.
 
     Args:
-        model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
+        model: path of a model file, what `onlygood.fit` or `onlygood.calibrate` returned, or an Inspector of either,
+            whose rate is kept; provider and limits are those given here.
         images: which.
         backbone: path of the backbone whose end the fit trained, where it is not one of those shipped.
         provider: the hardware that ONNX Runtime uses.

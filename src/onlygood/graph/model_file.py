@@ -101,14 +101,14 @@ def unpack(content: bytes, name: str) -> ModelFile:
     except DecodeError as error:
         raise ModelFormatError(
             f"the model {name} must be an ONNX file, got {len(content)} bytes that are not one or are cut short: "
-            f"copy it again or fit anew"
+            f"copy it again or fit it again"
         ) from error
     metadata = _metadata(model, name)
     _audit(model, name)
     if metadata.get("content_sha256") != content_digest(model, metadata):
         raise ModelFormatError(
             f"the model {name} is damaged or was edited: its content is not what `onlygood fit` wrote: copy it again "
-            f"or fit anew"
+            f"or fit it again"
         )
     described = Metadata.from_dict(_newest(metadata), name)
     return ModelFile(content=content, metadata=described, calibration_scores=find_calibration_scores(model))
@@ -177,10 +177,12 @@ def _metadata(model: onnx.ModelProto, name: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFormatError(
             f"the model {name} has a description that cannot be read ({type(error).__name__}: {error}): copy it again "
-            f"or fit anew"
+            f"or fit it again"
         ) from error
     if not isinstance(number, int) or number < 1:
-        raise ModelFormatError(f"the model {name} must have a format number of at least 1, got {number!r}: fit anew")
+        raise ModelFormatError(
+            f"the model {name} must have a format number of at least 1, got {number!r}: fit it again"
+        )
     if number > FORMAT:
         raise ModelVersionError(
             f"the model {name} has format {number}, this onlygood reads up to {FORMAT}: install a newer onlygood"
@@ -202,21 +204,21 @@ def _audit(model: onnx.ModelProto, name: str) -> None:
     if foreign or len(model.functions):
         raise ModelFormatError(
             f"the model {name} must use standard ONNX operators only, got operators of "
-            f"{', '.join(foreign) or 'its own'}: do not run it, and fit anew"
+            f"{', '.join(foreign) or 'its own'}: do not run it, and fit it again"
         )
     tensors = [part for part in parts if isinstance(part, TensorProto)]
     external = [tensor.name for tensor in tensors if tensor.data_location == TensorProto.EXTERNAL]
     if external:
         raise ModelFormatError(
             f"the model {name} must hold all of its data, got {external[0]!r} in another file: do not run it, and fit "
-            f"anew"
+            "it again"
         )
     inputs = [str(value.name) for value in model.graph.input]
     outputs = [str(value.name) for value in model.graph.output]
     if inputs != [INPUT] or not set(OUTPUTS) <= set(outputs):
         raise ModelFormatError(
             f"the model {name} must have the input {INPUT} and the outputs {', '.join(OUTPUTS)}, got "
-            f"{', '.join(inputs) or 'none'} and {', '.join(outputs) or 'none'}: fit anew"
+            f"{', '.join(inputs) or 'none'} and {', '.join(outputs) or 'none'}: fit it again"
         )
 
 

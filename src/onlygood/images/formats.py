@@ -9,13 +9,13 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin
 
 from onlygood.errors import ImageError
+from onlygood.images._quiet import quiet_decoders
 from onlygood.images.in_memory import pil_pixels
 from onlygood.images.limits import ReadingLimits, check_size, damaged
 from onlygood.images.pixels import ImageArray, blacken, exif_orientation, split_alpha, turn
@@ -54,8 +54,8 @@ def read_jpeg(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
 def _plain_jpeg(data: bytes, name: str, limits: ReadingLimits) -> tuple[bytes, bytes]:
     """The JPEG without metadata, and its EXIF block.
 
-    Pillow parses metadata of all makers on opening and warns about what it does not understand; pixels depend only on
-    the JFIF (APP0) and Adobe (APP14) segments.
+    Pillow parses metadata of all makers on opening and warns about what it does not understand, and warnings cannot be
+    silenced for one thread. Pixels depend only on the JFIF (APP0) and Adobe (APP14) segments.
     """
     kept = [b"\xff\xd8"]
     exif = b""
@@ -109,7 +109,7 @@ def jpeg_frame_size(segment: bytes) -> tuple[int, int]:
 def read_png(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     """Grey or RGB, upright and over black: fewer than 8 bits become 8, 16 stay."""
     chunks = _png_chunks(data, name)
-    width, height, bits, colour_type, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"][0][8:21])
+    width, height, bits, colour_type = struct.unpack(">IIBB", chunks[b"IHDR"][0][8:18])
     check_size(width, height, name, limits)
     if b"acTL" in chunks and int.from_bytes(chunks[b"acTL"][0][8:12], "big") > 1:
         raise ImageError(f"{name} is an animation, and one still image is required: save its frames as files")
@@ -124,7 +124,9 @@ def read_png(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     if bits == 16 and colour_type != 0:
         import imagecodecs
 
-        stored = _png_passes(chunks, name) if interlaced else imagecodecs.png_decode(stream)
+        # Of an interlaced image libpng warns that it should have been told so before, and decodes it all the same.
+        with quiet_decoders():
+            stored = imagecodecs.png_decode(stream)
         if stored.dtype != np.uint16 or stored.shape[:2] != (height, width):
             raise damaged(name, "PNG", "its pixels are not of the kind that its header says")
         pixels = split_alpha(stored, 65535) if colour_type in (4, 6) else stored
@@ -139,47 +141,6 @@ def read_png(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
         pixels = blacken(pixels, tuple(value * scale for value in key))
     exif = bytes(chunks[b"eXIf"][0][8:-4]) if b"eXIf" in chunks else b""
     return turn(pixels, exif_orientation(exif))
-
-
-# the seven passes of an interlaced PNG: first column, first row, step across, step down
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-
-
-def _png_passes(chunks: dict[bytes, list[memoryview]], name: str) -> NDArray[Any]:
-    """Samples `[H, W, channels]` of an interlaced 16-bit PNG, each pass decoded as a PNG of its own.
-
-    imagecodecs decodes interlaced files too, but its libpng then writes a warning to stderr.
-    """
-    import imagecodecs
-
-    header = bytes(chunks[b"IHDR"][0][8:21])
-    width, height, _, colour_type = struct.unpack(">IIBB", header[:10])
-    channels = {2: 3, 4: 2, 6: 4}[colour_type]
-    size = sum(_png_pass_size(width, height, channels, *one)[2] for one in _ADAM7)
-    rows_of_all = zlib.decompressobj().decompress(b"".join(chunk[8:-4] for chunk in chunks[b"IDAT"]), size)
-    if len(rows_of_all) < size:
-        raise damaged(name, "PNG", "parts of its pixels are missing")
-    samples = np.empty((height, width, channels), np.uint16)
-    at = 0
-    for x, y, dx, dy in _ADAM7:
-        columns, rows, size = _png_pass_size(width, height, channels, x, y, dx, dy)
-        if size:
-            plain = struct.pack(">II", columns, rows) + header[8:12] + b"\0"
-            body = zlib.compress(rows_of_all[at : at + size], 0)
-            parts = (_png_chunk(b"IHDR", plain), _png_chunk(b"IDAT", body), _png_chunk(b"IEND", b""))
-            samples[y::dy, x::dx] = imagecodecs.png_decode(PNG_SIGNATURE + b"".join(parts))
-            at += size
-    return samples
-
-
-def _png_pass_size(width: int, height: int, channels: int, x: int, y: int, dx: int, dy: int) -> tuple[int, int, int]:
-    """Columns, rows and bytes (with the filter byte of each row) of one pass."""
-    columns, rows = max(-((x - width) // dx), 0), max(-((y - height) // dy), 0)
-    return columns, rows, rows * (1 + columns * channels * 2) if columns else 0
-
-
-def _png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def _png_chunks(data: bytes, name: str) -> dict[bytes, list[memoryview]]:
@@ -228,7 +189,11 @@ def read_bmp(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
 
 
 def read_webp(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
-    """Always colour: WebP knows no grey. imagecodecs decodes it, as Pillow's class applies its own pixel limit."""
+    """Always colour: WebP knows no grey.
+
+    imagecodecs decodes it, as Pillow's class applies its own pixel limit; size, animation and EXIF are read here, as
+    imagecodecs tells none of them.
+    """
     if len(data) < 8 + int.from_bytes(data[4:8], "little"):
         raise damaged(name, "WebP", "it ends too early")
     chunk, body = data[12:16], data[20:30]

@@ -4,12 +4,9 @@ tifffile parses the page and imagecodecs decodes its strips and tiles. The chain
 bounds it and thumbnails are told from images. What has no one meaning as grey or colour is refused, never converted.
 """
 
-import logging
 import math
 import struct
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO
@@ -18,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.errors import ImageError, ImageTooLargeError
+from onlygood.images._quiet import quiet_decoders
 from onlygood.images.formats import is_jpeg_frame_header, jpeg_frame_size
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged, decoding
 from onlygood.images.pixels import ImageArray, cmyk_to_rgb, look_up, over_black, turn
@@ -135,7 +133,7 @@ def read_tiff(file: BinaryIO, size: int, page: int | None, name: str, limits: Re
         directories = list(islice(_directories(file, name, limits), page + 1))
     if page >= len(directories):
         raise ImageError(f"{name} has {len(directories)} pages, and page {page} was asked for, counting from 0")
-    with _quiet_tifffile(), decoding("TIFF", name):
+    with quiet_decoders(), decoding("TIFF", name):
         import tifffile
 
         file.seek(0)
@@ -272,28 +270,3 @@ def _palette(page: Any, name: str) -> NDArray[np.uint8]:
     if not ((colours == high * 257).all() or (colours == high * 256).all()):
         raise ImageError(f"{name} has a palette of 16-bit colours, which 8 bits cannot hold: save it as 16-bit RGB")
     return high.T.astype(np.uint8)
-
-
-class _SilenceFilter(logging.Filter):
-    """Drops what tifffile logs while this thread reads an image: what matters is in the error that we raise."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.thread = threading.local()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not getattr(self.thread, "reading", False)
-
-
-_SILENCE = _SilenceFilter()
-
-
-@contextmanager
-def _quiet_tifffile() -> Iterator[None]:
-    # a filter added once and switched on per thread: setting the logger's level would race with other threads
-    logging.getLogger("tifffile").addFilter(_SILENCE)
-    _SILENCE.thread.reading = True
-    try:
-        yield
-    finally:
-        _SILENCE.thread.reading = False

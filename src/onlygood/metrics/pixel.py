@@ -30,7 +30,7 @@ from onlygood._integers import check_integer
 from onlygood.errors import SettingError, WriteError
 from onlygood.metrics._marked_pixels import MarkedPixels, keys_of, marked_pixels
 from onlygood.metrics._overlap import Overlap
-from onlygood.metrics._pixel_codes import Chunk, Codes, chunk_of
+from onlygood.metrics._sortable_scores import Chunk, Codes, chunk_of
 
 _CHUNK = 1 << 20  # pixels that are grouped at once: few chunks to visit a bucket, yet small beside the bound
 _LOWS = 1 << 16  # lower halves of keys that there are

@@ -1,4 +1,8 @@
-"""A contact sheet of augmentations: what a person calls good when a fit learns from them."""
+"""A contact sheet of augmentations: what a person calls good when a fit learns from them.
+
+Drawn with Pillow, which every installation has: a fit of one golden image needs no extra, and Jinja2 and matplotlib are
+in the extra `report`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,8 @@ from onlygood.augmentation.kinds import Kind, kinds_of_change, strongest_changes
 from onlygood.augmentation.sources import check_target, read_golden
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.datasets.sources import Source
-from onlygood.errors import FolderError, ImageError
+from onlygood.errors import FolderError
+from onlygood.features.input_kind import try_read
 from onlygood.heatmap import to_screen
 from onlygood.images.reading import ImageArray
 from onlygood.images.window import Window
@@ -61,7 +66,7 @@ def augmentation_sheet(sources: Sequence[Source], settings: FitSettings) -> Imag
         images: Sequence[ImageArray] = read_golden(sources)
     else:
         if settings.skip_unreadable:
-            sources = [source for source in sources if _is_readable(source)]
+            sources = [source for source in sources if try_read(source) is not None]
         check_target(len(sources), settings)
         if not sources:
             raise FolderError("a sheet of augmentations needs an image that can be read, got none")
@@ -370,11 +375,3 @@ class _Images(Sequence[ImageArray]):
 
     def __getitem__(self, index: int | slice) -> ImageArray | Sequence[ImageArray]:
         return _Images(self.sources[index]) if isinstance(index, slice) else self.sources[index].read()
-
-
-def _is_readable(source: Source) -> bool:
-    try:
-        source.read()
-    except ImageError:
-        return False
-    return True

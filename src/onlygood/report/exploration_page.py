@@ -27,7 +27,7 @@ from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits, read_image
 from onlygood.report import formatting, palette
 from onlygood.report.facts import model_facts
 from onlygood.report.pages import page_path, render_page
-from onlygood.report.thumbnails import draw_thumbnails
+from onlygood.thumbnails import draw_thumbnails
 
 # The width of a map in the units of its drawing, its least height, and the room that marks need at its edge.
 WIDTH, LEAST_HEIGHT, MARGIN = 500.0, 250.0, 14.0

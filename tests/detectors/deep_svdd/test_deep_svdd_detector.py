@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import onlygood
-from command_line import Ran
+from command_line import Ran, one_sentence
 from flat import fit
 from onlygood.architectures import ARCHITECTURES
 from onlygood.datasets.splits import hold_out
@@ -51,7 +51,7 @@ def test_the_file_remembers_objective_nu_and_radius(tmp_path: Path) -> None:
     model = fit(textures(16), objective="soft-boundary", nu=0.25, warmup_epochs=2, **QUICK)
     model.save(tmp_path / "part.onnx")
     described = onlygood.Inspector(tmp_path / "part.onnx").metadata
-    found = described["deep_svdd"]
+    found = described.detector
     assert (found["objective"], found["nu"], found["network"], found["latent"]) == (
         "soft-boundary",
         0.25,
@@ -59,8 +59,8 @@ def test_the_file_remembers_objective_nu_and_radius(tmp_path: Path) -> None:
         512,
     )
     assert found["trained_radius"] > 0
-    assert [len(described["training"]["losses"][stage]) for stage in ("autoencoder", "hypersphere")] == [4, 6]
-    assert described["calibration"]["method"] == "split"
+    assert [len(described.training.losses[stage]) for stage in ("autoencoder", "hypersphere")] == [4, 6]
+    assert described.calibration.method == "split"
 
 
 def test_a_soft_boundary_begins_within_the_epochs_that_there_are() -> None:
@@ -68,8 +68,8 @@ def test_a_soft_boundary_begins_within_the_epochs_that_there_are() -> None:
     settings = {**QUICK, "epochs": 8}
     hard = fit(textures(16), **settings).metadata
     soft = fit(textures(16), objective="soft-boundary", **settings).metadata
-    assert soft["deep_svdd"]["warmup_epochs"] == 4 and "warmup_epochs" not in hard["deep_svdd"]
-    losses, others = (found["training"]["losses"]["hypersphere"] for found in (soft, hard))
+    assert soft.detector["warmup_epochs"] == 4 and "warmup_epochs" not in hard.detector
+    losses, others = (found.training.losses["hypersphere"] for found in (soft, hard))
     assert losses[:4] == others[:4] and losses[4] != pytest.approx(others[4], rel=0.02)
 
 
@@ -80,7 +80,7 @@ def test_a_warm_up_longer_than_the_networks_own_epochs_is_refused() -> None:
 
 def test_the_file_says_with_which_numbers_it_was_trained() -> None:
     given = fit(textures(16), **QUICK).metadata.training
-    assert (given["batch_size"], given["learning_rate"], given["weight_decay"]) == (QUICK["batch_size"], 1e-3, 5e-7)
+    assert (given.batch_size, given.learning_rate, given.weight_decay) == (QUICK["batch_size"], 1e-3, 5e-7)
 
 
 def test_images_smaller_than_the_network_are_noted() -> None:
@@ -133,7 +133,7 @@ def test_one_golden_image_is_enough_and_a_defect_is_outside() -> None:
 )
 def test_settings_that_no_training_can_use_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(SettingError) as caught:
-        fit(textures(8), method="deep-svdd", **settings)  # type: ignore[arg-type]
+        fit(textures(8), method="deep-svdd", **settings)
     assert message in str(caught.value)
 
 
@@ -246,10 +246,7 @@ def test_resume_of_a_method_that_does_not_train_is_refused(
     good_folder: Path, tmp_path: Path, run: Callable[..., Ran]
 ) -> None:
     ran = run("fit", good_folder, "-o", tmp_path / "part.onnx", "--resume")
-    assert (ran.code, "resume goes with a method that trains (doc, deep-svdd, discriminator), got it w" in ran.err) == (
-        2,
-        True,
-    )
+    assert one_sentence(ran) == "resume goes with a method that trains, got it with patch: leave resume out"
 
 
 def test_info_and_the_report_say_how_it_was_trained(good_folder: Path, tmp_path: Path, run: Callable[..., Ran]) -> None:

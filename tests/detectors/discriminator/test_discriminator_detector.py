@@ -14,10 +14,10 @@ pytest.importorskip("torch")
 import onlygood
 from command_line import Ran
 from flat import fit
+from onlygood.detectors.discriminator.detector import CROSS_FIT_FOLDS
 from onlygood.errors import CheckpointError, FolderError, MissingExtraError, SettingError
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import join
-from onlygood.settings import CROSS_FIT_FOLDS
 from textures import DEFECT, FAST_DISCRIMINATOR, GOOD, SIZE, Array, as_colour, save, texture, textures, with_defect
 
 QUICK: dict[str, Any] = {**FAST_DISCRIMINATOR, "method": "discriminator"}
@@ -36,14 +36,14 @@ def raw_scores(model: onlygood.Model, images: list[Array]) -> Array:
 
 def test_the_file_says_what_was_trained_on_what() -> None:
     found = fit(textures(GOOD), **QUICK, noise_std=0.5, top_fraction=0.2, calibration_fraction=0.25).metadata
-    described = found["discriminator"]
+    described = found.detector
     assert described["taps"] == ["stage1", "stage2", "stage4", "stage5"]
     # Of 16 images 12 are learned from, with 4 x 4 patches each, the highest 0.2 of which are 3.
     assert (described["grid"], described["top_patches"], described["patches"]) == ([4, 4], 3, 12 * 16)
     assert described["noise_std"] == 0.5
-    assert found["input"]["input_shape"] == [64, 64]
-    assert len(found["training"]["losses"]["discriminator"]) == QUICK["epochs"]
-    assert (found["calibration"]["method"], found["guarantee"]["is_exact"], found["guarantee"]["folds"]) == (
+    assert found.input.input_shape == (64, 64)
+    assert len(found.training.losses["discriminator"]) == QUICK["epochs"]
+    assert (found.calibration.method, found.guarantee.is_exact, found.guarantee.folds) == (
         "split",
         True,
         0,
@@ -54,9 +54,9 @@ def test_the_input_has_the_shape_of_the_images_and_the_embedding_the_taps_asked_
     images = [texture(seed, (60, 180)) for seed in range(8)]
     found = fit(images, **QUICK, taps=("stage2",)).metadata
     # 64 / sqrt(3) and 64 * sqrt(3), to the nearest multiples of stage2's eight pixels that keep to both.
-    assert found["input"]["input_shape"] == [40, 112]
-    assert found["discriminator"]["taps"] == ["stage2"]
-    assert found["discriminator"]["grid"] == [5, 14]
+    assert found.input.input_shape == (40, 112)
+    assert found.detector["taps"] == ["stage2"]
+    assert found.detector["grid"] == [5, 14]
 
 
 def test_many_images_are_sampled_within_the_bound_on_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,24 +108,24 @@ def test_the_cross_fitted_score_of_an_image_is_by_a_network_that_was_trained_wit
     from onlygood.detectors.discriminator import detector as module
 
     trained: list[Array] = []
-    original = module.DiscriminatorMethod._train
+    original = module.DiscriminatorDetector._train
 
-    def train(self: Any, rows: Array, stage: str, checkpoint: Any) -> Any:
+    def train(self: Any, rows: Array, numbers: Any, stage: str, checkpoint: Any) -> Any:
         trained.append(rows)
-        made = original(self, rows, stage, checkpoint)
+        made = original(self, rows, numbers, stage, checkpoint)
         heads.append(made[0])
         return made
 
     heads: list[Any] = []
     learned: list[Any] = []
-    monkeypatch.setattr(module.DiscriminatorMethod, "_train", train)
-    good_scores = module.DiscriminatorMethod.good_scores
+    monkeypatch.setattr(module.DiscriminatorDetector, "_train", train)
+    learn = module.DiscriminatorDetector.learn
 
-    def scores(self: Any) -> Any:
-        learned.append((self.seen, self.seen.samples[0], self.seen.sample_images[0]))
-        return good_scores(self)
+    def learn_seen(self: Any, features: Any, split: Any) -> Any:
+        learned.append((features, features.samples[0], features.sample_images[0]))
+        return learn(self, features, split)
 
-    monkeypatch.setattr(module.DiscriminatorMethod, "good_scores", scores)
+    monkeypatch.setattr(module.DiscriminatorDetector, "learn", learn_seen)
     model = fit(textures(10), **CROSS_FIT)
     seen, rows, images = learned[0]
     assert len(trained) == 1 + CROSS_FIT_FOLDS
@@ -184,20 +184,25 @@ def test_too_few_images_are_refused_with_what_to_do() -> None:
         ),
         (
             {"calibration": "cross-fit"},
-            "calibration cross-fit goes with method discriminator, got it with patch: leave calibration out",
+            "calibration must be leave-one-out or split for method patch, got cross-fit: leave it out, or choose",
         ),
         (
             {"method": "deep-svdd", "calibration": "cross-fit"},
-            "calibration cross-fit goes with method discriminator, got it with deep-svdd",
+            "calibration must be split for method deep-svdd, got cross-fit: leave it out, or choose another method",
         ),
         ({"method": "discriminator", "noise_std": -1.0}, "noise_std must be a number above 0, got -1.0"),
-        ({"method": "discriminator", "metric": "whitened"}, "metric goes with method knn, lof, mahalanobis or doc"),
+        ({"method": "discriminator", "metric": "whitened"}, ", progress, got metric"),
     ],
 )
 def test_settings_that_it_cannot_use_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError) as caught:
         fit(textures(8), **settings)
     assert message in str(caught.value)
+
+
+def test_a_setting_of_other_methods_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"settings of method discriminator must be among .*, got metric$"):
+        onlygood.make_method("discriminator", metric="whitened")
 
 
 def test_augmentations_stay_on_their_images_side_of_a_fold() -> None:
@@ -220,17 +225,17 @@ def test_a_fit_that_was_interrupted_between_folds_ends_at_the_same_file(
     from onlygood.detectors.discriminator import detector as module
 
     place = tmp_path / "part.onnx.training"
-    original = module.DiscriminatorMethod._train
+    original = module.DiscriminatorDetector._train
     asked: list[str] = []
 
-    def interrupt(self: Any, rows: Array, stage: str, checkpoint: Any) -> Any:
+    def interrupt(self: Any, rows: Array, numbers: Any, stage: str, checkpoint: Any) -> Any:
         asked.append(stage)
         if stage == "fold 2":
             raise KeyboardInterrupt
-        return original(self, rows, stage, checkpoint)
+        return original(self, rows, numbers, stage, checkpoint)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.DiscriminatorMethod, "_train", interrupt)
+        patch.setattr(module.DiscriminatorDetector, "_train", interrupt)
         with pytest.raises(KeyboardInterrupt):
             fit(textures(GOOD), **CROSS_FIT, checkpoint=place)
     assert asked == ["discriminator", "fold 1", "fold 2"]

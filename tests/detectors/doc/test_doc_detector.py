@@ -15,7 +15,6 @@ from command_line import Ran
 from finding import check_that_defects_are_found
 from flat import fit
 from onlygood.errors import CheckpointError, FolderError, SettingError
-from onlygood.report.facts import method_sentence
 from textures import FAST_DOC, Array, numbered, reference_images, save, texture, textures, twelve_bit, with_defect
 
 QUICK: dict[str, Any] = {"method": "doc", **FAST_DOC, "reference": reference_images()}
@@ -42,9 +41,9 @@ def test_it_learns_says_so_and_finds_a_defect(doc: onlygood.Model) -> None:
     assert doc.metadata.detector["templates"] == 20, "all that are not held out to calibrate"
     losses = doc.metadata.training.losses["doc"]
     assert losses[-1] < losses[0]
-    assert method_sentence(doc.metadata) == (
-        "doc, knn: cosine vectors, the mean of head over all places, 1 neighbour among 20 templates; the last 4 layers "
-        f"as after epoch {doc.metadata['doc']['chosen_epoch']} of {len(losses)} beside 12 reference images of 2 "
+    assert doc.metadata.title == (
+        "doc: knn, cosine vectors, the mean of head over all places, 1 neighbour among 20 templates; the last 4 layers "
+        f"as after epoch {doc.metadata.detector['chosen_epoch']} of {len(losses)} beside 12 reference images of 2 "
         "classes"
     )
     check_that_defects_are_found(doc)
@@ -111,7 +110,7 @@ def test_from_the_command_line_with_a_folder(
     assert ran.code == 0, ran.err
     metadata = onlygood.Inspector(path).metadata
     assert metadata.detector["reference"]["count"] == 12
-    assert str(reference_folder) not in str(metadata), "no paths in the file"
+    assert str(reference_folder) not in str(metadata.to_dict()), "no paths in the file"
 
 
 def test_resume_ends_at_the_same_file_and_knows_its_reference_images(
@@ -124,17 +123,17 @@ def test_resume_ends_at_the_same_file_and_knows_its_reference_images(
     whole, part = tmp_path / "whole.onnx", tmp_path / "part.onnx"
     line = ["--method", "doc", "--reference", reference_folder, *LINE]
     assert run("fit", good_folder, "-o", whole, *line).code == 0
-    from onlygood.training.loop import Beside
+    from onlygood.training.loop import AuxiliaryImages
 
-    order, stopped = Beside.order, []
+    order, stopped = AuxiliaryImages.order, []
 
-    def stopping_once(beside: Beside, count: int, *, seed: int, epoch: int) -> Any:
+    def stopping_once(auxiliary: AuxiliaryImages, count: int, *, seed: int, epoch: int) -> Any:
         if epoch == 2 and not stopped:
             stopped.append(epoch)
             raise KeyboardInterrupt
-        return order(beside, count, seed=seed, epoch=epoch)
+        return order(auxiliary, count, seed=seed, epoch=epoch)
 
-    monkeypatch.setattr(Beside, "order", stopping_once)
+    monkeypatch.setattr(AuxiliaryImages, "order", stopping_once)
     assert run("fit", good_folder, "-o", part, *line).code == 130
     (reference_folder / "along" / "05.png").rename(tmp_path / "05.png")
     assert "with reference '" in run("fit", good_folder, "-o", part, *line, "--resume").err
@@ -203,8 +202,11 @@ def test_what_it_cannot_use_is_one_sentence(settings: dict[str, Any], error: typ
 
 
 def test_reference_images_for_another_method_are_refused() -> None:
-    with pytest.raises(SettingError, match="reference goes with method doc, got it with knn"):
-        fit(textures(5), method="knn", reference={"one": STRIPES, "two": [texture(77)]})
+    reference = {"one": STRIPES, "two": [texture(77)]}
+    with pytest.raises(SettingError, match=r"a keyword of fit must be one of .*, progress, got reference"):
+        fit(textures(5), method="knn", reference=reference)
+    with pytest.raises(SettingError, match=r"settings of method knn must be among .*, got reference$"):
+        onlygood.make_method("knn", reference=reference)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -45,9 +45,9 @@ def test_near_copies_make_a_bank_count_twice_as_much_at_most() -> None:
 
 def test_maps_that_were_not_kept_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     images = textures(12)
-    monkeypatch.setattr("onlygood.detectors.patch.detector.MAPPED", 2)
+    monkeypatch.setattr("onlygood.detectors.patch.good_scores.MAPPED", 2)
     kept = fit(images).highest_scoring
-    monkeypatch.setattr("onlygood.detectors.patch.detector.KEPT_BYTES", 0)
+    monkeypatch.setattr("onlygood.detectors.patch.good_scores.KEPT_BYTES", 0)
     again = fit(images).highest_scoring
     for ours, theirs in zip(again, kept, strict=True):
         assert ours.image == theirs.image

@@ -55,7 +55,7 @@ class DeepSvddDetector(Detector):
 
     def learn(self, features: Features, split: Split) -> Learned:  # noqa: D102
         from onlygood.training.deep_svdd import train_deep_svdd
-        from onlygood.training.export import encoder_piece
+        from onlygood.training.export import encoder_subgraph
 
         settings, architecture, threads = self.settings, self.architecture, self.task.settings.threads
         # Grey images have three equal channels: one of them is enough.
@@ -91,7 +91,7 @@ class DeepSvddDetector(Detector):
             center = center.reshape(-1, side, side)
         head = [
             network_input(channels=channels, low=low, high=high, opset=OPSET),
-            encoder_piece(
+            encoder_subgraph(
                 trained.encoder,
                 source="network_input",
                 result="latent",

@@ -79,6 +79,7 @@ class DocDetector(Detector):
         self.task = task
         common = task.settings
         limits = ReadingLimits(max_pixels=common.max_pixels, max_bytes=common.max_bytes)
+        assert settings.reference is not None  # or the settings would have been refused
         self.references = list_references(settings.reference, limits=limits)
         self.trunk = TrainableBackbone(settings)
         self.score = SCORES[settings.head]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
 
 from onlygood.architectures import DOC
 from onlygood.detectors.setting_groups import TailSettings, TemplateSettings
@@ -33,7 +35,8 @@ class Doc(TemplateSettings, TailSettings):
     extra: ClassVar[str | None] = "train"
     calibrations: ClassVar[tuple[Calibration, ...]] = ("split",)
 
-    reference: Any = Field(
+    # What is wrong with it is said when the images are listed.
+    reference: SkipValidation[str | os.PathLike[str] | Mapping[str, Sequence[Any]] | None] = Field(
         default=None,
         exclude=True,
         repr=False,

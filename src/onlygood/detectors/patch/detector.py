@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order, one_blas_thread
+from onlygood._progress import track
 from onlygood.backbones.backbone import Tap, load_backbone
 from onlygood.detectors.base import Detector, Embedding, FitTask, Learned, Split
 from onlygood.detectors.on_backbone import patches_per_image, sized_for_patches, squeezing_notes
@@ -24,7 +25,7 @@ from onlygood.graph.trunk import cut_trunk, opset_of
 
 # A window of the regions, as a share of a square with the area of the coarsest level's grid.
 REGION_SIZE = 0.6
-# How many times as many rows their memory has: an image has few regions, so these cost next to nothing.
+# How many times as many rows their memory has: an image has few regions, so these cost little.
 REGION_ROWS = 4
 # Of regions in the map, where a level of patches has 1: they are too coarse to mark a defect's border.
 REGION_MAP_WEIGHT = 0.5
@@ -166,8 +167,10 @@ class PatchDetector(Detector):
         def fit_level(level: int) -> Fitted:
             return fit_memory(rows[level], bank_size=self.levels[level].bank_size, seed=self.task.settings.seed)
 
+        count = len(self.levels)
         with one_blas_thread():
-            return list(map_in_order(fit_level, range(len(self.levels)), threads=self.task.settings.threads))
+            fitted = map_in_order(fit_level, range(count), threads=self.task.settings.threads)
+            return list(track(fitted, total=count, description="remembering", show=self.task.show_progress))
 
 
 def _facts(level: _Level, bank: Bank, unit: Unit) -> dict[str, object]:
