@@ -73,6 +73,7 @@ def test_the_package_imports_no_runtime_until_it_is_used() -> None:
         ("fit", "--help"),
         ("inspect", "--help"),
         ("calibrate", "--help"),
+        ("compare", "--help"),
         ("explore", "--help"),
         ("completion", "--help"),
         ("info", "-h"),

@@ -83,6 +83,7 @@ def helps() -> str:
         ["methods"],
         ["inspect"],
         ["evaluate"],
+        ["compare"],
         ["calibrate"],
         ["explore"],
         ["info"],

@@ -15,6 +15,13 @@ def right() -> onlygood.Model:
     return onlygood.fit("good", method=onlygood.Doc(reference="others"), exclude=["a.png"])
 
 
+def compared() -> str | None:
+    onlygood.compare("parts", ["patch", onlygood.Knn(num_neighbors=3)], group_by="folder", models=Path("kept"))
+    onlygood.compare("parts", ["patchcore"])  # type: ignore[list-item]
+    onlygood.compare("parts", method="patch")  # type: ignore[call-arg]
+    return onlygood.compare("parts").recommendation.method
+
+
 def misspelt_keywords() -> None:
     onlygood.fit("good", false_alarm=0.01)  # type: ignore[arg-type]
     onlygood.fit("good", method=onlygood.Knn(num_neighbours=3))  # type: ignore[call-arg]

@@ -14,6 +14,7 @@ from onlygood._version import __version__
 
 if TYPE_CHECKING:
     from onlygood.augmentation_settings import AugmentationSettings
+    from onlygood.comparison.compare import Comparison, compare
     from onlygood.detectors.deep_svdd.settings import DeepSvdd
     from onlygood.detectors.discriminator.settings import Discriminator
     from onlygood.detectors.doc.settings import Doc
@@ -61,6 +62,8 @@ _HOMES = {
     "calibrate": "recalibration",
     "evaluate": "evaluation.evaluate",
     "Evaluation": "evaluation.evaluate",
+    "compare": "comparison.compare",
+    "Comparison": "comparison.compare",
     "explore": "exploration.explore",
     "Exploration": "exploration.explore",
     "Inspector": "inspector",
@@ -107,6 +110,7 @@ __all__ = [
     "BackboneError",
     "CalibratedModel",
     "CheckpointError",
+    "Comparison",
     "DeepSvdd",
     "Discriminator",
     "Doc",
@@ -140,6 +144,7 @@ __all__ = [
     "WriteError",
     "__version__",
     "calibrate",
+    "compare",
     "evaluate",
     "explore",
     "fit",

@@ -20,6 +20,7 @@ COMMANDS = {
     "fit": "learn what good looks like",
     "inspect": "say which images are not good",
     "evaluate": "measure a model on labelled images",
+    "compare": "measure several methods on your own images, and say which to use",
     "calibrate": "give a model another false-alarm rate, or new good images for its threshold",
     "explore": "draw a map of images as a model sees them",
     "info": "what a model file is, guarantees and was made from",

@@ -105,14 +105,14 @@ def _add_setting(parser: argparse._ActionsContainer, name: str, field: FieldInfo
     parser.add_argument(
         flag,
         default=argparse.SUPPRESS,
-        type=str if choices else _converter(field),
+        type=str if choices else converter(field),
         choices=choices,
         metavar=None if choices else metavar(field) or name.rsplit("_", 1)[-1].upper(),
         help=text,
     )
 
 
-def _converter(field: FieldInfo) -> Callable[[str], Any]:
+def converter(field: FieldInfo) -> Callable[[str], Any]:
     """From the text of an option to a value of a field's type."""
     kind = value_type(field)
     if get_origin(kind) is tuple:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from onlygood._plurals import name_some, pluralize
-from onlygood.datasets.folders import find_by_class, find_images, group_labels
+from onlygood.datasets.folders import ImageFile, find_by_class, find_images, group_labels
 from onlygood.errors import FolderError, SettingError
 from onlygood.images.reading import ImageArray, ReadingLimits, read_image
 from onlygood.settings import REFERENCE_WHY
@@ -62,7 +62,8 @@ def list_sources(
     """The good images of a fit or a calibration, in a fixed order.
 
     Args:
-        images: a folder, or a sequence of paths, bytes, PIL images or arrays; an array [N, H, W, C] counts as one.
+        images: a folder, or a sequence of paths, bytes, PIL images or arrays; an array [N, H, W, C] counts as one. Also
+            of images that were found in a folder, which keep their names and pages.
         group_by: as in FitSettings; needs a folder.
         groups: a label an image instead.
         limits: on pixels and bytes.
@@ -208,8 +209,12 @@ def is_one_in_memory(item: Any) -> bool:
 
 
 def _reader(item: Any, name: str, limits: ReadingLimits, page: int | None) -> Callable[[], ImageArray]:
+    if isinstance(item, ImageFile):
+        item, page = item.path, item.page
     return lambda: read_image(item, name=name, page=page, limits=limits)
 
 
 def _name(item: Any, position: int) -> str:
+    if isinstance(item, ImageFile):
+        return item.name
     return os.fspath(item) if isinstance(item, str | os.PathLike) else f"image {position}"
