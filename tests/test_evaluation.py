@@ -13,7 +13,7 @@ import onlygood
 from onlygood.datasets.labelled import find_labelled
 from onlygood.errors import LabelledSetError, SettingError
 from onlygood.evaluation.rates import RateOutcome, check_guarantee
-from onlygood.metrics.image import exact_share
+from onlygood.metrics.image import exact_proportion
 from textures import DEFECT, SIZE, Array, save, texture, with_defect
 
 GOOD_NAMES = {f"good/{number}.png": texture(200 + number) for number in range(8)}
@@ -202,7 +202,7 @@ def test_the_guarantee_is_compared_by_the_interval(
     model: onlygood.Model, events: int, trials: int, verdict: str
 ) -> None:
     assert model.guarantee.stated_rate == 0.1
-    check = check_guarantee(model.metadata, exact_share(events, trials))
+    check = check_guarantee(model.metadata, exact_proportion(events, trials))
     assert check.verdict == verdict
     assert f"{events} of {trials} good images" in check.sentence
     assert ("CONTRADICTED" in check.sentence) == (verdict == "contradicted")
@@ -350,8 +350,8 @@ def outcome(
         guaranteed_rate=rate if guaranteed is None else guaranteed,
         threshold=0.0,
         is_own=own,
-        false_alarms=exact_share(alarms, 150),
-        misses=exact_share(misses, 150),
+        false_alarms=exact_proportion(alarms, 150),
+        misses=exact_proportion(misses, 150),
     )
 
 

@@ -12,7 +12,7 @@ from onlygood.comparison.recommendation import (
     paired_test,
     recommend,
 )
-from onlygood.metrics.image import exact_share
+from onlygood.metrics.image import exact_proportion
 
 IMAGES = 20
 
@@ -30,7 +30,7 @@ def outcome(
     return Outcome(
         label=label,
         missed={f"bad/{number}.png": number in missed for number in range(images)},
-        false_alarms=None if alarms is None else exact_share(alarms, 20),
+        false_alarms=None if alarms is None else exact_proportion(alarms, 20),
         is_contradicted=is_contradicted,
         latency_ms=latency_ms,
     )

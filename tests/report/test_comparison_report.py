@@ -14,7 +14,7 @@ import onlygood
 from onlygood.comparison.compare import FailedMethod
 from onlygood.comparison.recommendation import Recommendation
 from onlygood.evaluation.rates import GuaranteeCheck
-from onlygood.metrics.image import exact_share
+from onlygood.metrics.image import exact_proportion
 from onlygood.report import charts, comparison_report, svg, write_comparison_report
 from onlygood.report.formatting import format_area, format_share
 from page_reader import Element, check_page, no_drawing, section
@@ -121,7 +121,7 @@ def test_what_was_observed_stands_beside_what_is_stated(
     write: Write, comparison: onlygood.Comparison, verdict: str, said: str
 ) -> None:
     patch = comparison.measured[0]
-    check = GuaranteeCheck(stated_rate=0.2, observed=exact_share(3, 4), verdict=verdict, sentence="So.")
+    check = GuaranteeCheck(stated_rate=0.2, observed=exact_proportion(3, 4), verdict=verdict, sentence="So.")
     changed = replace(patch, evaluation=replace(patch.evaluation, guarantee=check))
     rows = cells(section(write(replace(comparison, measured=(changed,))), "figures").all("table")[0])
     assert rows[0][6] == said

@@ -19,7 +19,7 @@ from onlygood.evaluation.evaluate import Evaluation, evaluate
 from onlygood.evaluation.figures import ImageFigures
 from onlygood.evaluation.rates import GuaranteeCheck
 from onlygood.metrics.costs import OperatingPoint
-from onlygood.metrics.image import exact_share
+from onlygood.metrics.image import exact_proportion
 from onlygood.rates import format_rate
 from onlygood.report import charts, evaluation_report, svg, write_evaluation_report
 from onlygood.report.formatting import format_area, format_p_value, format_share, score_format
@@ -145,7 +145,7 @@ def test_the_verdict_has_exact_intervals_and_the_guarantee_beside_what_was_obser
 @pytest.mark.parametrize("word", ["confirmed", "consistent", "contradicted"])
 def test_the_word_on_the_guarantee_is_on_the_page(write: Write, evaluation: Evaluation, word: str) -> None:
     guarantee = GuaranteeCheck(
-        stated_rate=0.01, observed=exact_share(30, 100), verdict=word, sentence=f"It is {word}: so."
+        stated_rate=0.01, observed=exact_proportion(30, 100), verdict=word, sentence=f"It is {word}: so."
     )
     verdict = section(write(replace(evaluation, guarantee=guarantee)), "verdict")
     status = verdict.one("p", class_="status")
@@ -240,8 +240,12 @@ def test_the_curve_of_misses_says_in_words_what_is_marked_on_it(page: Element, e
 def test_the_sentence_on_misses_stands_with_the_verdict_where_there_is_one(
     write: Write, evaluation: Evaluation
 ) -> None:
-    own = replace(evaluation.at_rates[0], is_own=True, misses=exact_share(3, 4), false_alarms=exact_share(0, 6))
-    more = replace(evaluation.at_rates[1], misses=exact_share(1, 4), false_alarms=exact_share(2, 6), is_own=False)
+    own = replace(
+        evaluation.at_rates[0], is_own=True, misses=exact_proportion(3, 4), false_alarms=exact_proportion(0, 6)
+    )
+    more = replace(
+        evaluation.at_rates[1], misses=exact_proportion(1, 4), false_alarms=exact_proportion(2, 6), is_own=False
+    )
     changed = replace(evaluation, at_rates=(own, more))
     assert changed.miss_sentence is not None
     assert changed.miss_sentence in section(write(changed), "verdict").text
@@ -344,7 +348,7 @@ def test_a_model_that_refuses_nothing_has_no_point_on_the_curve_of_precision(
     write: Write, evaluation: Evaluation
 ) -> None:
     kept = [replace(each, is_anomaly=False, score=each.score - 1e6) for each in evaluation.images]
-    figures = replace(evaluation.image, false_alarms=exact_share(0, 6), misses=exact_share(4, 4))
+    figures = replace(evaluation.image, false_alarms=exact_proportion(0, 6), misses=exact_proportion(4, 4))
     page = write(replace(evaluation, images=tuple(kept), image=figures))
     descriptions = {svg.one("title").text: svg.one("desc").text for svg in page.all("svg")}
     assert "the model refuses no image." in descriptions["Precision and recall"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from onlygood.comparison.compare import Comparison, MeasuredMethod
-    from onlygood.metrics.image import Share
+    from onlygood.metrics.image import Proportion
 
 # As `onlygood.comparison.compare.DEFAULT_METHODS`, which is not imported for the sake of a help text.
 DEFAULT_METHODS = ("patch", "knn", "lof", "mahalanobis")
@@ -202,7 +202,7 @@ def _auroc(method: MeasuredMethod) -> str:
     return "-" if area is None else f"{area.value:.3f} ({area.low:.3f}-{area.high:.3f})"
 
 
-def _counted(share: Share | None) -> str:
+def _counted(share: Proportion | None) -> str:
     return "-" if share is None else f"{share.events}/{share.trials} ({share.low:.3f}-{share.high:.3f})"
 
 

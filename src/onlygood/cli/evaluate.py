@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from onlygood.evaluation.evaluate import Evaluation
     from onlygood.evaluation.figures import ImageFigures
     from onlygood.evaluation.rates import RateOutcome
-    from onlygood.metrics.image import Area, Share
+    from onlygood.metrics.image import AurocEstimate, Proportion
 
 
 def add_options(evaluate: argparse.ArgumentParser) -> None:
@@ -179,9 +179,9 @@ def _row(figures: ImageFigures) -> str:
     )
 
 
-def _area(area: Area | None) -> str:
+def _area(area: AurocEstimate | None) -> str:
     return "-" if area is None else f"{area.value:.3f} ({area.low:.3f}-{area.high:.3f})"
 
 
-def _share(share: Share) -> str:
+def _share(share: Proportion) -> str:
     return f"{share.value:.3f} ({share.low:.3f}-{share.high:.3f})"

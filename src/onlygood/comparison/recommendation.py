@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from onlygood._plurals import pluralize
-from onlygood.metrics.image import Share
+from onlygood.metrics.image import Proportion
 
 # The method that is recommended unless another one is shown to be better.
 DEFAULT = "patch"
@@ -50,7 +50,7 @@ class Outcome:
 
     label: str
     missed: Mapping[str, bool]
-    false_alarms: Share | None
+    false_alarms: Proportion | None
     is_contradicted: bool
     latency_ms: float
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from onlygood._html import escape, table
 from onlygood.datasets.labelled_set import LabelledImage
 from onlygood.metrics.image import (
-    Area,
+    AurocEstimate,
     F1Max,
-    Share,
+    Proportion,
     average_precision,
-    exact_share,
+    exact_proportion,
     f1_max,
     image_auroc,
 )
@@ -79,11 +79,11 @@ class ImageFigures:
 
     good: int
     anomalous: int
-    auroc: Area | None
+    auroc: AurocEstimate | None
     average_precision: float | None
     f1_max: F1Max | None
-    false_alarms: Share | None
-    misses: Share | None
+    false_alarms: Proportion | None
+    misses: Proportion | None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -129,8 +129,8 @@ def image_figures(judged: Sequence[EvaluatedImage]) -> ImageFigures:
         auroc=image_auroc(scores, labels) if both else None,
         average_precision=average_precision(scores, labels) if both else None,
         f1_max=f1_max(scores, labels) if both else None,
-        false_alarms=exact_share(int(verdicts[~labels].sum()), good) if good else None,
-        misses=exact_share(int((~verdicts[labels]).sum()), anomalous) if anomalous else None,
+        false_alarms=exact_proportion(int(verdicts[~labels].sum()), good) if good else None,
+        misses=exact_proportion(int((~verdicts[labels]).sum()), anomalous) if anomalous else None,
     )
 
 

@@ -15,8 +15,8 @@ from onlygood.evaluation.figures import (
 from onlygood.graph.verdict import CalibrationScores
 from onlygood.metadata import Metadata
 from onlygood.metrics.image import (
-    Share,
-    exact_share,
+    Proportion,
+    exact_proportion,
 )
 from onlygood.rates import format_rate
 
@@ -37,7 +37,7 @@ class GuaranteeCheck:
     """
 
     stated_rate: float
-    observed: Share
+    observed: Proportion
     verdict: str
     sentence: str
 
@@ -69,8 +69,8 @@ class RateOutcome:
     guaranteed_rate: float | None
     threshold: float
     is_own: bool
-    false_alarms: Share | None
-    misses: Share | None
+    false_alarms: Proportion | None
+    misses: Proportion | None
 
     @property
     def is_guaranteed(self) -> bool:
@@ -89,7 +89,7 @@ class RateOutcome:
         }
 
 
-def check_guarantee(metadata: Metadata, observed: Share) -> GuaranteeCheck:
+def check_guarantee(metadata: Metadata, observed: Proportion) -> GuaranteeCheck:
     """Whether the false alarms among good test images agree with what the model guarantees.
 
     The interval takes the images as independent. Where they are of few parts or sessions it is too narrow.
@@ -158,6 +158,6 @@ def _outcome(
         guaranteed_rate=guaranteed,
         threshold=float(str(threshold)),
         is_own=is_own,
-        false_alarms=exact_share(int(above[~labels].sum()), good) if good else None,
-        misses=exact_share(int((~above[labels]).sum()), anomalous) if anomalous else None,
+        false_alarms=exact_proportion(int(above[~labels].sum()), good) if good else None,
+        misses=exact_proportion(int((~above[labels]).sum()), anomalous) if anomalous else None,
     )

@@ -21,7 +21,7 @@ TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class Proportion:
     """A share that was counted, and what the true one may be.
 
     Attributes:
@@ -49,7 +49,7 @@ class Share:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Area:
+class AurocEstimate:
     """An area under the ROC curve, and what the true one may be.
 
     Attributes:
@@ -105,7 +105,7 @@ class Curve:
     thresholds: NDArray[np.float64]
 
 
-def exact_share(events: int, trials: int, *, confidence: float = 0.95) -> Share:
+def exact_proportion(events: int, trials: int, *, confidence: float = 0.95) -> Proportion:
     """A share with its exact binomial interval: it holds the true share at least as often as `confidence` says.
 
     Args:
@@ -130,7 +130,7 @@ def exact_share(events: int, trials: int, *, confidence: float = 0.95) -> Share:
     # takes a thousand times as long.
     from scipy.special import betaincinv
 
-    return Share(
+    return Proportion(
         events=events,
         trials=trials,
         low=0.0 if events == 0 else float(betaincinv(events, trials - events + 1, tail)),
@@ -139,7 +139,7 @@ def exact_share(events: int, trials: int, *, confidence: float = 0.95) -> Share:
     )
 
 
-def image_auroc(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.95) -> Area:
+def image_auroc(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.95) -> AurocEstimate:
     """The area under the ROC curve, with an interval that takes images as independent.
 
     The interval is DeLong's on the logit scale, so that it stays within [0, 1]; it is approximate, and good from some
@@ -192,7 +192,7 @@ def image_auroc(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.9
     else:
         half = math.sqrt(-math.log(tail) / (2 * fewer))
         low, high = max(0.0, value - half), min(1.0, value + half)
-    return Area(value=value, low=low, high=high, confidence=confidence)
+    return AurocEstimate(value=value, low=low, high=high, confidence=confidence)
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
