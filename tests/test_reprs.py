@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 
 import onlygood
+from onlygood.comparison.compare import Comparison, MeasuredMethod
+from onlygood.comparison.recommendation import Recommendation
 from onlygood.datasets.folders import ImageFile
-from onlygood.datasets.labelled_set import LabelledImage
+from onlygood.datasets.labelled_set import LabelledImage, LabelledSet
 from onlygood.datasets.selection import ChosenImage, Label
 from onlygood.errors import SettingError
 from onlygood.evaluation.evaluate import Evaluation
@@ -101,12 +103,44 @@ def large_model(model: onlygood.Model) -> onlygood.Model:
 
 
 @pytest.fixture
+def comparison(evaluation: Evaluation) -> Comparison:
+    measured = MeasuredMethod(
+        label="patch@taps=" + "stage4/" * 30,
+        method=onlygood.Patch(),
+        evaluation=evaluation,
+        fit_seconds=1.0,
+        latency_ms=1.0,
+        megabytes=1.0,
+        file=None,
+        notes=(),
+    )
+    images = tuple(each.labelled for each in evaluation.images)
+    return Comparison(
+        layout="held out",
+        split="as they are",
+        false_alarm_rate=0.05,
+        learned_images=100,
+        tested=LabelledSet(images=images, layout="folders", notes=()),
+        measured=(measured,) * 30,
+        failed=(),
+        recommendation=Recommendation(method=measured.label, sentences=("It is good. " * 50,), tests=()),
+        timed_images=9,
+        notes=("A note. " * 100,),
+    )
+
+
+@pytest.fixture
 def results(
-    large_model: onlygood.Model, model_path: Path, evaluation: Evaluation, exploration: Exploration
+    comparison: Comparison,
+    large_model: onlygood.Model,
+    model_path: Path,
+    evaluation: Evaluation,
+    exploration: Exploration,
 ) -> dict[str, Any]:
     """One of each class of results, with all that it may hold."""
     inspector = onlygood.Inspector(model_path)
     return {
+        "Comparison": comparison,
         "Evaluation": evaluation,
         "Exploration": exploration,
         "Model": large_model,

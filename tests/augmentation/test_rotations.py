@@ -303,5 +303,5 @@ def test_the_command_line_refuses_in_one_sentence_and_writes_nothing(
     for number in (0, -3, 100):
         ran = run("fit", good_folder, "-o", tmp_path / "part.onnx", "--rotations", number)
         assert one_sentence(ran) == f"rotations must be a whole number from 1 to 72, got {number}"
-    assert "argument --rotations: invalid int value: '2.5'" in run("fit", "x", "-o", "y", "--rotations", "2.5").err
+    assert "--rotations must be a whole number, got '2.5'" in run("fit", "x", "-o", "y", "--rotations", "2.5").err
     assert left(tmp_path) == []

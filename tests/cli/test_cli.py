@@ -222,7 +222,10 @@ def test_a_rate_may_be_a_percentage(run: Any) -> None:
             ("--golden", "--augment-border-level", "7"),
             "augment_border_level must be left out unless border is 'constant', got 7.0 with 'mirror': set",
         ),
-        (("--augment-shift", "0.2"), "augmentation goes with augment or golden, got it without: add one of these"),
+        (
+            ("--augment-shift", "0.2"),
+            "options that begin with --augment- go with --augment or --golden, got them without: add one",
+        ),
         (("--window", "9,3"), r"a window must be two levels with black < white, .*got \(9.0, 3.0\)"),
         (("--window", "1,2,3"), r"window must be two levels, black and white, got \(1.0, 2.0, 3.0\)"),
         (("--false-alarm-rate", "1"), "false_alarm_rate must be between 0 and 1, .*got 1.0"),

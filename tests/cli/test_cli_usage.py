@@ -21,7 +21,10 @@ MISTAKES = {
         "fit has no option --augment-blurr: did you mean --augment-blur?",
         "fit",
     ),
-    "fit good -o p --method knn --reference x": ("fit has no option --reference", "fit"),
+    "fit good -o p --method knn --reference x": (
+        "fit has no option --reference with method knn: it goes with --method doc",
+        "fit",
+    ),
     "fit good -o p --zzzz 3": ("fit has no option --zzzz", "fit"),
     "info -x m.onnx": ("info has no option -x", "info"),
     "--jso info m.onnx": ("onlygood has no option --jso", ""),

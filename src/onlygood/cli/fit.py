@@ -92,13 +92,13 @@ def run_fit(options: argparse.Namespace) -> int:
     method = make_method(options.method, **given_settings(options, options.method_class))
     common = given_settings(options, FitSettings)
     ranges = given_settings(options, AugmentationSettings, prefix=AUGMENT)
+    if ranges:
+        common["augmentation"] = _augmentation(ranges)
     if ranges and not (common.get("golden") or "augment" in common):
         raise SettingError(
             "options that begin with --augment- go with --augment or --golden, got them without: add one of these, or "
             "leave those out"
         )
-    if ranges:
-        common["augmentation"] = _augmentation(ranges)
     check_writable(options.output)
     if options.report:
         check_report(options.report)

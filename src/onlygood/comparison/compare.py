@@ -14,6 +14,7 @@ import numpy as np
 
 from onlygood._extras import need_extra
 from onlygood._files import make_folder
+from onlygood._plurals import pluralize, shorten
 from onlygood._spacing import evenly_spaced
 from onlygood.comparison.methods import Entry, entries
 from onlygood.comparison.recommendation import Outcome, Recommendation, recommend
@@ -119,6 +120,12 @@ class Comparison:
     recommendation: Recommendation
     timed_images: int
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        methods = pluralize(len(self.measured), "method")
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        best = shorten(self.recommendation.method or "none", 60)
+        return f"<Comparison: {methods}{failed}, {pluralize(len(self.tested.images), 'image')}, recommended {best}>"
 
     @property
     def unreadable(self) -> tuple[tuple[str, str], ...]:

@@ -191,7 +191,10 @@ def test_too_few_images_are_refused_with_what_to_do() -> None:
             "calibration must be split for method deep-svdd, got cross-fit: leave it out, or choose another method",
         ),
         ({"method": "discriminator", "noise_std": -1.0}, "noise_std must be a number above 0, got -1.0"),
-        ({"method": "discriminator", "metric": "whitened"}, ", progress, got metric"),
+        (
+            {"method": "discriminator", "metric": "whitened"},
+            "metric is a setting of method knn, lof, mahalanobis or doc, got it with discriminator",
+        ),
     ],
 )
 def test_settings_that_it_cannot_use_are_refused(settings: dict[str, Any], message: str) -> None:
