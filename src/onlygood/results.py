@@ -21,6 +21,12 @@ class Inspection:
         anomaly_map: float32 [H, W], at the image's own size, higher is more anomalous; None if it was not asked for. In
             the same unit as the raw score; `Inspector.map_levels` says what is ordinary.
         latency_ms: of the graph's run, without reading the file.
+
+    Example:
+        >>> import onlygood
+        >>> inspection = onlygood.Inspector("part.onnx")("new/0.png")
+        >>> f"{inspection.name}: score {inspection.score:+.2f}, p-value {inspection.p_value:.2f}"
+        'new/0.png: score -1..., p-value 1.00'
     """
 
     name: str
