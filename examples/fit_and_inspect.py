@@ -1,7 +1,6 @@
 """Learn from a folder of good images and inspect another one: `python fit_and_inspect.py parts/good incoming`."""
 
 import sys
-from pathlib import Path
 
 import onlygood
 
@@ -10,7 +9,8 @@ for sentence in (*model.notes, *model.guarantee.sentences):
     print(sentence)
 model.save("part.onnx")
 
-inspect = onlygood.Inspector("part.onnx")
-for path in sorted(Path(sys.argv[2]).iterdir()):
-    found = inspect(path)
-    print(f"{path.name}: {'ANOMALOUS' if found.is_anomaly else 'good'}, score {found.score:+.3f}")
+for found in onlygood.Inspector(model).map(sys.argv[2]):
+    if isinstance(found, onlygood.ImageError):
+        print(f"{found.name}: {found}")
+    else:
+        print(f"{found.name}: {'ANOMALOUS' if found.is_anomaly else 'good'}, score {found.score:+.3f}")

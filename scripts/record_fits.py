@@ -83,6 +83,13 @@ def fits() -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
     yield "doc lof", "grey", {"reference": reference}, {**SHARED, **TRAINED, "method": "doc", "head": "lof"}
 
 
+def fit(good: list[Array], *, method: str, **settings: Any) -> onlygood.Model:
+    """A fit with the settings of the method and those of every method side by side."""
+    kinds = {kind.name: kind for kind in onlygood.methods()}
+    own = {name: settings.pop(name) for name in list(settings) if name in kinds[method].model_fields}
+    return onlygood.fit(good, method=kinds[method](**own), **settings)
+
+
 def graph_digest(content: bytes) -> str:
     model = onnx.load_model_from_string(content)
     del model.metadata_props[:]
@@ -93,7 +100,7 @@ def outcome(kind: str, beside: dict[str, Any], settings: dict[str, Any]) -> dict
     """Digest and scores, or the error."""
     good = images(1 if settings.get("golden") else 16, kind)
     try:
-        model = onlygood.fit(good, **beside, **settings)
+        model = fit(good, **beside, **settings)
     except onlygood.OnlygoodError as error:
         return {"error": f"{type(error).__name__}: {error}"}
     inspect = onlygood.Inspector(model)

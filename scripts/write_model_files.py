@@ -18,6 +18,7 @@ import onnx  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 import onlygood  # noqa: E402
+from flat import fit  # noqa: E402
 from onlygood.graph.model_file import FORMAT  # noqa: E402
 from textures import texture, textures  # noqa: E402
 from tiny_backbone import tiny_card, tiny_model, write_backbone  # noqa: E402
@@ -71,7 +72,7 @@ def main() -> None:
             if method == "doc":
                 others = {kind: [255 - texture(80 + 8 * kind + n) for n in range(6)] for kind in (0, 1)}
                 beside = {"reference": {str(kind): images for kind, images in others.items()}}
-            model = onlygood.fit(textures(16), **beside, method=method, **SHARED, **settings)
+            model = fit(textures(16), **beside, method=method, **SHARED, **settings)
             path = TESTS / "models" / f"format-{FORMAT}-{method}.onnx"
             model.save(path)
             inspect = onlygood.Inspector(path)

@@ -1,7 +1,7 @@
 """Models that many tests share, each fitted once."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,16 @@ import pytest
 # The tests' matrices are so small that several threads only wait for one another. Before NumPy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+
 import onlygood
 from command_line import Ran
+from flat import METHODS, POOLED_METHODS, TRAINED_METHODS, fit
 from learned import Learned
-from onlygood import fitting
 from onlygood.cli import main
-from onlygood.detectors.pooled.detector import PooledMethod
+from onlygood.detectors import pooled_detector
+from onlygood.detectors.base import Detector, FitTask, Split
 from onlygood.features.extraction import Features
-from onlygood.settings import METHODS, POOLED_METHODS, TRAINED_METHODS
+from onlygood.settings import MethodSettings
 from textures import (
     FAST,
     FAST_DISCRIMINATOR,
@@ -84,7 +86,7 @@ def models() -> dict[str, onlygood.Model]:
 def fitted(models: dict[str, onlygood.Model], good_folder: Path, method: str, fast: dict[str, Any]) -> onlygood.Model:
     """A model of each method."""
     if method not in models:
-        models[method] = onlygood.fit(good_folder, method=method, **fast)
+        models[method] = fit(good_folder, method=method, **fast)
     return models[method]
 
 
@@ -99,7 +101,7 @@ def inspect(inspectors: dict[str, onlygood.Inspector], method: str, fitted: only
 @pytest.fixture(scope="session")
 def model(good_folder: Path) -> onlygood.Model:
     """A model of the default method, where the method does not matter."""
-    return onlygood.fit(good_folder, **FAST)
+    return fit(good_folder, **FAST)
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +113,7 @@ def model_path(tmp_path_factory: pytest.TempPathFactory, model: onlygood.Model) 
 
 @pytest.fixture(scope="session")
 def sixteen_bit_model() -> onlygood.Model:
-    return onlygood.fit([twelve_bit(seed) for seed in range(GOOD)], **FAST)
+    return fit([twelve_bit(seed) for seed in range(GOOD)], **FAST)
 
 
 @pytest.fixture(scope="session")
@@ -139,20 +141,26 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 
 @pytest.fixture
 def learned(monkeypatch: pytest.MonkeyPatch) -> Learned:
-    found, make = Learned(), fitting.make_method
+    found = Learned()
 
-    def spied(*arguments: Any, **named: Any) -> Any:
-        method = make(*arguments, **named)
-        learn = method.learn
+    def spy_on(kind: type[MethodSettings]) -> None:
+        make = kind.make_detector
 
-        def spy(seen: Features, groups: Sequence[int], held_out: Array) -> None:
-            found.seen, found.groups, found.held_out = seen, groups, held_out
-            learn(seen, groups, held_out)
+        def spied(self: MethodSettings, task: FitTask) -> Detector:
+            detector = make(self, task)
+            learn = detector.learn
 
-        monkeypatch.setattr(method, "learn", spy)
-        return method
+            def spy(features: Features, split: Split) -> Any:
+                found.seen, found.groups, found.held_out = features, split.groups, split.held_out
+                return learn(features, split)
 
-    monkeypatch.setattr(fitting, "make_method", spied)
+            monkeypatch.setattr(detector, "learn", spy)
+            return detector
+
+        monkeypatch.setattr(kind, "make_detector", spied)
+
+    for kind in onlygood.methods():
+        spy_on(kind)
     return found
 
 
@@ -160,12 +168,12 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> Learned:
 def left_out(monkeypatch: pytest.MonkeyPatch) -> list[Array]:
     """Positions of the images that a method on pooled vectors leaves out in turn, filled as it calibrates."""
     found: list[Array] = []
-    keep = PooledMethod._unseeing
+    keep = pooled_detector._LeaveOut.__iter__
 
-    def spy(self: PooledMethod) -> Iterator[Any]:
-        for unseen, detector in keep(self):
+    def spy(self: Any) -> Iterator[Any]:
+        for unseen, head in keep(self):
             found.append(unseen)
-            yield unseen, detector
+            yield unseen, head
 
-    monkeypatch.setattr(PooledMethod, "_unseeing", spy)
+    monkeypatch.setattr(pooled_detector._LeaveOut, "__iter__", spy)
     return found

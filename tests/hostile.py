@@ -1,4 +1,4 @@
-"""ImageArray files made byte by byte: kinds that writers do not offer, damage, and lies in headers."""
+"""Image files made byte by byte: kinds that writers do not offer, damage, and lies in headers."""
 
 import io
 import struct

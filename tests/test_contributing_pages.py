@@ -82,7 +82,7 @@ def test_the_example_of_a_backbone_runs(tmp_path: Path, monkeypatch: pytest.Monk
     for seed in range(12):
         Image.fromarray(texture(seed, (64, 64))).save(f"good/{seed}.png")
     run_code_of("backbone.md")
-    assert Inspector("part.onnx").metadata["backbone"]["licence"] == "Apache-2.0"
+    assert Inspector("part.onnx").metadata.backbone.licence == "Apache-2.0"
 
 
 def test_the_table_of_the_card_has_all_of_its_fields() -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 import onlygood
 
 # Those that are still to get an example.
-WITHOUT = {"fit", "FitSettings", "Guarantee"}
+WITHOUT = {"AugmentationSettings", "Guarantee", "MethodSettings"}
 
 
 def is_error(value: Any) -> bool:
@@ -32,7 +32,7 @@ DOCUMENTED["onlygood"] = onlygood
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """good/ with 12 images; new/ with 4 of these parts again, the last with a blot; test/good, test/blot; part.onnx."""
+    """good/ with 12 images; new/ with 4 of these parts again, the last with a blot; test/ and parts/ with those; a model."""
     folder = tmp_path_factory.mktemp("examples")
     rng = np.random.default_rng(0)
     (folder / "good").mkdir()
@@ -47,9 +47,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 image.save(folder / kind / f"{number}.{'jpg' if number % 2 else 'png'}", quality=95)
     for kind in ("good", "blot"):
         (folder / "test" / kind).mkdir(parents=True)
+    (folder / "parts" / "blot").mkdir(parents=True)
+    (folder / "parts" / "good").mkdir()
+    for path in (folder / "good").iterdir():
+        (folder / "parts" / "good" / path.name).write_bytes(path.read_bytes())
+    (folder / "parts" / "blot" / "3.jpg").write_bytes((folder / "new" / "3.jpg").read_bytes())
     for path in (folder / "new").iterdir():
         (folder / "test" / ("blot" if path.stem == "3" else "good") / path.name).write_bytes(path.read_bytes())
-    onlygood.fit(folder / "good", false_alarm_rate=0.1, bank_size=200).save(folder / "part.onnx")
+    method = onlygood.Patch(bank_size=200)
+    onlygood.fit(folder / "good", method=method, false_alarm_rate=0.1).save(folder / "part.onnx")
     return folder
 
 

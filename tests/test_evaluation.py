@@ -13,7 +13,7 @@ import onlygood
 from onlygood.datasets.labelled import find_labelled
 from onlygood.errors import LabelledSetError, SettingError
 from onlygood.evaluation.rates import RateOutcome, check_guarantee
-from onlygood.metrics.image import exact_share
+from onlygood.metrics.image import exact_proportion
 from textures import DEFECT, SIZE, Array, save, texture, with_defect
 
 GOOD_NAMES = {f"good/{number}.png": texture(200 + number) for number in range(8)}
@@ -110,9 +110,9 @@ def test_sessions_are_measured_by_themselves(model: onlygood.Model, test_folder:
 
 
 def test_the_model_stays_as_it_is(model: onlygood.Model, test_folder: Path) -> None:
-    before = model.file.content, json.dumps(model.metadata)
+    before = model.file.content, json.dumps(model.metadata.to_dict())
     onlygood.evaluate(model, test_folder, cost_false_alarm=1, cost_miss=100)
-    assert (model.file.content, json.dumps(model.metadata)) == before
+    assert (model.file.content, json.dumps(model.metadata.to_dict())) == before
 
 
 def test_a_path_a_model_an_inspector_and_a_labelled_set_give_the_same(
@@ -202,7 +202,7 @@ def test_the_guarantee_is_compared_by_the_interval(
     model: onlygood.Model, events: int, trials: int, verdict: str
 ) -> None:
     assert model.guarantee.stated_rate == 0.1
-    check = check_guarantee(model.metadata, exact_share(events, trials))
+    check = check_guarantee(model.metadata, exact_proportion(events, trials))
     assert check.verdict == verdict
     assert f"{events} of {trials} good images" in check.sentence
     assert ("CONTRADICTED" in check.sentence) == (verdict == "contradicted")
@@ -214,7 +214,7 @@ def test_good_images_of_another_kind_contradict_the_guarantee(model: onlygood.Mo
     evaluation = onlygood.evaluate(model, save(tmp_path, dark))
     assert evaluation.guarantee is not None
     assert evaluation.guarantee.verdict == "contradicted"
-    assert "20 of 20 good images" in evaluation.guarantee.sentence and "fit anew" in evaluation.guarantee.sentence
+    assert "20 of 20 good images" in evaluation.guarantee.sentence and "fit again" in evaluation.guarantee.sentence
 
 
 def test_costs_give_the_cheapest_threshold_and_what_it_costs(model: onlygood.Model, test_folder: Path) -> None:
@@ -286,8 +286,8 @@ def test_each_rate_has_the_outcome_of_an_inspector_at_it(
         inspector = onlygood.Inspector(model, threads=1, false_alarm_rate=outcome.requested_rate)
         at_rate = onlygood.evaluate(inspector, test_folder)
         assert (outcome.false_alarms, outcome.misses) == (at_rate.image.false_alarms, at_rate.image.misses)
-        assert outcome.guaranteed_rate == inspector.metadata["guarantee"]["stated_rate"]
-        moved = inspector.metadata["calibration"]["threshold"] - model.calibration.threshold
+        assert outcome.guaranteed_rate == inspector.metadata.guarantee.stated_rate
+        moved = inspector.metadata.calibration.threshold - model.calibration.threshold
         assert outcome.threshold == pytest.approx(moved, abs=1e-5)
 
 
@@ -350,8 +350,8 @@ def outcome(
         guaranteed_rate=rate if guaranteed is None else guaranteed,
         threshold=0.0,
         is_own=own,
-        false_alarms=exact_share(alarms, 150),
-        misses=exact_share(misses, 150),
+        false_alarms=exact_proportion(alarms, 150),
+        misses=exact_proportion(misses, 150),
     )
 
 
@@ -386,7 +386,7 @@ def outcome(
 def test_a_sentence_says_what_another_rate_would_give_where_fewer_are_missed(
     evaluation: onlygood.Evaluation, outcomes: list[RateOutcome], is_exact: bool, said: str | None
 ) -> None:
-    metadata = {**evaluation.metadata, "guarantee": {**evaluation.metadata["guarantee"], "is_exact": is_exact}}
+    metadata = evaluation.metadata.replaced(guarantee=evaluation.metadata.guarantee.replaced(is_exact=is_exact))
     assert replace(evaluation, at_rates=tuple(outcomes), metadata=metadata).miss_sentence == said
 
 

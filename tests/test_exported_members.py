@@ -78,6 +78,7 @@ def test_fit_and_inspector_say_their_types() -> None:
     for function in (
         onlygood.fit,
         onlygood.calibrate,
+        onlygood.compare,
         onlygood.Inspector.__init__,
         onlygood.Inspector.__call__,
         onlygood.Model.save,

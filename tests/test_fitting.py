@@ -13,10 +13,13 @@ import pytest
 from PIL import Image, ImageFilter
 
 import onlygood
+from flat import fit
 from onlygood.detectors.patch.head import Unit
 from onlygood.errors import FolderError, ImageError, SettingError, VerificationError
 from onlygood.graph.model_file import FORMAT
 from onlygood.graph.verdict import verdict
+from onlygood.metadata import Metadata
+from onlygood.settings import FitSettings
 from textures import FAST, GOOD, SIZE, Array, numbered, save, texture, textures, with_defect
 
 
@@ -39,7 +42,7 @@ def test_good_images_that_were_not_seen_are_called_anomalous_as_rarely_as_guaran
     rate, fits, new, calibrated = 0.2, 12, 20, 9
     total = guaranteed = 0.0
     for seed in range(fits):
-        model = onlygood.fit(
+        model = fit(
             textures(30, start=1000 * (seed + 1)),
             **{**FAST, "false_alarm_rate": rate, "calibration": calibration, "seed": seed, "bank_size": 100},
         )
@@ -57,21 +60,21 @@ def test_leave_one_out_with_few_images_does_not_call_most_new_ones_anomalous(cou
     """With fewer images than an embedding has directions, a whitening that has seen them finds all else strange."""
     alarms = 0
     for seed in range(3):
-        model = onlygood.fit(textures(count, start=100 * seed), **FAST)
+        model = fit(textures(count, start=100 * seed), **FAST)
         alarms += false_alarms(model, textures(20, start=5000 + 100 * seed))
     # 60 verdicts at 0.11 (8 images) or 0.1: 6 or 7 expected; the bound is three standard errors higher.
     assert alarms <= 60 * 0.11 + 3 * math.sqrt(60 * 0.11 * 0.89)
 
 
 def test_leave_one_out_calibrates_with_every_image_and_split_with_some(good_images: list[Array]) -> None:
-    alone = onlygood.fit(good_images, **FAST).guarantee
-    split = onlygood.fit(good_images, calibration="split", calibration_fraction=0.25, **FAST).guarantee
+    alone = fit(good_images, **FAST).guarantee
+    split = fit(good_images, calibration="split", calibration_fraction=0.25, **FAST).guarantee
     assert (alone.is_exact, alone.calibration_images, alone.fitted_images) == (False, GOOD, GOOD)
     assert (split.is_exact, split.calibration_images, split.fitted_images) == (True, GOOD // 4, GOOD - GOOD // 4)
 
 
 def test_split_calibrates_with_the_scores_that_the_file_gives_the_images_held_out(good_images: list[Array]) -> None:
-    model = onlygood.fit(good_images, calibration="split", **FAST)
+    model = fit(good_images, calibration="split", **FAST)
     inspect = onlygood.Inspector(model)
     raw = np.array([inspect(image).score for image in good_images]) + model.calibration.threshold
     for score in model.calibration.scores:
@@ -79,18 +82,18 @@ def test_split_calibrates_with_the_scores_that_the_file_gives_the_images_held_ou
 
 
 def test_a_rate_finer_than_the_images_support_makes_a_model_that_says_what_it_can_guarantee() -> None:
-    model = onlygood.fit(textures(9), **{**FAST, "false_alarm_rate": 0.01})
+    model = fit(textures(9), **{**FAST, "false_alarm_rate": 0.01})
     guarantee = model.guarantee
     assert (guarantee.requested_rate, guarantee.stated_rate, guarantee.groups_needed) == (0.01, 0.1, 99)
     assert model.calibration.threshold == model.calibration.scores.max()
-    stored = model.metadata["guarantee"]
+    stored = model.metadata.to_dict()["guarantee"]
     assert (stored["requested_rate"], stored["stated_rate"]) == (0.01, 0.1)
     assert stored["statement"].startswith("At most 0.1 of good images will be called anomalous (approximate, ")
     assert "The rate asked for, 0.01, needs at least 99 images to calibrate with, got 9" in stored["statement"]
 
 
 def test_a_rate_that_the_images_support_is_the_one_guaranteed() -> None:
-    guarantee = onlygood.fit(textures(9), **{**FAST, "false_alarm_rate": 0.1}).guarantee
+    guarantee = fit(textures(9), **{**FAST, "false_alarm_rate": 0.1}).guarantee
     assert guarantee.stated_rate == guarantee.requested_rate == 0.1
     assert not any("The rate asked for" in sentence for sentence in guarantee.sentences)
 
@@ -107,16 +110,16 @@ def lots(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("group_by", ["folder", r"lot(\d+)"])
 def test_images_of_a_group_stay_on_one_side(tmp_path: Path, group_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
-    from onlygood import fitting
+    from onlygood import learning_images
 
-    keep = fitting.hold_out
+    keep = learning_images.hold_out
 
     def spy(groups: Sequence[int], fraction: float, *, seed: int) -> Any:
         seen["groups"], seen["held"] = list(groups), keep(groups, fraction, seed=seed)
         return seen["held"]
 
-    monkeypatch.setattr(fitting, "hold_out", spy)
-    model = onlygood.fit(lots(tmp_path), group_by=group_by, calibration="split", **FAST)
+    monkeypatch.setattr(learning_images, "hold_out", spy)
+    model = fit(lots(tmp_path), group_by=group_by, calibration="split", **FAST)
     labels = np.array([number // 3 for number in range(18)])
     assert seen["groups"] == labels.tolist()
     held = seen["held"]
@@ -143,8 +146,8 @@ def test_leave_one_out_leaves_out_the_whole_group() -> None:
             big = texture(seed, (SIZE + 1, SIZE + 1))
             images += [big[1:, 1:], big[:-1, :-1]]
             groups += [str(seed)] * 2
-        together = onlygood.fit(images, groups=groups, **settings)
-        apart = onlygood.fit(images, **settings)
+        together = fit(images, groups=groups, **settings)
+        apart = fit(images, **settings)
         assert (together.guarantee.groups, apart.guarantee.groups) == (10, 20)
         of_groups.append(median_p_value(together, first))
         of_images.append(median_p_value(apart, first))
@@ -155,7 +158,7 @@ def test_leave_one_out_leaves_out_the_whole_group() -> None:
 
 
 def test_groups_of_arrays_are_given_as_labels() -> None:
-    model = onlygood.fit(textures(6), groups=["a", "a", "b", "b", "c", "c"], **FAST)
+    model = fit(textures(6), groups=["a", "a", "b", "b", "c", "c"], **FAST)
     assert (model.guarantee.groups, model.guarantee.stated_rate) == (3, 0.25)
 
 
@@ -163,20 +166,20 @@ def test_near_duplicates_are_noted_and_kept_together() -> None:
     images = textures(12)
     noise = np.random.default_rng(0)
     doubled = [*images, *((p + noise.integers(0, 3, p.shape)).astype(np.uint8) for p in images[:4])]
-    model = onlygood.fit(doubled, **FAST)
+    model = fit(doubled, **FAST)
     assert model.guarantee.groups == 12
     (note,) = model.notes
     assert note == (
         "8 of 16 good images are near-duplicates of one another, in 4 sets: each set is kept on one side of every "
         "split and counts as one."
     )
-    assert model.metadata["notes"] == [note]
+    assert model.metadata.notes == (note,)
 
 
 def test_near_duplicates_are_not_looked_for_when_they_are_to_be_ignored_but_equal_images_still_count_once() -> None:
     images = textures(12)
     softened = np.asarray(Image.fromarray(images[0]).filter(ImageFilter.GaussianBlur(0.3)))
-    model = onlygood.fit([*images, softened, images[1]], **{**FAST, "near_duplicates": "ignore"})
+    model = fit([*images, softened, images[1]], **{**FAST, "near_duplicates": "ignore"})
     assert model.guarantee.groups == 13
 
 
@@ -191,12 +194,12 @@ def test_near_duplicates_are_not_looked_for_when_they_are_to_be_ignored_but_equa
 )
 def test_groups_that_cannot_be_used_are_refused(settings: dict[str, Any], error: type, message: str) -> None:
     with pytest.raises(error, match=message):
-        onlygood.fit(textures(4), **{**FAST, **settings})
+        fit(textures(4), **{**FAST, **settings})
 
 
 def test_a_folder_takes_no_labels(good_folder: Path) -> None:
     with pytest.raises(SettingError, match="groups goes with a sequence of images, got a folder: use group_by"):
-        onlygood.fit(good_folder, groups=["a"] * GOOD)
+        fit(good_folder, groups=["a"] * GOOD)
 
 
 # Images
@@ -214,7 +217,7 @@ def test_a_folder_a_list_of_paths_and_arrays_give_the_same_calibration(
         [Image.fromarray(image) for image in good_images],
         np.stack(good_images)[:, :, :, None],
     ]
-    first, *others = (onlygood.fit(form, **FAST) for form in forms)
+    first, *others = (fit(form, **FAST) for form in forms)
     for other in others:
         np.testing.assert_array_equal(other.calibration.scores, first.calibration.scores)
 
@@ -222,14 +225,14 @@ def test_a_folder_a_list_of_paths_and_arrays_give_the_same_calibration(
 @pytest.mark.parametrize("one", [b"x", Image.new("L", (9, 9)), np.zeros((9, 9), np.uint8)])
 def test_one_image_instead_of_several_is_refused(one: Any) -> None:
     with pytest.raises(FolderError, match="fit needs a folder or a sequence of good images, got one image"):
-        onlygood.fit(one)
+        fit(one)
 
 
 def test_an_unreadable_image_among_many_is_named(good_images: list[Array], tmp_path: Path) -> None:
     save(tmp_path, numbered(good_images))
     (tmp_path / "07.png").write_bytes((tmp_path / "07.png").read_bytes()[:300])
     with pytest.raises(FolderError) as caught:
-        onlygood.fit(tmp_path, **FAST)
+        fit(tmp_path, **FAST)
     assert str(caught.value).startswith(
         "good images must be readable, got 1 of 16 that cannot be read (remove or repair them, or use "
         "--skip-unreadable), the first: 07.png "
@@ -240,9 +243,9 @@ def test_unreadable_images_are_left_out_on_request_and_noted(good_images: list[A
     save(tmp_path, numbered(good_images))
     for name in ("00.png", "07.png"):
         (tmp_path / name).write_bytes(b"")
-    model = onlygood.fit(tmp_path, skip_unreadable=True, **FAST)
+    model = fit(tmp_path, skip_unreadable=True, **FAST)
     assert model.guarantee.calibration_images == GOOD - 2
-    assert (model.metadata["good_images"]["count"], model.metadata["good_images"]["unreadable"]) == (GOOD - 2, 2)
+    assert (model.metadata.good_images.count, model.metadata.good_images.unreadable) == (GOOD - 2, 2)
     (note,) = (note for note in model.notes if "readable" in note)
     assert note.startswith("2 images are left out, as not readable, the first: 00.png is empty (0 bytes): copy or ")
 
@@ -252,14 +255,14 @@ def test_images_none_of_which_can_be_read_are_refused(skip: bool, tmp_path: Path
     for name in ("a.png", "b.png", "c.png"):
         (tmp_path / name).write_bytes(b"no image")
     with pytest.raises(FolderError, match=r"must be readable, got none among 3: a\.png is a text file"):
-        onlygood.fit(tmp_path, skip_unreadable=skip, **FAST)
+        fit(tmp_path, skip_unreadable=skip, **FAST)
 
 
 def test_images_beyond_the_limits_are_refused_with_the_limit(good_folder: Path) -> None:
     with pytest.raises(FolderError, match=r"00\.png has 96 x 96 = 9,216 pixels, and at most 9,000 are read"):
-        onlygood.fit(good_folder, max_pixels=9000, **FAST)
+        fit(good_folder, max_pixels=9000, **FAST)
     with pytest.raises(FolderError, match=r"00\.png has [\d,]+ bytes, and at most 100 are read"):
-        onlygood.fit(good_folder, max_bytes=100, **FAST)
+        fit(good_folder, max_bytes=100, **FAST)
 
 
 def test_an_image_that_vanishes_during_the_fit_is_named(
@@ -278,7 +281,7 @@ def test_an_image_that_vanishes_during_the_fit_is_named(
     monkeypatch.setattr("onlygood.features.extraction.KEPT_BYTES", 0)
     monkeypatch.setattr(fitting, "extract_features", extract_then_lose)
     with pytest.raises(ImageError, match=r"03\.png does not exist"):
-        onlygood.fit(tmp_path, **FAST)
+        fit(tmp_path, **FAST)
 
 
 # What is written down
@@ -286,26 +289,30 @@ def test_an_image_that_vanishes_during_the_fit_is_named(
 
 def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -> None:
     metadata = model.metadata
-    assert set(metadata) == {
-        *("format", "content_sha256", "method", "settings", "input", "backbone", "patch", "good_images"),
-        *("calibration", "guarantee", "map_levels", "notes", "made_with"),
+    described = metadata.to_dict()
+    assert set(described) == {
+        *("format", "content_sha256", "method", "description", "settings", "input", "backbone", "detector"),
+        *("good_images", "calibration", "guarantee", "map_levels", "notes", "made_with", "recalibrations"),
     }
-    assert metadata["format"] == FORMAT
-    assert metadata["method"] == "patch"
-    assert set(metadata["settings"]) == {entry.name for entry in dataclasses.fields(onlygood.FitSettings)}
-    assert metadata["input"] == {"dtype": "uint8", "channels": 1, "window": [0, 255], "input_shape": [64, 64]}
-    assert metadata["backbone"]["licence"] == "Apache-2.0"
-    assert len(metadata["backbone"]["sha256"]) == len(metadata["good_images"]["sha256"]) == 64
-    assert metadata["good_images"]["count"] == GOOD
-    assert metadata["good_images"]["heights"] == metadata["good_images"]["widths"] == [SIZE, SIZE]
-    assert metadata["calibration"] == {
+    assert described["recalibrations"] == []
+    assert metadata.format == FORMAT
+    assert metadata.method == "patch"
+    assert set(metadata.settings) == set(FitSettings.model_fields) | set(onlygood.Patch.model_fields)
+    assert described["input"] == {"dtype": "uint8", "channels": 1, "window": [0, 255], "input_shape": [64, 64]}
+    assert metadata.backbone is not None
+    assert metadata.backbone.licence == "Apache-2.0"
+    assert len(metadata.backbone.sha256) == len(metadata.good_images.sha256) == 64
+    assert metadata.good_images.count == GOOD
+    assert metadata.good_images.heights == metadata.good_images.widths == (SIZE, SIZE)
+    assert described["calibration"] == {
         "method": "leave-one-out",
         "threshold": model.calibration.threshold,
         "rule": "conformal",
         "odd": [],
         "decided_by": model.deciding,
     }
-    assert metadata["guarantee"] == {
+    assert metadata.guarantee == model.guarantee
+    assert metadata.guarantee.to_dict() == {
         "requested_rate": 0.1,
         "stated_rate": 0.1,
         "is_exact": False,
@@ -321,9 +328,12 @@ def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -
         "folds": 0,
         "statement": " ".join(model.guarantee.sentences),
     }
-    assert set(metadata["map_levels"]) == {"typical", "high"}
-    assert set(metadata["made_with"]) == {"onlygood", "onnx", "onnxruntime", "numpy"}
-    assert json.loads(json.dumps(metadata)) == metadata
+    # In the file, what there is not is left out.
+    assert {"interval": None, **described["guarantee"]} == metadata.guarantee.to_dict()
+    assert set(described["map_levels"]) == {"typical", "high"}
+    assert set(metadata.made_with) == {"onlygood", "onnx", "onnxruntime", "numpy"}
+    assert json.loads(json.dumps(described)) == described
+    assert Metadata.from_dict(described, "x") == metadata
 
 
 def test_the_file_holds_no_paths_and_no_names_of_good_images(good_folder: Path, model: onlygood.Model) -> None:
@@ -335,8 +345,8 @@ def test_a_backbone_given_by_path_leaves_its_name_alone(tmp_path: Path) -> None:
     shipped = Path(onlygood.__file__).parent / "backbones"
     for suffix in ("onnx", "json"):
         shutil.copy(shipped / f"lite0.{suffix}", tmp_path / f"mine.{suffix}")
-    model = onlygood.fit(textures(4), backbone=str(tmp_path / "mine.onnx"), **FAST)
-    assert model.metadata["settings"]["backbone"] == "mine.onnx"
+    model = fit(textures(4), backbone=str(tmp_path / "mine.onnx"), **FAST)
+    assert model.metadata.settings["backbone"] == "mine.onnx"
     assert str(tmp_path).encode() not in model.file.content
 
 
@@ -344,14 +354,14 @@ def test_equal_images_make_equal_files_wherever_they_lie_and_whenever(
     model: onlygood.Model, good_images: list[Array], tmp_path: Path
 ) -> None:
     elsewhere = save(tmp_path / "elsewhere", numbered(good_images))
-    assert onlygood.fit(elsewhere, **FAST).file.content == model.file.content
+    assert fit(elsewhere, **FAST).file.content == model.file.content
 
 
 def test_other_images_have_another_digest(model: onlygood.Model, good_images: list[Array]) -> None:
     changed = [*good_images[:-1], good_images[-1].copy()]
     changed[-1][0, 0] ^= 1
-    other = onlygood.fit(changed, **FAST)
-    assert other.metadata["good_images"]["sha256"] != model.metadata["good_images"]["sha256"]
+    other = fit(changed, **FAST)
+    assert other.metadata.good_images.sha256 != model.metadata.good_images.sha256
 
 
 @pytest.mark.parametrize(
@@ -365,21 +375,21 @@ def test_other_images_have_another_digest(model: onlygood.Model, good_images: li
 )
 def test_settings_that_the_backbone_cannot_meet_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        onlygood.fit(textures(3), **settings)
+        fit(textures(3), **settings)
 
 
 def test_taps_and_input_size_are_those_asked_for() -> None:
-    model = onlygood.fit(textures(4), taps=("stage3", "stage1"), **{**FAST, "input_size": 96, "bank_size": 50})
-    patches, regions = model.metadata["patch"]["levels"]
+    model = fit(textures(4), taps=("stage3", "stage1"), **{**FAST, "input_size": 96, "bank_size": 50})
+    patches, regions = model.metadata.detector["levels"]
     assert patches["taps"] == regions["taps"] == ["stage3", "stage1"]
     assert (patches["grid"], regions["grid"]) == ([6, 6], [2, 2])
     assert patches["memory_bank"] == [50, 80 + 24]
     assert regions["memory_bank"] == [4 * 2 * 2, 80 + 24]
-    assert model.metadata["input"]["input_shape"] == [96, 96]
+    assert model.metadata.input.input_shape == (96, 96)
 
 
 def test_the_levels_of_the_card_and_the_regions_have_a_memory_each(model: onlygood.Model) -> None:
-    described = model.metadata["patch"]
+    described = model.metadata.detector
     assert set(described) == {"levels", "region_size"}
     # The coarsest comes first: it describes the whole image. Of 64 x 64 pixels there are 4 x 4 patches of 16.
     assert [(level["taps"], level["grid"], level["top_patches"]) for level in described["levels"]] == [
@@ -411,7 +421,7 @@ def test_a_finished_graph_that_gives_other_scores_is_refused(
     with pytest.raises(
         VerificationError, match=r"the finished model must give 00\.png the raw score .* nothing was wr"
     ):
-        onlygood.fit(good_folder, **FAST)
+        fit(good_folder, **FAST)
 
 
 def test_a_finished_graph_that_gives_no_number_is_refused(good_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,7 +430,7 @@ def test_a_finished_graph_that_gives_no_number_is_refused(good_folder: Path, mon
 
     monkeypatch.setattr("onlygood.fitting.verdict", broken)
     with pytest.raises(VerificationError, match="got nan"):
-        onlygood.fit(good_folder, **FAST)
+        fit(good_folder, **FAST)
 
 
 def test_a_threshold_far_above_the_scores_of_images_remembered_is_no_reason_to_refuse(
@@ -428,25 +438,25 @@ def test_a_threshold_far_above_the_scores_of_images_remembered_is_no_reason_to_r
 ) -> None:
     """The file gives raw score - threshold, in which a small raw score drowns in the rounding of a large threshold."""
     monkeypatch.setattr(
-        "onlygood.detectors.patch.detector.unit_of", lambda scores: Unit(center=float(scores.min()), scale=1e-6)
+        "onlygood.detectors.patch.good_scores.unit_of", lambda scores: Unit(center=float(scores.min()), scale=1e-6)
     )
-    model = onlygood.fit(good_folder, calibration="split", **FAST)
+    model = fit(good_folder, calibration="split", **FAST)
     assert model.calibration.threshold > 1e6
 
 
 def test_a_fit_in_which_all_scores_are_nearly_equal_is_verified_all_the_same() -> None:
     images = [np.roll(texture(0), number, axis=0) for number in range(16)]
     settings = {**FAST, "near_duplicates": "ignore", "calibration": "split"}
-    assert onlygood.fit(images, **settings).guarantee.is_exact
+    assert fit(images, **settings).guarantee.is_exact
 
 
 def test_a_model_prints_as_a_line(good_images: list[Array]) -> None:
-    assert len(repr(onlygood.fit(good_images, **FAST))) < 2000
+    assert len(repr(fit(good_images, **FAST))) < 2000
 
 
 def test_every_good_image_has_a_score_about_the_threshold() -> None:
     """The calibration's own scores, centred, with the names that they lost when they were sorted."""
-    model = onlygood.fit(textures(24), **FAST)
+    model = fit(textures(24), **FAST)
     assert [image.name for image in model.good_images] == [f"image {number}" for number in range(24)]
     assert all(image.calibrates for image in model.good_images)
     found = sorted(image.score + model.calibration.threshold for image in model.good_images)
@@ -454,7 +464,7 @@ def test_every_good_image_has_a_score_about_the_threshold() -> None:
 
 
 def test_only_images_held_out_calibrate_with_split() -> None:
-    model = onlygood.fit(textures(24), **FAST, calibration="split")
+    model = fit(textures(24), **FAST, calibration="split")
     calibrating = [image for image in model.good_images if image.calibrates]
     assert len(calibrating) == model.guarantee.calibration_images
     found = sorted(image.score + model.calibration.threshold for image in calibrating)
@@ -464,7 +474,7 @@ def test_only_images_held_out_calibrate_with_split() -> None:
 def test_the_strangest_good_image_is_shown_where_it_is_strange() -> None:
     images = textures(30)
     images[7] = with_defect(images[7])
-    model = onlygood.fit(images, **FAST)
+    model = fit(images, **FAST)
     assert len(model.highest_scoring) == 24
     assert [each.image.score for each in model.highest_scoring] == sorted(
         (image.score for image in model.good_images), reverse=True
@@ -474,4 +484,4 @@ def test_the_strangest_good_image_is_shown_where_it_is_strange() -> None:
     np.testing.assert_array_equal(highest_scoring.source.read()[:, :, 0], images[7])
     assert highest_scoring.patch_scores.shape == (8, 8)
     # Without its own rows: an image scored by a memory that holds it would have patches at distance (nearly) 0.
-    assert highest_scoring.patch_scores.max() > model.metadata["map_levels"]["typical"]
+    assert highest_scoring.patch_scores.max() > model.metadata.map_levels.typical

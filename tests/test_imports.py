@@ -73,7 +73,9 @@ def test_the_package_imports_no_runtime_until_it_is_used() -> None:
         ("fit", "--help"),
         ("inspect", "--help"),
         ("calibrate", "--help"),
+        ("compare", "--help"),
         ("explore", "--help"),
+        ("completion", "--help"),
         ("info", "-h"),
         ("--version",),
     ],
@@ -86,7 +88,7 @@ def test_help_imports_no_runtime(arguments: tuple[str, ...]) -> None:
 def test_settings_and_errors_import_no_runtime() -> None:
     script = f"""
 import sys, onlygood
-onlygood.FitSettings(seed=3)
+onlygood.Knn(num_neighbors=3)
 onlygood.OnlygoodError
 print("imported:", *[name for name in {HEAVY} if name in sys.modules])
 """

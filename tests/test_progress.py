@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from onlygood._progress import track
+from onlygood import _progress
+from onlygood._progress import track, waiting
 
 
 class Terminal(io.StringIO):
@@ -45,3 +48,74 @@ def test_items_are_taken_only_as_they_are_asked_for(show: bool, monkeypatch: pyt
     next(tracked)
     assert taken == [0]
     tracked.close()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs something in front of a terminal of the system's of a given size, and gives what was drawn on it."""
+    pty = pytest.importorskip("pty")
+    termios = pytest.importorskip("termios")
+
+    def draw(work: Callable[[], object], *, rows: int, columns: int) -> str:
+        master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (rows, columns))
+        with os.fdopen(slave, "w") as terminal, monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", terminal)
+            work()
+            terminal.write("end")
+            terminal.flush()
+            seen = b""
+            while not seen.endswith(b"end"):
+                seen += os.read(master, 65536)
+        os.close(master)
+        return seen.decode()
+
+    return draw
+
+
+@pytest.mark.parametrize(("rows", "columns", "most"), [(24, 60, 60), (0, 0, 80), (24, 0, 80)])
+def test_a_bar_has_the_width_of_its_terminal_or_an_ordinary_one(
+    drawn: Callable[..., str], rows: int, columns: int, most: int
+) -> None:
+    seen = drawn(lambda: list(track(range(3), total=3, description="embedding", show=True)), rows=rows, columns=columns)
+    longest = max(len(part) for part in seen.split("\r"))
+    assert "embedding:   0%" in seen
+    assert most - 5 <= longest <= most
+
+
+def test_a_wait_shows_the_time_that_passes_and_leaves_nothing(
+    drawn: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_progress, "TICK_S", 0.01)
+
+    def work() -> None:
+        with waiting("laying out", show=True):
+            time.sleep(0.2)
+
+    seen = drawn(work, rows=24, columns=80)
+    assert "laying out: 00:00" in seen
+    assert seen.removesuffix("end").rsplit("\r", 2)[-2].strip() == ""
+
+
+def test_a_short_wait_and_one_that_nobody_sees_draw_nothing(
+    drawn: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> None:
+        with waiting("laying out", show=True):
+            pass
+
+    assert drawn(work, rows=24, columns=80).strip("\r ") == "end"
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    monkeypatch.setattr(_progress, "TICK_S", 0.01)
+    with waiting("laying out", show=True):
+        time.sleep(0.1)
+    assert stderr.getvalue() == ""
+
+
+def test_an_error_ends_a_wait(drawn: Callable[..., str]) -> None:
+    def work() -> None:
+        with pytest.raises(ZeroDivisionError), waiting("laying out", show=True):
+            raise ZeroDivisionError
+
+    assert drawn(work, rows=24, columns=80).strip("\r ") == "end"

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import onlygood
+from flat import METHODS, fit
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -49,7 +50,7 @@ def test_a_stranger_with_onnxruntime_alone_gets_the_verdicts_of_inspect(images: 
     imported = re.findall(r"^(?:import|from) ([\w, ]+?)(?: import.*)?$", script.read_text(), re.MULTILINE)
     assert {name.strip() for names in imported for name in names.split(",")} == {"sys", "numpy", "onnxruntime", "PIL"}
     model = tmp_path / "part.onnx"
-    onlygood.fit(images / "good", false_alarm_rate=0.1, bank_size=200).save(model)
+    fit(images / "good", false_alarm_rate=0.1, bank_size=200).save(model)
     paths = sorted((images / "new").iterdir())
 
     strange = subprocess.run([sys.executable, script, model, *paths], capture_output=True, text=True, check=True)
@@ -78,17 +79,18 @@ def helps() -> str:
     """The help of all commands."""
     commands: tuple[list[str], ...] = (
         [],
-        ["fit"],
+        *(["fit", "--golden", "--method", method] for method in METHODS),
+        ["methods"],
         ["inspect"],
         ["evaluate"],
+        ["compare"],
         ["calibrate"],
         ["explore"],
         ["info"],
-        ["bench", "run"],
-        ["bench", "table"],
     )
     runs = [[sys.executable, "-m", "onlygood", *command, "--help"] for command in commands]
-    return "".join(subprocess.run(run, capture_output=True, text=True).stdout for run in runs)
+    runs += [[sys.executable, "-m", "benchmarks", command, "--help"] for command in ("run", "table")]
+    return "".join(subprocess.run(run, capture_output=True, text=True, cwd=ROOT).stdout for run in runs)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -132,7 +134,7 @@ def test_the_example_of_fitting_and_inspecting_runs(images: Path, tmp_path: Path
 def test_the_example_with_a_camera_gives_the_verdicts_of_inspect(images: Path, tmp_path: Path) -> None:
     """With a module in the place of OpenCV that gives the same frames, B, G, R, as a camera would."""
     model = tmp_path / "part.onnx"
-    onlygood.fit(images / "good", false_alarm_rate=0.1, bank_size=200).save(model)
+    fit(images / "good", false_alarm_rate=0.1, bank_size=200).save(model)
     frames = sorted((images / "new").iterdir())
     (tmp_path / "cv2.py").write_text(
         f"""

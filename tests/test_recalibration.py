@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 from onnx import numpy_helper
 
 import onlygood
+from flat import fit
 from onlygood.errors import FolderError, ModelFormatError, SettingError, VerificationError
 from onlygood.graph.model_file import FORMAT, pack, read_model_file, unpack
 from onlygood.guarantee import Guarantee
@@ -61,8 +62,8 @@ def test_the_threshold_is_the_order_statistic_of_the_scores_in_the_file(model: o
     found = onlygood.calibrate(model, false_alarm_rate=float(rate))
     assert found.calibration.threshold == order_statistic(model.calibration.scores, rate)
     assert initializers(found)["threshold"] == np.float32(found.calibration.threshold)
-    assert found.metadata["calibration"]["threshold"] == found.calibration.threshold
-    assert found.metadata["settings"]["false_alarm_rate"] == found.guarantee.stated_rate == float(rate)
+    assert found.metadata.calibration.threshold == found.calibration.threshold
+    assert found.metadata.settings["false_alarm_rate"] == found.guarantee.stated_rate == float(rate)
 
 
 def test_a_verdict_moves_with_the_threshold_and_nothing_else_does(model: onlygood.Model) -> None:
@@ -91,22 +92,23 @@ def test_there_and_back_is_the_same_graph(model: onlygood.Model) -> None:
     back = onlygood.calibrate(there, false_alarm_rate=0.1)
     assert graph_of(there).graph != graph_of(model).graph
     assert graph_of(back).graph == graph_of(model).graph
-    assert [record["requested_rate_before"] for record in back.metadata["recalibrations"]] == [0.1, 0.4]
+    assert [record.requested_rate_before for record in back.metadata.recalibrations] == [0.1, 0.4]
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.001, 1e-9])
 def test_a_rate_that_needs_more_images_is_answered_in_the_words_of_fit(model: onlygood.Model, rate: float) -> None:
     found = onlygood.calibrate(model, false_alarm_rate=rate)
-    expected = replace(model.guarantee, requested_rate=rate, stated_rate=1 / (GOOD + 1))
+    expected = model.guarantee.replaced(requested_rate=rate, stated_rate=1 / (GOOD + 1))
     assert found.guarantee.sentences == expected.sentences
     assert "add images, or ask for 0.0589" in found.guarantee.sentences[1]
-    assert found.metadata["guarantee"] == expected.to_dict()
+    assert found.metadata.guarantee == expected
+    assert found.metadata.guarantee.to_dict() == expected.to_dict()
     assert found.calibration.threshold == model.calibration.scores.max()
 
 
 def test_scores_in_groups_keep_their_weights(tmp_path: Path) -> None:
     lots = save(tmp_path, {f"{number % 4}/{number}.png": texture(number) for number in range(GOOD)})
-    model = onlygood.fit(lots, group_by="folder", **FAST)
+    model = fit(lots, group_by="folder", **FAST)
     found = onlygood.calibrate(model, false_alarm_rate=0.5)
     # Four groups of four: each score has the weight 1/20, and 10 of 16 scores are needed for a half.
     assert found.calibration.groups == 4
@@ -116,10 +118,10 @@ def test_scores_in_groups_keep_their_weights(tmp_path: Path) -> None:
 
 def test_the_map_keeps_its_levels_and_a_note_says_so(model: onlygood.Model) -> None:
     found = onlygood.calibrate(model, false_alarm_rate=0.3)
-    assert found.metadata["map_levels"] == model.metadata["map_levels"]
+    assert found.metadata.map_levels == model.metadata.map_levels
     (note,) = found.notes
     assert note.startswith("The levels of the anomaly map are those of the false-alarm rate that the model had before")
-    assert found.metadata["recalibrations"][0]["notes"] == [note]
+    assert found.metadata.recalibrations[0].notes == (note,)
 
 
 # From new good images
@@ -150,8 +152,9 @@ def test_the_guarantee_is_exact_and_about_the_new_images(
     assert calibrated.guarantee == Guarantee(
         requested_rate=0.2, stated_rate=0.2, is_exact=True, calibration_images=25, groups=25, fitted_images=GOOD
     )
-    assert calibrated.metadata["guarantee"] == calibrated.guarantee.to_dict()
-    assert calibrated.metadata["calibration"]["method"] == "split"
+    assert calibrated.metadata.guarantee == calibrated.guarantee
+    assert calibrated.metadata.guarantee.to_dict() == calibrated.guarantee.to_dict()
+    assert calibrated.metadata.calibration.method == "split"
 
 
 def test_too_few_new_images_are_answered_in_the_words_of_fit(model: onlygood.Model) -> None:
@@ -167,10 +170,10 @@ def test_without_a_rate_it_is_the_one_of_before(model: onlygood.Model) -> None:
 def test_the_levels_of_the_map_are_computed_again(model: onlygood.Model, calibrated: onlygood.CalibratedModel) -> None:
     session = onnxruntime.InferenceSession(model.file.content, providers=["CPUExecutionProvider"])
     patches = [session.run(["patch_scores"], {"image": image[None, :, :, None]})[0] for image in NEW]
-    levels = calibrated.metadata["map_levels"]
-    assert levels["typical"] == pytest.approx(np.median([np.median(each) for each in patches]), rel=1e-5)
+    levels = calibrated.metadata.map_levels
+    assert levels.typical == pytest.approx(np.median([np.median(each) for each in patches]), rel=1e-5)
     highest = np.array([each.max() for each in patches])
-    assert levels["high"] == pytest.approx(order_statistic(highest, "0.2"), rel=1e-5)
+    assert levels.high == pytest.approx(order_statistic(highest, "0.2"), rel=1e-5)
 
 
 def exact_threshold(scores: Array, labels: list[int], rate: Fraction) -> float:
@@ -224,7 +227,7 @@ def test_folders_and_images_of_several_places_stay_apart(model: onlygood.Model, 
 
 
 def test_a_golden_samples_guarantee_becomes_one_about_parts() -> None:
-    golden = onlygood.fit(texture(0), golden=True, augment=12, input_size=64, bank_size=300, false_alarm_rate=0.2)
+    golden = fit(texture(0), golden=True, augment=12, input_size=64, bank_size=300, false_alarm_rate=0.2)
     assert golden.guarantee.golden_images == 1
     again = onlygood.calibrate(golden, false_alarm_rate=0.5)
     assert "augmentations of a golden image" in again.guarantee.sentences[0]
@@ -240,22 +243,23 @@ def test_a_golden_samples_guarantee_becomes_one_about_parts() -> None:
 
 def test_the_record_says_from_what(model: onlygood.Model, calibrated: onlygood.CalibratedModel) -> None:
     again = onlygood.calibrate(calibrated, false_alarm_rate=0.3)
-    first, second = again.metadata["recalibrations"]
-    assert calibrated.metadata["recalibrations"] == [first]
-    assert (first["from"], first["images"], first["groups"]) == ("new good images", 25, 25)
-    assert (first["requested_rate"], first["requested_rate_before"]) == (0.2, 0.1)
-    assert first["threshold_before"] == model.calibration.threshold
-    assert first["model_sha256"] == model.metadata["content_sha256"]
-    assert (second["from"], second["images"]) == ("calibration scores", 25)
-    assert second["model_sha256"] == calibrated.metadata["content_sha256"] != model.metadata["content_sha256"]
+    first, second = again.metadata.recalibrations
+    assert calibrated.metadata.recalibrations == (first,)
+    assert (first.source, first.images, first.groups) == ("new good images", 25, 25)
+    assert (first.requested_rate, first.requested_rate_before) == (0.2, 0.1)
+    assert first.threshold_before == model.calibration.threshold
+    assert first.model_sha256 == model.metadata.content_sha256
+    assert (second.source, second.images) == ("calibration scores", 25)
+    assert second.model_sha256 == calibrated.metadata.content_sha256 != model.metadata.content_sha256
 
 
 def test_the_rest_of_the_metadata_stays(model: onlygood.Model, calibrated: onlygood.CalibratedModel) -> None:
     changed = {"calibration", "settings", "guarantee", "map_levels", "recalibrations", "content_sha256"}
-    assert set(calibrated.metadata) == set(model.metadata) | {"recalibrations"}
-    for key in set(model.metadata) - changed:
-        assert calibrated.metadata[key] == model.metadata[key], key
-    assert {**calibrated.metadata["settings"], "false_alarm_rate": 0.1} == model.metadata["settings"]
+    one, other = model.metadata.to_dict(), calibrated.metadata.to_dict()
+    assert set(other) == set(one) and one["recalibrations"] == []
+    for key in set(one) - changed:
+        assert other[key] == one[key], key
+    assert {**other["settings"], "false_alarm_rate": 0.1} == one["settings"]
     before, after = graph_of(model), graph_of(calibrated)
     assert before.graph.node == after.graph.node
     names = [tensor.name for tensor in after.graph.initializer]
@@ -283,7 +287,8 @@ def test_what_is_saved_is_read_again(calibrated: onlygood.CalibratedModel, tmp_p
     calibrated.save(tmp_path / "new.onnx")
     read = read_model_file(tmp_path / "new.onnx")
     assert read.content == calibrated.file.content
-    assert read.metadata == json.loads(json.dumps(calibrated.metadata))
+    assert read.metadata == calibrated.metadata
+    assert read.metadata.to_dict() == json.loads(json.dumps(calibrated.metadata.to_dict()))
     assert read.calibration_scores is not None
     np.testing.assert_array_equal(read.calibration_scores.scores, calibrated.calibration.scores)
     assert onlygood.Inspector(tmp_path / "new.onnx")(NEW[3]).score == onlygood.Inspector(calibrated)(NEW[3]).score
@@ -298,7 +303,7 @@ def test_files_of_the_first_format_are_calibrated_and_get_the_newest() -> None:
     raw = raw_scores(by_scores, NEW)
     assert by_images.calibration.threshold == pytest.approx(order_statistic(raw, "0.25"), rel=1e-6)
     for found in (by_scores, by_images):
-        assert found.metadata["format"] == FORMAT
+        assert found.metadata.format == FORMAT
         assert found.guarantee.augmentations == 0
         assert onlygood.Inspector(found)(with_defect(texture(501))).is_anomaly
 
@@ -390,9 +395,8 @@ def without(model: onlygood.Model, edit: Callable[[onnx.ModelProto], None]) -> o
     """The model with another graph, sealed again."""
     graph = graph_of(model)
     edit(graph)
-    metadata = {key: value for key, value in model.metadata.items() if key != "content_sha256"}
     kept = {entry.name: getattr(model, entry.name) for entry in fields(onlygood.CalibratedModel)}
-    return onlygood.CalibratedModel(**{**kept, "file": pack(graph, metadata)})
+    return onlygood.CalibratedModel(**{**kept, "file": pack(graph, model.metadata)})
 
 
 def renamed(name: str) -> Callable[[onnx.ModelProto], None]:

@@ -16,6 +16,16 @@ from typing import TYPE_CHECKING, Any
 from onlygood._version import __version__
 
 if TYPE_CHECKING:
+    from onlygood.augmentation_settings import AugmentationSettings
+    from onlygood.comparison.compare import Comparison, compare
+    from onlygood.detectors.deep_svdd.settings import DeepSvdd
+    from onlygood.detectors.discriminator.settings import Discriminator
+    from onlygood.detectors.doc.settings import Doc
+    from onlygood.detectors.knn.settings import Knn
+    from onlygood.detectors.lof.settings import Lof
+    from onlygood.detectors.mahalanobis.settings import Mahalanobis
+    from onlygood.detectors.patch.settings import Patch
+    from onlygood.detectors.registry import make_method, methods
     from onlygood.errors import (
         BackboneError,
         CheckpointError,
@@ -38,11 +48,16 @@ if TYPE_CHECKING:
     from onlygood.exploration.explore import Exploration, explore
     from onlygood.fitting import fit
     from onlygood.guarantee import Guarantee
+    from onlygood.images.named import NamedImage
+    from onlygood.images.reading import read_image
     from onlygood.inspector import Inspector
+    from onlygood.metadata import Metadata
+    from onlygood.metrics.image import image_auroc
+    from onlygood.metrics.pixel import PixelTally
     from onlygood.model import CalibratedModel, Model
     from onlygood.recalibration import calibrate
     from onlygood.results import Inspection
-    from onlygood.settings import FitSettings
+    from onlygood.settings import MethodSettings
 
 # Public names and where they live. They are imported when first used, so that `onlygood --help` needs no runtime.
 _HOMES = {
@@ -50,14 +65,31 @@ _HOMES = {
     "calibrate": "recalibration",
     "evaluate": "evaluation.evaluate",
     "Evaluation": "evaluation.evaluate",
+    "compare": "comparison.compare",
+    "Comparison": "comparison.compare",
     "explore": "exploration.explore",
     "Exploration": "exploration.explore",
     "Inspector": "inspector",
+    "NamedImage": "images.named",
+    "read_image": "images.reading",
+    "image_auroc": "metrics.image",
+    "PixelTally": "metrics.pixel",
     "CalibratedModel": "model",
     "Model": "model",
     "Inspection": "results",
     "Guarantee": "guarantee",
-    "FitSettings": "settings",
+    "Metadata": "metadata",
+    "AugmentationSettings": "augmentation_settings",
+    "MethodSettings": "settings",
+    "Patch": "detectors.patch.settings",
+    "Knn": "detectors.knn.settings",
+    "Lof": "detectors.lof.settings",
+    "Mahalanobis": "detectors.mahalanobis.settings",
+    "Doc": "detectors.doc.settings",
+    "DeepSvdd": "detectors.deep_svdd.settings",
+    "Discriminator": "detectors.discriminator.settings",
+    "make_method": "detectors.registry",
+    "methods": "detectors.registry",
     "OnlygoodError": "errors",
     "SettingError": "errors",
     "ImageError": "errors",
@@ -77,12 +109,16 @@ _HOMES = {
 }
 
 __all__ = [
+    "AugmentationSettings",
     "BackboneError",
     "CalibratedModel",
     "CheckpointError",
+    "Comparison",
+    "DeepSvdd",
+    "Discriminator",
+    "Doc",
     "Evaluation",
     "Exploration",
-    "FitSettings",
     "FolderError",
     "Guarantee",
     "ImageError",
@@ -90,29 +126,44 @@ __all__ = [
     "ImageTooLargeError",
     "Inspection",
     "Inspector",
+    "Knn",
     "LabelledSetError",
+    "Lof",
+    "Mahalanobis",
+    "Metadata",
+    "MethodSettings",
     "MissingExtraError",
     "Model",
     "ModelFileError",
     "ModelFormatError",
     "ModelVersionError",
+    "NamedImage",
     "OnlygoodError",
+    "Patch",
+    "PixelTally",
     "SettingError",
     "TrainingError",
     "VerificationError",
     "WriteError",
     "__version__",
     "calibrate",
+    "compare",
     "evaluate",
     "explore",
     "fit",
+    "image_auroc",
+    "make_method",
+    "methods",
+    "read_image",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'onlygood' has no attribute {name!r}")
-    return getattr(import_module(f"onlygood.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # or a type checker would take any name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'onlygood' has no attribute {name!r}")
+        return getattr(import_module(f"onlygood.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -37,7 +37,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Refuse a path that cannot be written, before hours of work end in front of it.
+    """Refuse a path that cannot be written, before long work begins.
 
     Raises:
         WriteError: no such folder, no permission, or a folder in the way.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,23 +29,6 @@ def versions_of(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def peak_memory_mb() -> float | None:
-    """The most memory that this process has had resident so far, in 10^6 bytes; None where the system does not count.
-
-    On Linux the program's own, from /proc: `getrusage` also counts what the process was before it became this program,
-    which for a child is a copy of its parent.
-    """
-    status = Path("/proc/self/status")
-    if status.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
-        return int(found.group(1)) * 1024 / 1e6
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1.0 if sys.platform == "darwin" else 1024.0) / 1e6  # macOS counts bytes, Linux KiB
 
 
 def physical_memory() -> int | None:

@@ -34,7 +34,10 @@ def map_in_order(work: Callable[[In], Out], items: Iterable[In], *, threads: int
     """
     if threads < 0:
         raise SettingError(f"threads must be 0 (one a core) or more, got {threads}")
-    workers = threads or os.cpu_count() or 1
+    return _mapped(work, items, threads or os.cpu_count() or 1)
+
+
+def _mapped(work: Callable[[In], Out], items: Iterable[In], workers: int) -> Iterator[Out]:
     remaining = iter(items)
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Out]] = deque(pool.submit(work, item) for item in islice(remaining, 2 * workers))

@@ -23,4 +23,10 @@ def name_some(names: Sequence[str], most: int) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
+def shorten(text: str, most: int) -> str:
+    """A name in at most so many characters, its middle left out: of a path, beginning and end say the most."""
+    half = (most - len("...")) // 2
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
+
+
 _PLURALS = {"is": "are", "was": "were", "has": "have"}

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import ClassVar, Literal
 
-from onlygood._integers import is_integer
+from pydantic import Field
+
 from onlygood.errors import SettingError
+from onlygood.validation import Settings
 
-BORDERS = ("mirror", "edge", "constant")
 MOST_BLUR = 20.0
 
 
-def _setting(default: Any, help_text: str, **details: Any) -> Any:
-    return field(default=default, metadata={"help": help_text, **details})
-
-
-@dataclass(frozen=True, kw_only=True)
-class AugmentationSettings:
-    """The ranges within which an augmentation changes an image. Each field's meaning is its `help`.
+class AugmentationSettings(Settings):
+    """The ranges within which an augmentation changes an image. Each field's meaning is its description.
 
     What lies within these ranges is good by decision, and what lies outside is anomalous by construction; so they are
     to be as wide as what happens at a machine on a good day, and no wider. The defaults are meant for a camera that is
@@ -41,73 +35,67 @@ class AugmentationSettings:
         SettingError: a value that cannot be used, when it is made.
     """
 
-    brightness: float = _setting(
-        0.1, "most that an augmentation is brighter or darker, as a share of the levels from black to white, 0 to 1"
+    subject: ClassVar[str] = "settings of augmentation"
+
+    brightness: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="most that an augmentation is brighter or darker, as a share of black to white",
     )
-    contrast: float = _setting(
-        0.1, "most that its contrast (about the image's mean) is higher or lower, as a share, 0 to below 1"
+    contrast: float = Field(
+        default=0.1, ge=0, lt=1, description="most that its contrast is higher or lower, as a share"
     )
-    gamma: float = _setting(
-        0.1, "most that its gamma is above or below 1, 0 to below 1: 0.1 is exponents from 0.9 to 1.1"
+    gamma: float = Field(default=0.1, ge=0, lt=1, description="most that its gamma is above or below 1")
+    noise: float = Field(
+        default=0.01, ge=0, le=1, description="most sensor noise: standard deviation as a share of black to white"
     )
-    noise: float = _setting(
-        0.01, "most sensor noise: standard deviation as a share of the levels from black to white, 0 to 1"
+    blur: float = Field(
+        default=0.7,
+        ge=0,
+        le=MOST_BLUR,
+        description="most blur: standard deviation in pixels of the image as given",
+        json_schema_extra={"must_be": f"a number of pixels from 0 to {MOST_BLUR:g}"},
     )
-    blur: float = _setting(0.7, f"most blur: standard deviation in pixels of the image as given, 0 to {MOST_BLUR:g}")
-    jpeg: int = _setting(75, "lowest quality of JPEG compression, 1 to 100; 0 for no compression")
-    shift: float = _setting(
-        0.01, "most that it is shifted to each side, as a share of the image's width and of its height, 0 to 0.5"
+    jpeg: int = Field(
+        default=75,
+        ge=0,
+        le=100,
+        description="lowest quality of JPEG compression; 0 for no compression",
+        json_schema_extra={"must_be": "a whole number from 1 to 100, or 0 for no compression"},
     )
-    rotation: float = _setting(1.0, "most that it is turned to each side about its centre, in degrees, 0 to 180")
-    scale: float = _setting(0.01, "most that it is larger or smaller about its centre, as a share, 0 to 0.5")
-    flip_horizontal: bool = _setting(False, "mirror every other one left to right: only for parts where either is good")
-    flip_vertical: bool = _setting(False, "mirror every other one top to bottom: only for parts where either is good")
-    border: str = _setting(
-        "mirror",
-        "what comes into view at the border: the image mirrored there, the edge's pixels repeated, or one constant "
-        "level (--augment-border-level)",
-        choices=BORDERS,
+    shift: float = Field(
+        default=0.01, ge=0, le=0.5, description="most that it is shifted to each side, as a share of width and height"
     )
-    border_level: float | None = _setting(
-        None, "the level that --augment-border constant fills with; the median of the image's own border unless given"
+    rotation: float = Field(
+        default=1.0,
+        ge=0,
+        le=180,
+        description="most that it is turned to each side about its centre, in degrees",
+        json_schema_extra={"must_be": "a number of degrees from 0 to 180"},
+    )
+    scale: float = Field(default=0.01, ge=0, le=0.5, description="most that it is larger or smaller, as a share")
+    flip_horizontal: bool = Field(
+        default=False, description="mirror every other one left to right: only for parts where either is good"
+    )
+    flip_vertical: bool = Field(
+        default=False, description="mirror every other one top to bottom: only for parts where either is good"
+    )
+    border: Literal["mirror", "edge", "constant"] = Field(
+        default="mirror",
+        description="what comes into view at the border: the image mirrored, its edge repeated, or one level",
+    )
+    border_level: float | None = Field(
+        default=None,
+        ge=0,
+        le=65_535,
+        description="the level that a constant border has; the median of the image's own border unless given",
+        json_schema_extra={"must_be": "a level from 0 to 65535"},
     )
 
-    def __post_init__(self) -> None:
-        for name, most, included in (
-            ("brightness", 1.0, True),
-            ("contrast", 1.0, False),
-            ("gamma", 1.0, False),
-            ("noise", 1.0, True),
-            ("blur", MOST_BLUR, True),
-            ("shift", 0.5, True),
-            ("rotation", 180.0, True),
-            ("scale", 0.5, True),
-        ):
-            value = getattr(self, name)
-            if not (_is_number(value) and (0.0 <= value < most or (included and value == most))):
-                end = f"{most:g}" if included else f"below {most:g}"
-                unit = {"blur": " of pixels", "rotation": " of degrees"}.get(name, "")
-                raise SettingError(f"{name} must be a number{unit} from 0 to {end}, got {value!r}")
-        if not is_integer(self.jpeg, 0, 100):
-            raise SettingError(f"jpeg must be a whole number from 1 to 100, or 0 for no compression, got {self.jpeg!r}")
-        for name in ("flip_horizontal", "flip_vertical"):
-            if not isinstance(getattr(self, name), bool):
-                raise SettingError(f"{name} must be True or False, got {getattr(self, name)!r}")
-        if self.border not in BORDERS:
-            raise SettingError(f"border must be one of {', '.join(BORDERS)}, got {self.border!r}")
-        if self.border_level is not None:
-            if not (_is_number(self.border_level) and 0 <= self.border_level <= 65_535):
-                raise SettingError(f"border_level must be a level from 0 to 65535, got {self.border_level!r}")
-            if self.border != "constant":
-                raise SettingError(
-                    f"border_level must be left out unless border is 'constant', got {self.border_level!r} with "
-                    f"{self.border!r}: set border to 'constant'"
-                )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as plain JSON values."""
-        return asdict(self)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    def check(self) -> None:  # noqa: D102
+        if self.border_level is not None and self.border != "constant":
+            raise SettingError(
+                f"border_level must be left out unless border is 'constant', got {self.border_level!r} with "
+                f"{self.border!r}: set border to 'constant'"
+            )

@@ -32,7 +32,13 @@ class SettingError(OnlygoodError, ValueError):
 
 
 class ImageError(OnlygoodError):
-    """One image cannot be read or cannot be used."""
+    """One image cannot be read or cannot be used.
+
+    Attributes:
+        name: what an Inspector calls the image; None where the error comes from elsewhere.
+    """
+
+    name: str | None = None
 
 
 class ImageTooLargeError(ImageError):

@@ -4,82 +4,113 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Never
 
 import numpy as np
-import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
+from onlygood import settings as types
+from onlygood._extras import need_extra
 from onlygood._verification import verify
-from onlygood._version import __version__
-from onlygood.augmentation.sources import check_target, fill_up, golden_sources, turned_sources, turning_notes
+from onlygood.augmentation.sources import check_target, golden_sources, turning_notes
+from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.calibration.threshold import Calibration, calibrate, resolve_rule, threshold_of
-from onlygood.datasets.sources import (
-    GoodImages,
-    ReferenceImages,
-    Source,
-    exclude_named,
-    exclusion_notes,
-    list_references,
-    list_sources,
-)
-from onlygood.datasets.splits import hold_out, share_held_out
-from onlygood.detectors.registry import GoodScores, Method, TrainingFiles, make_method
+from onlygood.datasets.sources import GoodImages, Source, exclude_named, exclusion_notes, list_sources
+from onlygood.detectors.base import FitTask, GoodScores, Split, TrainingFiles
+from onlygood.detectors.registry import MethodName, make_method, method_names, methods
 from onlygood.errors import FolderError, SettingError
-from onlygood.features.extraction import (
-    Embedder,
-    Features,
-    extract_augmentations,
-    extract_features,
-    extract_turned,
-    set_digest,
-)
+from onlygood.features.extraction import Embedder, extract_features
 from onlygood.features.independence import LEAST_GROUPS, independent_groups
-from onlygood.features.input_kind import InputKind, input_kind
+from onlygood.features.input_kind import input_kind
+from onlygood.fit_results import describe, good_images_of, guarantee_of, highest_scoring
 from onlygood.graph.model_file import OUTPUTS, pack
 from onlygood.graph.runtime import open_session
 from onlygood.graph.subgraph import join
 from onlygood.graph.verdict import full_size_map, verdict
-from onlygood.guarantee import Guarantee
 from onlygood.images.reading import ReadingLimits
-from onlygood.model import GoodImage, Model, ScoredImage
-from onlygood.settings import CROSS_FITTED_METHODS, HELD_OUT_ABOVE, TRAINED_METHODS, FitSettings, make_settings
+from onlygood.learning_images import hold_out_images, learning_images
+from onlygood.metadata import MapLevels
+from onlygood.model import Model
+from onlygood.rates import Rule, ThresholdRule
+from onlygood.settings import FitSettings, MethodSettings
 from onlygood.threshold_notes import deciding_sentence, odd_note
+from onlygood.validation import nearest, one_of
 
-# How many of the most anomalous good images are kept to be looked at.
-HIGHEST_KEPT = 24
-# The largest share of the images that is held out unless one is given, and of a golden sample's augmentations.
-MOST_HELD_OUT = 1 / 3
-MOST_GOLDEN_HELD_OUT = 0.5
+# What trains, by the module that is looked for.
+_TRAINING_LIBRARIES = {"torch": "torch", "lightning_fabric": "Lightning Fabric"}
 
 
 def fit(
     images: GoodImages,
     *,
+    method: MethodName | MethodSettings = "patch",
+    false_alarm_rate: float = 0.05,
+    threshold_rule: ThresholdRule = "auto",
+    calibration: types.Calibration | None = None,
+    calibration_fraction: float | None = None,
+    group_by: str | None = None,
     groups: Sequence[str] | None = None,
-    reference: ReferenceImages | None = None,
-    progress: bool = False,
+    exclude: Sequence[str] | None = None,
+    near_duplicates: types.NearDuplicates = "group",
+    window: tuple[float, float] | None = None,
+    golden: bool = False,
+    augment: int | None = None,
+    augmentation: AugmentationSettings | None = None,
+    rotations: int = 1,
+    skip_unreadable: bool = False,
+    max_pixels: int = 100_000_000,
+    max_bytes: int = 500_000_000,
+    threads: int = 0,
+    seed: int = 0,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    **settings: Any,
+    progress: bool = False,
+    **unknown: Never,
 ) -> Model:
     """A detector of everything that does not look like these images, calibrated and ready to save.
 
     Args:
         images: a folder of good images, or a sequence of paths, bytes, PIL images or arrays uint8 or uint16
             [H, W], [H, W, C].
-        groups: for a sequence, one label an image: images with equal labels stay on one side of every split. For a
-            folder, use the setting `group_by`.
-        reference: for method doc, images of other things: a folder with one sub-folder a class, or sequences of
-            images by class.
-        progress: draw progress bars if stderr is a terminal.
+        method: its name, for its defaults, or its settings: `onlygood.Knn(num_neighbors=3)`.
+        false_alarm_rate: alpha, the share of good images that may be called anomalous, in (0, 1).
+        threshold_rule: "conformal" guarantees the rate as far as there are enough good images, and lets the few most
+            anomalous of them decide; "estimated" extrapolates the tail of all scores, without those that stand apart,
+            and guarantees nothing; "auto" is conformal where many images lie above the threshold (or where images are
+            held out and enough for the rate), else estimated.
+        calibration: where calibration scores come from: each good image by a detector that has not seen it
+            ("leave-one-out", or "cross-fit" in a few parts, for networks; all images are used, the guarantee is
+            approximate), or images held out ("split"; the guarantee is exact). The method's first choice unless given.
+        calibration_fraction: share of the images (or of their groups) held out by "split", in (0, 1); unless given, as
+            many as are expected to have 5 above the threshold, and at most a third (half of a golden sample's
+            augmentations).
+        group_by: for a folder, what keeps images of one session or part together: "folder" (the sub-folder) or a
+            regular expression searched in each image's name, whose first group is the label.
+        groups: for a sequence, one label an image instead: images with equal labels stay on one side of every split.
+        exclude: names of good images to leave out; "@" and the path of a text file stand for its lines.
+        near_duplicates: "group" keeps images of (nearly) the same thing on one side of every split, "ignore" does not
+            look for them.
+        window: the levels of black and white; for 16-bit images chosen from the good ones unless given, for 8-bit ones
+            (0, 255).
+        golden: the images (one is enough, also as a file) are golden samples: learn from augmentations of them, and
+            guarantee something about these alone.
+        augment: fill up to so many images, at least 3, with augmentations of those to learn from, which never
+            calibrate; with golden they do, and there are 200 in all unless given.
+        augmentation: the ranges of augmentations.
+        rotations: for parts that lie at any angle: learn each good image at so many angles, 1 to 72; 2 or 4 for parts
+            that lie in as many positions. Turned copies never calibrate.
+        skip_unreadable: leave out images that cannot be read instead of refusing to fit.
+        max_pixels: most pixels that one image may have.
+        max_bytes: most bytes that one image's file may have.
+        threads: images worked on at once; 0 for one a core.
+        seed: of everything random.
         checkpoint: where a method that trains keeps what it has reached; None for nowhere. It stays there, since the
-            model is in memory alone: take it away when the model is saved.
+            model is in memory alone: remove it when the model is saved.
         resume: go on from that checkpoint.
-        **settings: fields of `onlygood.FitSettings`, the same as the options of `onlygood fit`.
+        progress: draw progress bars if stderr is a terminal.
+        **unknown: none is taken; a name that does not exist is answered with the nearest one that does.
 
     Raises:
         SettingError: a setting that does not exist or cannot be used.
@@ -88,301 +119,199 @@ def fit(
         TrainingError: a network cannot be trained, or a checkpoint not be resumed from.
         MissingExtraError: a method that trains, and no torch.
         VerificationError: the finished file gives other scores than those it was calibrated with.
+
+    Example:
+        >>> import onlygood
+        >>> model = onlygood.fit("good", method=onlygood.Knn(num_neighbors=3), false_alarm_rate=0.1)
+        >>> model.save("knn.onnx")
     """
-    chosen = make_settings(**settings).filled_in()
-    if resume and chosen.method not in TRAINED_METHODS:
+    chosen = make_method(method) if isinstance(method, str) else method
+    if not isinstance(chosen, MethodSettings):
         raise SettingError(
-            f"resume goes with a method that trains ({', '.join(TRAINED_METHODS)}), got it with {chosen.method}: leave "
-            "resume out"
+            f"method must be one of {', '.join(method_names())}, or settings such as onlygood.Knn(num_neighbors=3), "
+            f"got {method!r}"
         )
+    if unknown:
+        raise SettingError(_unknown_keyword(next(iter(unknown)), chosen))
+    settings = FitSettings(
+        false_alarm_rate=false_alarm_rate,
+        threshold_rule=threshold_rule,
+        calibration=calibration,
+        calibration_fraction=calibration_fraction,
+        group_by=group_by,
+        exclude=exclude,  # type: ignore[arg-type]  # a sequence becomes a tuple
+        near_duplicates=near_duplicates,
+        window=window,
+        golden=golden,
+        augment=augment,
+        augmentation=augmentation,
+        rotations=rotations,
+        skip_unreadable=skip_unreadable,
+        max_pixels=max_pixels,
+        max_bytes=max_bytes,
+        threads=threads,
+        seed=seed,
+    ).resolved(chosen)
+    if resume and not chosen.trains:
+        raise SettingError(f"resume goes with a method that trains, got it with {chosen.name}: leave resume out")
     if resume and checkpoint is None:
         raise SettingError("resume needs a checkpoint, got none: give one, or leave resume out")
+    if chosen.trains:
+        for module, library in _TRAINING_LIBRARIES.items():
+            need_extra(library, module=module, extra="train", purpose=f"--method {chosen.name}")
     files = None if checkpoint is None else TrainingFiles(Path(checkpoint), resume)
-    limits = ReadingLimits(max_pixels=chosen.max_pixels, max_bytes=chosen.max_bytes)
-    sources = list_sources(images, group_by=chosen.group_by, groups=groups, limits=limits, allow_one=chosen.golden)
+    limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
+    sources = list_sources(images, group_by=group_by, groups=groups, limits=limits, allow_one=golden)
     excluded: list[str] = []
-    if chosen.exclude is not None:
-        sources, excluded = exclude_named(sources, chosen.exclude)
-    golden = 0
-    if chosen.golden:
-        golden, sources = len(sources), golden_sources(sources, chosen)
-    elif not chosen.skip_unreadable:
-        check_target(len(sources), chosen)
-    if reference is not None and chosen.method != "doc":
-        raise SettingError(f"reference goes with method doc, got it with {chosen.method}: leave one of them out")
-    references = [] if reference is None else list_references(reference, limits=limits)
+    if settings.exclude is not None:
+        sources, excluded = exclude_named(sources, settings.exclude)
+    count = 0
+    if golden:
+        count, sources = len(sources), golden_sources(sources, settings)
+    elif not skip_unreadable:
+        check_target(len(sources), settings)
     if len(sources) < LEAST_GROUPS:
         raise FolderError(
             f"fit needs at least {LEAST_GROUPS} good images, so that what good images have in common can be told "
             f"without each of them, got {len(sources)}: add images, or add --golden to learn from augmentations of "
             f"{'this one' if len(sources) == 1 else 'these'}"
         )
-    method = make_method(chosen, sources, references=references, files=files, show_progress=progress)
-    return _Fit(sources, chosen, method, golden=golden, excluded=excluded, show_progress=progress).run()
+    return _Fit(sources, settings, chosen, files=files, golden=count, excluded=excluded, show_progress=progress).run()
 
 
+def _unknown_keyword(name: str, method: MethodSettings) -> str:
+    """What is said of a keyword that `fit` does not have."""
+    if name in type(method).model_fields:
+        whose = type(method).__name__
+        return (
+            f"{name} is a setting of method {method.name} and goes into its settings, got it as a keyword of fit: give "
+            f"method={whose}({name}=...)"
+        )
+    if name.removeprefix("augment_") in AugmentationSettings.model_fields and name.startswith("augment_"):
+        return (
+            f"{name} is a range of augmentations and goes into their settings, got it as a keyword of fit: give "
+            f"augmentation=AugmentationSettings({name.removeprefix('augment_')}=...)"
+        )
+    others = [kind.name for kind in methods() if name in kind.model_fields]
+    if others:
+        return (
+            f"{name} is a setting of method {one_of(others)}, got it with {method.name}: leave {name} out, or choose "
+            "such a method"
+        )
+    known = [*FitSettings.model_fields, "method", "groups", "checkpoint", "resume", "progress"]
+    near = nearest(name, [*known, *type(method).model_fields])
+    return f"a keyword of fit must be one of {', '.join(known)}, got {name}{near}"
+
+
+@dataclass(frozen=True)
 class _Fit:
     """One fit: its inputs, and the steps in the order in which they are taken."""
 
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        settings: FitSettings,
-        method: Method,
-        *,
-        golden: int,
-        excluded: Sequence[str],
-        show_progress: bool,
-    ) -> None:
-        self.excluded = excluded
-        self.sources = sources
-        self.settings = settings
-        self.golden = golden
-        self.show_progress = show_progress
-        self.method = method
+    sources: Sequence[Source]
+    settings: FitSettings
+    method: MethodSettings
+    files: TrainingFiles | None
+    golden: int
+    excluded: Sequence[str]
+    show_progress: bool
 
     def run(self) -> Model:
-        kind = input_kind(self.sources, self.settings, show_progress=self.show_progress)
-        embed = self.method.embedding_pieces(kind)
-        seen = extract_features(
-            self.sources,
-            Embedder(join(*embed, outputs=list(self.method.embeddings)), self.method.embeddings),
-            kind,
-            self.settings,
-            rows_each=self.method.rows_each,
+        settings = self.settings
+        kind = input_kind(self.sources, settings, show_progress=self.show_progress)
+        task = FitTask(
+            kind=kind,
+            images=max(len(self.sources) * settings.rotations, settings.augment or 0),
+            settings=settings,
+            files=self.files,
             show_progress=self.show_progress,
         )
-        groups, duplicate_notes = independent_groups(seen, kind, self.settings, golden=self.golden)
-        held_out = self.held_out(groups)
-        learned, labels, calibrating = self.learned(seen, kind, groups, held_out)
-        self.method.learn(learned, labels, calibrating)
-        scores = self.method.good_scores()
-        calibration, map_levels = self.calibrate(scores, groups, held_out)
-        guarantee = self.guarantee(seen, calibration, held_out)
-        images = self.good_images(seen, scores, groups, held_out, calibration)
-        odd = odd_note(calibration, images)
-        deciding = deciding_sentence(
-            calibration, images, rule=self.settings.threshold_rule, is_exact=guarantee.is_exact
+        detector = self.method.make_detector(task)
+        embedding = detector.embedding
+        features = extract_features(
+            self.sources,
+            Embedder(join(*embedding.subgraphs, outputs=list(embedding.outputs)), embedding.outputs),
+            kind,
+            settings,
+            rows_each=embedding.rows_each,
+            show_progress=self.show_progress,
         )
+        groups, duplicate_notes = independent_groups(
+            features, kind, settings, golden=self.golden, show_progress=self.show_progress
+        )
+        given = Split(groups=groups, held_out=hold_out_images(groups, settings, self.method, golden=self.golden))
+        learned_from, split = learning_images(features, given, task, embedding, golden=self.golden)
+        learned = detector.learn(learned_from, split)
+        scores = learned.scores
+        calibration, map_levels = self.calibrate(scores, given)
+        guarantee = guarantee_of(calibration, features, given, settings, golden=self.golden, folds=learned.folds)
+        images = good_images_of(features, scores, given, calibration)
+        odd = odd_note(calibration, images)
+        deciding = deciding_sentence(calibration, images, rule=settings.threshold_rule, is_exact=guarantee.is_exact)
         notes = (
             *exclusion_notes(self.excluded),
-            *seen.notes,
+            *features.notes,
             *duplicate_notes,
-            *turning_notes(guarantee.fitted_images, self.settings.rotations),
-            *self.method.notes,
+            *turning_notes(guarantee.fitted_images, settings.rotations),
+            *learned.notes,
+            *((odd,) if odd else ()),
         )
-        notes += (odd,) if odd else ()
-        model = join(
-            *embed,
-            *self.method.head(),
-            verdict(calibration, opset=self.method.opset),
-            full_size_map(kind.dtype, opset=self.method.opset),
+        graph = join(
+            *embedding.subgraphs,
+            *learned.head,
+            verdict(calibration, opset=embedding.opset),
+            full_size_map(kind.dtype, opset=embedding.opset),
             outputs=list(OUTPUTS),
         )
-        file = pack(model, self.describe(kind, seen, calibration, guarantee, images, map_levels, notes, deciding))
+        metadata = describe(
+            self.method,
+            settings,
+            kind,
+            features,
+            learned,
+            input_shape=embedding.input_shape,
+            calibration=calibration,
+            guarantee=guarantee,
+            images=images,
+            map_levels=map_levels,
+            notes=notes,
+            deciding=deciding,
+        )
+        file = pack(graph, metadata)
         fitted = Model(
             file=file,
             guarantee=guarantee,
             calibration=calibration,
             notes=notes,
             good_images=images,
-            highest_scoring=self.highest_scoring(seen, images, scores),
+            highest_scoring=highest_scoring(features, images, scores),
             deciding=deciding,
         )
         verify(
             fitted,
             open_session(file.content),
-            len(learned.sources),
-            image=lambda at: (learned.sources[at].name, learned.sources[at].read()),
-            raw_score=self.method.finished_score,
-            least_scale=self.method.least_scale,
+            len(learned_from.sources),
+            image=lambda at: (learned_from.sources[at].name, learned_from.sources[at].read()),
+            raw_score=learned.finished_score,
+            least_scale=learned.least_scale,
             remedy="if good images are all but equal, add some that differ, else try another version of onnxruntime "
             "and report this",
         )
         return fitted
 
-    def held_out(self, groups: list[int]) -> NDArray[np.bool_]:
-        """True for images that only calibrate: none with leave-one-out and cross-fitting."""
-        held_out = np.zeros(len(groups), dtype=bool)
-        if self.settings.calibration == "split":
-            share = self.settings.calibration_fraction or share_held_out(
-                len(set(groups)),
-                self.settings.false_alarm_rate,
-                above=HELD_OUT_ABOVE,
-                most=MOST_GOLDEN_HELD_OUT if self.golden else MOST_HELD_OUT,
-            )
-            held_out = hold_out(groups, share, seed=self.settings.seed)
-        left = len(set(np.array(groups)[~held_out]))
-        if left < LEAST_GROUPS:
-            advice = ["raise augment" if self.golden else "add images of other parts"]
-            if len(set(groups)) > LEAST_GROUPS:
-                advice.append("lower calibration_fraction")
-            if not self.golden and self.settings.method not in TRAINED_METHODS:
-                advice.append("calibrate with leave-one-out")
-            if not self.golden and self.settings.method in CROSS_FITTED_METHODS:
-                advice.append("calibrate with cross-fit")
-            raise FolderError(
-                f"fit needs good images of at least {LEAST_GROUPS} independent things beside those held out, got "
-                f"{left} of {len(set(groups))}: {', or '.join(advice)}"
-            )
-        return held_out
-
-    def learned(
-        self, seen: Features, kind: InputKind, groups: list[int], held_out: NDArray[np.bool_]
-    ) -> tuple[Features, list[int], NDArray[np.bool_]]:
-        """What is learned from: the images, with augmentations of them behind them, or turned copies in their place.
-
-        Each is in the group of its image, so that whoever is scored without that image is scored without them too.
-
-        Returns:
-            What was found of them all, and `groups` and `held_out` of each.
-        """
-        fitted = np.flatnonzero(~held_out).tolist()
-        settings = self.settings
-        if settings.rotations > 1:
-            copies = turned_sources(seen.sources, settings.rotations, fitted, seed=settings.seed)
-            originals = fitted * (settings.rotations - 1)
-            learned = extract_turned(
-                seen, copies, settings, rows_each=self.method.rows_each, show_progress=self.show_progress
-            )
-        elif settings.augment is not None and not self.golden:
-            check_target(seen.given, settings)
-            images = [seen.sources[position] for position in fitted]
-            made = fill_up(images, settings.augment - seen.given, settings, kind.window)
-            originals, learned = [fitted[original] for original, _ in made], seen
-            extract_augmentations(
-                seen,
-                [source for _, source in made],
-                settings,
-                rows_each=self.method.rows_each,
-                show_progress=self.show_progress,
-            )
-        else:
-            return seen, groups, held_out
-        theirs = [groups[original] for original in originals]
-        return learned, [*groups, *theirs], np.append(held_out, np.zeros(len(theirs), dtype=bool))
-
-    def calibrate(
-        self, scores: GoodScores, groups: list[int], held_out: NDArray[np.bool_]
-    ) -> tuple[Calibration, dict[str, float]]:
+    def calibrate(self, scores: GoodScores, split: Split) -> tuple[Calibration, MapLevels]:
         """The threshold, and the levels of the map, from the images held out or else from all."""
+        groups, held_out = split.groups, split.held_out
         positions = np.flatnonzero(held_out) if held_out.any() else np.arange(len(groups))
-        labels: list[Hashable] = [groups[position] for position in positions]
+        labels: list[Hashable] = [groups[position] for position in positions.tolist()]
         rate = self.settings.false_alarm_rate
         is_exact = self.settings.calibration == "split"
 
-        def rule(of: Sequence[Hashable]) -> str:
+        def rule(of: Sequence[Hashable]) -> Rule:
             return resolve_rule(self.settings.threshold_rule, len(set(of)), rate, is_exact=is_exact)
 
         calibration = calibrate(scores.raw[positions], labels, rate, rule=rule(labels))
         # Where a map is high: the level that the most anomalous patch of a good image exceeds at that rate.
-        mapped = positions[np.isfinite(scores.highest[positions])]
-        theirs = [groups[position] for position in mapped]
+        mapped: NDArray[np.int64] = positions[np.isfinite(scores.highest[positions])]
+        theirs = [groups[position] for position in mapped.tolist()]
         high = threshold_of(scores.highest[mapped], theirs, rate, rule=rule(theirs))
-        return calibration, {"typical": float(np.median(scores.typical[mapped])), "high": high}
-
-    def guarantee(self, seen: Features, calibration: Calibration, held_out: NDArray[np.bool_]) -> Guarantee:
-        """What can be said of the threshold."""
-        return Guarantee(
-            requested_rate=calibration.requested_rate,
-            stated_rate=calibration.stated_rate,
-            is_exact=self.settings.calibration == "split",
-            calibration_images=len(calibration.scores),
-            groups=calibration.groups,
-            fitted_images=int((~held_out).sum()),
-            golden_images=self.golden,
-            augmentations=len(seen.sources) - seen.given,
-            rotations=self.settings.rotations,
-            rule=calibration.rule,
-            interval=calibration.interval,
-            odd=0 if calibration.is_guaranteed else calibration.odd,
-            folds=self.method.cross_fit_folds,
-        )
-
-    def good_images(
-        self,
-        seen: Features,
-        scores: GoodScores,
-        groups: list[int],
-        held_out: NDArray[np.bool_],
-        calibration: Calibration,
-    ) -> tuple[GoodImage, ...]:
-        """What was found of each."""
-        calibrates = held_out if held_out.any() else ~held_out
-        # Scores are stored as float32, so the lowest of those that stand apart is found exactly.
-        least_odd = calibration.scores[-calibration.odd] if calibration.odd else np.float32(np.inf)
-        return tuple(
-            GoodImage(
-                name=source.name,
-                score=float(scores.raw[position]) - calibration.threshold,
-                group=groups[position],
-                calibrates=bool(calibrates[position]),
-                is_odd=bool(calibrates[position] and scores.raw[position] >= least_odd),
-            )
-            for position, source in enumerate(seen.sources[: seen.given])
-        )
-
-    def highest_scoring(
-        self, seen: Features, images: Sequence[GoodImage], scores: GoodScores
-    ) -> tuple[ScoredImage, ...]:
-        """A few images, the most anomalous first, with where they are anomalous."""
-        order = sorted(range(len(images)), key=lambda position: -images[position].score)
-        return tuple(
-            ScoredImage(
-                image=images[position],
-                source=seen.sources[position],
-                patch_scores=scores.patch_scores(position),
-            )
-            for position in order[:HIGHEST_KEPT]
-        )
-
-    def describe(
-        self,
-        kind: InputKind,
-        seen: Features,
-        calibration: Calibration,
-        guarantee: Guarantee,
-        images: Sequence[GoodImage],
-        map_levels: dict[str, float],
-        notes: Sequence[str],
-        deciding: str,
-    ) -> dict[str, Any]:
-        """The metadata: what a person must know of the file. No times or paths, so that equal fits are equal files."""
-        heights, widths = zip(*seen.sizes, strict=True)
-        settings = self.settings
-        if settings.backbone.endswith(".onnx"):
-            settings = replace(settings, backbone=Path(settings.backbone).name)
-        return {
-            "method": settings.method,
-            "settings": settings.to_dict(),
-            "input": {
-                "dtype": kind.dtype.name,
-                "channels": seen.channels,
-                "window": [kind.window.black, kind.window.white],
-                "input_shape": list(self.method.input_shape),
-            },
-            **self.method.describe(),
-            "good_images": {
-                "count": seen.given,
-                "unreadable": len(seen.unreadable),
-                "heights": [min(heights), max(heights)],
-                "widths": [min(widths), max(widths)],
-                "sha256": set_digest(seen.digests[: seen.given]),
-            },
-            "calibration": {
-                "method": settings.calibration,
-                "threshold": calibration.threshold,
-                "rule": calibration.rule,
-                "odd": [each.name for each in images if each.is_odd],
-                "decided_by": deciding,
-            },
-            "guarantee": guarantee.to_dict(),
-            "map_levels": map_levels,
-            "notes": list(notes),
-            "made_with": {
-                "onlygood": __version__,
-                "onnx": onnx.__version__,
-                "onnxruntime": onnxruntime.__version__,
-                "numpy": np.__version__,
-            },
-        }
+        return calibration, MapLevels(typical=float(np.median(scores.typical[mapped])), high=high)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, computed_field, field_validator, model_validator
 
 from onlygood._plurals import pluralize
-from onlygood.rates import format_rate, images_needed
+from onlygood.rates import Rule, format_rate, images_needed, rate_in_short
 
 # An estimated rate is an extrapolation where fewer independent images than this are expected above its threshold.
 FAR_BELOW = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Guarantee:
+class Guarantee(BaseModel):
     """How often a good image will be called anomalous, and why that can be said.
 
     Attributes:
@@ -33,6 +33,8 @@ class Guarantee:
         folds: with cross-fitting, how many parts of the images were each left out in turn; else 0.
     """
 
+    model_config = ConfigDict(frozen=True, extra="allow")
+
     requested_rate: float
     stated_rate: float
     is_exact: bool
@@ -42,10 +44,14 @@ class Guarantee:
     golden_images: int = 0
     augmentations: int = 0
     rotations: int = 1
-    rule: str = "conformal"
+    rule: Rule = "conformal"
     interval: tuple[float, float] | None = None
     odd: int = 0
     folds: int = 0
+
+    def __repr__(self) -> str:
+        rate = rate_in_short(self.stated_rate, is_guaranteed=self.is_guaranteed, is_exact=self.is_exact)
+        return f"<Guarantee: {rate}, from {self.calibration_images} images in {pluralize(self.groups, 'group')}>"
 
     @property
     def is_guaranteed(self) -> bool:
@@ -86,7 +92,7 @@ class Guarantee:
         if self.golden_images:
             said.append(
                 "This holds for these augmentations, not for tomorrow's parts: how good parts differ from one another "
-                "is not in them. Fit anew when there are images of several."
+                "is not in them. Fit again when there are images of several."
             )
         else:
             said.append("This holds for images taken as these were; a new session, lens or lamp asks for a new fit.")
@@ -145,35 +151,30 @@ class Guarantee:
         """The fewest groups from which requested_rate can be guaranteed."""
         return images_needed(self.requested_rate)
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def statement(self) -> str:
+        """The guarantee in words, as one text."""
+        return " ".join(self.sentences)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_statement(cls, values: Any) -> Any:
+        """The text follows from the other values."""
+        return (
+            {key: value for key, value in values.items() if key != "statement"} if isinstance(values, dict) else values
+        )
+
+    @field_validator("interval")
+    @classmethod
+    def _three_digits(cls, interval: tuple[float, float] | None) -> tuple[float, float] | None:
+        """Resampling gives no more, and a file says the same as the object that it was written from."""
+        return None if interval is None else (float(f"{interval[0]:.3g}"), float(f"{interval[1]:.3g}"))
+
+    def replaced(self, **changes: Any) -> Self:
+        """A copy with other values for some fields."""
+        return type(self)(**{**self.model_dump(exclude={"statement"}), **changes})
+
     def to_dict(self) -> dict[str, Any]:
         """The guarantee as plain JSON values."""
-        return {
-            "requested_rate": self.requested_rate,
-            "stated_rate": self.stated_rate,
-            "is_exact": self.is_exact,
-            "calibration_images": self.calibration_images,
-            "groups": self.groups,
-            "fitted_images": self.fitted_images,
-            "golden_images": self.golden_images,
-            "augmentations": self.augmentations,
-            "rotations": self.rotations,
-            "rule": self.rule,
-            "interval": None if self.interval is None else [float(f"{rate:.3g}") for rate in self.interval],
-            "odd": self.odd,
-            "folds": self.folds,
-            "statement": " ".join(self.sentences),
-        }
-
-
-def rule_of(metadata: dict[str, Any]) -> str:
-    """How thresholds of a model are decided: what its fit was asked for; files of an older onlygood are conformal."""
-    return str(metadata["settings"].get("threshold_rule", "conformal"))
-
-
-def guarantee_of(metadata: dict[str, Any]) -> Guarantee:
-    """The guarantee that a model's metadata hold; files of an older onlygood lack some of its fields."""
-    known = {entry.name for entry in fields(Guarantee)}
-    values = {key: value for key, value in metadata["guarantee"].items() if key in known}
-    if values.get("interval") is not None:
-        values["interval"] = tuple(values["interval"])
-    return Guarantee(**values)
+        return self.model_dump(mode="json")

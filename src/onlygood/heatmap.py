@@ -37,10 +37,14 @@ def draw_heatmap(
         window: the levels of black and white, as in the model's metadata.
     """
     base = to_screen(image, window)
-    coloured = overlay(base, anomaly_map, levels=levels)
-    sheet = Image.new("RGB", (2 * base.width + GAP, base.height), CONTOUR)
-    sheet.paste(base, (0, 0))
-    sheet.paste(coloured, (base.width + GAP, 0))
+    return side_by_side(base, overlay(base, anomaly_map, levels=levels))
+
+
+def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
+    """Two images of one size with a gap between them, RGB."""
+    sheet = Image.new("RGB", (2 * left.width + GAP, left.height), CONTOUR)
+    sheet.paste(left, (0, 0))
+    sheet.paste(right, (left.width + GAP, 0))
     return sheet
 
 

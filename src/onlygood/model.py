@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlygood._files import write_atomically
+from onlygood._html import table
 from onlygood.calibration.threshold import Calibration
 from onlygood.datasets.sources import Source
+from onlygood.errors import SettingError
 from onlygood.graph.model_file import ModelFile, read_model_file
 from onlygood.guarantee import Guarantee
+from onlygood.metadata import Metadata
+from onlygood.rates import rate_in_short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +55,7 @@ class ScoredImage:
     patch_scores: NDArray[np.float32] = field(repr=False)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CalibratedModel:
     """A model in memory with its calibration: what `onlygood.calibrate` returns.
 
@@ -63,7 +68,7 @@ class CalibratedModel:
     Example:
         >>> import onlygood
         >>> model = onlygood.calibrate("part.onnx", false_alarm_rate=0.2)
-        >>> model.calibration.threshold == model.metadata["calibration"]["threshold"]
+        >>> model.calibration.threshold == model.metadata.calibration.threshold
         True
     """
 
@@ -72,9 +77,34 @@ class CalibratedModel:
     calibration: Calibration
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        guarantee = self.guarantee
+        rate = rate_in_short(guarantee.stated_rate, is_guaranteed=guarantee.is_guaranteed, is_exact=guarantee.is_exact)
+        return (
+            f"<{type(self).__name__}: {self.metadata.method}, learned from {guarantee.learned_from}, {rate}, "
+            f"{self._megabytes}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """What was learned and is guaranteed, as notebooks show it."""
+        return table(self._rows)
+
     @property
-    def metadata(self) -> dict[str, Any]:
-        """What `onlygood info --json` prints of the saved file."""
+    def _rows(self) -> list[tuple[str, str]]:
+        return [
+            (type(self).__name__, f"{self.metadata.method}, {self._megabytes}"),
+            ("learned from", self.guarantee.learned_from),
+            ("guarantee", " ".join(self.guarantee.sentences)),
+            *(("note", note) for note in self.notes),
+        ]
+
+    @property
+    def _megabytes(self) -> str:
+        return f"{len(self.file.content) / 1e6:.1f} MB"
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the saved file says of itself."""
         return self.file.metadata
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -86,7 +116,7 @@ class CalibratedModel:
         write_atomically(path, self.file.content)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Model(CalibratedModel):
     """What `onlygood.fit` returns. `fit` has already run the very bytes of its file against its own scores.
 
@@ -108,13 +138,41 @@ class Model(CalibratedModel):
     highest_scoring: tuple[ScoredImage, ...] = field(repr=False)
     deciding: str
 
+    @property
+    def _rows(self) -> list[tuple[str, str]]:
+        return [*super()._rows, ("threshold", self.deciding)]
 
-def file_and_name(model: str | os.PathLike[str] | CalibratedModel) -> tuple[ModelFile, str]:
+
+class HasModelFile(Protocol):
+    """What holds the content of a model file: a Model, a CalibratedModel, an Inspector."""
+
+    @property
+    def file(self) -> ModelFile:
+        """Content and metadata of the model file."""
+
+
+# What everything takes that takes a model: a path, or what was made from one.
+ModelSource: TypeAlias = str | os.PathLike[str] | HasModelFile
+
+
+def file_and_name(model: ModelSource) -> tuple[ModelFile, str]:
     """The file of a model that is given by its path or in memory, and what messages call it.
 
     Raises:
         ModelFileError: as `read_model_file`.
+        SettingError: what is given is no model.
     """
-    if isinstance(model, CalibratedModel):
-        return model.file, "in memory"
-    return read_model_file(model), os.fspath(model)
+    if isinstance(model, str | os.PathLike):
+        return read_model_file(model), os.fspath(model)
+    file = getattr(model, "file", None)
+    if not isinstance(file, ModelFile):
+        raise SettingError(
+            f"a model must be the path of a model file, a Model, a CalibratedModel or an Inspector, got "
+            f"{type(model).__name__}: give one of those"
+        )
+    return file, "in memory"
+
+
+def title_of(model: ModelSource) -> str:
+    """What a page calls a model unless it is told: its file's name."""
+    return Path(model).name if isinstance(model, str | os.PathLike) else "a model in memory"

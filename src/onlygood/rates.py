@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from onlygood.errors import SettingError
 
+# How a threshold is decided.
+Rule = Literal["conformal", "estimated"]
+# What a fit may be asked for: one of these, or what suits the number of images.
+ThresholdRule = Literal["auto", "conformal", "estimated"]
 # Shares are compared with rates written as decimals; this absorbs binary rounding, nothing else.
 TOLERANCE = 1e-9
 
@@ -32,3 +37,11 @@ def format_rate(rate: float) -> str:
     """The rate with three significant digits, rounded up: what is shown is then guaranteed, and can be asked for."""
     unit = 10.0 ** (math.floor(math.log10(rate)) - 2)
     return f"{math.ceil(rate / unit - 1e-6) * unit:.3g}"
+
+
+def rate_in_short(stated_rate: float, *, is_guaranteed: bool, is_exact: bool) -> str:
+    """What is said of a false-alarm rate where there is room for a few words."""
+    if not is_guaranteed:
+        return f"about {stated_rate:g} of good images called anomalous, estimated"
+    how = "" if is_exact else " approximately"
+    return f"at most {format_rate(stated_rate)} of good images called anomalous, guaranteed{how}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -34,9 +34,10 @@ from onlygood.features.extraction import pixel_digest, set_digest
 from onlygood.graph.model_file import ModelFile, pack, with_raw_score
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import CALIBRATION_INITIALIZERS, RAW_SCORE, CalibrationScores, replace_calibration
-from onlygood.guarantee import Guarantee, guarantee_of, rule_of
+from onlygood.guarantee import Guarantee
 from onlygood.images.reading import ImageArray, ReadingLimits, fit_channels, read_image, require_depth
-from onlygood.model import CalibratedModel, file_and_name
+from onlygood.metadata import MapLevels, Metadata, Recalibration
+from onlygood.model import CalibratedModel, ModelSource, file_and_name
 from onlygood.rates import check_false_alarm_rate, format_rate
 
 MAP_NOTE = (
@@ -46,7 +47,7 @@ MAP_NOTE = (
 
 
 def calibrate(
-    model: str | os.PathLike[str] | CalibratedModel,
+    model: ModelSource,
     images: GoodImages | None = None,
     *,
     false_alarm_rate: float | None = None,
@@ -66,7 +67,7 @@ def calibrate(
     will be inspected.
 
     Args:
-        model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
+        model: path of a model file, what `onlygood.fit` or `onlygood.calibrate` returned, or an Inspector of either.
         images: new good images: a folder, an image, or a sequence of folders and images (paths, bytes, PIL images or
             arrays as `onlygood.fit` takes them); None to use the scores in the file.
         false_alarm_rate: alpha, in (0, 1); the one that the model was asked for before unless given, if there are
@@ -101,7 +102,7 @@ def calibrate(
         if false_alarm_rate is None:
             raise SettingError("calibrate needs a false-alarm rate or new good images, got neither: give one of them")
         return at_rate(file, false_alarm_rate, name=name)
-    rate = float(file.metadata["guarantee"]["requested_rate"]) if false_alarm_rate is None else false_alarm_rate
+    rate = file.metadata.guarantee.requested_rate if false_alarm_rate is None else false_alarm_rate
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
     sources = _list_images(images, group_by=group_by, groups=groups, limits=limits)
     return _ByImages(file, name, sources, provider=provider, threads=threads, show_progress=progress).at(rate)
@@ -120,21 +121,15 @@ def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> Calibrate
         ModelFormatError: the file has no calibration scores.
     """
     check_false_alarm_rate(false_alarm_rate)
-    before = guarantee_of(file.metadata)
+    before = file.metadata.guarantee
     calibration = require_calibration_scores(file, name).at(
-        false_alarm_rate, rule=rule_of(file.metadata), is_exact=before.is_exact
+        false_alarm_rate, rule=file.metadata.threshold_rule, is_exact=before.is_exact
     )
-    guarantee = _guarantee_at(before, calibration)
-    changes = {
-        "calibration": {
-            **_without_decision(file.metadata["calibration"]),
-            "threshold": calibration.threshold,
-            "rule": calibration.rule,
-        }
-    }
-    record = {"from": "calibration scores", "images": len(calibration.scores), "groups": calibration.groups}
-    notes = () if false_alarm_rate == file.metadata["guarantee"]["requested_rate"] else (MAP_NOTE,)
-    return _calibrated(file, calibration, guarantee, changes, record, notes=notes)
+    # What decided the former threshold is not true of this one.
+    found = file.metadata.calibration.replaced(threshold=calibration.threshold, rule=calibration.rule, decided_by=None)
+    described = file.metadata.replaced(guarantee=_guarantee_at(before, calibration), calibration=found)
+    notes = () if false_alarm_rate == before.requested_rate else (MAP_NOTE,)
+    return _calibrated(file, calibration, described, notes=notes, source="calibration scores")
 
 
 def require_calibration_scores(file: ModelFile, name: str) -> CalibrationScores:
@@ -153,8 +148,7 @@ def require_calibration_scores(file: ModelFile, name: str) -> CalibrationScores:
 
 def _guarantee_at(before: Guarantee, calibration: Calibration, **others: Any) -> Guarantee:
     """What can be said of another calibration."""
-    return replace(
-        before,
+    return before.replaced(
         requested_rate=calibration.requested_rate,
         stated_rate=calibration.stated_rate,
         rule=calibration.rule,
@@ -164,50 +158,47 @@ def _guarantee_at(before: Guarantee, calibration: Calibration, **others: Any) ->
     )
 
 
-def _without_decision(described: dict[str, Any]) -> dict[str, Any]:
-    """What metadata say of a calibration, without what was true of the former threshold alone."""
-    return {key: value for key, value in described.items() if key != "decided_by"}
-
-
 def _calibrated(
     file: ModelFile,
     calibration: Calibration,
-    guarantee: Guarantee,
-    changes: dict[str, Any],
-    record: dict[str, Any],
+    described: Metadata,
     *,
     notes: Sequence[str],
+    source: Literal["calibration scores", "new good images"],
+    images_sha256: str | None = None,
 ) -> CalibratedModel:
     """The model with another calibration: the same graph with other initializers, described as such.
 
     Args:
         file: of the model as it was.
         calibration: the new one.
-        guarantee: the new one.
-        changes: entries of the metadata that become others, beside guarantee and settings.
-        record: what the calibration was made from.
+        described: the new description, but for the record of this change and the rate in the settings.
         notes: sentences about it that a person should read.
+        source: what the calibration was made from.
+        images_sha256: of the new images' pixels.
     """
     model = onnx.load_model_from_string(file.content)
     replace_calibration(model, calibration)
     before = file.metadata
-    record = {
-        **record,
-        "requested_rate": calibration.requested_rate,
-        "requested_rate_before": before["guarantee"]["requested_rate"],
-        "threshold_before": before["calibration"]["threshold"],
-        "model_sha256": before["content_sha256"],
-        "notes": list(notes),
-        "onlygood": __version__,
-    }
-    metadata = {
-        **{key: value for key, value in before.items() if key != "content_sha256"},
-        **changes,
-        "settings": {**before["settings"], "false_alarm_rate": calibration.requested_rate},
-        "guarantee": guarantee.to_dict(),
-        "recalibrations": [*before.get("recalibrations", []), record],
-    }
-    return CalibratedModel(file=pack(model, metadata), guarantee=guarantee, calibration=calibration, notes=tuple(notes))
+    record = Recalibration(
+        source=source,
+        images=len(calibration.scores),
+        groups=calibration.groups,
+        images_sha256=images_sha256,
+        requested_rate=calibration.requested_rate,
+        requested_rate_before=before.guarantee.requested_rate,
+        threshold_before=before.calibration.threshold,
+        model_sha256=before.content_sha256,
+        notes=tuple(notes),
+        onlygood=__version__,
+    )
+    described = described.replaced(
+        settings={**before.settings, "false_alarm_rate": calibration.requested_rate},
+        recalibrations=(*before.recalibrations, record),
+    )
+    return CalibratedModel(
+        file=pack(model, described), guarantee=described.guarantee, calibration=calibration, notes=tuple(notes)
+    )
 
 
 @dataclass(frozen=True)
@@ -245,7 +236,7 @@ class _ByImages:
         scored = self.score()
         digests = [each.digest for each in scored]
         images_sha256 = set_digest(digests)
-        if images_sha256 == self.file.metadata["good_images"]["sha256"]:
+        if images_sha256 == self.file.metadata.good_images.sha256:
             raise FolderError(
                 f"calibration needs good images that the model has not seen, got the {len(digests)} that it was fitted "
                 "with: give others, or leave the images out to use the scores in the file"
@@ -253,10 +244,10 @@ class _ByImages:
         groups = merge_groups([source.label for source in self.sources], digests)
         raw = np.array([each.raw for each in scored], dtype=np.float32)
         highest = np.array([each.highest for each in scored], dtype=np.float32)
-        rule = resolve_rule(rule_of(self.file.metadata), len(set(groups)), false_alarm_rate, is_exact=True)
+        rule = resolve_rule(self.file.metadata.threshold_rule, len(set(groups)), false_alarm_rate, is_exact=True)
         calibration = conformal_threshold(raw, groups, false_alarm_rate, rule=rule)
         guarantee = _guarantee_at(
-            guarantee_of(self.file.metadata),
+            self.file.metadata.guarantee,
             calibration,
             is_exact=True,
             calibration_images=len(raw),
@@ -264,31 +255,32 @@ class _ByImages:
             folds=0,
             golden_images=0,  # the images are of parts, whatever the detector learned from
         )
-        changes = {
-            "calibration": {
-                **_without_decision(self.file.metadata["calibration"]),
-                "method": "split",
-                "threshold": calibration.threshold,
-                "rule": calibration.rule,
-                "odd": [
+        described = self.file.metadata.replaced(
+            guarantee=guarantee,
+            calibration=self.file.metadata.calibration.replaced(
+                method="split",
+                threshold=calibration.threshold,
+                rule=calibration.rule,
+                odd=tuple(
                     source.name
                     for source, score in zip(self.sources, raw, strict=True)
                     if calibration.odd and score >= calibration.scores[-calibration.odd]
-                ],
-            },
-            "map_levels": {
-                "typical": float(np.median([each.typical for each in scored])),
-                "high": threshold_of(highest, groups, false_alarm_rate, rule=rule),
-            },
-        }
-        record = {
-            "from": "new good images",
-            "images": len(raw),
-            "groups": calibration.groups,
-            "images_sha256": images_sha256,
-        }
-        notes = self.notes(raw, digests)
-        model = _calibrated(self.file, calibration, guarantee, changes, record, notes=notes)
+                ),
+                decided_by=None,
+            ),
+            map_levels=MapLevels(
+                typical=float(np.median([each.typical for each in scored])),
+                high=threshold_of(highest, groups, false_alarm_rate, rule=rule),
+            ),
+        )
+        model = _calibrated(
+            self.file,
+            calibration,
+            described,
+            notes=self.notes(raw, digests),
+            source="new good images",
+            images_sha256=images_sha256,
+        )
         self.verify(model, raw)
         return model
 
@@ -328,9 +320,9 @@ class _ByImages:
         return scored
 
     def as_input(self, pixels: ImageArray, name: str) -> ImageArray:
-        kind = self.file.metadata["input"]
-        require_depth(pixels, np.dtype(kind["dtype"]), name)
-        return fit_channels(pixels, int(kind["channels"]), name)
+        kind = self.file.metadata.input
+        require_depth(pixels, np.dtype(kind.dtype), name)
+        return fit_channels(pixels, kind.channels, name)
 
     def notes(self, raw: NDArray[np.float32], digests: Sequence[str]) -> tuple[str, ...]:
         notes = []
@@ -340,8 +332,8 @@ class _ByImages:
                 f"{sum(sets)} of {len(digests)} calibration images have the pixels of another one, in "
                 f"{pluralize(len(sets), 'set')}: each set counts as one."
             )
-        before = self.file.metadata["guarantee"]["stated_rate"]
-        above = int((raw > np.float32(self.file.metadata["calibration"]["threshold"])).sum())
+        before = self.file.metadata.guarantee.stated_rate
+        above = int((raw > np.float32(self.file.metadata.calibration.threshold)).sum())
         notes.append(
             f"The threshold that the model had before, with at most {format_rate(before)} of good images guaranteed to "
             f"be called anomalous, calls {above} of these {len(raw)} anomalous."

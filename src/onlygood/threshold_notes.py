@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from onlygood._plurals import name_some
 from onlygood.calibration.threshold import Calibration, resolve_rule, threshold_weighted
 from onlygood.model import GoodImage
+from onlygood.rates import ThresholdRule
 
 # Rates that are compared with the one asked for.
 OTHER_RATES = (0.01, 0.05, 0.1)
@@ -14,7 +15,9 @@ OTHER_RATES = (0.01, 0.05, 0.1)
 NAMED = 10
 
 
-def deciding_sentence(calibration: Calibration, images: Sequence[GoodImage], *, rule: str, is_exact: bool) -> str:
+def deciding_sentence(
+    calibration: Calibration, images: Sequence[GoodImage], *, rule: ThresholdRule, is_exact: bool
+) -> str:
     """What decides the threshold, and how far from it another rate's would be.
 
     Args:

@@ -56,7 +56,7 @@ def grey(seed: int = 0) -> Array:
 
 
 def only(**ranges: Any) -> AugmentationSettings:
-    return dataclasses.replace(NONE, **ranges)
+    return NONE.replaced(**ranges)
 
 
 def equal(a: Augmentation, b: Augmentation) -> bool:
@@ -107,7 +107,7 @@ def test_the_kinds_are_drawn_independently_of_each_other_and_of_the_number() -> 
 
 
 def test_a_range_changes_no_draw_but_its_own_which_it_scales() -> None:
-    wider = dataclasses.replace(DEFAULTS, rotation=10.0, noise=0.0, jpeg=0, flip_horizontal=True)
+    wider = DEFAULTS.replaced(rotation=10.0, noise=0.0, jpeg=0, flip_horizontal=True)
     for before, after in zip(draws(20), draws(20, of=wider), strict=True):
         assert after.rotation == pytest.approx(10 * before.rotation)
         put_back = {name: getattr(before, name) for name in ("rotation", "noise", "jpeg", "flip_horizontal")}
@@ -155,7 +155,7 @@ def test_a_seed_and_a_number_are_one_image_and_others_are_others() -> None:
 
 def test_an_augmentation_is_its_change_and_nothing_else() -> None:
     image = grey()
-    silent = dataclasses.replace(DEFAULTS, noise=0.0, border="constant", border_level=9)
+    silent = DEFAULTS.replaced(noise=0.0, border="constant", border_level=9)
     for number in range(1, 5):
         expected = change_image(
             image,
@@ -212,7 +212,7 @@ def test_any_image_gives_one_of_its_shape_and_depth_and_is_left_alone(
     image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
     before = image.copy()
     image.flags.writeable = False
-    ranges = dataclasses.replace(ranges, border=border)
+    ranges = ranges.replaced(border=border)
     made = augment(image, ranges, seed=seed, number=number)
     assert (made.shape, made.dtype) == (shape, dtype)
     np.testing.assert_array_equal(augment(image, ranges, seed=seed, number=number), made)
@@ -222,7 +222,7 @@ def test_any_image_gives_one_of_its_shape_and_depth_and_is_left_alone(
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 3), (1, 400, 1), (400, 1, 3), (2, 2, 1)])
 def test_tiny_and_thin_images_can_be_augmented(shape: tuple[int, int, int]) -> None:
     flat = np.full(shape, 100, np.uint8)
-    still = dataclasses.replace(WIDEST, brightness=0, contrast=0, gamma=0, noise=0, jpeg=95)
+    still = WIDEST.replaced(brightness=0, contrast=0, gamma=0, noise=0, jpeg=95)
     for number in range(1, 6):
         made = augment(flat, still, seed=0, number=number)
         assert np.abs(made.astype(int) - 100).max() <= 2, "JPEG alone changes an image of one level, by a level or two"

@@ -9,6 +9,7 @@ from PIL import Image
 
 import onlygood
 from command_line import left, one_sentence
+from flat import POOLED_METHODS, fit, settings_of
 from learned import Learned
 from onlygood.augmentation.drawing import augment
 from onlygood.augmentation.sources import fill_up
@@ -18,7 +19,6 @@ from onlygood.errors import FolderError, ImageError, SettingError
 from onlygood.images.reading import ReadingLimits
 from onlygood.images.window import FULL_8_BIT, Window
 from onlygood.report.contact_sheet import augmentation_sheet
-from onlygood.settings import POOLED_METHODS, make_settings
 from textures import FAST, FAST_POOLED, GOOD, Array, numbered, save, texture, textures, twelve_bit
 
 TEN = 10
@@ -46,7 +46,7 @@ def test_an_augmentation_is_in_the_group_of_its_image_and_of_none_that_is_held_o
 ) -> None:
     labels = [str(number // 2) for number in range(TEN)]
     settings = {**FAST, "taps": ("stage4",)} if method == "knn" else FAST
-    onlygood.fit(textures(TEN), groups=labels, method=method, calibration=calibration, augment=FILLED, **settings)
+    fit(textures(TEN), groups=labels, method=method, calibration=calibration, augment=FILLED, **settings)
     seen, originals = learned.seen, learned.originals
     assert (seen.given, len(seen.sources), len(learned.groups), len(learned.held_out)) == (TEN, FILLED, FILLED, FILLED)
     assert list(learned.groups[:TEN]) == [number // 2 for number in range(TEN)]
@@ -62,7 +62,7 @@ def test_an_augmentation_is_in_the_group_of_its_image_and_of_none_that_is_held_o
 def test_a_method_that_trains_learns_from_augmentations_of_what_is_not_held_out(learned: Learned) -> None:
     pytest.importorskip("torch")
     settings: dict[str, Any] = {"pretrain_epochs": 0, "epochs": 1, "batch_size": 4, "false_alarm_rate": 0.25}
-    model = onlygood.fit(textures(TEN), method="deep-svdd", augment=16, **settings)
+    model = fit(textures(TEN), method="deep-svdd", augment=16, **settings)
     assert not learned.held_out[learned.originals].any()
     # A checkpoint of other augmentations is no checkpoint of this training.
     assert len(set(learned.seen.digests)) == 16
@@ -72,7 +72,7 @@ def test_a_method_that_trains_learns_from_augmentations_of_what_is_not_held_out(
 
 def test_whoever_scores_an_image_has_seen_none_of_its_augmentations(learned: Learned, left_out: list[Array]) -> None:
     labels = [str(number // 2) for number in range(24)]
-    onlygood.fit(textures(24), groups=labels, method="knn", augment=60, **FAST_POOLED)
+    fit(textures(24), groups=labels, method="knn", augment=60, **FAST_POOLED)
     assert sorted(np.concatenate(left_out).tolist()) == list(range(60))
     groups = np.array(learned.groups)
     for unseen in left_out:
@@ -84,8 +84,8 @@ def test_copies_as_augmentations_change_no_score_of_an_image_left_out(
     good_images: list[Array], method: str, fast: dict[str, Any]
 ) -> None:
     """With a copy of it left in the memory, each would be next to nothing."""
-    alone = onlygood.fit(good_images, method=method, **fast)
-    filled = onlygood.fit(good_images, method=method, augment=2 * GOOD, **STILL, **fast)
+    alone = fit(good_images, method=method, **fast)
+    filled = fit(good_images, method=method, augment=2 * GOOD, **STILL, **fast)
     assert filled.guarantee.augmentations == GOOD
     assert filled.calibration.threshold == pytest.approx(alone.calibration.threshold, rel=0.15)
     assert not any("near-duplicates" in note for note in filled.notes)
@@ -96,7 +96,7 @@ def test_copies_as_augmentations_change_no_score_of_an_image_left_out(
 
 @pytest.fixture(scope="module")
 def filled() -> onlygood.Model:
-    return onlygood.fit(textures(TEN), augment=FILLED, **FAST)
+    return fit(textures(TEN), augment=FILLED, **FAST)
 
 
 def test_the_guarantee_is_about_images_and_rests_on_them_alone(filled: onlygood.Model) -> None:
@@ -112,7 +112,7 @@ def test_the_guarantee_is_about_images_and_rests_on_them_alone(filled: onlygood.
 
 
 def test_augmentations_do_not_make_a_finer_rate_possible() -> None:
-    guarantee = onlygood.fit(textures(TEN), augment=120, **{**FAST, "false_alarm_rate": 0.01}).guarantee
+    guarantee = fit(textures(TEN), augment=120, **{**FAST, "false_alarm_rate": 0.01}).guarantee
     assert guarantee.stated_rate == 1 / 11
     assert "got 10: the threshold is the highest calibration score; add images (augmentations do not" in "".join(
         guarantee.sentences
@@ -124,15 +124,15 @@ def test_what_is_found_of_good_images_is_about_images_and_not_augmentations(fill
     assert [each.name for each in filled.good_images] == names
     assert all(each.calibrates for each in filled.good_images)
     assert sorted(each.image.name for each in filled.highest_scoring) == names
-    plain = onlygood.fit(textures(TEN), **FAST).metadata
-    assert filled.metadata["good_images"] == plain["good_images"]
-    assert filled.metadata["guarantee"]["augmentations"] == FILLED - TEN
-    assert plain["guarantee"]["augmentations"] == 0
-    assert filled.metadata["settings"]["augmentation"] == AugmentationSettings().to_dict()
+    plain = fit(textures(TEN), **FAST).metadata
+    assert filled.metadata.good_images == plain.good_images
+    assert filled.metadata.guarantee.augmentations == FILLED - TEN
+    assert plain.guarantee.augmentations == 0
+    assert filled.metadata.settings["augmentation"] == AugmentationSettings().to_dict()
 
 
 def test_split_calibrates_with_the_images_held_out_and_makes_nothing_of_them() -> None:
-    guarantee = onlygood.fit(textures(TEN), augment=FILLED, calibration="split", **FAST).guarantee
+    guarantee = fit(textures(TEN), augment=FILLED, calibration="split", **FAST).guarantee
     assert (guarantee.calibration_images, guarantee.fitted_images, guarantee.augmentations) == (3, 7, 20)
     assert guarantee.is_exact
 
@@ -141,7 +141,7 @@ def test_split_calibrates_with_the_images_held_out_and_makes_nothing_of_them() -
 def test_the_guarantee_holds_with_augmentations(method: str, settings: dict[str, Any]) -> None:
     rates = []
     for start in range(0, 400, 40):
-        model = onlygood.fit(textures(6, start=start), method=method, augment=12, **settings)
+        model = fit(textures(6, start=start), method=method, augment=12, **settings)
         inspect = onlygood.Inspector(model, with_map=False)
         rates.append(np.mean([inspect(image).is_anomaly for image in textures(20, start=start + 20)]))
         guaranteed = model.guarantee.stated_rate
@@ -157,20 +157,20 @@ def test_the_guarantee_holds_with_augmentations(method: str, settings: dict[str,
 def test_equal_fits_are_equal_files_however_many_threads_and_whatever_is_kept(
     method: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fit(**others: Any) -> onlygood.Model:
-        return onlygood.fit(textures(5), method=method, augment=12, seed=3, **settings, **others)
+    def refit(**others: Any) -> onlygood.Model:
+        return fit(textures(5), method=method, augment=12, seed=3, **settings, **others)
 
-    one = fit()
-    assert fit().file.content == one.file.content
-    alone = fit(threads=1)
+    one = refit()
+    assert refit().file.content == one.file.content
+    alone = refit(threads=1)
     np.testing.assert_array_equal(alone.calibration.scores, one.calibration.scores)
     assert score(alone, texture(100)) == score(one, texture(100))
     monkeypatch.setattr("onlygood.features.extraction.KEPT_BYTES", 0)
-    assert fit().file.content == one.file.content
+    assert refit().file.content == one.file.content
 
 
 def test_as_many_as_there_are_adds_nothing() -> None:
-    full, plain = (onlygood.fit(textures(5), **FAST, **extra) for extra in ({"augment": 5}, {}))
+    full, plain = (fit(textures(5), **FAST, **extra) for extra in ({"augment": 5}, {}))
     np.testing.assert_array_equal(full.calibration.scores, plain.calibration.scores)
     assert score(full, texture(100)) == score(plain, texture(100))
     assert full.guarantee == plain.guarantee
@@ -189,7 +189,7 @@ def test_an_augmentation_is_made_of_its_image_when_it_is_read() -> None:
 
         return Source(f"{number}.png", f"lot {number}", read)
 
-    settings = make_settings(augment=8, augment_shift=0.1, seed=5)
+    settings = settings_of(augment=8, augment_shift=0.1, seed=5)
     made = fill_up([source(0), source(1), source(2)], 5, settings, FULL_8_BIT)
     assert reads == []
     assert [original for original, _ in made] == [0, 1, 2, 0, 1]
@@ -204,9 +204,9 @@ def test_an_augmentation_is_made_of_its_image_when_it_is_read() -> None:
 def test_all_sixteen_bit_images_are_augmented_through_the_window_of_the_fit(
     learned: Learned, sixteen_bit_model: onlygood.Model
 ) -> None:
-    model = onlygood.fit([twelve_bit(seed) for seed in range(GOOD)], augment=GOOD + 2, **FAST)
-    black, white = model.metadata["input"]["window"]
-    assert [black, white] == sixteen_bit_model.metadata["input"]["window"]
+    model = fit([twelve_bit(seed) for seed in range(GOOD)], augment=GOOD + 2, **FAST)
+    black, white = model.metadata.input.window
+    assert (black, white) == sixteen_bit_model.metadata.input.window
     expected = augment(
         twelve_bit(1)[:, :, None], AugmentationSettings(), seed=0, number=GOOD + 1, window=(black, white)
     )
@@ -218,33 +218,33 @@ def test_images_that_cannot_be_read_are_skipped_and_not_augmented(tmp_path: Path
     folder = save(tmp_path, numbered(textures(6)))
     (folder / "03.png").write_bytes(b"no image")
     with pytest.raises(FolderError, match="got 1 of 6 that cannot be read"):
-        onlygood.fit(folder, augment=12, **FAST)
-    model = onlygood.fit(folder, augment=12, skip_unreadable=True, **FAST)
+        fit(folder, augment=12, **FAST)
+    model = fit(folder, augment=12, skip_unreadable=True, **FAST)
     assert (model.guarantee.fitted_images, model.guarantee.augmentations) == (5, 7)
     assert len([note for note in model.notes if "not readable" in note]) == 1
-    assert onlygood.fit(folder, augment=5, skip_unreadable=True, **FAST).guarantee.augmentations == 0
+    assert fit(folder, augment=5, skip_unreadable=True, **FAST).guarantee.augmentations == 0
     with pytest.raises(SettingError, match="augment must be at least 5, as many as there are good images, got 4"):
-        onlygood.fit(folder, augment=4, skip_unreadable=True, **FAST)
+        fit(folder, augment=4, skip_unreadable=True, **FAST)
     sources = list_sources(folder, group_by=None, groups=None, limits=ReadingLimits())
     with pytest.raises(ImageError, match=r"03\.png"):
-        augmentation_sheet(sources, make_settings(augment=12))
-    assert augmentation_sheet(sources, make_settings(augment=12, skip_unreadable=True)).width == 1240
+        augmentation_sheet(sources, settings_of(augment=12))
+    assert augmentation_sheet(sources, settings_of(augment=12, skip_unreadable=True)).width == 1240
 
 
 def test_fewer_than_there_are_is_refused() -> None:
     expected = "augment must be at least 5, as many as there are good images, got 4: raise it, or leave it out"
     with pytest.raises(SettingError, match=expected):
-        onlygood.fit(textures(5), augment=4, **FAST)
+        fit(textures(5), augment=4, **FAST)
 
 
 def test_two_images_are_too_few_whatever_is_made_of_them() -> None:
     with pytest.raises(FolderError, match=r"fit needs at least 3 good images, .* got 2"):
-        onlygood.fit(textures(2), augment=50, **FAST)
+        fit(textures(2), augment=50, **FAST)
 
 
 def test_copies_of_one_image_are_one_thing_whatever_is_made_of_them() -> None:
     with pytest.raises(FolderError, match="at least 3 independent things, got 4 images in 2 groups"):
-        onlygood.fit([*textures(2), *textures(2)], augment=50, **FAST)
+        fit([*textures(2), *textures(2)], augment=50, **FAST)
 
 
 def test_the_command_line_says_what_was_learned_from_and_shows_it(run: Any, tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ import pytest
 
 import onlygood
 from command_line import left, one_sentence
+from flat import POOLED_METHODS, fit, settings_of
 from learned import Learned
 from onlygood.augmentation.changes import turn_image
 from onlygood.augmentation.sources import turned_sources
 from onlygood.datasets.sources import Source
 from onlygood.errors import SettingError
-from onlygood.settings import POOLED_METHODS, FitSettings
+from onlygood.settings import FitSettings
 from textures import FAST, FAST_POOLED, GOOD, SIZE, Array, numbered, save, texture, textures, twelve_bit
 
 TEN = 10
@@ -117,7 +118,7 @@ def test_a_copy_is_in_the_group_of_its_image_and_none_is_learned_of_one_that_is_
     learned: Learned, method: str, settings: dict[str, Any], calibration: str
 ) -> None:
     labels = [str(number // 2) for number in range(TEN)]
-    onlygood.fit(textures(TEN), groups=labels, method=method, calibration=calibration, rotations=3, **settings)
+    fit(textures(TEN), groups=labels, method=method, calibration=calibration, rotations=3, **settings)
     names = [f"image {number}" for number in range(TEN)]
     originals = [names.index(source.name.split(" turned ")[0]) for source in learned.seen.sources]
     fitted = [name for name, held in enumerate(learned.held_out[:TEN]) if not held]
@@ -132,7 +133,7 @@ def test_whoever_scores_an_image_has_seen_none_of_its_copies(
     learned: Learned, method: str, left_out: list[Array]
 ) -> None:
     labels = [str(number // 2) for number in range(24)]
-    onlygood.fit(textures(24), groups=labels, method=method, rotations=3, **FAST_POOLED)
+    fit(textures(24), groups=labels, method=method, rotations=3, **FAST_POOLED)
     assert sorted(np.concatenate(left_out).tolist()) == list(range(72))
     groups = np.array(learned.groups)
     for unseen in left_out:
@@ -143,8 +144,8 @@ def test_whoever_scores_an_image_has_seen_none_of_its_copies(
 def test_a_symmetric_copy_does_not_vouch_for_its_image(method: str, settings: dict[str, Any]) -> None:
     """Images that a half turn leaves as they are: with a copy left in, each would be next to nothing."""
     images = [np.maximum(each, each[::-1, ::-1]) for each in textures(GOOD)]
-    alone = onlygood.fit(images, method=method, **settings)
-    turned = onlygood.fit(images, method=method, rotations=2, **settings)
+    alone = fit(images, method=method, **settings)
+    turned = fit(images, method=method, rotations=2, **settings)
     assert turned.calibration.threshold == pytest.approx(alone.calibration.threshold, rel=0.15)
 
 
@@ -153,7 +154,7 @@ def test_a_symmetric_copy_does_not_vouch_for_its_image(method: str, settings: di
 
 @pytest.fixture(scope="module")
 def turned() -> onlygood.Model:
-    return onlygood.fit(textures(TEN), rotations=8, **FAST)
+    return fit(textures(TEN), rotations=8, **FAST)
 
 
 def test_the_guarantee_rests_on_the_images_as_they_were_taken(turned: onlygood.Model) -> None:
@@ -172,10 +173,10 @@ def test_the_guarantee_rests_on_the_images_as_they_were_taken(turned: onlygood.M
 
 
 def test_the_file_says_at_how_many_angles(turned: onlygood.Model) -> None:
-    plain = onlygood.fit(textures(TEN), **FAST).metadata
-    assert turned.metadata["settings"]["rotations"] == turned.metadata["guarantee"]["rotations"] == 8
-    assert plain["settings"]["rotations"] == plain["guarantee"]["rotations"] == 1
-    assert turned.metadata["good_images"] == plain["good_images"]
+    plain = fit(textures(TEN), **FAST).metadata
+    assert turned.metadata.settings["rotations"] == turned.metadata.guarantee.rotations == 8
+    assert plain.settings["rotations"] == plain.guarantee.rotations == 1
+    assert turned.metadata.good_images == plain.good_images
 
 
 def test_recalibrated_it_still_says_what_it_learned_from(turned: onlygood.Model) -> None:
@@ -201,32 +202,32 @@ def test_the_command_line_report_and_info_say_at_how_many_angles(run: Any, tmp_p
 def test_equal_fits_are_equal_files_however_many_threads_and_whatever_is_kept(
     method: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fit(**others: Any) -> onlygood.Model:
-        return onlygood.fit(textures(6), method=method, rotations=3, **{"seed": 3, **settings, **others})
+    def refit(**others: Any) -> onlygood.Model:
+        return fit(textures(6), method=method, rotations=3, **{"seed": 3, **settings, **others})
 
-    one = fit()
-    assert fit().file.content == one.file.content
-    np.testing.assert_array_equal(fit(threads=1).calibration.scores, one.calibration.scores)
-    assert (fit(seed=4).calibration.scores != one.calibration.scores).any()
+    one = refit()
+    assert refit().file.content == one.file.content
+    np.testing.assert_array_equal(refit(threads=1).calibration.scores, one.calibration.scores)
+    assert (refit(seed=4).calibration.scores != one.calibration.scores).any()
     monkeypatch.setattr("onlygood.features.extraction.KEPT_BYTES", 0)
-    assert fit().file.content == one.file.content
+    assert refit().file.content == one.file.content
 
 
 def test_one_angle_is_no_rotation() -> None:
-    one, plain = (onlygood.fit(textures(5), **FAST, **extra) for extra in ({"rotations": 1}, {}))
+    one, plain = (fit(textures(5), **FAST, **extra) for extra in ({"rotations": 1}, {}))
     assert one.file.content == plain.file.content
     assert one.guarantee == plain.guarantee
 
 
 def test_sixteen_bit_images_are_turned_too() -> None:
-    model = onlygood.fit([twelve_bit(seed) for seed in range(6)], rotations=3, **FAST)
-    assert model.metadata["input"]["dtype"] == "uint16"
+    model = fit([twelve_bit(seed) for seed in range(6)], rotations=3, **FAST)
+    assert model.metadata.input.dtype == "uint16"
 
 
 def test_a_method_that_trains_learns_from_copies_of_what_is_not_held_out(learned: Learned) -> None:
     pytest.importorskip("torch")
     settings: dict[str, Any] = {"pretrain_epochs": 0, "epochs": 1, "batch_size": 4, "false_alarm_rate": 0.25}
-    model = onlygood.fit(textures(TEN), method="deep-svdd", rotations=2, **settings)
+    model = fit(textures(TEN), method="deep-svdd", rotations=2, **settings)
     assert (model.guarantee.fitted_images, model.guarantee.calibration_images) == (7, 3)
     assert len(learned.seen.sources) == TEN + 7
     assert model.guarantee.learned_from == "7 good images at 2 angles each"
@@ -246,9 +247,9 @@ def test_parts_learned_at_one_angle_are_inspected_at_any(method: str, settings: 
         inspect = onlygood.Inspector(model, with_map=False)
         return float(np.mean([inspect(image).is_anomaly for image in images]))
 
-    upright = onlygood.fit(good, method=method, **settings)
+    upright = fit(good, method=method, **settings)
     assert above(upright, new) == 1.0
-    turned = onlygood.fit(good, method=method, rotations=12, **settings)
+    turned = fit(good, method=method, rotations=12, **settings)
     # Good images at one angle calibrate for that angle: most others are inside, but not at the rate asked for.
     assert above(turned, new) <= 0.6
     assert above(turned, chipped) > 0.9
@@ -265,7 +266,7 @@ def test_parts_taken_at_any_angle_are_guaranteed_at_any_angle() -> None:
     for start in range(0, 3000, 1000):
         random = np.random.default_rng(start)
         good = [part(start + seed, random.uniform(0, 360)) for seed in range(20)]
-        inspect = onlygood.Inspector(onlygood.fit(good, rotations=8, seed=start, **FAST), with_map=False)
+        inspect = onlygood.Inspector(fit(good, rotations=8, seed=start, **FAST), with_map=False)
         new = [part(start + 100 + seed, random.uniform(0, 360)) for seed in range(20)]
         chipped = [part(start + 200 + seed, random.uniform(0, 360), is_chipped=True) for seed in range(20)]
         rates.append(np.mean([inspect(image).is_anomaly for image in new]))
@@ -290,10 +291,10 @@ def test_augmentations_are_turned_by_their_own_setting(other: dict[str, Any]) ->
     with pytest.raises(SettingError) as caught:
         FitSettings(rotations=8, **other)
     assert str(caught.value) == (
-        f"rotations must be left out with {name}, got 8: set augment_rotation to 180 instead, which turns "
-        "augmentations by any angle"
+        f"rotations must be left out with {name}, got 8: set the rotation of augmentations to 180 instead, which "
+        "turns them by any angle"
     )
-    assert FitSettings(rotations=1, **other).augmentation is not None
+    assert settings_of(rotations=1, **other).augmentation is not None
 
 
 def test_the_command_line_refuses_in_one_sentence_and_writes_nothing(

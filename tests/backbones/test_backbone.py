@@ -13,6 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from flat import METHODS, kind_of
 from onlygood.backbones.backbone import (
     Backbone,
     Card,
@@ -28,7 +29,6 @@ from onlygood.graph.preprocess import preprocess
 from onlygood.graph.subgraph import in_trunk, join
 from onlygood.graph.trunk import cut_trunk, opset_of
 from onlygood.images.window import FULL_8_BIT
-from onlygood.settings import FitSettings
 from reference import evaluate
 from tiny_backbone import pixels, tiny_card, tiny_model, write_backbone
 
@@ -466,7 +466,9 @@ def test_a_file_that_cannot_be_cut_is_refused() -> None:
 
 
 def test_the_default_backbone_is_shipped() -> None:
-    assert FitSettings().backbone in available_backbones()
+    kinds = [kind for kind in map(kind_of, METHODS) if "backbone" in kind.model_fields]
+    assert {kind.name for kind in kinds} == set(METHODS)
+    assert {kind.model_fields["backbone"].default for kind in kinds} <= set(available_backbones())
 
 
 @pytest.mark.parametrize("name", ["lite0"])

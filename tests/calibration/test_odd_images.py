@@ -11,6 +11,7 @@ import pytest
 
 import onlygood
 from command_line import Ran
+from flat import fit
 from onlygood.errors import SettingError
 from textures import SIZE, Array, numbered, save, texture, textures, with_defect
 
@@ -41,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def planted(folder: Path) -> onlygood.Model:
-    return onlygood.fit(folder, **SETTINGS)
+    return fit(folder, **SETTINGS)
 
 
 def odd(model: onlygood.Model) -> set[str]:
@@ -50,7 +51,7 @@ def odd(model: onlygood.Model) -> set[str]:
 
 def test_planted_images_are_named_with_their_scores(planted: onlygood.Model) -> None:
     assert odd(planted) == set(PLANTED)
-    assert set(planted.metadata["calibration"]["odd"]) == set(PLANTED)
+    assert set(planted.metadata.calibration.odd) == set(PLANTED)
     (note,) = (note for note in planted.notes if "apart" in note)
     assert "4 of 64 good images stand apart from the others" in note
     for each in planted.good_images:
@@ -70,19 +71,19 @@ def test_most_defects_are_still_found_where_the_order_statistic_finds_none(
     alarms = sum(inspect(image).is_anomaly for image in good)
     assert found >= 36
     assert alarms <= 9  # of 80 at a rate of 0.05: more have a chance of 1 %
-    ranked = onlygood.Inspector(onlygood.fit(folder, threshold_rule="conformal", **SETTINGS))
+    ranked = onlygood.Inspector(fit(folder, threshold_rule="conformal", **SETTINGS))
     assert sum(ranked(image).is_anomaly for image in defects) < found
 
 
 def test_the_threshold_is_about_that_of_the_ordinary_images_alone(planted: onlygood.Model) -> None:
-    alone = onlygood.fit(textures(ORDINARY), **SETTINGS)
+    alone = fit(textures(ORDINARY), **SETTINGS)
     assert odd(alone) == set()
     spread = float(np.std(alone.calibration.scores))
     assert abs(planted.calibration.threshold - alone.calibration.threshold) < 2 * spread
 
 
 def test_with_the_order_statistic_the_note_says_what_they_cost(folder: Path) -> None:
-    model = onlygood.fit(folder, threshold_rule="conformal", **SETTINGS)
+    model = fit(folder, threshold_rule="conformal", **SETTINGS)
     assert odd(model) == set(PLANTED)
     (note,) = (note for note in model.notes if "apart" in note)
     lower = float(note.split("the threshold would be ")[1].split(" lower")[0])
@@ -93,11 +94,11 @@ def test_with_the_order_statistic_the_note_says_what_they_cost(folder: Path) -> 
 
 
 def test_excluding_them_is_said_and_is_a_fit_without_them(folder: Path) -> None:
-    without = onlygood.fit(folder, exclude=tuple(PLANTED), **SETTINGS)
+    without = fit(folder, exclude=tuple(PLANTED), **SETTINGS)
     assert odd(without) == set()
     assert without.guarantee.fitted_images == ORDINARY
     assert any(note.startswith("4 images left out, as asked with exclude: another-part.png") for note in without.notes)
-    alone = onlygood.fit(textures(ORDINARY), **SETTINGS)
+    alone = fit(textures(ORDINARY), **SETTINGS)
     np.testing.assert_array_equal(without.calibration.scores, alone.calibration.scores)
 
 
@@ -105,7 +106,7 @@ def test_a_list_of_names_and_one_by_its_last_part(tmp_path: Path) -> None:
     folder = save(tmp_path / "good", {f"lot{number % 2}/{number:02}.png": texture(number) for number in range(12)})
     listed = tmp_path / "leave-out.txt"
     listed.write_text("lot0/04.png\n\n05.png\n", encoding="utf-8")
-    model = onlygood.fit(folder, exclude=(f"@{listed}", "07.png"), **SETTINGS)
+    model = fit(folder, exclude=(f"@{listed}", "07.png"), **SETTINGS)
     names = [each.name for each in model.good_images]
     assert len(names) == 9 and not {"lot0/04.png", "lot1/05.png", "lot1/07.png"} & set(names)
 
@@ -122,13 +123,13 @@ def test_a_list_of_names_and_one_by_its_last_part(tmp_path: Path) -> None:
 )
 def test_names_that_are_not_there_are_refused(folder: Path, names: Any, sentence: str) -> None:
     with pytest.raises(SettingError, match=sentence.replace("?", r"\?").replace("(", r"\(")):
-        onlygood.fit(folder, exclude=names, **SETTINGS)
+        fit(folder, exclude=names, **SETTINGS)
 
 
 def test_a_name_that_two_have_is_refused(tmp_path: Path) -> None:
     folder = save(tmp_path, {f"lot{lot}/same.png": texture(lot) for lot in range(4)})
     with pytest.raises(SettingError, match=r"'same.png', which 4 have: add the sub-folder, as in 'lot0/same.png'"):
-        onlygood.fit(folder, exclude=("same.png",), **SETTINGS)
+        fit(folder, exclude=("same.png",), **SETTINGS)
 
 
 def test_the_command_line_says_what_decides_the_threshold(
@@ -146,5 +147,5 @@ def test_the_command_line_says_what_decides_the_threshold(
 
 @pytest.mark.parametrize(("rate", "held_out"), [(0.05, 20), (0.25, 20), (0.5, 10)])
 def test_as_many_are_held_out_as_the_rate_needs_and_at_most_a_third(rate: float, held_out: int) -> None:
-    model = onlygood.fit(textures(ORDINARY), calibration="split", false_alarm_rate=rate, **SETTINGS)
+    model = fit(textures(ORDINARY), calibration="split", false_alarm_rate=rate, **SETTINGS)
     assert sum(each.calibrates for each in model.good_images) == held_out

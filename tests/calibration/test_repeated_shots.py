@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import onlygood
+from flat import fit
 from onlygood.errors import FolderError
 from repeated_shots import COLOURS, GREY, repeated, video
 from textures import texture, textures
@@ -23,7 +23,7 @@ QUICK: dict[str, Any] = {"input_size": 128, "bank_size": 100, "false_alarm_rate"
 
 
 def groups_of(images: list[Array]) -> tuple[list[int], tuple[str, ...]]:
-    model = onlygood.fit(images, **QUICK)
+    model = fit(images, **QUICK)
     return [image.group for image in model.good_images], model.notes
 
 
@@ -104,8 +104,8 @@ def test_different_parts_and_their_variants_are_left_alone(case: Callable[[], Ca
 def test_two_parts_in_many_images_are_refused_with_what_helps_if_they_are_more() -> None:
     images, _ = repeated(2, 8)
     with pytest.raises(FolderError, match=r"in 2 groups .*: add other parts, or if these differ, add --near-dup"):
-        onlygood.fit(images, **QUICK)
-    assert onlygood.fit(images, near_duplicates="ignore", **QUICK).guarantee.groups == 16
+        fit(images, **QUICK)
+    assert fit(images, near_duplicates="ignore", **QUICK).guarantee.groups == 16
 
 
 def test_pronounced_clusters_that_are_wider_than_noise_are_named_unless_groups_were_given() -> None:
@@ -114,12 +114,12 @@ def test_pronounced_clusters_that_are_wider_than_noise_are_named_unless_groups_w
         *textures(10),
         *(np.kron(material, np.ones((8, 8), np.uint8)) for material in materials),
     ]
-    model = onlygood.fit(images, **QUICK)
+    model = fit(images, **QUICK)
     assert model.guarantee.groups == 20
     (note,) = model.notes
     assert note.startswith(
         "20 of 20 good images fall into 2 clusters of similar images that differ by more than camera"
     )
     labels = [str(number // 2) for number in range(20)]
-    (note,) = onlygood.fit(images, groups=labels, **QUICK).notes
+    (note,) = fit(images, groups=labels, **QUICK).notes
     assert note.startswith("The good images are of two kinds, 5 and 5, such as")  # of each group one

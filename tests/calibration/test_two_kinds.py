@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import onlygood
+from flat import fit
 from onlygood.calibration.two_kinds import MOST_IMAGES, _silhouette, two_kinds
 from textures import FAST, textures
 
@@ -68,7 +68,7 @@ def disc(seed: int) -> NDArray[np.uint8]:
 
 def test_a_fit_to_two_parts_says_so_and_names_one_of_each() -> None:
     images = textures(20)
-    mixed = onlygood.fit([*images, *map(disc, range(10))], near_duplicates="ignore", **FAST)
+    mixed = fit([*images, *map(disc, range(10))], near_duplicates="ignore", **FAST)
     note = next(each for each in mixed.notes if "two kinds" in each)
     assert "two kinds, 20 and 10, such as image 0 and image 20:" in note
-    assert not any("two kinds" in each for each in onlygood.fit(images, **FAST).notes)
+    assert not any("two kinds" in each for each in fit(images, **FAST).notes)

@@ -102,8 +102,8 @@ def test_what_another_rate_would_give_follows_the_guarantee(
     calibration = calibrate(np.array(scores, np.float32), range(len(scores)), 0.01)
     graph = onnx.load_model_from_string(model.file.content)
     replace_calibration(graph, calibration)
-    metadata = {key: value for key, value in model.metadata.items() if key != "content_sha256"}
-    metadata["guarantee"] = {**metadata["guarantee"], "requested_rate": 0.01, "stated_rate": 1 / 50}
+    guarantee = model.metadata.guarantee.replaced(requested_rate=0.01, stated_rate=1 / 50)
+    metadata = model.metadata.replaced(guarantee=guarantee)
     (tmp_path / "blind.onnx").write_bytes(pack(graph, metadata).content)
     lines = run("evaluate", tmp_path / "blind.onnx", test_folder).out.splitlines()
     assert lines[1].startswith("Found 0 of 4 anomalous images")

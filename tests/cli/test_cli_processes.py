@@ -42,7 +42,7 @@ def test_fit_inspect_and_info_from_a_shell(good_folder: Path, new_folder: Path, 
     assert onlygood_process("inspect", model, new_folder / "a.png").returncode == 0
     info = onlygood_process("info", model, "--json")
     assert (info.returncode, info.stderr) == (0, "")
-    assert json.loads(info.stdout) == onlygood.Inspector(model).metadata
+    assert json.loads(info.stdout) == onlygood.Inspector(model).metadata.to_dict()
 
 
 def test_two_processes_fit_the_same_file(good_folder: Path, model: onlygood.Model, tmp_path: Path) -> None:
@@ -135,13 +135,13 @@ def test_a_reader_that_goes_away_ends_the_output_quietly(model_path: Path, tmp_p
 SLOW_FROM_THE_SIXTH = """
 import sys, time
 from onlygood import cli
-from onlygood.cli import inspect as command
-def inspect(inspector, name, *rest):
+from onlygood.inspector import Inspector
+def inspect(inspector, image, name, page):
     if name >= "5":
         time.sleep(30)
-    return keep(inspector, name, *rest)
-keep = command._inspect_file
-command._inspect_file = inspect
+    return keep(inspector, image, name, page)
+keep = Inspector.inspect
+Inspector.inspect = inspect
 raise SystemExit(cli.main(sys.argv[1:]))
 """
 

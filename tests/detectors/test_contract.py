@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 import onlygood
+from flat import POOLED_METHODS, fit
 from onlygood.datasets.splits import FOLDS
 from onlygood.errors import FolderError
-from onlygood.settings import POOLED_METHODS
 from textures import DEFECT, GOOD, SIZE, Array, as_colour, numbered, save, texture, textures, with_defect
 
 NEW = [texture(100), with_defect(texture(101)), texture(102), with_defect(texture(103), 255), texture(104)]
@@ -67,7 +67,7 @@ def test_an_inspection_does_not_depend_on_those_before_it(inspect: onlygood.Insp
 def test_one_seed_gives_one_file_byte_for_byte(
     fitted: onlygood.Model, good_folder: Path, method: str, fast: dict[str, Any]
 ) -> None:
-    again = onlygood.fit(good_folder, method=method, **fast)
+    again = fit(good_folder, method=method, **fast)
     assert again.file.content == fitted.file.content
     assert scores(again, NEW) == scores(fitted, NEW)
     np.testing.assert_array_equal(again.calibration.scores, fitted.calibration.scores)
@@ -78,7 +78,7 @@ def test_one_seed_draws_one_sample_where_not_all_patches_can_be_looked_at(
     fitted: onlygood.Model, good_folder: Path, method: str, monkeypatch: pytest.MonkeyPatch, fast: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("onlygood.detectors.on_backbone.SAMPLE_ROWS", 5 * GOOD)
-    one, again = (onlygood.fit(good_folder, method=method, **fast) for _ in range(2))
+    one, again = (fit(good_folder, method=method, **fast) for _ in range(2))
     assert one.file.content == again.file.content
     assert one.file.content != fitted.file.content
 
@@ -86,7 +86,7 @@ def test_one_seed_draws_one_sample_where_not_all_patches_can_be_looked_at(
 def test_the_number_of_threads_does_not_matter(
     fitted: onlygood.Model, good_folder: Path, method: str, fast: dict[str, Any]
 ) -> None:
-    alone = onlygood.fit(good_folder, method=method, threads=1, **fast)
+    alone = fit(good_folder, method=method, threads=1, **fast)
     np.testing.assert_array_equal(alone.calibration.scores, fitted.calibration.scores)
     assert scores(alone, NEW) == scores(fitted, NEW)
 
@@ -95,15 +95,15 @@ def test_embeddings_that_are_not_kept_are_computed_again(
     fitted: onlygood.Model, good_folder: Path, method: str, monkeypatch: pytest.MonkeyPatch, fast: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("onlygood.features.extraction.KEPT_BYTES", 0)
-    assert onlygood.fit(good_folder, method=method, **fast).file.content == fitted.file.content
+    assert fit(good_folder, method=method, **fast).file.content == fitted.file.content
 
 
 def test_another_seed_is_in_the_file_and_may_choose_otherwise(
     good_folder: Path, method: str, fast: dict[str, Any]
 ) -> None:
     settings = fast if method in ("mahalanobis", "deep-svdd", "discriminator") else {**fast, "bank_size": 20}
-    one, other = (onlygood.fit(good_folder, method=method, seed=seed, **settings) for seed in (1, 2))
-    assert (one.metadata["settings"]["seed"], other.metadata["settings"]["seed"]) == (1, 2)
+    one, other = (fit(good_folder, method=method, seed=seed, **settings) for seed in (1, 2))
+    assert (one.metadata.settings["seed"], other.metadata.settings["seed"]) == (1, 2)
     assert scores(one, NEW) != scores(other, NEW)
 
 
@@ -111,7 +111,7 @@ def test_the_order_in_which_files_were_made_does_not_matter(
     fitted: onlygood.Model, good_images: list[Array], method: str, tmp_path: Path, fast: dict[str, Any]
 ) -> None:
     backward = dict(reversed(numbered(good_images).items()))
-    assert onlygood.fit(save(tmp_path, backward), method=method, **fast).file.content == fitted.file.content
+    assert fit(save(tmp_path, backward), method=method, **fast).file.content == fitted.file.content
 
 
 @LOCATING
@@ -121,9 +121,9 @@ def test_the_order_of_good_images_does_not_matter_where_all_is_remembered(
     # As many as there are folds: each is scored by a detector without it alone, in whatever order they come.
     images = good_images[:FOLDS]
     settings = {**fast, "bank_size": FOLDS * 8 * 8}  # each image has 8 x 8 patches on the finest level
-    forward = onlygood.fit(images, method=method, **settings)
-    backward = onlygood.fit(images[::-1], method=method, **settings)
-    assert forward.metadata["good_images"] == backward.metadata["good_images"]
+    forward = fit(images, method=method, **settings)
+    backward = fit(images[::-1], method=method, **settings)
+    assert forward.metadata.good_images == backward.metadata.good_images
     ours, theirs = run_batch(forward, NEW)["patch_scores"], run_batch(backward, NEW)["patch_scores"]
     # Around 0, relative to what patch scores vary by.
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(np.std(theirs)))
@@ -204,8 +204,8 @@ def test_without_a_map_the_verdict_is_the_same(inspect: onlygood.Inspector, fitt
 def test_a_grey_image_and_the_same_in_colour_get_one_verdict(
     inspect: onlygood.Inspector, good_images: list[Array], method: str, fast: dict[str, Any]
 ) -> None:
-    colour = onlygood.Inspector(onlygood.fit([as_colour(image) for image in good_images], method=method, **fast))
-    assert (inspect.metadata["input"]["channels"], colour.metadata["input"]["channels"]) == (1, 3)
+    colour = onlygood.Inspector(fit([as_colour(image) for image in good_images], method=method, **fast))
+    assert (inspect.metadata.input.channels, colour.metadata.input.channels) == (1, 3)
     for image in NEW:
         of_grey_model = [inspect(image).score, inspect(as_colour(image)).score]
         of_colour_model = [colour(image).score, colour(as_colour(image)).score]
@@ -228,10 +228,10 @@ def test_images_of_many_sizes_and_modes_make_one_model(method: str, tmp_path: Pa
     for number, (size, mode) in enumerate(zip(sizes, modes, strict=True)):
         suffix = "tif" if mode == "CMYK" else "png"
         Image.fromarray(texture(number, size)).convert(mode).save(tmp_path / f"{number}.{suffix}")
-    model = onlygood.fit(tmp_path, method=method, **fast)
-    found = model.metadata["good_images"]
-    assert (found["count"], found["heights"], found["widths"]) == (6, [31, 200], [33, 128])
-    assert model.metadata["input"]["channels"] == 3
+    model = fit(tmp_path, method=method, **fast)
+    found = model.metadata.good_images
+    assert (found.count, found.heights, found.widths) == (6, (31, 200), (33, 128))
+    assert model.metadata.input.channels == 3
     assert any("grey, the others colour" in note for note in model.notes)
     inspect = onlygood.Inspector(model)
     assert [inspect(tmp_path / f"{number}.png").name for number in range(5)] == [
@@ -242,9 +242,9 @@ def test_images_of_many_sizes_and_modes_make_one_model(method: str, tmp_path: Pa
 @REMEMBERING
 @pytest.mark.parametrize("count", [3, 4])
 def test_few_images_make_a_model_that_guarantees_what_they_can(count: int, method: str, fast: dict[str, Any]) -> None:
-    model = onlygood.fit(textures(count), method=method, **fast)
+    model = fit(textures(count), method=method, **fast)
     assert model.guarantee.stated_rate == 1 / (count + 1)
-    assert model.metadata["guarantee"]["stated_rate"] == 1 / (count + 1)
+    assert model.metadata.guarantee.stated_rate == 1 / (count + 1)
     results = [onlygood.Inspector(model)(image) for image in NEW]
     assert all(np.isfinite(result.score) and 0 < result.p_value <= 1 for result in results)
     assert results[1].score > results[0].score
@@ -255,7 +255,7 @@ def test_few_images_make_a_model_that_guarantees_what_they_can(count: int, metho
 def test_the_guarantee_of_few_images_holds(count: int, method: str, fast: dict[str, Any]) -> None:
     rates = []
     for start in range(0, 800, 40):
-        model = onlygood.fit(textures(count, start=start), method=method, **fast)
+        model = fit(textures(count, start=start), method=method, **fast)
         inspect = onlygood.Inspector(model, with_map=False)
         rates.append(np.mean([inspect(image).is_anomaly for image in textures(20, start=start + 20)]))
         guaranteed = model.guarantee.stated_rate
@@ -265,8 +265,8 @@ def test_the_guarantee_of_few_images_holds(count: int, method: str, fast: dict[s
 
 @REMEMBERING
 def test_copies_among_good_images_count_once(good_images: list[Array], method: str, fast: dict[str, Any]) -> None:
-    once = onlygood.fit(good_images, method=method, **fast)
-    twice = onlygood.fit([*good_images, *good_images], method=method, **fast)
+    once = fit(good_images, method=method, **fast)
+    twice = fit([*good_images, *good_images], method=method, **fast)
     assert twice.guarantee.calibration_images == 2 * GOOD
     assert twice.guarantee.groups == once.guarantee.groups == GOOD
     assert any("near-duplicates" in note and f"{2 * GOOD} of {2 * GOOD}" in note for note in twice.notes)
@@ -293,12 +293,12 @@ BAD_SETS: dict[str, tuple[list[Array], str]] = {
 def test_images_from_which_nothing_can_be_learned_are_refused(kind: str, method: str, fast: dict[str, Any]) -> None:
     images, message = BAD_SETS[kind]
     with pytest.raises(FolderError) as caught:
-        onlygood.fit(images, method=method, **fast)
+        fit(images, method=method, **fast)
     assert str(caught.value).startswith(message)
 
 
 def test_one_constant_image_among_many_is_noted(good_images: list[Array], method: str, fast: dict[str, Any]) -> None:
-    model = onlygood.fit([*good_images, np.zeros((SIZE, SIZE), np.uint8)], method=method, **fast)
+    model = fit([*good_images, np.zeros((SIZE, SIZE), np.uint8)], method=method, **fast)
     assert [note for note in model.notes if "one level" in note] == [
         f"1 image is of one level only, among the good ones: image {GOOD}."
     ]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import onlygood
+from flat import fit
 from onlygood.backbones.backbone import Backbone, load_backbone
 from onlygood.datasets.sources import list_sources
 from onlygood.detectors.on_backbone import MOST_ELONGATED, elongated_shape, patch_input_shape
@@ -183,14 +184,14 @@ def test_where_none_of_these_can_be_read_the_first_that_can_gives_the_size() -> 
 
 @pytest.fixture(scope="module")
 def oblong() -> onlygood.Model:
-    return onlygood.fit([texture(seed, (48, 160)) for seed in range(12)], **FAST)
+    return fit([texture(seed, (48, 160)) for seed in range(12)], **FAST)
 
 
 def test_a_fit_of_oblong_images_keeps_their_aspect(oblong: onlygood.Model) -> None:
     # 64 x 64 pixels at 1:3.3 are 35 x 117, in multiples of 32.
-    assert oblong.metadata["input"]["input_shape"] == [32, 128]
-    assert "input_size" not in oblong.metadata["input"]
-    grids = [level["grid"] for level in oblong.metadata["patch"]["levels"][:-1]]
+    assert oblong.metadata.input.input_shape == (32, 128)
+    assert "input_size" not in oblong.metadata.to_dict()["input"]
+    grids = [level["grid"] for level in oblong.metadata.detector["levels"][:-1]]
     assert grids == [[2, 8], [4, 16], [2, 8]]
     assert oblong.highest_scoring[0].patch_scores.shape == (4, 16)
 
@@ -218,8 +219,8 @@ def test_a_defect_is_marked_where_it_is_in_an_oblong_image(oblong: onlygood.Mode
 
 def test_images_of_either_orientation_have_the_shape_of_most(tmp_path: Path) -> None:
     sizes = [(48, 160)] * 5 + [(160, 48)] * 8
-    model = onlygood.fit([texture(seed, size) for seed, size in enumerate(sizes)], **FAST)
-    assert model.metadata["input"]["input_shape"] == [128, 32]
+    model = fit([texture(seed, size) for seed, size in enumerate(sizes)], **FAST)
+    assert model.metadata.input.input_shape == (128, 32)
 
 
 ON_FROZEN_TRUNK = ("patch", "knn", "lof", "mahalanobis")
@@ -234,14 +235,12 @@ def test_every_detector_on_a_frozen_trunk_takes_a_backbone_of_another_kind_and_i
     make, card = TRUNKS[trunk]
     path = write_backbone(tmp_path, make(), card())
     images = [texture(seed, (50, 120)) for seed in range(24)]
-    model = onlygood.fit(
-        images, method=detector, backbone=str(path), calibration="split", false_alarm_rate=0.2, threads=1
-    )
+    model = fit(images, method=detector, backbone=str(path), calibration="split", false_alarm_rate=0.2, threads=1)
     if trunk == "tokens":
-        assert model.metadata["input"]["input_shape"] == [TOKEN_INPUT, TOKEN_INPUT]
+        assert model.metadata.input.input_shape == (TOKEN_INPUT, TOKEN_INPUT)
         if detector == "patch":
-            assert [level["grid"] for level in model.metadata["patch"]["levels"]] == [[5, 5], [2, 2]]
-            assert [level["taps"] for level in model.metadata["patch"]["levels"]] == [["last"], ["last"]]
+            assert [level["grid"] for level in model.metadata.detector["levels"]] == [[5, 5], [2, 2]]
+            assert [level["taps"] for level in model.metadata.detector["levels"]] == [["last"], ["last"]]
     model.save(tmp_path / "part.onnx")
     inspect = onlygood.Inspector(tmp_path / "part.onnx")
     # What was held out is scored by the finished detector, so that the file must give the same.
@@ -259,7 +258,7 @@ def test_a_backbone_for_one_shape_is_not_asked_for_another(tmp_path: Path) -> No
     path = write_backbone(tmp_path, token_model(), token_card())
     for detector in ON_FROZEN_TRUNK:
         with pytest.raises(SettingError, match="must be 70 for backbone tiny, which was exported for it, got 140"):
-            onlygood.fit([texture(seed) for seed in range(4)], method=detector, backbone=str(path), input_size=140)
+            fit([texture(seed) for seed in range(4)], method=detector, backbone=str(path), input_size=140)
 
 
 @pytest.mark.parametrize(("size", "grid"), [((14, 14), [1, 1]), ((14, 60), [1, 2]), ((60, 14), [2, 1])])
@@ -268,9 +267,9 @@ def test_the_smallest_grids_have_patches_and_regions(tmp_path: Path, size: tuple
     card = {**tiny_card(), "input_size": 8, "patch_taps": ["deep"]}
     path = write_backbone(tmp_path, tiny_model(), card)
     images = [texture(seed, size) for seed in range(12)]
-    model = onlygood.fit(images, backbone=str(path), false_alarm_rate=0.2, near_duplicates="ignore")
-    assert [level["grid"] for level in model.metadata["patch"]["levels"]] == [grid, grid]
-    assert model.metadata["patch"]["region_size"] == [1, 1]
+    model = fit(images, backbone=str(path), false_alarm_rate=0.2, near_duplicates="ignore")
+    assert [level["grid"] for level in model.metadata.detector["levels"]] == [grid, grid]
+    assert model.metadata.detector["region_size"] == [1, 1]
     found = onlygood.Inspector(model)(texture(50, size))
     assert math.isfinite(found.score)
     assert found.anomaly_map is not None
@@ -279,6 +278,6 @@ def test_the_smallest_grids_have_patches_and_regions(tmp_path: Path, size: tuple
 
 def test_saved_folders_give_the_median_size_of_what_lies_in_them(tmp_path: Path) -> None:
     save(tmp_path, {f"{seed:02}.png": with_defect(texture(seed, (100, 200))) for seed in range(10)})
-    model = onlygood.fit(tmp_path, **FAST)
+    model = fit(tmp_path, **FAST)
     # 64 x 64 at 1:2 are 45 x 91: in multiples of 32, 32 x 96.
-    assert model.metadata["input"]["input_shape"] == [32, 96]
+    assert model.metadata.input.input_shape == (32, 96)

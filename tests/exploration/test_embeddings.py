@@ -12,6 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 import onlygood
+from flat import fit
 from onlygood.datasets.selection import ChosenImage, choose_images
 from onlygood.errors import BackboneError, FolderError, ModelFormatError, SettingError
 from onlygood.exploration.embeddings import Embeddings, embeddings
@@ -57,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tuned(backbone: Path) -> onlygood.Model:
     pytest.importorskip("torch")
     images = [texture(seed, (SIZE, SIZE)) for seed in range(20)]
-    return onlygood.fit(images, backbone=str(backbone), **TUNED)
+    return fit(images, backbone=str(backbone), **TUNED)
 
 
 def chosen(folder: Path) -> tuple[ChosenImage, ...]:
@@ -83,7 +84,7 @@ def test_neighbours_are_looked_for_among_the_backbones_pooled_outputs(
     backbone: Path, folder: Path, metric: str, source: str
 ) -> None:
     images = [texture(seed, (SIZE, SIZE)) for seed in range(12)]
-    model = onlygood.fit(images, method="knn", metric=metric, backbone=str(backbone), false_alarm_rate=0.2)
+    model = fit(images, method="knn", metric=metric, backbone=str(backbone), false_alarm_rate=0.2)
     found = embeddings(model, chosen(folder))
     assert found.source == source
     np.testing.assert_allclose(found.vectors, by_hand({}, unit=metric == "cosine"), rtol=1e-4, atol=1e-5)
@@ -118,7 +119,7 @@ def test_without_its_backbone_a_model_has_no_before_and_says_what_to_give(tuned:
 def test_a_shipped_backbone_need_not_be_given(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     save(tmp_path, numbered(textures(2)))
-    model = onlygood.fit(textures(12), **{**TUNED, "epochs": 1, "input_size": 64, "taps": ("stage2",)})
+    model = fit(textures(12), **{**TUNED, "epochs": 1, "input_size": 64, "taps": ("stage2",)})
     found = embeddings(model, chosen(tmp_path))
     assert found.vectors_before is not None and found.vectors_before.shape == found.vectors.shape
     np.testing.assert_allclose(np.linalg.norm(found.vectors_before, axis=1), 1, rtol=1e-5)
@@ -146,7 +147,7 @@ def test_the_verdicts_are_those_of_an_inspection(fitted: onlygood.Model, inspect
     assert found.vectors.shape[0] == 3 and found.vectors.shape[1] > 1
     for image, one in zip(found.images, found.inspections, strict=True):
         expected = inspect(image.file.path, name=image.name)
-        scale = max(1.0, abs(expected.score), abs(found.metadata["calibration"]["threshold"]))
+        scale = max(1.0, abs(expected.score), abs(found.metadata.calibration.threshold))
         assert one.score == pytest.approx(expected.score, abs=1e-4 * scale)
         assert (one.name, one.p_value, one.is_anomaly) == (expected.name, expected.p_value, expected.is_anomaly)
 
@@ -185,7 +186,7 @@ def test_a_file_without_any_such_value_is_refused(model: onlygood.Model, new_fol
         embeddings(path, chosen(new_folder))
     assert re.fullmatch(
         r"the model .*old.onnx must have one of the values unit_vector, pooled_vector, latent, embedding to have an "
-        r"embedding, got none of them: fit anew",
+        r"embedding, got none of them: fit it again",
         str(caught.value),
     )
 
@@ -205,7 +206,7 @@ def test_images_that_cannot_be_read_are_named_and_the_others_embedded(model: onl
 
 def test_a_model_of_the_first_format_can_be_explored(tmp_path: Path) -> None:
     old = Path(__file__).parents[1] / "models" / "format-1.onnx"
-    metadata = onlygood.Inspector(old).metadata["input"]
-    image = texture(1).astype(metadata["dtype"])
-    save(tmp_path, {"a.png": image if metadata["channels"] == 1 else as_colour(image)})
+    metadata = onlygood.Inspector(old).metadata.input
+    image = texture(1).astype(metadata.dtype)
+    save(tmp_path, {"a.png": image if metadata.channels == 1 else as_colour(image)})
     assert embeddings(old, chosen(tmp_path)).vectors.shape[0] == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from onlygood.errors import FolderError, SettingError
-from onlygood.exploration.tsne import check_perplexity, lay_out, turned_onto
+from onlygood.exploration.tsne import align_points, check_perplexity, lay_out
 from textures import Array
 
 
@@ -61,7 +61,7 @@ def test_turning_and_mirroring_is_undone() -> None:
     angle = 2.1
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     for mirror in (np.diag([1.0, 1.0]), np.diag([1.0, -1.0])):
-        found = turned_onto(others @ turn @ mirror + 7, others)
+        found = align_points(others @ turn @ mirror + 7, others)
         np.testing.assert_allclose(found, others - others.mean(axis=0), atol=1e-12)
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 import onlygood
+from flat import METHODS
 from onlygood.cli import main
 from onlygood.graph.model_file import FORMAT
-from onlygood.guarantee import guarantee_of
-from onlygood.settings import METHODS
 from textures import texture, with_defect
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -38,7 +37,7 @@ def test_there_is_a_file_of_every_format_and_of_every_method() -> None:
 @pytest.mark.parametrize("name", ["format-1.onnx", "format-2-patch.onnx"])
 def test_a_file_of_every_format_loads_and_tells_a_blot_from_good(name: str) -> None:
     inspect = onlygood.Inspector(MODELS / name)
-    assert inspect.metadata["format"] == int(name[7])
+    assert inspect.metadata.format == int(name[7])
     blotted = inspect(with_defect(texture(501)))
     assert blotted.is_anomaly
     assert blotted.score > 2 * max(abs(inspect(texture(seed)).score) for seed in range(510, 514))
@@ -56,7 +55,7 @@ def test_a_file_is_described_and_its_guarantee_is_read(name: str, capsys: pytest
     said = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
     method = name[9:].removesuffix(".onnx") if name.startswith("format-2") else "patch"
     assert said["method"].strip().startswith(method)
-    guarantee = guarantee_of(onlygood.Inspector(MODELS / name).metadata)
+    guarantee = onlygood.Inspector(MODELS / name).metadata.guarantee
     assert guarantee.requested_rate == 0.1
     assert 3 <= guarantee.calibration_images <= 16
 
@@ -66,13 +65,13 @@ def test_what_format_1_had_one_of_is_described_too(capsys: pytest.CaptureFixture
     said = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
     # Before there were several levels, the metadata gave one side of a square and one memory.
     assert said["method"].strip() == "patch: 100 x 10 memory bank, 8 x 8 patches of shallow, deep"
-    assert "(resized to 64 x 64)" in said["takes"]
+    assert "resized to 64 x 64" in said["takes"]
 
 
 @pytest.mark.parametrize("name", ["format-1.onnx", "format-2-patch.onnx"])
 def test_a_file_that_is_calibrated_again_has_the_newest_format(name: str, tmp_path: Path) -> None:
     onlygood.calibrate(MODELS / name, false_alarm_rate=0.2).save(tmp_path / "again.onnx")
     metadata = onlygood.Inspector(tmp_path / "again.onnx").metadata
-    assert metadata["format"] == FORMAT
-    assert metadata["guarantee"]["requested_rate"] == 0.2
-    assert metadata["recalibrations"][0]["requested_rate_before"] == 0.1
+    assert metadata.format == FORMAT
+    assert metadata.guarantee.requested_rate == 0.2
+    assert metadata.recalibrations[0].requested_rate_before == 0.1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import onlygood
+from flat import fit
 from onlygood.errors import FolderError, ImageFormatError, SettingError
 from onlygood.heatmap import draw_heatmap
 from textures import FAST, GOOD, save, texture, textures, twelve_bit, with_defect
@@ -17,10 +18,10 @@ def inspect(sixteen_bit_model: onlygood.Model) -> onlygood.Inspector:
 
 
 def test_the_window_holds_the_good_levels_and_is_stored(sixteen_bit_model: onlygood.Model) -> None:
-    kind = sixteen_bit_model.metadata["input"]
-    black, white = kind["window"]
+    kind = sixteen_bit_model.metadata.input
+    black, white = kind.window
     levels = np.stack([twelve_bit(seed) for seed in range(GOOD)])
-    assert kind["dtype"] == "uint16"
+    assert kind.dtype == "uint16"
     assert (levels < black).mean() < 0.001
     assert (levels > white).mean() < 0.001
     assert white - black < np.ptp(levels)
@@ -29,7 +30,7 @@ def test_the_window_holds_the_good_levels_and_is_stored(sixteen_bit_model: onlyg
 
 def test_16_bit_files_give_what_16_bit_arrays_give(sixteen_bit_model: onlygood.Model, tmp_path: Path) -> None:
     save(tmp_path, {f"{seed:02}.{'tif' if seed % 2 else 'png'}": twelve_bit(seed) for seed in range(GOOD)})
-    from_files = onlygood.fit(tmp_path, **FAST)
+    from_files = fit(tmp_path, **FAST)
     np.testing.assert_array_equal(from_files.calibration.scores, sixteen_bit_model.calibration.scores)
 
 
@@ -43,16 +44,16 @@ def test_differences_below_one_level_in_256_are_seen(inspect: onlygood.Inspector
 
 def test_a_window_given_is_the_one_that_is_stored() -> None:
     images = [twelve_bit(seed) for seed in range(4)]
-    model = onlygood.fit(images, window=(100, 4095), **FAST)
-    assert model.metadata["input"]["window"] == [100, 4095]
-    assert model.metadata["settings"]["window"] == [100, 4095]
+    model = fit(images, window=(100, 4095), **FAST)
+    assert model.metadata.input.window == (100, 4095)
+    assert model.metadata.settings["window"] == [100, 4095]
 
 
 def test_the_window_makes_16_bits_what_8_bits_were() -> None:
     settings = {**FAST, "bank_size": 300}
-    eight = onlygood.Inspector(onlygood.fit(textures(6), **settings))
+    eight = onlygood.Inspector(fit(textures(6), **settings))
     wide = [image.astype(np.uint16) * 100 + 1000 for image in textures(6)]
-    sixteen = onlygood.Inspector(onlygood.fit(wide, window=(1000, 1000 + 255 * 100), **settings))
+    sixteen = onlygood.Inspector(fit(wide, window=(1000, 1000 + 255 * 100), **settings))
     for image in (texture(100), with_defect(texture(101))):
         ours = sixteen(image.astype(np.uint16) * 100 + 1000)
         assert ours.score == pytest.approx(eight(image).score, rel=1e-3, abs=1e-3)
@@ -83,13 +84,13 @@ def test_a_16_bit_image_is_refused_by_an_8_bit_model(model: onlygood.Model) -> N
 def test_good_images_of_two_depths_are_refused_with_the_name_of_the_first_that_differs() -> None:
     images = [twelve_bit(0), twelve_bit(1), texture(2), texture(3)]
     with pytest.raises(FolderError, match="must all have one bit depth, got image 2 with 8 bits a channel among"):
-        onlygood.fit(images, threads=1, **FAST)
+        fit(images, threads=1, **FAST)
 
 
 @pytest.mark.parametrize("window", [(5, 5), (9, 3), (-1, 255), (0, 70_000)])
 def test_a_window_that_is_none_is_refused(window: tuple[float, float]) -> None:
     with pytest.raises(SettingError, match="a window must be two levels with black < white"):
-        onlygood.fit(textures(3), window=window, **FAST)
+        fit(textures(3), window=window, **FAST)
 
 
 def test_a_heat_map_shows_a_16_bit_image_through_its_window(sixteen_bit_model: onlygood.Model) -> None:

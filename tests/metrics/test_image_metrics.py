@@ -19,7 +19,7 @@ from onlygood.metrics.costs import cheapest_operating_point, cost_per_thousand
 from onlygood.metrics.image import (
     Curve,
     average_precision,
-    exact_share,
+    exact_proportion,
     f1_max,
     image_auroc,
     precision_recall_curve,
@@ -53,7 +53,7 @@ def sample_variance(values: NDArray[np.float64]) -> float:
 @pytest.mark.parametrize("n", [1, 2, 10, 59, 1000, 100_000])
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.999])
 def test_none_or_all_of_n_have_the_closed_form(n: int, confidence: float) -> None:
-    none, every = exact_share(0, n, confidence=confidence), exact_share(n, n, confidence=confidence)
+    none, every = exact_proportion(0, n, confidence=confidence), exact_proportion(n, n, confidence=confidence)
     high = 1 - ((1 - confidence) / 2) ** (1 / n)
     assert (none.value, none.low, none.high) == (0.0, 0.0, pytest.approx(high, rel=1e-9))
     assert (every.value, every.low, every.high) == (1.0, pytest.approx(1 - high, rel=1e-9), 1.0)
@@ -62,7 +62,7 @@ def test_none_or_all_of_n_have_the_closed_form(n: int, confidence: float) -> Non
 @pytest.mark.parametrize(("events", "trials"), [(1, 2), (3, 7), (1, 5000), (4999, 5000), (17, 334), (250, 500)])
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
 def test_the_interval_of_a_share_is_the_exact_one(events: int, trials: int, confidence: float) -> None:
-    share = exact_share(events, trials, confidence=confidence)
+    share = exact_proportion(events, trials, confidence=confidence)
     expected = binomtest(events, trials).proportion_ci(confidence, method="exact")
     assert (share.low, share.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
     assert share.value == events / trials
@@ -71,7 +71,7 @@ def test_the_interval_of_a_share_is_the_exact_one(events: int, trials: int, conf
 def test_the_interval_of_a_share_holds_the_true_share_at_least_as_often_as_guaranteed() -> None:
     # Exactly, not by simulation: the binomial weight of the counts whose interval holds the share.
     trials = 40
-    shares = [exact_share(events, trials, confidence=0.9) for events in range(trials + 1)]
+    shares = [exact_proportion(events, trials, confidence=0.9) for events in range(trials + 1)]
     for true in (0.003, 0.02, 0.1, 0.37, 0.5, 0.8):
         held = sum(
             math.comb(trials, each.events) * true**each.events * (1 - true) ** (trials - each.events)
@@ -125,7 +125,7 @@ def test_of_perfect_separation_the_lower_end_is_that_of_as_many_independent_pair
     scores, labels = np.arange(good + anomalous), np.repeat([0, 1], [good, anomalous])
     area = image_auroc(scores, labels)
     assert (area.value, area.low, area.high) == (1.0, pytest.approx(0.025 ** (1 / pairs)), 1.0)
-    assert area.low == pytest.approx(exact_share(pairs, pairs).low, rel=1e-9)
+    assert area.low == pytest.approx(exact_proportion(pairs, pairs).low, rel=1e-9)
     mirrored = image_auroc(-scores, labels)
     assert (mirrored.value, mirrored.low, mirrored.high) == (0.0, 0.0, pytest.approx(1 - 0.025 ** (1 / pairs)))
 
@@ -262,7 +262,9 @@ def test_a_cut_between_neighbouring_floats_calls_the_upper_one_anomalous() -> No
 def test_what_comes_back_goes_into_json() -> None:
     scores, labels = [2.0, 1.0], [0, 1]
     point = cheapest_operating_point(scores, labels, cost_false_alarm=1, cost_miss=1, anomaly_share=0.1)
-    told = [each.to_dict() for each in (exact_share(1, 4), image_auroc(scores, labels), f1_max(scores, labels), point)]
+    told = [
+        each.to_dict() for each in (exact_proportion(1, 4), image_auroc(scores, labels), f1_max(scores, labels), point)
+    ]
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert (told[0]["value"], told[0]["events"], told[0]["trials"]) == (0.25, 1, 4)
     assert told[3]["threshold"] == "inf"
@@ -308,7 +310,7 @@ def test_scores_and_labels_that_cannot_be_used_are_refused(metric: Any, scores: 
 @pytest.mark.parametrize(("events", "trials"), [(0, 0), (-1, 3), (4, 3)])
 def test_impossible_counts_are_refused(events: int, trials: int) -> None:
     with pytest.raises(ValueError) as caught:
-        exact_share(events, trials)
+        exact_proportion(events, trials)
     assert str(caught.value) == (
         f"a share needs at least 1 trial and from 0 to as many events, got {events} events in {trials} trials"
     )
@@ -318,7 +320,7 @@ def test_impossible_counts_are_refused(events: int, trials: int) -> None:
 def test_a_confidence_outside_0_and_1_is_refused(confidence: Any) -> None:
     message = f"the confidence must be between 0 and 1, both excluded, got {confidence!r}"
     for call in (
-        lambda: exact_share(1, 2, confidence=confidence),
+        lambda: exact_proportion(1, 2, confidence=confidence),
         lambda: image_auroc([1], [1], confidence=confidence),
     ):
         with pytest.raises(SettingError) as caught:

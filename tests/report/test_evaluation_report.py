@@ -19,7 +19,7 @@ from onlygood.evaluation.evaluate import Evaluation, evaluate
 from onlygood.evaluation.figures import ImageFigures
 from onlygood.evaluation.rates import GuaranteeCheck
 from onlygood.metrics.costs import OperatingPoint
-from onlygood.metrics.image import exact_share
+from onlygood.metrics.image import exact_proportion
 from onlygood.rates import format_rate
 from onlygood.report import charts, evaluation_report, svg, write_evaluation_report
 from onlygood.report.formatting import format_area, format_p_value, format_share, score_format
@@ -145,7 +145,7 @@ def test_the_verdict_has_exact_intervals_and_the_guarantee_beside_what_was_obser
 @pytest.mark.parametrize("word", ["confirmed", "consistent", "contradicted"])
 def test_the_word_on_the_guarantee_is_on_the_page(write: Write, evaluation: Evaluation, word: str) -> None:
     guarantee = GuaranteeCheck(
-        stated_rate=0.01, observed=exact_share(30, 100), verdict=word, sentence=f"It is {word}: so."
+        stated_rate=0.01, observed=exact_proportion(30, 100), verdict=word, sentence=f"It is {word}: so."
     )
     verdict = section(write(replace(evaluation, guarantee=guarantee)), "verdict")
     status = verdict.one("p", class_="status")
@@ -240,8 +240,12 @@ def test_the_curve_of_misses_says_in_words_what_is_marked_on_it(page: Element, e
 def test_the_sentence_on_misses_stands_with_the_verdict_where_there_is_one(
     write: Write, evaluation: Evaluation
 ) -> None:
-    own = replace(evaluation.at_rates[0], is_own=True, misses=exact_share(3, 4), false_alarms=exact_share(0, 6))
-    more = replace(evaluation.at_rates[1], misses=exact_share(1, 4), false_alarms=exact_share(2, 6), is_own=False)
+    own = replace(
+        evaluation.at_rates[0], is_own=True, misses=exact_proportion(3, 4), false_alarms=exact_proportion(0, 6)
+    )
+    more = replace(
+        evaluation.at_rates[1], misses=exact_proportion(1, 4), false_alarms=exact_proportion(2, 6), is_own=False
+    )
     changed = replace(evaluation, at_rates=(own, more))
     assert changed.miss_sentence is not None
     assert changed.miss_sentence in section(write(changed), "verdict").text
@@ -256,7 +260,7 @@ def test_a_model_that_was_calibrated_again_says_so(write: Write, model: onlygood
     facts = dict(cells(section(page, "model").one("table")))
     assert facts["Threshold"] == (
         "Calibrated again for a false-alarm rate of 0.3 (before: 0.1) from 16 calibration scores in the model; the "
-        f"model before has the digest {model.metadata['content_sha256'][:12]}."
+        f"model before has the digest {model.metadata.content_sha256[:12]}."
     )
     assert facts["Requested"] == "a false-alarm rate of 0.3"
 
@@ -285,8 +289,8 @@ def test_the_model_the_machine_and_its_time_are_described(page: Element, evaluat
     facts = dict(cells(section(page, "model").one("table")))
     metadata = evaluation.metadata
     assert facts["File"] == "part.onnx"
-    assert facts["False alarms"] == metadata["guarantee"]["statement"]
-    assert facts["Digest of the model"] == metadata["content_sha256"]
+    assert facts["False alarms"] == metadata.guarantee.statement
+    assert facts["Digest of the model"] == metadata.content_sha256
     assert facts["Takes"] == "uint8, grey, any size, levels 0 to 255"
     median, high = evaluation.latency_ms
     time = section(page, "time").text
@@ -344,7 +348,7 @@ def test_a_model_that_refuses_nothing_has_no_point_on_the_curve_of_precision(
     write: Write, evaluation: Evaluation
 ) -> None:
     kept = [replace(each, is_anomaly=False, score=each.score - 1e6) for each in evaluation.images]
-    figures = replace(evaluation.image, false_alarms=exact_share(0, 6), misses=exact_share(4, 4))
+    figures = replace(evaluation.image, false_alarms=exact_proportion(0, 6), misses=exact_proportion(4, 4))
     page = write(replace(evaluation, images=tuple(kept), image=figures))
     descriptions = {svg.one("title").text: svg.one("desc").text for svg in page.all("svg")}
     assert "the model refuses no image." in descriptions["Precision and recall"]
@@ -384,7 +388,7 @@ def test_a_card_shows_the_image_and_the_same_with_map_contour_and_mask(page: Ele
     plain, marked = card.all("img")
     show = score_format([each.score for each in evaluation.images])
     said = f"{judged.labelled.name}, called anomalous, score {show(judged.score)}"
-    assert plain.attributes["alt"] == f"ImageArray {said}"
+    assert plain.attributes["alt"] == f"Image {said}"
     assert marked.attributes["alt"] == f"The same with its map and the labelled defect: {said}"
     text = card.one("figcaption").text
     assert "called anomalous, labelled hole" in text

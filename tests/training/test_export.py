@@ -11,7 +11,7 @@ from onlygood.detectors.deep_svdd.head import hypersphere, image_embedding, netw
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import join
 from onlygood.images.window import Window
-from onlygood.training.export import encoder_piece
+from onlygood.training.export import encoder_subgraph
 from onlygood.training.networks import build_autoencoder, latents
 
 
@@ -36,7 +36,7 @@ def test_the_graph_gives_what_the_network_gives_in_evaluation_mode(name: str, wi
                 torch.nn.init.normal_(layer.bias)
     shown = torch.randn(3, channels, size, size)
     rank = 4 if architecture.has_places else 2
-    piece = encoder_piece(encoder, source="shown", result="latent", rank=rank)
+    piece = encoder_subgraph(encoder, source="shown", result="latent", rank=rank)
     (found,) = run_piece(piece, ["latent"], shown=shown.numpy())
     expected = latents(encoder, shown).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * float(np.abs(expected).max()))
@@ -44,7 +44,7 @@ def test_the_graph_gives_what_the_network_gives_in_evaluation_mode(name: str, wi
 
 def test_a_layer_that_the_graph_cannot_express_is_refused() -> None:
     with pytest.raises(TypeError, match="got Tanh"):
-        encoder_piece(torch.nn.Sequential(torch.nn.Tanh()), source="x", result="y", rank=2)
+        encoder_subgraph(torch.nn.Sequential(torch.nn.Tanh()), source="x", result="y", rank=2)
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 2, 4)])

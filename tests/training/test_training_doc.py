@@ -30,7 +30,7 @@ from onlygood.training.doc import (  # noqa: E402
     watched_groups,
     watched_of_each_class,
 )
-from onlygood.training.loop import Beside  # noqa: E402
+from onlygood.training.loop import AuxiliaryImages  # noqa: E402
 
 Array = NDArray[Any]
 
@@ -104,7 +104,7 @@ def test_every_class_of_reference_images_is_watched_and_trained_on() -> None:
 
 
 def test_reference_images_come_in_turn_before_any_comes_again() -> None:
-    beside = Beside(torch.zeros(9, 1, 1, 1), torch.zeros(9, dtype=torch.int64), np.array([0, 2, 4, 6, 8]))
+    beside = AuxiliaryImages(torch.zeros(9, 1, 1, 1), torch.zeros(9, dtype=torch.int64), np.array([0, 2, 4, 6, 8]))
     order = beside.order(12, seed=1, epoch=0).tolist()
     assert len(order) == 12
     assert sorted(order[:5]) == sorted(order[5:10]) == [0, 2, 4, 6, 8]

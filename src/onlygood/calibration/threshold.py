@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onlygood.calibration.tail import count_odd, fit_tail, rate_interval
 from onlygood.errors import FolderError
-from onlygood.rates import TOLERANCE, check_false_alarm_rate, images_needed
+from onlygood.rates import TOLERANCE, Rule, ThresholdRule, check_false_alarm_rate, images_needed
 
 # How a threshold is decided.
 RULES = ("conformal", "estimated")
@@ -44,7 +44,7 @@ class Calibration:
     requested_rate: float
     stated_rate: float
     threshold: float
-    rule: str = "conformal"
+    rule: Rule = "conformal"
     odd: int = 0
     interval: tuple[float, float] | None = None
 
@@ -54,7 +54,7 @@ class Calibration:
         return self.rule == "conformal"
 
 
-def choose_rule(groups: int, false_alarm_rate: float, *, is_exact: bool) -> str:
+def choose_rule(groups: int, false_alarm_rate: float, *, is_exact: bool) -> Rule:
     """The rule where none is asked for: which of RULES.
 
     Held-out images are asked for when a guarantee is wanted, so they give one wherever they are enough for the rate.
@@ -71,13 +71,13 @@ def choose_rule(groups: int, false_alarm_rate: float, *, is_exact: bool) -> str:
     return "conformal" if is_conformal else "estimated"
 
 
-def resolve_rule(asked: str, groups: int, false_alarm_rate: float, *, is_exact: bool) -> str:
+def resolve_rule(asked: ThresholdRule, groups: int, false_alarm_rate: float, *, is_exact: bool) -> Rule:
     """The rule that is asked for, or what `choose_rule` says of these numbers where that is "auto"."""
     return choose_rule(groups, false_alarm_rate, is_exact=is_exact) if asked == "auto" else asked
 
 
 def calibrate(
-    scores: NDArray[np.float32], groups: Sequence[Hashable], false_alarm_rate: float, *, rule: str = "conformal"
+    scores: NDArray[np.float32], groups: Sequence[Hashable], false_alarm_rate: float, *, rule: Rule = "conformal"
 ) -> Calibration:
     """The threshold that good images exceed at `false_alarm_rate`, if new ones are like these.
 
@@ -112,7 +112,7 @@ def calibrate(
 
 
 def threshold_of(
-    scores: NDArray[np.float32], groups: Sequence[Hashable], false_alarm_rate: float, *, rule: str = "conformal"
+    scores: NDArray[np.float32], groups: Sequence[Hashable], false_alarm_rate: float, *, rule: Rule = "conformal"
 ) -> float:
     """The threshold of `calibrate`, without the rest; arguments and errors are those of `calibrate`."""
     ascending, weights, count = _sorted_and_weighted(scores, groups)
@@ -125,7 +125,7 @@ def calibrate_weighted(
     groups: int,
     false_alarm_rate: float,
     *,
-    rule: str = "conformal",
+    rule: Rule = "conformal",
 ) -> Calibration:
     """The threshold of calibration scores that are sorted and weighted already, as a model file holds them.
 
@@ -164,7 +164,7 @@ def threshold_weighted(
     groups: int,
     false_alarm_rate: float,
     *,
-    rule: str = "conformal",
+    rule: Rule = "conformal",
 ) -> float:
     """The threshold of `calibrate_weighted`, without the rest; its arguments and errors."""
     odd = count_odd(scores, weights, groups) if rule == "estimated" else 0
@@ -193,7 +193,7 @@ def _decide(
     weights: NDArray[np.float64],
     groups: int,
     false_alarm_rate: float,
-    rule: str,
+    rule: Rule,
     odd: int,
 ) -> _Decision:
     """The threshold of scores of which the `odd` highest stand apart; other arguments as in `calibrate_weighted`."""

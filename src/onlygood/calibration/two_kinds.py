@@ -12,7 +12,7 @@ from onlygood.calibration._distances import squared_distances
 
 # The mean silhouette from which images are of two kinds, and the width of the gap between these in units of the
 # distance that nearly all images have to their nearest. Good images of one part, nine sets of them, reach 0.29, and two
-# sets in one folder 0.31 to 0.68 (`benches/notes-sets.md`).
+# sets in one folder 0.31 to 0.68 (`benchmarks/notes/sets.md`).
 LEAST_SILHOUETTE = 0.4
 LEAST_GAP = 1.1
 NEARLY_ALL = 0.95

@@ -4,23 +4,48 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 
 import onlygood
-from onlygood.cli import bench, calibrate, evaluate, explore, fit, info, inspect
-from onlygood.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER, discard_output, say
+from onlygood.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER, complain, discard_output, keep_quiet
+from onlygood.cli.parser import Parser
 from onlygood.errors import OnlygoodError
 
-COMMANDS = (fit, inspect, evaluate, calibrate, explore, info, bench)
+# Each is a module of this package, which is imported where it is needed: the command, or its help.
+COMMANDS = {
+    "fit": "learn what good looks like",
+    "inspect": "say which images are not good",
+    "evaluate": "measure a model on labelled images",
+    "compare": "measure several methods on your own images, and say which to use",
+    "calibrate": "give a model another false-alarm rate, or new good images for its threshold",
+    "explore": "draw a map of images as a model sees them",
+    "info": "what a model file is, guarantees and was made from",
+    "methods": "list the methods, what each is for and what it needs",
+    "completion": "print the script with which a shell completes commands, options and files",
+}
+# Set by the shell's script where it asks for completions.
+_COMPLETING = "_ARGCOMPLETE"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0, 1 if an image is anomalous, 2 on an error, 130 on Ctrl-C,
     141 where nobody reads the output any more.
     """
-    options = make_parser().parse_args(arguments)
+    if _COMPLETING in os.environ:
+        from onlygood.cli.completion import complete
+
+        complete()  # and leaves
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = make_parser(arguments).parse_args(arguments)
+    except OnlygoodError as error:  # the method that is named cannot be loaded
+        complain(f"onlygood: {error}")
+        return EXIT_ERROR
+    keep_quiet(options.quiet)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The name of a file may be no text at all, or not in the terminal's alphabet: escaped, it can still be printed.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -28,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.command(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        say("onlygood: interrupted; nothing half-written was left")
+        complain("onlygood: interrupted; nothing half-written was left")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`): end as quietly as other programs do.
@@ -39,32 +64,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         discard_output()
         if options.verbose:
             traceback.print_exc()
-        say(f"onlygood: the standard output cannot be written: {(error.strerror or str(error)).lower()}: make room")
+        complain(
+            f"onlygood: the standard output cannot be written: {(error.strerror or str(error)).lower()}: make room"
+        )
         return EXIT_ERROR
     except OnlygoodError as error:
         if options.verbose:
             traceback.print_exc()
-        say(f"onlygood: {error}")
+        complain(f"onlygood: {error}")
         return EXIT_ERROR
     except Exception as error:
         if options.verbose:
             traceback.print_exc()
-        say(f"onlygood: an error that should not happen, {type(error).__name__}: {error} (run with -v and report it)")
+        complain(
+            f"onlygood: an error that should not happen, {type(error).__name__}: {error} (run with -v and report it)"
+        )
         return EXIT_ERROR
     return code
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The whole command line's parser."""
-    parser = argparse.ArgumentParser(
+def make_parser(arguments: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The parser of a command line.
+
+    Args:
+        arguments: of the command line. Of the command that they name it has the options, of `fit` those of the method,
+            too; of all other commands the names alone. Unless given, it has the options of all commands.
+    """
+    parser: argparse.ArgumentParser = Parser(
         prog="onlygood", description="Visual inspection that learns from good images only."
     )
     parser.add_argument("--version", action="version", version=f"onlygood {onlygood.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        added = command.add_command(commands)
-        added.add_argument("-v", "--verbose", action="store_true", help="say more, and show where an error arose")
+    named = next((each for each in arguments or () if not each.startswith("-")), None)
+    for name, text in COMMANDS.items():
+        added = commands.add_parser(name, help=text)
+        if arguments is None or name == named:
+            module = import_module(f"onlygood.cli.{name}")
+            # Those of `fit` depend on the method that is named.
+            module.add_options(added, arguments or ()) if name == "fit" else module.add_options(added)
+            _add_how_much_to_say(added)
     return parser
+
+
+def _add_how_much_to_say(command: argparse.ArgumentParser) -> None:
+    """-v and -q of a command."""
+    volume = command.add_mutually_exclusive_group()
+    volume.add_argument("-v", "--verbose", action="store_true", help="say more, and show where an error arose")
+    volume.add_argument("-q", "--quiet", action="store_true", help="no notes and no progress on stderr, errors alone")
 
 
 if __name__ == "__main__":

@@ -4,38 +4,34 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD, note_other_files, say
 from onlygood.cli.options import add_running_options, add_settings, chosen_limits
+from onlygood.cli.values import rate
+from onlygood.settings import FitSettings
 
-if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
 
-
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood calibrate`."""
-    calibrate = commands.add_parser(
-        "calibrate",
-        help="give a model another false-alarm rate, or new good images for its threshold",
-        description="Write a copy of a model with another threshold. Without images it comes from the calibration "
+def add_options(calibrate: argparse.ArgumentParser) -> None:
+    """The options of `onlygood calibrate`."""
+    calibrate.description = (
+        "Write a copy of a model with another threshold. Without images it comes from the calibration "
         "scores in the model file; with images, which must be good and not among those that the model was fitted with, "
-        "from their scores alone.",
+        "from their scores alone."
     )
     calibrate.add_argument("model", metavar="MODEL", help="a model file that fit or calibrate wrote")
     calibrate.add_argument("images", metavar="GOOD", nargs="*", help="folders of new good images, or images")
     calibrate.add_argument("-o", "--output", required=True, metavar="NEW", help="the model file to write (.onnx)")
     calibrate.add_argument(
         "--false-alarm-rate",
-        type=float,
+        type=rate,
         metavar="RATE",
-        help="share of good images that may be called anomalous, between 0 and 1 (default with images: the rate that "
-        "the model was asked for before)",
+        help="share of good images that may be called anomalous, such as 0.05 or 5%% (default with images: the "
+        "rate that the model was asked for before)",
     )
-    add_settings(calibrate, "group_by")
+    add_settings(calibrate, FitSettings, "group_by")
+    calibrate.set_defaults(group_by=None)
     add_running_options(calibrate)
     calibrate.set_defaults(command=run_calibrate)
-    return calibrate
 
 
 def run_calibrate(options: argparse.Namespace) -> int:
@@ -54,7 +50,7 @@ def run_calibrate(options: argparse.Namespace) -> int:
         threads=options.threads,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
-        progress=True,
+        progress=not options.quiet,
     )
     model.save(options.output)
     note_other_files(options.images)
@@ -66,5 +62,5 @@ def run_calibrate(options: argparse.Namespace) -> int:
     for sentence in model.guarantee.sentences:
         print(sentence)
     if options.verbose:
-        say(json.dumps(model.metadata, indent=2))
+        say(json.dumps(model.metadata.to_dict(), indent=2))
     return EXIT_GOOD

@@ -7,25 +7,23 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onlygood.cli.console import EXIT_GOOD, say
+from onlygood.cli.console import EXIT_GOOD, complain, say
 from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, rate_sentences
+from onlygood.cli.values import rate
 from onlygood.rates import format_rate
 
 if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
     from onlygood.evaluation.evaluate import Evaluation
     from onlygood.evaluation.figures import ImageFigures
     from onlygood.evaluation.rates import RateOutcome
-    from onlygood.metrics.image import Area, Share
+    from onlygood.metrics.image import AurocEstimate, Proportion
 
 
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood evaluate`."""
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="measure a model on labelled images",
-        description="Measure a model on labelled images. The model stays as it is. Exit code: 0 if it was measured, "
-        "whatever came out, 2 if it could not be.",
+def add_options(evaluate: argparse.ArgumentParser) -> None:
+    """The options of `onlygood evaluate`."""
+    evaluate.description = (
+        "Measure a model on labelled images. The model stays as it is. Exit code: 0 if it was measured, "
+        "whatever came out, 2 if it could not be."
     )
     evaluate.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
     evaluate.add_argument(
@@ -48,14 +46,14 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     )
     evaluate.add_argument(
         "--anomaly-share",
-        type=float,
+        type=rate,
         metavar="SHARE",
-        help="share of anomalous parts among all, for the costs (default: as among the test images)",
+        help="share of anomalous parts among all, such as 0.01 or 1%%, for the costs (default: as among the test "
+        "images)",
     )
     add_false_alarm_rate(evaluate)
     add_running_options(evaluate)
     evaluate.set_defaults(command=run_evaluate)
-    return evaluate
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
@@ -81,10 +79,10 @@ def run_evaluate(options: argparse.Namespace) -> int:
         cost_miss=options.cost_miss,
         anomaly_share=options.anomaly_share,
         threads=options.threads,
-        progress=True,
+        progress=not options.quiet,
     )
     for _, reason in evaluation.unreadable:
-        say(f"onlygood: {reason}")
+        complain(f"onlygood: {reason}")
     for note in evaluation.notes:
         say(f"note: {note}")
     sentences = [] if options.false_alarm_rate is None else rate_sentences(inspector)
@@ -92,7 +90,12 @@ def run_evaluate(options: argparse.Namespace) -> int:
         from onlygood.report import write_evaluation_report
 
         write_evaluation_report(
-            options.report, evaluation, inspector, model_name=Path(options.model).name, threads=options.threads
+            options.report,
+            evaluation,
+            inspector,
+            model_name=Path(options.model).name,
+            threads=options.threads,
+            progress=not options.quiet,
         )
     if options.json:
         for sentence in sentences:
@@ -142,10 +145,9 @@ def _print(evaluation: Evaluation, title: str) -> None:
 
 def _print_rates(evaluation: Evaluation) -> None:
     """Misses and false alarms at several rates."""
-    guarantee = evaluation.metadata["guarantee"]
-    # Files of before there was cross-fitting do not have the number of folds.
-    how = "cross-fitting" if guarantee.get("folds") else "leave-one-out"
-    approximate = "" if guarantee["is_exact"] else f", by {how}, hence approximate"
+    guarantee = evaluation.metadata.guarantee
+    how = "cross-fitting" if guarantee.folds else "leave-one-out"
+    approximate = "" if guarantee.is_exact else f", by {how}, hence approximate"
     print(
         f"\nMisses and false alarms by false-alarm rate: thresholds from the calibration scores in the model"
         f"{approximate}; measured on these test images"
@@ -177,9 +179,9 @@ def _row(figures: ImageFigures) -> str:
     )
 
 
-def _area(area: Area | None) -> str:
+def _area(area: AurocEstimate | None) -> str:
     return "-" if area is None else f"{area.value:.3f} ({area.low:.3f}-{area.high:.3f})"
 
 
-def _share(share: Share) -> str:
+def _share(share: Proportion) -> str:
     return f"{share.value:.3f} ({share.low:.3f}-{share.high:.3f})"

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from onlygood.cli.console import EXIT_GOOD, note_other_files, say
+from onlygood.cli.console import EXIT_GOOD, complain, note_other_files, say
 from onlygood.cli.options import add_running_options, chosen_limits
 
-if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
-
-# As `onlygood.exploration.explore.MAX_IMAGES`, which is not imported for the sake of a help text.
+# As `onlygood.exploration.explore.MAX_IMAGES`, which is not imported for a help text alone.
 MAX_IMAGES = 2000
 
 
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood explore`."""
-    explore = commands.add_parser(
-        "explore",
-        help="draw a map of images as a model sees them",
-        description="Draw a map of images as a model sees them: t-SNE of their embeddings, on one page for any "
-        "browser. Exit code: 0 if it was written, 2 if it could not be.",
+def add_options(explore: argparse.ArgumentParser) -> None:
+    """The options of `onlygood explore`."""
+    explore.description = (
+        "Draw a map of images as a model sees them: t-SNE of their embeddings, on one page for any "
+        "browser. Exit code: 0 if it was written, 2 if it could not be."
     )
     explore.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
     explore.add_argument(
@@ -59,7 +53,6 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     )
     add_running_options(explore)
     explore.set_defaults(command=run_explore)
-    return explore
 
 
 def run_explore(options: argparse.Namespace) -> int:
@@ -82,11 +75,11 @@ def run_explore(options: argparse.Namespace) -> int:
         threads=options.threads,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
-        progress=True,
+        progress=not options.quiet,
     )
     note_other_files([*options.folders, *([options.reference] if options.reference else [])])
     for _, reason in exploration.unreadable:
-        say(f"onlygood: {reason}")
+        complain(f"onlygood: {reason}")
     if exploration.before_note is not None:
         say(f"note: {exploration.before_note}")
     write_exploration(
@@ -95,7 +88,7 @@ def run_explore(options: argparse.Namespace) -> int:
         model_name=Path(options.model).name,
         threads=options.threads,
         limits=limits,
-        progress=True,
+        progress=not options.quiet,
     )
     found, shown = sum(label.found for label in exploration.labels), len(exploration.images)
     unreadable = f", {len(exploration.unreadable)} not readable" if exploration.unreadable else ""

@@ -4,22 +4,48 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.cli.console import EXIT_GOOD, note_other_files, say
-from onlygood.cli.options import add_settings, check_report, chosen_limits, chosen_settings
+from onlygood.cli.options import add_settings, check_report, given_settings
+from onlygood.cli.parser import Parser
+from onlygood.detectors.registry import make_method, method_class, method_names, methods
 from onlygood.errors import SettingError, WriteError
-from onlygood.settings import TRAINED_METHODS
+from onlygood.settings import FitSettings, MethodSettings
+from onlygood.validation import one_of
 
 if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
     from onlygood.model import Model
 
+DEFAULT_METHOD = "patch"
+# What the options of augmentation begin with.
+AUGMENT = "augment_"
+# Groups of the common options; all others are about the images.
+_THRESHOLD = ("false_alarm_rate", "threshold_rule", "calibration", "calibration_fraction")
+_APART = ("group_by", "near_duplicates")
+_MORE = ("golden", "augment", "rotations")
+_RUNNING = ("threads", "seed")
+_IMAGES = ("exclude", "skip_unreadable", "window", "max_pixels", "max_bytes")
 
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood fit`."""
-    fit = commands.add_parser("fit", help="learn what good looks like", description="Learn what good looks like.")
+
+def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """The options of `onlygood fit`, with the options of the method that the arguments name.
+
+    Args:
+        fit: the parser of the command.
+        arguments: of the command line.
+    """
+    named, is_augmented = _look_ahead(arguments)
+    method = named or DEFAULT_METHOD
+    fit.description = "Learn what good looks like."
+    fit.usage = "onlygood fit [options] -o MODEL GOOD"
+    fit.epilog = (
+        "`onlygood methods` says what each method is for; `onlygood fit --method knn --help` shows the options "
+        "of that one beside these, `onlygood fit --golden --help` those of augmentation."
+    )
     fit.add_argument(
         "images",
         metavar="GOOD",
@@ -28,31 +54,57 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     fit.add_argument("-o", "--output", required=True, metavar="MODEL", help="the model file to write (.onnx)")
     fit.add_argument("--report", metavar="HTML", help="write a page on what was learned, and a CSV file beside it")
     fit.add_argument(
-        "--show-augmentations",
-        metavar="PNG",
-        help="with --augment or --golden: draw what is being called good",
+        "--method",
+        default=DEFAULT_METHOD,
+        metavar="METHOD",
+        help=f"the detector: {', '.join(method_names())} (default: {DEFAULT_METHOD})",
     )
-    fit.add_argument(
-        "--reference", metavar="FOLDER", help="with --method doc: images of other things, one sub-folder a class"
+    add_settings(fit.add_argument_group("threshold"), FitSettings, *_THRESHOLD)
+    add_settings(fit.add_argument_group("which images belong together"), FitSettings, *_APART)
+    add_settings(fit.add_argument_group("which images, and how they are read"), FitSettings, *_IMAGES)
+    augmentation = fit.add_argument_group("few images, or parts at any angle")
+    add_settings(augmentation, FitSettings, *_MORE)
+    augmentation.add_argument(
+        "--show-augmentations", metavar="PNG", help="with --augment or --golden: draw what is being called good"
     )
-    fit.add_argument(
+    running = fit.add_argument_group("running")
+    add_settings(running, FitSettings, *_RUNNING)
+    running.add_argument(
         "--resume", action="store_true", help="go on with a training that was interrupted, of the same line"
     )
-    add_settings(fit)
-    fit.set_defaults(command=run_fit)
-    return fit
+    ranges = fit.add_argument_group("augmentation, with --augment or --golden")
+    add_settings(ranges, AugmentationSettings, prefix=AUGMENT, is_shown=is_augmented)
+    kind = method_class(method) if method in method_names() else None
+    if kind is not None:
+        group = fit.add_argument_group(f"method {method}", kind.summary if named else None)
+        add_settings(group, kind, is_shown=named is not None)
+    if isinstance(fit, Parser):
+        fit.explain = lambda option: _whose(option, method)
+    fit.set_defaults(command=run_fit, method_class=kind)
 
 
 def run_fit(options: argparse.Namespace) -> int:
     """`onlygood fit`."""
     from onlygood._files import check_writable
 
+    if options.method_class is None:
+        method_class(options.method)  # refuses it
+    method = make_method(options.method, **given_settings(options, options.method_class))
+    common = given_settings(options, FitSettings)
+    ranges = given_settings(options, AugmentationSettings, prefix=AUGMENT)
+    if ranges and not (common.get("golden") or "augment" in common):
+        raise SettingError(
+            "options that begin with --augment- go with --augment or --golden, got them without: add one of these, or "
+            "leave those out"
+        )
+    if ranges:
+        common["augmentation"] = _augmentation(ranges)
     check_writable(options.output)
     if options.report:
         check_report(options.report)
     if options.show_augmentations:
-        _show_augmentations(options)
-    model = _fit_and_save(options)
+        _show_augmentations(options, FitSettings(**common).resolved(method))
+    model = _fit_and_save(options, method, common)
     if options.report:
         from onlygood.report import write_fit_report
 
@@ -66,33 +118,60 @@ def run_fit(options: argparse.Namespace) -> int:
         print(sentence)
     print(model.deciding)
     if options.verbose:
-        say(json.dumps(model.metadata, indent=2))
+        say(json.dumps(model.metadata.to_dict(), indent=2))
     return EXIT_GOOD
 
 
-def _fit_and_save(options: argparse.Namespace) -> Model:
+def _whose(option: str, method: str) -> str:
+    """Which other methods have an option, to stand behind a sentence; nothing where none has."""
+    name = option.removeprefix("--").replace("-", "_")
+    others = [kind.name for kind in methods() if name in kind.model_fields]
+    return f" with method {method}: it goes with --method {one_of(others)}" if others else ""
+
+
+def _look_ahead(arguments: Sequence[str]) -> tuple[str | None, bool]:
+    """The method that the arguments name, and whether they ask for augmentations, before they are parsed."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument("--method")
+    parser.add_argument("--golden", action="store_true")
+    parser.add_argument("--augment")
+    try:
+        found, _ = parser.parse_known_args(arguments)
+    except argparse.ArgumentError:  # an option without its value, which the whole parser refuses
+        return None, False
+    return found.method, found.golden or found.augment is not None
+
+
+def _augmentation(ranges: dict[str, Any]) -> AugmentationSettings:
+    """The ranges of augmentations; what is wrong with them is said by the names of the options."""
+    try:
+        return AugmentationSettings(**ranges)
+    except SettingError as error:  # its sentence begins with the name of the field
+        raise SettingError(f"{AUGMENT}{error}") from error
+
+
+def _fit_and_save(options: argparse.Namespace, method: MethodSettings, common: dict[str, Any]) -> Model:
     """The model; until it is saved, what a training has reached is kept beside the model file to be."""
     from onlygood.fitting import fit
 
     checkpoint = Path(f"{options.output}.training")
-    is_trained = options.method in TRAINED_METHODS
     before = _written_at(checkpoint)
     try:
         model = fit(
             options.images,
-            reference=options.reference,
-            progress=True,
-            checkpoint=checkpoint if is_trained else None,
+            method=method,
+            progress=not options.quiet,
+            checkpoint=checkpoint if method.trains else None,
             resume=options.resume,
-            **chosen_settings(options),
+            **common,
         )
         model.save(options.output)
     except (KeyboardInterrupt, WriteError):
         # One of before counts only if this line was to go on from it.
-        if is_trained and _written_at(checkpoint) and (options.resume or _written_at(checkpoint) != before):
+        if method.trains and _written_at(checkpoint) and (options.resume or _written_at(checkpoint) != before):
             say(f"{checkpoint} holds what was trained so far: the same line with --resume goes on from it")
         raise
-    if is_trained:
+    if method.trains:
         checkpoint.unlink(missing_ok=True)
     return model
 
@@ -102,18 +181,16 @@ def _written_at(path: Path) -> int | None:
     return path.stat().st_mtime_ns if path.exists() else None
 
 
-def _show_augmentations(options: argparse.Namespace) -> None:
+def _show_augmentations(options: argparse.Namespace, settings: FitSettings) -> None:
     """Draw the sheet before the fit, so that it can be looked at meanwhile."""
     from onlygood._files import write_atomically
     from onlygood.datasets.sources import list_sources
     from onlygood.heatmap import to_png
+    from onlygood.images.reading import ReadingLimits
     from onlygood.report.contact_sheet import augmentation_sheet
-    from onlygood.settings import make_settings
 
-    settings = make_settings(**chosen_settings(options))
     if settings.augment is None:
         raise SettingError("--show-augmentations goes with --augment or --golden, got it without: add one of them")
-    sources = list_sources(
-        options.images, group_by=None, groups=None, limits=chosen_limits(options), allow_one=settings.golden
-    )
+    limits = ReadingLimits(max_pixels=settings.max_pixels, max_bytes=settings.max_bytes)
+    sources = list_sources(options.images, group_by=None, groups=None, limits=limits, allow_one=settings.golden)
     write_atomically(options.show_augmentations, to_png(augmentation_sheet(sources, settings)))

@@ -5,25 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD
 
-if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
 
-
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood info`."""
-    info = commands.add_parser(
-        "info",
-        help="what a model file is, guarantees and was made from",
-        description="What a model file is, what it guarantees, and what it was made from.",
-    )
+def add_options(info: argparse.ArgumentParser) -> None:
+    """The options of `onlygood info`."""
+    info.description = "What a model file is, what it guarantees, and what it was made from."
     info.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
     info.add_argument("--json", action="store_true", help="the whole description as JSON")
     info.set_defaults(command=run_info)
-    return info
 
 
 def run_info(options: argparse.Namespace) -> int:
@@ -32,32 +23,30 @@ def run_info(options: argparse.Namespace) -> int:
 
     metadata = read_model_file(options.model).metadata
     if options.json:
-        print(json.dumps(metadata, indent=2, sort_keys=True))
+        print(json.dumps(metadata.to_dict(), indent=2, sort_keys=True))
         return EXIT_GOOD
-    from onlygood.report.facts import augmentations_beside, input_shape, method_sentence, recalibration_sentences
+    from onlygood.report.facts import augmentations_beside, input_shape, recalibration_sentences, takes_sentence
 
-    images, kind = metadata["good_images"], metadata["input"]
-    black, white = kind["window"]
+    images, kind = metadata.good_images, metadata.input
     backbone = {}
-    if "backbone" in metadata:
-        backbone["backbone"] = f"{metadata['backbone']['description']} ({metadata['backbone']['licence']})"
+    if metadata.backbone is not None:
+        backbone["backbone"] = f"{metadata.backbone.description} ({metadata.backbone.licence})"
     lines = {
         "model": options.model,
-        "format": metadata["format"],
-        "method": method_sentence(metadata),
+        "format": metadata.format,
+        "method": metadata.title,
         **backbone,
-        "takes": f"{kind['dtype']}, {'grey' if kind['channels'] == 1 else 'colour'}, any size (resized to "
-        f"{input_shape(kind)}), levels {black:g} to {white:g}",
-        "made from": f"{images['count']} good images, {_span(images['widths'])} x {_span(images['heights'])} "
-        f"pixels, digest {images['sha256'][:12]}{augmentations_beside(metadata)}",
-        "made with": ", ".join(f"{name} {version}" for name, version in metadata["made_with"].items()),
-        "guarantee": metadata["guarantee"]["statement"],
+        "takes": f"{takes_sentence(kind)}, resized to {input_shape(kind)}",
+        "made from": f"{images.count} good images, {_span(images.widths)} x {_span(images.heights)} "
+        f"pixels, digest {images.sha256[:12]}{augmentations_beside(metadata)}",
+        "made with": ", ".join(f"{name} {version}" for name, version in metadata.made_with.items()),
+        "guarantee": metadata.guarantee.statement,
     }
     for name, value in lines.items():
         print(f"{name + ':':<11}{value}")
     for sentence in recalibration_sentences(metadata):
         print(f"{'threshold:':<11}{sentence}")
-    for note in metadata["notes"]:
+    for note in metadata.notes:
         print(f"{'note:':<11}{note}")
     return EXIT_GOOD
 

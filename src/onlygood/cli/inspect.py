@@ -6,29 +6,25 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, note_other_files, say
+from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, complain, note_other_files, say
 from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, chosen_limits, rate_sentences
 from onlygood.errors import ImageError, SettingError
 
 if TYPE_CHECKING:
-    from onlygood.cli.options import Commands
     from onlygood.datasets.folders import ImageFile
-    from onlygood.images.reading import ReadingLimits
+    from onlygood.images.reading import ImageArray, ReadingLimits
     from onlygood.inspector import Inspector
     from onlygood.report import InspectedImage
     from onlygood.results import Inspection
 
 
-def add_command(commands: Commands) -> argparse.ArgumentParser:
-    """The parser of `onlygood inspect`."""
-    inspect = commands.add_parser(
-        "inspect",
-        help="say which images are not good",
-        description="Say which images are not good. Exit code: 0 if all are, 1 if any is anomalous, 2 on an error.",
+def add_options(inspect: argparse.ArgumentParser) -> None:
+    """The options of `onlygood inspect`."""
+    inspect.description = (
+        "Say which images are not good. Exit code: 0 if all are, 1 if any is anomalous, 2 on an error."
     )
     inspect.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
     inspect.add_argument("images", metavar="IMAGES", nargs="+", help="folders or images")
@@ -44,15 +40,13 @@ def add_command(commands: Commands) -> argparse.ArgumentParser:
     add_false_alarm_rate(inspect)
     add_running_options(inspect)
     inspect.set_defaults(command=run_inspect)
-    return inspect
 
 
 def run_inspect(options: argparse.Namespace) -> int:
     """`onlygood inspect`."""
     from onlygood._files import make_folder
-    from onlygood._parallel import map_in_order
-    from onlygood._progress import track
-    from onlygood.inspector import Inspector
+    from onlygood.images.named import NamedImage
+    from onlygood.inspector import Inspector, inspect_each
 
     if options.report:
         check_report(options.report)
@@ -74,11 +68,10 @@ def run_inspect(options: argparse.Namespace) -> int:
     note_other_files(options.images)
     heatmaps = make_folder(options.heatmaps) if options.heatmaps else None
 
-    def inspect(named: tuple[str, ImageFile]) -> Inspection | ImageError:
-        try:
-            return _inspect_file(inspector, *named, heatmaps)
-        except ImageError as error:
-            return error
+    def finish(named: tuple[str, ImageFile], inspection: Inspection, pixels: ImageArray) -> Inspection:
+        if heatmaps is not None:
+            _write_heatmap(inspector, inspection, pixels, heatmaps)
+        return inspection.without_map()
 
     if options.false_alarm_rate is not None:
         for sentence in rate_sentences(inspector):
@@ -90,18 +83,22 @@ def run_inspect(options: argparse.Namespace) -> int:
     anomalous = unreadable = 0
     inspected: list[InspectedImage] = []
     # Lines come as images do, so a bar is drawn only where they do not go to the same terminal.
-    results = track(
-        map_in_order(inspect, files, threads=options.threads),
+    results = inspect_each(
+        inspector,
+        files,
+        image=lambda named: NamedImage(named[0], named[1].path, named[1].page),
+        then=finish,
+        threads=options.threads,
         total=len(files),
         description="inspecting",
-        show=not sys.stdout.isatty(),
+        progress=not (options.quiet or sys.stdout.isatty()),
     )
     for (name, file), result in zip(files, results, strict=True):
         if options.report:
             inspected.append(_to_report(name, file, result))
         if isinstance(result, ImageError):
             unreadable += 1
-            say(f"onlygood: {result}")
+            complain(f"onlygood: {result}")
             if options.json:
                 print(json.dumps({"name": name, "error": str(result)}), flush=True)
             continue
@@ -116,7 +113,7 @@ def run_inspect(options: argparse.Namespace) -> int:
         print(f"{len(files)} {noun}: {anomalous} anomalous, {good} good", end="")
         print(f", {unreadable} not readable" if unreadable else "")
     if options.report:
-        _write_report(options, inspected)
+        _write_report(options, inspected, inspector)
     if unreadable:
         return EXIT_ERROR
     return EXIT_ANOMALY if anomalous else EXIT_GOOD
@@ -146,48 +143,46 @@ def _images_to_inspect(
 
 
 def _to_report(name: str, file: ImageFile, result: Inspection | ImageError) -> InspectedImage:
-    """What the report needs to know; maps would add up, so it computes those that it shows again."""
+    """What the report needs to know; without maps, which would add up: it computes those that it shows again."""
     from onlygood.report import InspectedImage
 
     if isinstance(result, ImageError):
         return InspectedImage(name=name, file=file, inspection=None, error=str(result))
-    return InspectedImage(name=name, file=file, inspection=replace(result, anomaly_map=None), error=None)
+    return InspectedImage(name=name, file=file, inspection=result, error=None)
 
 
-def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedImage]) -> None:
+def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedImage], inspector: Inspector) -> None:
     from onlygood.inspector import Inspector
     from onlygood.report import write_inspection_report
 
-    # Another one than the inspector of all images: that one may do without maps.
-    inspector = Inspector(
-        options.model,
-        false_alarm_rate=options.false_alarm_rate,
-        provider=options.provider,
-        threads=1,
-        by_occlusion=options.occlusion,
-        max_pixels=options.max_pixels,
-        max_bytes=options.max_bytes,
-    )
+    if options.heatmaps is None:  # then that of all images does without maps
+        inspector = Inspector(
+            inspector,
+            provider=options.provider,
+            threads=1,
+            by_occlusion=options.occlusion,
+            max_pixels=options.max_pixels,
+            max_bytes=options.max_bytes,
+        )
     write_inspection_report(
-        options.report, inspected, inspector, model_name=Path(options.model).name, threads=options.threads
+        options.report,
+        inspected,
+        inspector,
+        model_name=Path(options.model).name,
+        threads=options.threads,
+        progress=not options.quiet,
     )
 
 
-def _inspect_file(inspector: Inspector, name: str, file: ImageFile, heatmaps: Path | None) -> Inspection:
-    """The inspection of one file, its heat map written if a folder for it is given."""
-    from onlygood.images.reading import read_image
+def _write_heatmap(inspector: Inspector, inspection: Inspection, pixels: ImageArray, folder: Path) -> None:
+    from onlygood._files import make_folder, write_atomically
+    from onlygood.heatmap import draw_heatmap, to_png
 
-    image = read_image(file.path, name=name, page=file.page, limits=inspector.limits)
-    inspection = inspector(image, name=name)
-    if heatmaps is not None and inspection.anomaly_map is not None:
-        from onlygood._files import make_folder, write_atomically
-        from onlygood.heatmap import draw_heatmap, to_png
-
-        drawn = draw_heatmap(image, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window)
-        # A name may be an absolute path or lead upwards; a heat map stays below its folder, apart from all others.
-        parts = Path(f"{name}.png").parts
-        below = ["(up)" if part == ".." else part for part in parts if part != Path(name).anchor]
-        target = heatmaps.joinpath(*below)
-        make_folder(target.parent)
-        write_atomically(target, to_png(drawn))
-    return inspection
+    assert inspection.anomaly_map is not None  # the inspector was made with maps
+    drawn = draw_heatmap(pixels, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window)
+    # A name may be an absolute path or lead upwards; a heat map stays below its folder, apart from all others.
+    parts = Path(f"{inspection.name}.png").parts
+    below = ["(up)" if part == ".." else part for part in parts if part != Path(inspection.name).anchor]
+    target = folder.joinpath(*below)
+    make_folder(target.parent)
+    write_atomically(target, to_png(drawn))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import MISSING, Field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin
 
-from onlygood.settings import AUGMENT, setting_fields
+from pydantic.fields import FieldInfo
+
+from onlygood.cli.values import rate
+from onlygood.settings import FitSettings
+from onlygood.validation import Settings, is_share, metavar, value_type
 
 if TYPE_CHECKING:
     from onlygood.images.reading import ReadingLimits
@@ -16,43 +19,54 @@ if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
-def add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
-    """One option for each setting of a fit, or for those named."""
-    augmentation = None if names else parser.add_argument_group("augmentation, with --augment or --golden")
-    for name, entry in setting_fields().items():
+def add_settings(
+    parser: argparse._ActionsContainer, kind: type[Settings], *names: str, prefix: str = "", is_shown: bool = True
+) -> None:
+    """One option for each setting, or for those named. What is not given is not in the namespace.
+
+    Args:
+        parser: or a group of it.
+        kind: whose settings they are.
+        *names: of some of them; all unless given.
+        prefix: of the options' names.
+        is_shown: in the help.
+    """
+    for name, field in kind.model_fields.items():
         if not names or name in names:
-            _add_setting(augmentation if augmentation and name.startswith(AUGMENT) else parser, name, entry)
+            _add_setting(parser, prefix + name, field, is_shown=is_shown)
 
 
-def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The values of FitSettings' fields on a command line that has them all."""
-    return {name: getattr(options, name) for name in setting_fields()}
+def given_settings(options: argparse.Namespace, kind: type[Settings], *, prefix: str = "") -> dict[str, Any]:
+    """The values of those of a class's settings that were given on a command line."""
+    named = ((name, prefix + name) for name in kind.model_fields)
+    return {name: getattr(options, option) for name, option in named if hasattr(options, option)}
 
 
 def add_running_options(parser: argparse.ArgumentParser) -> None:
     """The options of every command that runs a model over images."""
     parser.add_argument("--provider", default="cpu", help="hardware: cpu, or another that ONNX Runtime has")
     parser.add_argument("--threads", type=int, default=0, help="images worked on at once; 0 for one a core")
-    add_settings(parser, "max_pixels", "max_bytes")
+    for name in ("max_pixels", "max_bytes"):
+        field = FitSettings.model_fields[name]
+        _add_setting(parser, name, field)
+        parser.set_defaults(**{name: field.default})
 
 
 def add_false_alarm_rate(parser: argparse.ArgumentParser) -> None:
     """The option of commands that run a model at another rate than its own."""
     parser.add_argument(
         "--false-alarm-rate",
-        type=float,
+        type=rate,
         metavar="RATE",
-        help="use the threshold that the calibration scores in the model give at this rate, between 0 and 1, for this "
-        "run; the model file stays as it is (default: the threshold in the file)",
+        help="use the threshold that the calibration scores in the model give at this rate, such as 0.05 or 5%%, for "
+        "this run; the model file stays as it is (default: the threshold in the file)",
     )
 
 
 def rate_sentences(inspector: Inspector) -> list[str]:
     """What is to be said of a run at another rate than the model's own: the rate, and what is guaranteed."""
-    from onlygood.guarantee import guarantee_of
-
-    guarantee = guarantee_of(inspector.metadata)
-    former = inspector.metadata["recalibrations"][-1]["requested_rate_before"]
+    guarantee = inspector.metadata.guarantee
+    former = inspector.metadata.recalibrations[-1].requested_rate_before
     return [
         f"This run uses the threshold for a false-alarm rate of {guarantee.requested_rate:g}; the model file, which "
         f"asks for {former:g}, stays as it is.",
@@ -68,7 +82,7 @@ def chosen_limits(options: argparse.Namespace) -> ReadingLimits:
 
 
 def check_report(path: str) -> None:
-    """Refuse a report that could not be written, before hours of work end in front of it."""
+    """Refuse a report that could not be written, before long work begins."""
     from onlygood._files import check_writable
     from onlygood.report import report_paths
 
@@ -76,23 +90,36 @@ def check_report(path: str) -> None:
         check_writable(each)
 
 
-def _add_setting(parser: argparse._ActionsContainer, name: str, entry: Field[Any]) -> None:
+def _add_setting(parser: argparse._ActionsContainer, name: str, field: FieldInfo, *, is_shown: bool = True) -> None:
     """One option from one field of settings: same name, same default, same help."""
-    default = None if entry.default is MISSING else entry.default
-    text = entry.metadata["help"].replace("%", "%%")
+    text, kind = (field.description or "").replace("%", "%%"), value_type(field)
+    if field.default is not None and kind is not bool:
+        text += f" (default: {field.default})"
+    if not is_shown:
+        text = argparse.SUPPRESS
     flag = "--" + name.replace("_", "-")
-    if entry.type == "bool":
-        parser.add_argument(flag, action="store_true", default=default, help=text)
+    if kind is bool:
+        parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
         return
-    shown = "" if default is None else f" (default: {default})"
+    choices = get_args(kind) if get_origin(kind) is Literal else None
     parser.add_argument(
         flag,
-        default=default,
-        type=_CONVERTERS[str(entry.type)],
-        choices=entry.metadata.get("choices"),
-        metavar=None if "choices" in entry.metadata else entry.name.upper(),
-        help=text + shown,
+        default=argparse.SUPPRESS,
+        type=str if choices else converter(field),
+        choices=choices,
+        metavar=None if choices else metavar(field) or name.rsplit("_", 1)[-1].upper(),
+        help=text,
     )
+
+
+def converter(field: FieldInfo) -> Callable[[str], Any]:
+    """From the text of an option to a value of a field's type."""
+    kind = value_type(field)
+    if get_origin(kind) is tuple:
+        return _names if get_args(kind)[-1] is Ellipsis else _levels
+    if kind is float and is_share(field):
+        return rate
+    return kind if kind in (int, float) else str
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -104,15 +131,3 @@ def _levels(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"must be two levels such as 0,4095, got {text!r}") from error
-
-
-_CONVERTERS: dict[str, Callable[[str], Any]] = {
-    "str": str,
-    "str | None": str,
-    "float": float,
-    "float | None": float,
-    "int": int,
-    "int | None": int,
-    "tuple[str, ...] | None": _names,
-    "tuple[float, float] | None": _levels,
-}

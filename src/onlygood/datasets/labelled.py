@@ -91,7 +91,7 @@ def find_labelled(
 
 
 def _from_folder(root: Path, shown: str, group_by: str | None, limits: ReadingLimits) -> LabelledSet:
-    inner, has_good = _child(root, _TEST), _child(root, GOOD) is not None
+    inner, has_good = child_folder(root, _TEST), child_folder(root, GOOD) is not None
     if inner is not None and has_good:
         raise LabelledSetError(
             f"{shown} holds {inner.name} beside good, and only one of them can be the test images: give "
@@ -106,7 +106,7 @@ def _from_folder(root: Path, shown: str, group_by: str | None, limits: ReadingLi
     # As it was named, and where links and .. lead.
     for place in (root.absolute(), root.resolve()):
         if truth is None and place.name.casefold() == _TEST:
-            truth = _child(place.parent, MASKS_FOLDER)
+            truth = child_folder(place.parent, MASKS_FOLDER)
 
     found: list[ImageFile] = []
     notes: list[str] = []
@@ -155,7 +155,7 @@ def _from_folder(root: Path, shown: str, group_by: str | None, limits: ReadingLi
     return checked_set(labelled, "mvtec" if masks else "folders", notes, shown)
 
 
-def _child(folder: Path, name: str) -> Path | None:
+def child_folder(folder: Path, name: str) -> Path | None:
     """The sub-folder of this name, in any case; None if there is none or the folder may not be listed."""
     try:
         named = sorted(entry for entry in folder.iterdir() if entry.name.casefold() == name and entry.is_dir())

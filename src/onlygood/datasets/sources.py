@@ -14,13 +14,12 @@ import numpy as np
 from PIL import Image
 
 from onlygood._plurals import name_some, pluralize
-from onlygood.datasets.folders import find_by_class, find_images, group_labels
+from onlygood.datasets.folders import ImageFile, find_by_class, find_images, group_labels
 from onlygood.errors import FolderError, SettingError
 from onlygood.images.reading import ImageArray, ReadingLimits, read_image
+from onlygood.settings import REFERENCE_WHY
 
 ONE = "give a folder, or add --golden to learn from augmentations of this one"
-
-REFERENCE_WHY = "images of other things, one sub-folder a class, show the network what sets things apart"
 
 GoodImages = str | os.PathLike[str] | Sequence[Any]
 ReferenceImages = str | os.PathLike[str] | Mapping[str, Sequence[Any]]
@@ -63,7 +62,8 @@ def list_sources(
     """The good images of a fit or a calibration, in a fixed order.
 
     Args:
-        images: a folder, or a sequence of paths, bytes, PIL images or arrays; an array [N, H, W, C] counts as one.
+        images: a folder, or a sequence of paths, bytes, PIL images or arrays; an array [N, H, W, C] counts as one. Also
+            of images that were found in a folder, which keep their names and pages.
         group_by: as in FitSettings; needs a folder.
         groups: a label an image instead.
         limits: on pixels and bytes.
@@ -87,7 +87,7 @@ def list_sources(
         ]
     if group_by is not None:
         raise SettingError(f"group_by needs a folder of images, got a sequence with group_by={group_by!r}: use groups")
-    if _is_one_in_memory(images):
+    if is_one_in_memory(images):
         if not allow_one:
             raise FolderError(f"{command} needs a folder or a sequence of good images, got one image: {ONE}")
         images = [images]
@@ -181,7 +181,7 @@ def list_references(reference: ReferenceImages, *, limits: ReadingLimits) -> lis
         shown = "a mapping"
         found = []
         for label, items in reference.items():
-            is_one = isinstance(items, str | os.PathLike) or _is_one_in_memory(items)
+            is_one = isinstance(items, str | os.PathLike) or is_one_in_memory(items)
             if is_one or not isinstance(items, Iterable):
                 raise FolderError(
                     f"reference must have a sequence of images for each class, got {type(items).__name__} for "
@@ -203,14 +203,18 @@ def list_references(reference: ReferenceImages, *, limits: ReadingLimits) -> lis
     return found
 
 
-def _is_one_in_memory(item: Any) -> bool:
+def is_one_in_memory(item: Any) -> bool:
     """Whether it is one image rather than several: an array [N, H, W, C] is several, any other one, not its rows."""
     return isinstance(item, bytes | Image.Image) or (isinstance(item, np.ndarray) and item.ndim != 4)
 
 
 def _reader(item: Any, name: str, limits: ReadingLimits, page: int | None) -> Callable[[], ImageArray]:
+    if isinstance(item, ImageFile):
+        item, page = item.path, item.page
     return lambda: read_image(item, name=name, page=page, limits=limits)
 
 
 def _name(item: Any, position: int) -> str:
+    if isinstance(item, ImageFile):
+        return item.name
     return os.fspath(item) if isinstance(item, str | os.PathLike) else f"image {position}"

@@ -1,4 +1,9 @@
-"""What a method is to a fit."""
+"""The contract: what a detector is given, and what it returns.
+
+A method is a settings class (`onlygood.settings.MethodSettings`) and a detector. For every fit one detector is made,
+when it is known what the images are, and `learn` is called once. What was learned is what `learn` returns: a detector
+keeps nothing, so there is no order in which things must be asked.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +17,79 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from onlygood.backbones.backbone import Card
 from onlygood.features.extraction import Features
 from onlygood.features.input_kind import InputKind
+from onlygood.graph.subgraph import OPSET
+from onlygood.metadata import FineTuned, Training
+from onlygood.settings import FitSettings
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """Where a method that trains keeps what it has reached, and whether to go on from there."""
+
+    checkpoint: Path
+    resume: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitTask:
+    """What a detector knows of a fit before any image has gone through its embedding.
+
+    Attributes:
+        kind: bit depth, window and size of the good images.
+        images: how many images it will learn from at most, augmentations and turned copies among them; where patches
+            are sampled, this bounds how many of each.
+        settings: those of every method, resolved.
+        files: of a training; None to keep nothing.
+        show_progress: draw bars if stderr is a terminal.
+    """
+
+    kind: InputKind
+    images: int
+    settings: FitSettings
+    files: TrainingFiles | None = None
+    show_progress: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """From images to the features that a detector learns from.
+
+    Attributes:
+        subgraphs: from `image`, uint8 or uint16 [N, H, W, C], to the outputs.
+        outputs: names of the embeddings, float32 [N, h, w, d] each; the first describes the whole image, and
+            near-duplicates are found by it.
+        input_shape: height and width in pixels that images are resized to.
+        rows_each: how many patches of each image are sampled for `Features.samples`, of each output.
+        opset: of the standard operators, in these subgraphs and in the head.
+    """
+
+    subgraphs: Sequence[onnx.ModelProto]
+    input_shape: tuple[int, int]
+    outputs: tuple[str, ...] = ("embedding",)
+    rows_each: tuple[int, ...] = (1,)
+    opset: int = OPSET
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Which images belong together, and which only calibrate.
+
+    Attributes:
+        groups: a label an image; images with different labels may be treated as independent. An augmentation has the
+            label of its image.
+        held_out: bool [n], of images that only calibrate; none with leave-one-out and cross-fitting.
+    """
+
+    groups: Sequence[int]
+    held_out: NDArray[np.bool_]
+
+    @property
+    def fitted(self) -> NDArray[np.int64]:
+        """Positions of the images to learn from, int64 [m]."""
+        return np.flatnonzero(~self.held_out)
 
 
 @dataclass(frozen=True)
@@ -36,75 +112,59 @@ class GoodScores:
     patch_scores: Callable[[int], NDArray[np.float32]] = field(repr=False)
 
 
-@dataclass(frozen=True)
-class TrainingFiles:
-    """Where a method that trains keeps what it has reached, and whether to go on from there."""
-
-    checkpoint: Path
-    resume: bool
-
-
-class Method(ABC):
-    """Learns from good images, scores those that it has not seen, and becomes a piece of graph.
-
-    `fit` calls it in this order: `embedding_pieces`, `learn`, `good_scores`, then the rest.
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What a detector has learned.
 
     Attributes:
-        opset: of the standard operators in its pieces of graph.
-        input_size: pixels a side that images are resized to, where that is a square.
-        embeddings: names of the embeddings in the graph; the first describes the whole image.
-        rows_each: how many patches of each image are sampled for it, of each embedding.
+        head: subgraphs from the embeddings to `raw_score`, float32 [N], higher is more anomalous, and `patch_scores`,
+            float32 [N, h, w]. If they have a value `unit_vector`, `pooled_vector` or `latent`, that is what `explore`
+            lays out, else the mean of the first embedding.
+        scores: of the good images, each by a detector that has not seen it or its group, and so none of its
+            augmentations either. What is scored is `Features.scored`.
+        finished_score: gives the raw score of the finished detector for the good image at a position: what the file
+            must give.
         least_scale: raw scores are compared relative to their size, or to this where they are smaller.
-        notes: sentences that a person should read, after `learn`.
-        cross_fit_folds: with cross-fitting, how many parts of the images `learn` left out in turn; else 0.
+        description: what the detector is, in a line, for reports and `onlygood info`.
+        facts: what the metadata say of it: plain JSON values, under names of its own.
+        backbone: the card of the pretrained network, if there is one.
+        fine_tuned: what of the backbone was trained.
+        training: how a network was trained.
+        notes: sentences that a person should read.
+        folds: with cross-fitting, how many parts of the images were left out in turn; else 0.
     """
 
-    opset: int
-    input_size: int
-    embeddings: tuple[str, ...] = ("embedding",)
-    rows_each: tuple[int, ...] = (1,)
+    head: Sequence[onnx.ModelProto]
+    scores: GoodScores
+    finished_score: Callable[[int], float]
     least_scale: float = 1.0
+    description: str
+    facts: dict[str, Any]
+    backbone: Card | None = None
+    fine_tuned: FineTuned | None = None
+    training: Training | None = None
     notes: Sequence[str] = ()
-    cross_fit_folds: int = 0
+    folds: int = 0
+
+
+class Detector(ABC):
+    """Learns from the features of good images. Made by `MethodSettings.make_detector`."""
 
     @property
-    def input_shape(self) -> tuple[int, int]:
-        """Height and width that images are resized to, after `embedding_pieces`."""
-        return self.input_size, self.input_size
+    @abstractmethod
+    def embedding(self) -> Embedding:
+        """How images become the features that it learns from."""
 
     @abstractmethod
-    def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:
-        """The pieces of graph from `image` to the embeddings, float32 [N, h, w, d] each."""
-
-    @abstractmethod
-    def learn(self, seen: Features, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:
-        """Learn from all images that are not held out.
+    def learn(self, features: Features, split: Split) -> Learned:
+        """What good images have in common.
 
         Args:
-            seen: the good images and augmentations of them, and their features.
-            groups: a label an image; images with different labels may be treated as independent. An augmentation
-                has the label of its image.
-            held_out: bool [n], of images that only calibrate.
+            features: of the good images, and of augmentations of them.
+            split: which of them belong together, and which only calibrate.
 
         Raises:
-            FolderError: too few images.
+            FolderError: too few images, or images that cannot be learned from.
             SettingError: settings that these images do not allow.
+            TrainingError: a network cannot be trained.
         """
-
-    @abstractmethod
-    def good_scores(self) -> GoodScores:
-        """Scores of the images that `learn` was given, each by a detector that has not seen it or its group, and so
-        none of its augmentations either. What is scored is `Features.scored`.
-        """
-
-    @abstractmethod
-    def finished_score(self, position: int) -> float:
-        """The raw score that the finished detector gives the good image at a position: what the file must give."""
-
-    @abstractmethod
-    def head(self) -> Sequence[onnx.ModelProto]:
-        """The pieces of graph from `embedding` to `raw_score`, float32 [N], and `patch_scores`, float32 [N, h, w]."""
-
-    @abstractmethod
-    def describe(self) -> dict[str, Any]:
-        """What the metadata say of it: plain JSON values, under names of its own."""

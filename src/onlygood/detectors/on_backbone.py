@@ -10,10 +10,10 @@ import onnx
 
 from onlygood._machine import physical_memory
 from onlygood.backbones.backbone import Backbone, load_backbone
+from onlygood.detectors.setting_groups import BackboneSettings
 from onlygood.errors import SettingError
 from onlygood.features.input_kind import InputKind
 from onlygood.graph.preprocess import preprocess
-from onlygood.settings import FitSettings
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class SizedBackbone:
     input_shape: tuple[int, int]
 
     def preprocess(self, kind: InputKind, *, opset: int) -> onnx.ModelProto:
-        """The piece of graph from `image` to the backbone's input."""
+        """The subgraph from `image` to the backbone's input."""
         return preprocess(
             self.backbone.card,
             input_shape=self.input_shape,
@@ -122,7 +122,7 @@ def patches_per_image(images: int, patches: int) -> int:
     return min(patches, max(1, SAMPLE_ROWS // images))
 
 
-def sized_backbone(settings: FitSettings) -> SizedBackbone:
+def sized_backbone(settings: BackboneSettings) -> SizedBackbone:
     """The backbone that the settings name, at the size that they or its card give.
 
     Raises:
@@ -135,12 +135,14 @@ def sized_backbone(settings: FitSettings) -> SizedBackbone:
     return SizedBackbone(backbone, (input_size, input_size))
 
 
-def sized_for_patches(backbone: Backbone, kind: InputKind, settings: FitSettings, *, multiple: int) -> SizedBackbone:
+def sized_for_patches(
+    backbone: Backbone, kind: InputKind, settings: BackboneSettings, *, multiple: int, threads: int
+) -> SizedBackbone:
     """The backbone at the input that `patch_input_shape` gives for images of this kind.
 
     Raises:
         SettingError: a size that it cannot take, or that this machine's memory cannot hold.
     """
     shape = patch_input_shape(backbone, kind.size, settings.input_size, multiple=multiple)
-    check_memory(shape, settings.threads)
+    check_memory(shape, threads)
     return SizedBackbone(backbone, shape)

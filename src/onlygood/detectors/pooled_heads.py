@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,17 +13,14 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood.detectors.coreset import cluster_means, k_means
-from onlygood.detectors.neighbours import outlier_factors
-from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening, precision_of
+from onlygood.detectors.setting_groups import Metric, TemplateSettings
+from onlygood.detectors.template_scores import TemplateScore
+from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening
 from onlygood.errors import SettingError
-from onlygood.graph.neighbours import local_outlier_factor, nearest_neighbours
-from onlygood.graph.pooled import affine, gradient_map, pooled_vector, squared_mahalanobis, unit_vector
+from onlygood.graph.pooled import affine, gradient_map, pooled_vector, unit_vector
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import LEAST_NORM, join
-from onlygood.settings import FitSettings
 
-# How many templates are looked at unless a number is given; fewer where there are no more.
-NEIGHBOURS = {"knn": 1, "lof": 5}
 # Vectors that are scored in one run.
 _AT_ONCE = 64
 
@@ -32,9 +30,9 @@ class PooledHead:
     """A head, from feature maps on.
 
     Attributes:
-        pooling: the piece of graph from feature maps to `pooled_vector`.
-        scoring: the pieces from there to `raw_score` and `point_gradient`.
-        mapping: the piece from there to `patch_scores`.
+        pooling: the subgraph from feature maps to `pooled_vector`.
+        scoring: the subgraphs from there to `raw_score` and `point_gradient`.
+        mapping: the subgraph from there to `patch_scores`.
         templates: how many templates it remembers.
     """
 
@@ -44,8 +42,8 @@ class PooledHead:
     templates: int
 
     @property
-    def pieces(self) -> list[onnx.ModelProto]:
-        """All pieces, in order."""
+    def subgraphs(self) -> list[onnx.ModelProto]:
+        """All of them, in order."""
         return [self.pooling, *self.scoring, self.mapping]
 
     def scores(self, pooled: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -58,115 +56,141 @@ class PooledHead:
         return open_session(join(*self.scoring, outputs=["raw_score"]).SerializeToString(), threads=1)
 
 
-def neighbours_of(kind: str, settings: FitSettings, fewest: int, *, when: str = "") -> int:
-    """How many templates are looked at, where a head may have as few as these; 0 where there are none.
-
-    Args:
-        kind: "knn", "lof" or "mahalanobis".
-        settings: of the fit; `num_neighbors` matters here.
-        fewest: templates.
-        when: there are so few, for the message.
-
-    Raises:
-        SettingError: more are asked for than there are.
-    """
-    if kind == "mahalanobis":
-        return 0
-    wanted = settings.num_neighbors
-    most = most_neighbours(kind, fewest)
-    if wanted is None and most >= 1:
-        return min(NEIGHBOURS[kind], most)
-    if wanted is None or wanted > most:
-        raise SettingError(
-            f"num_neighbors must be at most {max(most, 0)} for {kind} with {fewest} templates{when}, got "
-            f"{wanted or 'none'}: add good images, raise bank_size, or lower num_neighbors"
-        )
-    return wanted
-
-
-def most_neighbours(kind: str, templates: int) -> int:
-    """How many of so many templates can be looked at: one of the outlier factor is no neighbour of itself."""
-    return templates - (kind == "lof")
-
-
-class PooledHeads:
+class PooledHeads(ABC):
     """Heads of one kind, each learned from some of the same good images.
 
     Args:
-        kind: "knn", "lof" or "mahalanobis".
-        settings: of the fit; `metric`, `bank_size`, `num_neighbors` and `seed` matter here.
         pooled: float32 [n, c], the pooled vectors of the good images.
+        metric: how vectors are compared.
         maps: name of the feature maps in the graph.
         opset: of the standard operators.
     """
 
-    def __init__(self, kind: str, settings: FitSettings, pooled: NDArray[np.float32], *, maps: str, opset: int) -> None:
-        self.kind = kind
-        self.settings = settings
+    def __init__(self, pooled: NDArray[np.float32], metric: Metric, *, maps: str, opset: int) -> None:
         self.maps = maps
         self.opset = opset
-        self.is_unit = settings.metric != "euclidean"
-        self.is_whitened = settings.metric == "whitened" or kind == "mahalanobis"
+        self.is_unit = metric != "euclidean"
         self.vectors = pooled
         if self.is_unit:
             self.vectors = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), LEAST_NORM)
+
+    @property
+    def everything(self) -> NDArray[np.bool_]:
+        """True for each image, bool [n]."""
+        return np.ones(len(self.vectors), dtype=bool)
+
+    @property
+    def source(self) -> str:
+        """Name of the value that is compared."""
+        return "unit_vector" if self.is_unit else "pooled_vector"
+
+    @abstractmethod
+    def templates(self, learned: NDArray[np.bool_]) -> int:
+        """How many templates there can be of the images to learn from, bool [n]; 0 where there are none."""
+
+    @abstractmethod
+    def neighbors(self, fewest: int, *, when: str = "") -> int:
+        """How many templates are looked at, where a head may have as few as these; 0 where there are none.
+
+        Args:
+            fewest: templates.
+            when: there are so few, for the message.
+
+        Raises:
+            SettingError: more are asked for than there are.
+        """
+
+    @abstractmethod
+    def make(self, learned: NDArray[np.bool_], neighbors: int) -> PooledHead:
+        """The head that is learned from some images, and has seen nothing of the others.
+
+        Args:
+            learned: bool [n], from which images.
+            neighbors: how many templates are looked at, at most `templates(learned)`.
+
+        Raises:
+            SettingError: too few images that differ.
+        """
+
+    def assemble(self, scoring: Sequence[onnx.ModelProto], *, has_basis: bool, templates: int) -> PooledHead:
+        """A head with these subgraphs from `source` to `raw_score` and `point_gradient`.
+
+        Args:
+            scoring: the subgraphs.
+            has_basis: whether they change coordinates.
+            templates: how many they remember.
+        """
+        opset = self.opset
+        return PooledHead(
+            pooling=pooled_vector(self.maps, opset=opset),
+            scoring=[unit_vector(opset=opset), *scoring] if self.is_unit else scoring,
+            mapping=gradient_map(self.maps, has_basis=has_basis, of_unit_vector=self.is_unit, opset=opset),
+            templates=templates,
+        )
+
+
+class TemplateHeads(PooledHeads):
+    """Heads that compare with templates: means of good images that are close to one another.
+
+    Args:
+        score: how vectors are compared with them.
+        settings: how many templates and neighbours, and in which coordinates.
+        pooled: as for all.
+        seed: of the clusters' first means.
+        maps: as for all.
+        opset: as for all.
+    """
+
+    def __init__(
+        self,
+        score: TemplateScore,
+        settings: TemplateSettings,
+        pooled: NDArray[np.float32],
+        *,
+        seed: int,
+        maps: str,
+        opset: int,
+    ) -> None:
+        super().__init__(pooled, settings.metric, maps=maps, opset=opset)
+        self.score = score
+        self.settings = settings
+        self.seed = seed
+        self.is_whitened = settings.metric == "whitened"
 
     @cached_property
     def distinct(self) -> NDArray[np.int64]:
         """A number for each image, int64 [n], equal for copies."""
         return np.unique(self.vectors, axis=0, return_inverse=True)[1].reshape(-1)
 
-    def templates(self, learned: NDArray[np.bool_]) -> int:
-        """How many templates there can be of the images to learn from, bool [n]; a Mahalanobis distance has none."""
-        if self.kind == "mahalanobis":
-            return 0
-        assert self.settings.bank_size is not None  # settings fill it in
+    def templates(self, learned: NDArray[np.bool_]) -> int:  # noqa: D102
         return min(len(np.unique(self.distinct[learned])), self.settings.bank_size)
 
-    def make(self, learned: NDArray[np.bool_], neighbours: int) -> PooledHead:
-        """The head that is learned from some images, and has seen nothing of the others.
+    def neighbors(self, fewest: int, *, when: str = "") -> int:  # noqa: D102
+        return choose_neighbors(self.score, self.settings, fewest, when=when)
 
-        Args:
-            learned: bool [n], from which images.
-            neighbours: how many templates are looked at, at most `templates(learned)`.
-        """
-        opset = self.opset
+    def make(self, learned: NDArray[np.bool_], neighbors: int) -> PooledHead:  # noqa: D102
         mean, basis = self._coordinates(learned)
-        source = "unit_vector" if self.is_unit else "pooled_vector"
-        templates = np.empty((0, len(mean)), dtype=np.float32)
-        if self.kind == "mahalanobis":
-            assert basis is not None  # this kind is whitened
-            scoring = [squared_mahalanobis(source, mean, precision_of(basis), opset=opset)]
-        else:
-            templates = self._templates(learned, mean, basis)
-            # Clusters may run empty, and then there are fewer.
-            neighbours = min(neighbours, most_neighbours(self.kind, len(templates)))
-            if neighbours < 1:
-                raise SettingError(
-                    f"{self.kind} needs at least 2 good images that differ, got copies of one: add other images"
-                )
-            if self.kind == "knn":
-                scorer = nearest_neighbours(templates, neighbours, opset=opset)
-            else:
-                factors = outlier_factors(templates, neighbours)
-                scorer = local_outlier_factor(templates, factors, neighbours, opset=opset)
-            scoring = [affine(source, mean, basis, opset=opset), scorer]
-        has_basis = self.is_whitened and self.kind != "mahalanobis"
-        return PooledHead(
-            pooling=pooled_vector(self.maps, opset=opset),
-            scoring=[unit_vector(opset=opset), *scoring] if self.is_unit else scoring,
-            mapping=gradient_map(self.maps, has_basis=has_basis, of_unit_vector=self.is_unit, opset=opset),
+        templates = self._templates(learned, mean, basis)
+        # Clusters may run empty, and then there are fewer.
+        neighbors = min(neighbors, self.score.most_neighbors(len(templates)))
+        if neighbors < 1:
+            raise SettingError(
+                f"{self.score.name} needs at least 2 good images that differ, got copies of one: add other images"
+            )
+        scorer = self.score.subgraph(templates, neighbors, self.opset)
+        return self.assemble(
+            [affine(self.source, mean, basis, opset=self.opset), scorer],
+            has_basis=self.is_whitened,
             templates=len(templates),
         )
 
     def _templates(
         self, learned: NDArray[np.bool_], mean: NDArray[np.float32], basis: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
-        """The templates, float32 [m, q]: means of images to learn from that are close to one another."""
-        assert self.settings.bank_size is not None  # settings fill it in
+        """The templates, float32 [m, q]."""
         centred = self.vectors[learned] - mean
         points = np.asarray(centred if basis is None else centred @ basis, dtype=np.float32)
-        membership = k_means(points, self.settings.bank_size, seed=self.settings.seed)
+        membership = k_means(points, self.settings.bank_size, seed=self.seed)
         return cluster_means(points, membership, int(membership.max()) + 1)
 
     def _coordinates(self, learned: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
@@ -175,3 +199,32 @@ class PooledHeads:
         if self.is_whitened:
             return learn_whitening(vectors, shrinkage=WHOLE_SHRINKAGE)
         return vectors.mean(axis=0), None
+
+
+def choose_neighbors(score: TemplateScore, settings: TemplateSettings, fewest: int, *, when: str = "") -> int:
+    """As `PooledHeads.neighbors`, before there are vectors."""
+    wanted = settings.num_neighbors
+    most = score.most_neighbors(fewest)
+    if wanted is None and most >= 1:
+        return min(score.num_neighbors, most)
+    if wanted is None or wanted > most:
+        raise SettingError(
+            f"num_neighbors must be at most {max(most, 0)} for {score.name} with {fewest} templates{when}, got "
+            f"{wanted or 'none'}: add good images, raise bank_size, or lower num_neighbors"
+        )
+    return wanted
+
+
+def pooled_description(tap: str, metric: Metric, *, neighbors: int, templates: int) -> str:
+    """What a pooled detector is, in a line.
+
+    Args:
+        tap: of the backbone.
+        metric: how vectors are compared.
+        neighbors: how many templates are looked at; 0 where there are none.
+        templates: how many there are.
+    """
+    compared = f"{metric} vectors, the mean of {tap} over all places"
+    if not neighbors:
+        return compared
+    return f"{compared}, {neighbors} {'neighbour' if neighbors == 1 else 'neighbours'} among {templates:,} templates"

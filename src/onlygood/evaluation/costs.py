@@ -49,7 +49,7 @@ class CostAdvice:
             f"Cheapest on these images would have been a threshold at score {self.cheapest.threshold:+.4g}: "
             f"{self.cheapest.cost_per_thousand:.4g} per thousand parts instead of "
             f"{self.current.cost_per_thousand:.4g}, with {self.anomaly_share:.3g} of them anomalous ({source}). It was "
-            "chosen on the images that it is measured on, so it flatters; nothing was changed."
+            "chosen on the images that it is measured on, so it is optimistic; nothing was changed."
         )
 
     def to_dict(self) -> dict[str, Any]:

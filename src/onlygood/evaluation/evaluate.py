@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from onlygood._extras import need_extra
-from onlygood._parallel import map_in_order
-from onlygood._progress import track
+from onlygood._plurals import pluralize
+from onlygood._progress import waiting
 from onlygood.datasets.labelled import find_labelled
 from onlygood.datasets.labelled_set import LabelledImage, LabelledSet
 from onlygood.datasets.masks import read_mask
@@ -21,16 +21,20 @@ from onlygood.evaluation.figures import (
     EvaluatedImage,
     ImageFigures,
     PixelFigures,
+    evaluation_table,
     figures_per_defect,
     figures_per_session,
     image_figures,
 )
 from onlygood.evaluation.rates import GuaranteeCheck, RateOutcome, check_guarantee, outcomes_at_rates
-from onlygood.images.reading import read_image
-from onlygood.inspector import Inspector
+from onlygood.images.named import NamedImage
+from onlygood.images.reading import ImageArray
+from onlygood.inspector import Inspector, as_inspector, inspect_each
+from onlygood.metadata import Metadata
 from onlygood.metrics.pixel import PixelTally
-from onlygood.model import CalibratedModel
+from onlygood.model import ModelSource
 from onlygood.rates import format_rate
+from onlygood.results import Inspection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +67,7 @@ class Evaluation:
         ['blot/3.jpg']
     """
 
-    metadata: dict[str, Any]
+    metadata: Metadata
     layout: str
     images: tuple[EvaluatedImage, ...]
     image: ImageFigures
@@ -75,6 +79,25 @@ class Evaluation:
     at_rates: tuple[RateOutcome, ...]
     unreadable: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        image = self.image
+        said = [pluralize(len(self.images), "image")]
+        if image.auroc is not None:
+            said.append(f"AUROC {image.auroc.value:.3f}")
+        if image.misses is not None:
+            said.append(f"missed {image.misses.events} of {image.misses.trials} anomalous")
+        if image.false_alarms is not None:
+            said.append(f"false alarms {image.false_alarms.events} of {image.false_alarms.trials} good")
+        if self.unreadable:
+            said.append(f"{len(self.unreadable)} not readable")
+        return f"<Evaluation: {'; '.join(said)}>"
+
+    def _repr_html_(self) -> str:
+        """The figures, as notebooks show them."""
+        return evaluation_table(
+            self.image, self.per_defect, None if self.guarantee is None else self.guarantee.sentence
+        )
 
     @property
     def miss_sentence(self) -> str | None:
@@ -113,7 +136,7 @@ class Evaluation:
         """What the calibration scores guarantee at a rate, in words."""
         if outcome.guaranteed_rate is None:
             return "estimated from these calibration scores"
-        kind = "guaranteed" if self.metadata["guarantee"]["is_exact"] else "guaranteed approximately"
+        kind = "guaranteed" if self.metadata.guarantee.is_exact else "guaranteed approximately"
         if outcome.is_guaranteed:
             return f"{kind} from these calibration scores"
         return f"{format_rate(outcome.guaranteed_rate)} is {kind} from these calibration scores"
@@ -145,7 +168,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: str | os.PathLike[str] | CalibratedModel | Inspector,
+    model: ModelSource,
     images: str | os.PathLike[str] | LabelledSet,
     *,
     group_by: str | None = None,
@@ -183,15 +206,22 @@ def evaluate(
     """
     need_extra("scikit-learn", module="sklearn", extra="report", purpose="evaluate")
     costs = check_costs(cost_false_alarm, cost_miss, anomaly_share)
-    # Several images at once, each on one thread, are faster than one image on all threads.
-    inspector = model if isinstance(model, Inspector) else Inspector(model, threads=1)
+    inspector = as_inspector(model)
     if not isinstance(images, LabelledSet):
         images = find_labelled(images, group_by=group_by, limits=inspector.limits)
     elif group_by is not None:
         raise SettingError("group_by goes with a folder or a CSV file, got images that are labelled already")
     with PixelTally() as tally:
-        results = map_in_order(_Judge(inspector, images, tally), images.images, threads=threads)
-        results = track(results, total=len(images.images), description="evaluating", show=progress)
+        results = inspect_each(
+            inspector,
+            images.images,
+            image=lambda each: NamedImage(each.name, each.file.path, each.file.page),
+            then=_Judge(inspector, images, tally),
+            threads=threads,
+            total=len(images.images),
+            description="evaluating",
+            progress=progress,
+        )
         judged, unreadable, unmasked = _sort_out(images.images, results)
         notes = [*images.notes, *_notes_on_missing(judged, unmasked)]
         masks = sum(image.labelled.mask is not None for image in judged) - len(unmasked)
@@ -199,7 +229,9 @@ def evaluate(
         if masks:
             counted = [each for each in judged if each.labelled.mask is not None or not each.labelled.is_anomalous]
             try:
-                pixel = PixelFigures(metrics=tally.result(), images=len(counted) - len(unmasked), masks=masks)
+                with waiting("measuring maps", show=progress):
+                    metrics = tally.result()
+                pixel = PixelFigures(metrics=metrics, images=len(counted) - len(unmasked), masks=masks)
             except ValueError as error:  # the masks mark every pixel that there is
                 notes.append(f"There are no pixel metrics: {error}.")
     image = image_figures(judged)
@@ -227,14 +259,10 @@ class _Judge:
         self.has_masks = labelled.has_masks
         self.tally = tally
 
-    def __call__(self, labelled: LabelledImage) -> tuple[EvaluatedImage, str | None] | ImageError:
-        """The verdict, and why the image's mask cannot be used, if so; or why the image cannot."""
-        file = labelled.file
-        try:
-            image = read_image(file.path, name=labelled.name, page=file.page, limits=self.inspector.limits)
-            inspection = self.inspector(image, name=labelled.name)
-        except ImageError as error:
-            return error
+    def __call__(
+        self, labelled: LabelledImage, inspection: Inspection, pixels: ImageArray
+    ) -> tuple[EvaluatedImage, str | None]:
+        """The verdict, and why the image's mask cannot be used, if so."""
         judged = EvaluatedImage(
             labelled=labelled,
             score=inspection.score,
@@ -247,7 +275,7 @@ class _Judge:
             return judged, None
         mask = None
         if labelled.mask is not None:
-            height, width = anomaly_map.shape
+            height, width, _ = pixels.shape
             try:
                 mask = read_mask(labelled, height=height, width=width, limits=self.inspector.limits)
             except LabelledSetError as error:
@@ -283,7 +311,7 @@ def _sort_out(
 
 
 def _notes_on_missing(judged: Sequence[EvaluatedImage], unmasked: Sequence[str]) -> list[str]:
-    """What cannot be had from these images."""
+    """What these images do not allow to be measured."""
     notes = []
     kinds = {image.labelled.is_anomalous for image in judged}
     if kinds == {False}:

@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood._html import escape, table
 from onlygood.datasets.labelled_set import LabelledImage
 from onlygood.metrics.image import (
-    Area,
+    AurocEstimate,
     F1Max,
-    Share,
+    Proportion,
     average_precision,
-    exact_share,
+    exact_proportion,
     f1_max,
     image_auroc,
 )
 from onlygood.metrics.pixel import PixelMetrics
+
+# Types of defect that a notebook shows a row of.
+LISTED_DEFECTS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +79,11 @@ class ImageFigures:
 
     good: int
     anomalous: int
-    auroc: Area | None
+    auroc: AurocEstimate | None
     average_precision: float | None
     f1_max: F1Max | None
-    false_alarms: Share | None
-    misses: Share | None
+    false_alarms: Proportion | None
+    misses: Proportion | None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -125,8 +129,8 @@ def image_figures(judged: Sequence[EvaluatedImage]) -> ImageFigures:
         auroc=image_auroc(scores, labels) if both else None,
         average_precision=average_precision(scores, labels) if both else None,
         f1_max=f1_max(scores, labels) if both else None,
-        false_alarms=exact_share(int(verdicts[~labels].sum()), good) if good else None,
-        misses=exact_share(int((~verdicts[labels]).sum()), anomalous) if anomalous else None,
+        false_alarms=exact_proportion(int(verdicts[~labels].sum()), good) if good else None,
+        misses=exact_proportion(int((~verdicts[labels]).sum()), anomalous) if anomalous else None,
     )
 
 
@@ -144,6 +148,32 @@ def figures_per_session(judged: Sequence[EvaluatedImage]) -> dict[str, ImageFigu
     """Each session by itself, if sessions are known."""
     sessions = sorted({image.labelled.session for image in judged if image.labelled.session is not None})
     return {name: image_figures([each for each in judged if each.labelled.session == name]) for name in sessions}
+
+
+def evaluation_table(image: ImageFigures, per_defect: dict[str, ImageFigures], sentence: str | None) -> str:
+    """The figures of an evaluation as HTML, with the sentence below them.
+
+    Args:
+        image: over all images.
+        per_defect: of each type of defect.
+        sentence: such as what came of the guarantee; None for none.
+    """
+    rows = [("all", image), *list(per_defect.items())[:LISTED_DEFECTS]]
+    cells = [
+        (
+            name,
+            f"{figures.good:,}",
+            f"{figures.anomalous:,}",
+            "-" if figures.auroc is None else f"{figures.auroc.value:.3f}",
+            "-" if figures.misses is None else f"{figures.misses.events} ({figures.misses.value:.3f})",
+            "-"
+            if figures.false_alarms is None
+            else f"{figures.false_alarms.events} ({figures.false_alarms.value:.3f})",
+        )
+        for name, figures in rows
+    ]
+    shown = table(cells, header=("", "good", "anomalous", "AUROC", "missed", "false alarms"))
+    return shown if sentence is None else f"{shown}<p>{escape(sentence)}</p>"
 
 
 def scores_and_labels(judged: Sequence[EvaluatedImage]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

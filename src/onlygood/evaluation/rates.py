@@ -13,10 +13,10 @@ from onlygood.evaluation.figures import (
     scores_and_labels,
 )
 from onlygood.graph.verdict import CalibrationScores
-from onlygood.guarantee import guarantee_of, rule_of
+from onlygood.metadata import Metadata
 from onlygood.metrics.image import (
-    Share,
-    exact_share,
+    Proportion,
+    exact_proportion,
 )
 from onlygood.rates import format_rate
 
@@ -37,7 +37,7 @@ class GuaranteeCheck:
     """
 
     stated_rate: float
-    observed: Share
+    observed: Proportion
     verdict: str
     sentence: str
 
@@ -69,8 +69,8 @@ class RateOutcome:
     guaranteed_rate: float | None
     threshold: float
     is_own: bool
-    false_alarms: Share | None
-    misses: Share | None
+    false_alarms: Proportion | None
+    misses: Proportion | None
 
     @property
     def is_guaranteed(self) -> bool:
@@ -89,7 +89,7 @@ class RateOutcome:
         }
 
 
-def check_guarantee(metadata: dict[str, Any], observed: Share) -> GuaranteeCheck:
+def check_guarantee(metadata: Metadata, observed: Proportion) -> GuaranteeCheck:
     """Whether the false alarms among good test images agree with what the model guarantees.
 
     The interval takes the images as independent. Where they are of few parts or sessions it is too narrow.
@@ -98,7 +98,7 @@ def check_guarantee(metadata: dict[str, Any], observed: Share) -> GuaranteeCheck
         metadata: of the model.
         observed: good images called anomalous.
     """
-    guarantee = guarantee_of(metadata)
+    guarantee = metadata.guarantee
     rate = guarantee.stated_rate
     if guarantee.is_guaranteed:
         what, stated = "guarantee", f"at most {format_rate(rate)} was guaranteed"
@@ -112,7 +112,7 @@ def check_guarantee(metadata: dict[str, Any], observed: Share) -> GuaranteeCheck
         verdict = "contradicted"
         sentence = (
             f"The {what} is CONTRADICTED: {seen}. These good images are not like those that the model learned from: "
-            "look at the false alarms, and fit anew with good images taken as these were."
+            "look at the false alarms, and fit again with good images taken as these were."
         )
     elif observed.high <= rate:
         verdict, sentence = "confirmed", f"The {what} is confirmed: {seen}."
@@ -123,7 +123,7 @@ def check_guarantee(metadata: dict[str, Any], observed: Share) -> GuaranteeCheck
 
 
 def outcomes_at_rates(
-    judged: Sequence[EvaluatedImage], metadata: dict[str, Any], calibration_scores: CalibrationScores | None
+    judged: Sequence[EvaluatedImage], metadata: Metadata, calibration_scores: CalibrationScores | None
 ) -> tuple[RateOutcome, ...]:
     """Misses and false alarms at the model's own false-alarm rate and at TABULATED_RATES, by rising rate.
 
@@ -132,14 +132,14 @@ def outcomes_at_rates(
         metadata: of the model.
         calibration_scores: in the model's file, from which the other thresholds come; None for its own rate alone.
     """
-    guarantee = guarantee_of(metadata)
+    guarantee = metadata.guarantee
     own = guarantee.requested_rate
     guaranteed = guarantee.stated_rate if guarantee.is_guaranteed else None
     found = [_outcome(judged, own, guaranteed, np.float32(0.0), is_own=True)]
     if calibration_scores is not None:
         for rate in TABULATED_RATES:
             if rate != own:
-                calibration = calibration_scores.at(rate, rule=rule_of(metadata), is_exact=guarantee.is_exact)
+                calibration = calibration_scores.at(rate, rule=metadata.threshold_rule, is_exact=guarantee.is_exact)
                 # The difference that the graph would make of a raw score at that threshold.
                 relative = np.float32(calibration.threshold) - np.float32(calibration_scores.threshold)
                 guaranteed = calibration.stated_rate if calibration.is_guaranteed else None
@@ -158,6 +158,6 @@ def _outcome(
         guaranteed_rate=guaranteed,
         threshold=float(str(threshold)),
         is_own=is_own,
-        false_alarms=exact_share(int(above[~labels].sum()), good) if good else None,
-        misses=exact_share(int((~above[labels]).sum()), anomalous) if anomalous else None,
+        false_alarms=exact_proportion(int(above[~labels].sum()), good) if good else None,
+        misses=exact_proportion(int((~above[labels]).sum()), anomalous) if anomalous else None,
     )

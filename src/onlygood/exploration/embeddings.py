@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
@@ -18,15 +17,16 @@ from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
 from onlygood._progress import track
-from onlygood.backbones.backbone import Backbone, available_backbones, load_backbone
+from onlygood.backbones.backbone import available_backbones, load_backbone
 from onlygood.datasets.selection import ChosenImage
 from onlygood.errors import BackboneError, FolderError, ImageError, SettingError
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.trunk import TrunkParts, cut_trunk, split_trunk
-from onlygood.graph.vectors import VECTOR, VECTOR_BEFORE, trains_a_tail, vector_source, with_vectors
+from onlygood.graph.vectors import VECTOR, VECTOR_BEFORE, vector_source, with_vectors
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
 from onlygood.inspector import VERDICT_OUTPUTS, read_for, to_inspection
-from onlygood.model import CalibratedModel, file_and_name
+from onlygood.metadata import Metadata
+from onlygood.model import ModelSource, file_and_name
 from onlygood.results import Inspection
 
 
@@ -53,11 +53,11 @@ class Embeddings:
     vectors_before: NDArray[np.float32] | None
     before_note: str | None
     unreadable: tuple[tuple[str, str], ...]
-    metadata: dict[str, Any]
+    metadata: Metadata
 
 
 def embeddings(
-    model: str | os.PathLike[str] | CalibratedModel,
+    model: ModelSource,
     images: Sequence[ChosenImage],
     *,
     backbone: str | os.PathLike[str] | None = None,
@@ -69,7 +69,8 @@ def embeddings(
     """The vectors in which a model compares images, and its verdicts on them.
 
     Args:
-        model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
+        model: path of a model file, what `onlygood.fit` or `onlygood.calibrate` returned, or an Inspector of either,
+            whose rate is kept; provider and limits are those given here.
         images: which.
         backbone: path of the backbone whose end the fit trained, where it is not one of those shipped.
         provider: the hardware that ONNX Runtime uses.
@@ -86,7 +87,7 @@ def embeddings(
     file, shown = file_and_name(model)
     graph = onnx.load_model_from_string(file.content)
     source = vector_source(graph, shown)
-    untrained, note = _before_training(graph, file.metadata, backbone)
+    untrained, note = _before_training(file.metadata, backbone)
     whole = with_vectors(graph, source, VERDICT_OUTPUTS, untrained=untrained)
     # Several images at once, each on one thread, are faster than one image on all threads.
     session = open_model(whole.SerializeToString(), shown, provider=provider, threads=1)
@@ -129,38 +130,32 @@ def embeddings(
     )
 
 
-def _before_training(
-    graph: onnx.ModelProto, metadata: dict[str, Any], given: str | os.PathLike[str] | None
-) -> tuple[TrunkParts | None, str | None]:
+def _before_training(metadata: Metadata, given: str | os.PathLike[str] | None) -> tuple[TrunkParts | None, str | None]:
     """The untrained backbone, split as the file's is; or None and, where a person may expect it, why there is none."""
-    method = metadata["method"]
-    if not trains_a_tail(graph):
+    tuned, card = metadata.fine_tuned, metadata.backbone
+    if tuned is None or card is None:
         if given is not None:
             raise SettingError(
-                f"backbone goes with a model that trained the end of one, got one of method {method}, which did not: "
-                "leave it out"
+                f"backbone goes with a model that trained the end of one, got one of method {metadata.method}, which "
+                "did not: leave it out"
             )
         started_blank = "There is no map before training: this network was trained from nothing."
-        return None, started_blank if "training" in metadata else None
-    settings, card = metadata["settings"], metadata["backbone"]
-    name = str(settings["backbone"])
+        return None, started_blank if metadata.training is not None and card is None else None
     if given is not None:
         backbone = load_backbone(given)
-        if backbone.card.sha256 != card["sha256"]:
+        if backbone.card.sha256 != card.sha256:
             raise BackboneError(
-                f"the backbone must be the one that the model was fitted with, {card['name']} with sha256 "
-                f"{card['sha256']}, got {backbone.card.name} with {backbone.card.sha256}: give that file"
+                f"the backbone must be the one that the model was fitted with, {card.name} with sha256 "
+                f"{card.sha256}, got {backbone.card.name} with {backbone.card.sha256}: give that file"
             )
-    elif name in available_backbones() and (shipped := load_backbone(name)).card.sha256 == card["sha256"]:
+    elif tuned.backbone in available_backbones() and (
+        (shipped := load_backbone(tuned.backbone)).card.sha256 == card.sha256
+    ):
         backbone = shipped
     else:
         return None, (
-            f"There is no map before training: the backbone that the fit began with, {name}, is not part of this "
-            f"onlygood. Give its file with --backbone to see both."
+            f"There is no map before training: the backbone that the fit began with, {tuned.backbone}, is not part of "
+            f"this onlygood. Give its file with --backbone to see both."
         )
-    return _split_as(backbone, settings), None
-
-
-def _split_as(backbone: Backbone, settings: dict[str, Any]) -> TrunkParts:
-    trunk = cut_trunk(backbone, [backbone.card.last_tap(settings["taps"])])
-    return split_trunk(trunk, int(settings["trained_layers"]))
+    trunk = cut_trunk(backbone, [backbone.card.last_tap((tuned.tap,))])
+    return split_trunk(trunk, tuned.layers), None

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from onlygood._extras import need_extra
 from onlygood._integers import HIGHEST_SEED, check_integer
+from onlygood._plurals import pluralize
+from onlygood._progress import waiting
 from onlygood.datasets.selection import ChosenImage, Label, choose_images
 from onlygood.exploration.embeddings import embeddings
-from onlygood.exploration.tsne import LEAST_IMAGES, Layout, check_perplexity, lay_out, turned_onto
+from onlygood.exploration.tsne import LEAST_IMAGES, Layout, align_points, check_perplexity, lay_out
 from onlygood.images.reading import ReadingLimits
-from onlygood.model import CalibratedModel
+from onlygood.metadata import Metadata
+from onlygood.model import ModelSource
 from onlygood.results import Inspection
 
 MAX_IMAGES = 2000
@@ -45,7 +47,7 @@ class Exploration:
         >>> write_exploration("map.html", exploration, model_name="part.onnx")
     """
 
-    metadata: dict[str, Any]
+    metadata: Metadata
     labels: tuple[Label, ...]
     images: tuple[ChosenImage, ...]
     inspections: tuple[Inspection, ...]
@@ -57,9 +59,18 @@ class Exploration:
     seed: int
     unreadable: tuple[tuple[str, str], ...]
 
+    def __repr__(self) -> str:
+        anomalous = sum(each.is_anomaly for each in self.inspections)
+        maps = "one map" if self.before is None else "maps before and after training"
+        unreadable = f", {len(self.unreadable)} not readable" if self.unreadable else ""
+        return (
+            f"<Exploration: {pluralize(len(self.images), 'image')} in {pluralize(len(self.labels), 'folder')}, "
+            f"{anomalous} called anomalous{unreadable}; {self.source} of {self.dimensions} dimensions, {maps}>"
+        )
+
 
 def explore(
-    model: str | os.PathLike[str] | CalibratedModel,
+    model: ModelSource,
     folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     reference: str | os.PathLike[str] | None = None,
@@ -78,7 +89,8 @@ def explore(
     `onlygood.report.write_exploration` makes a page of it.
 
     Args:
-        model: path of a model file, or what `onlygood.fit` or `onlygood.calibrate` returned.
+        model: path of a model file, what `onlygood.fit` or `onlygood.calibrate` returned, or an Inspector of either,
+            whose rate is kept; provider and limits are those given here.
         folders: one folder, whose images are labelled by its first sub-folders, or several, each labelled by its
             name.
         reference: a folder of other things to compare with, with a sub-folder for each class.
@@ -122,11 +134,12 @@ def explore(
         limits=limits,
         progress=progress,
     )
-    after = lay_out(found.vectors, perplexity=perplexity, seed=seed)
     before = None
-    if found.vectors_before is not None:
-        before = lay_out(found.vectors_before, perplexity=perplexity, seed=seed)
-        before = replace(before, points=turned_onto(before.points, after.points))
+    with waiting("laying out", show=progress):
+        after = lay_out(found.vectors, perplexity=perplexity, seed=seed)
+        if found.vectors_before is not None:
+            before = lay_out(found.vectors_before, perplexity=perplexity, seed=seed)
+            before = replace(before, points=align_points(before.points, after.points))
     return Exploration(
         metadata=found.metadata,
         labels=choice.labels,

@@ -91,8 +91,8 @@ def lay_out(vectors: NDArray[np.float32], *, perplexity: float | None, seed: int
     )
 
 
-def turned_onto(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The points, turned and mirrored, which means nothing on such a plane, to lie as near as can be to others.
+def align_points(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The points, rotated and mirrored so that they lie as near to others as possible; neither changes what a map says.
 
     Args:
         points: [n, 2].

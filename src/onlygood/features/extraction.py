@@ -111,7 +111,7 @@ class Features:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _ImageFeatures:
     """What a worker thread returns of one image."""
 
     embeddings: tuple[NDArray[np.float32], ...]
@@ -149,7 +149,7 @@ def extract_features(
     found = Features(embedder)
     projector = Projector(seed=settings.seed)
 
-    def look(numbered: tuple[int, Source]) -> _Seen | ImageError:
+    def extract(numbered: tuple[int, Source]) -> _ImageFeatures | ImageError:
         number, source = numbered
         try:
             image = source.read()
@@ -160,22 +160,22 @@ def extract_features(
                 f"{what} images must all have one bit depth, got {source.name} with {8 * image.dtype.itemsize} "
                 f"bits a channel among images with {8 * kind.dtype.itemsize}: fit one model for each"
             )
-        return _look(image, embedder, seed=settings.seed, number=number, rows_each=rows_each)
+        return _extract(image, embedder, seed=settings.seed, number=number, rows_each=rows_each)
 
     entries = _Entries(found)
     channel_counts: list[int] = []
     constant: list[str] = []
-    looks = map_in_order(look, enumerate(sources), threads=settings.threads)
-    bar = track(looks, total=len(sources), description="embedding", show=show_progress)
-    for source, seen in zip(sources, bar, strict=True):
-        if isinstance(seen, ImageError):
-            found.unreadable.append(str(seen))
+    results = map_in_order(extract, enumerate(sources), threads=settings.threads)
+    bar = track(results, total=len(sources), description="embedding", show=show_progress)
+    for source, extracted in zip(sources, bar, strict=True):
+        if isinstance(extracted, ImageError):
+            found.unreadable.append(str(extracted))
             continue
-        entries.add(source, seen)
-        found.sizes.append(seen.shape[:2])
-        projector.add(cell_means(seen.embeddings[0]))
-        channel_counts.append(seen.shape[2])
-        if seen.is_constant:
+        entries.add(source, extracted)
+        found.sizes.append(extracted.shape[:2])
+        projector.add(cell_means(extracted.embeddings[0]))
+        channel_counts.append(extracted.shape[2])
+        if extracted.is_constant:
             constant.append(source.name)
     _report_unreadable(found, len(sources), skip=settings.skip_unreadable, what=what)
     if len(constant) == len(found.sources):
@@ -222,15 +222,15 @@ def extract_augmentations(
     if not augmentations:
         return
 
-    def look(numbered: tuple[int, Source]) -> _Seen:
+    def extract(numbered: tuple[int, Source]) -> _ImageFeatures:
         number, source = numbered
-        return _look(source.read(), found.embedder, seed=settings.seed, number=number, rows_each=rows_each)
+        return _extract(source.read(), found.embedder, seed=settings.seed, number=number, rows_each=rows_each)
 
     entries = _Entries(found)
-    looks = map_in_order(look, enumerate(augmentations, len(found.sources)), threads=settings.threads)
-    bar = track(looks, total=len(augmentations), description="augmenting", show=show_progress)
-    for source, seen in zip(augmentations, bar, strict=True):
-        entries.add(source, seen)
+    results = map_in_order(extract, enumerate(augmentations, len(found.sources)), threads=settings.threads)
+    bar = track(results, total=len(augmentations), description="augmenting", show=show_progress)
+    for source, extracted in zip(augmentations, bar, strict=True):
+        entries.add(source, extracted)
     entries.finish()
 
 
@@ -256,7 +256,9 @@ def extract_turned(
     return found
 
 
-def _look(image: ImageArray, embedder: Embedder, *, seed: int, number: int, rows_each: Sequence[int]) -> _Seen:
+def _extract(
+    image: ImageArray, embedder: Embedder, *, seed: int, number: int, rows_each: Sequence[int]
+) -> _ImageFeatures:
     """What is found of one image; the seed and its number choose the patches."""
     embeddings = embedder.all(image)
     random = np.random.default_rng([seed, number])
@@ -264,7 +266,7 @@ def _look(image: ImageArray, embedder: Embedder, *, seed: int, number: int, rows
     for embedding, count in zip(embeddings, rows_each, strict=True):
         patches = embedding.reshape(-1, embedding.shape[-1])
         rows.append(patches[np.sort(random.permutation(len(patches))[:count])])
-    return _Seen(
+    return _ImageFeatures(
         embeddings=embeddings,
         rows=tuple(rows),
         digest=pixel_digest(image),
@@ -293,14 +295,14 @@ class _Entries:
         self.rows: list[tuple[NDArray[np.float32], ...]] = []
         self.image_vectors: list[NDArray[np.float32]] = []
 
-    def add(self, source: Source, seen: _Seen) -> None:
+    def add(self, source: Source, extracted: _ImageFeatures) -> None:
         found = self.found
-        self.kept += _bytes(seen.embeddings)
+        self.kept += _bytes(extracted.embeddings)
         found.sources.append(source)
-        found.kept.append(seen.embeddings if self.kept <= KEPT_BYTES else None)
-        found.digests.append(seen.digest)
-        self.rows.append(seen.rows)
-        self.image_vectors.append(seen.embeddings[0].mean(axis=(0, 1)))
+        found.kept.append(extracted.embeddings if self.kept <= KEPT_BYTES else None)
+        found.digests.append(extracted.digest)
+        self.rows.append(extracted.rows)
+        self.image_vectors.append(extracted.embeddings[0].mean(axis=(0, 1)))
 
     def finish(self) -> None:
         """Put the arrays of those added behind the arrays that are there."""

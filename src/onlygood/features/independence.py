@@ -20,42 +20,45 @@ LEAST_GROUPS = 3
 
 
 def independent_groups(
-    seen: Features, kind: InputKind, settings: FitSettings, *, golden: int
+    features: Features, kind: InputKind, settings: FitSettings, *, golden: int, show_progress: bool = False
 ) -> tuple[list[int], list[str]]:
     """A label an image; images with different labels may be treated as independent. And notes about it.
 
     Args:
-        seen: the good images.
+        features: the good images.
         kind: what the model takes.
         settings: of the fit.
         golden: how many golden images all of these are augmentations of; 0 if they are images of parts.
+        show_progress: draw a bar if stderr is a terminal.
 
     Raises:
         FolderError: images of too few independent things.
         SettingError: augmentations of a golden sample that do not differ.
     """
     if golden:
-        different = len(set(seen.digests))
-        if 2 * different < seen.given:
-            has_copies = len(set(seen.digests[:golden])) < golden
+        different = len(set(features.digests))
+        if 2 * different < features.given:
+            has_copies = len(set(features.digests[:golden])) < golden
             raise SettingError(
                 f"most augmentations of a golden sample must differ from one another, got {different} different "
-                f"images among {seen.given}: "
+                f"images among {features.given}: "
                 + ("leave out copies" if has_copies else "widen a range, such as augment_brightness")
             )
         # Augmentations of one image are near-duplicates by design, and independent given the image.
-        return list(range(seen.given)), []
+        return list(range(features.given)), []
     if settings.near_duplicates == "group":
         alike, unclear = near_duplicate_groups(
-            seen.descriptors,
-            seen.digests,
-            noise_scale=noise_scale(seen.sources, seen.describe, kind.window, seed=settings.seed),
-            file_order=file_ranks(seen.sources),
+            features.descriptors,
+            features.digests,
+            noise_scale=noise_scale(
+                features.sources, features.describe, kind.window, seed=settings.seed, show_progress=show_progress
+            ),
+            file_order=file_ranks(features.sources),
         )
     else:
-        alike, unclear = near_duplicate_groups(None, seen.digests)
-    different = len(set(seen.digests))
-    labels = [source.label for source in seen.sources]
+        alike, unclear = near_duplicate_groups(None, features.digests)
+    different = len(set(features.digests))
+    labels = [source.label for source in features.sources]
     groups = merge_groups(labels, alike)
     count = len(set(groups))
     doubled = len(alike) - len(set(alike))
@@ -71,7 +74,7 @@ def independent_groups(
     else:
         # Of many images of one thing, one: they are alike, and that is no kind.
         firsts = np.unique(groups, return_index=True)[1]
-        kinds = two_kinds_note(seen.descriptors[firsts], [seen.sources[first].name for first in firsts])
+        kinds = two_kinds_note(features.descriptors[firsts], [features.sources[first].name for first in firsts])
         notes += [] if kinds is None else [kinds]
     if doubled:
         sizes = np.bincount(alike)

@@ -49,7 +49,7 @@ def input_kind(
     dtype = next((image.dtype for source in sources if (image := try_read(source)) is not None), None)
     if dtype is None:
         raise FolderError(f"{what} images must be readable, got none among {len(sources)}: {_reason(sources[0])}")
-    size = _median_size(sources, settings)
+    size = _median_size(sources, settings, show_progress=show_progress)
     if settings.window is not None:
         return InputKind(dtype=dtype, window=Window(*settings.window), size=size)
     if dtype == np.uint8:
@@ -63,11 +63,12 @@ def input_kind(
     return InputKind(dtype=dtype, window=histogram.window(), size=size)
 
 
-def _median_size(sources: Sequence[Source], settings: FitSettings) -> tuple[int, int]:
+def _median_size(sources: Sequence[Source], settings: FitSettings, *, show_progress: bool) -> tuple[int, int]:
     """Height and width in pixels."""
     chosen = evenly_spaced(len(sources), SIZED_IMAGES)
     images = map_in_order(try_read, [sources[position] for position in chosen], threads=settings.threads)
-    sizes = [image.shape[:2] for image in images if image is not None]
+    looked_at = track(images, total=len(chosen), description="sizes", show=show_progress)
+    sizes = [image.shape[:2] for image in looked_at if image is not None]
     if not sizes:  # the first that can be read is another
         sizes = [next(image.shape[:2] for source in sources if (image := try_read(source)) is not None)]
     height, width = np.median(sizes, axis=0)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood._progress import track
 from onlygood.augmentation.changes import Change, change_image
 from onlygood.datasets.sources import Source
 from onlygood.images.reading import ImageArray
@@ -27,7 +28,12 @@ FLAT_SHARE = 0.1
 
 
 def noise_scale(
-    sources: Sequence[Source], describe: Callable[[ImageArray], NDArray[np.float32]], window: Window, *, seed: int
+    sources: Sequence[Source],
+    describe: Callable[[ImageArray], NDArray[np.float32]],
+    window: Window,
+    *,
+    seed: int,
+    show_progress: bool = False,
 ) -> float:
     """The median distance between the descriptors of two changed copies of one image, at least 0.
 
@@ -39,11 +45,12 @@ def noise_scale(
         describe: an image's descriptor, float32 [d].
         window: the levels of black and white.
         seed: chooses images and noise.
+        show_progress: draw a bar if stderr is a terminal.
     """
     generator = np.random.default_rng(seed)
     chosen = np.sort(generator.permutation(len(sources))[:PROBES])
     distances = []
-    for position in chosen:
+    for position in track(chosen, total=len(chosen), description="comparing", show=show_progress):
         image = sources[position].read()
         height, width = image.shape[:2]
         noise = float(np.clip(sensor_noise(image) / (window.white - window.black), LEAST_NOISE, MOST_NOISE))

@@ -4,7 +4,7 @@ The format is the integer FORMAT. To raise it: change what is written here, add 
 below, keep reading every number below it, and leave a file of the old number in `tests/models`, which must still load.
 
     1   the first: input `image`, outputs `score`, `p_value`, `is_anomaly`, `anomaly_map`, `patch_scores`.
-    2   the same graph; entries of the description have other names (FORMAT_1_NAMES).
+    2   the same graph; the description is that of `onlygood.metadata` (what it was before is in `format_1`).
 
 A description of an older format is brought to the newest when it is read, so everyone else knows that one alone.
 """
@@ -24,23 +24,10 @@ from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto, helper
 
 from onlygood.errors import ModelFileError, ModelFormatError, ModelVersionError
+from onlygood.graph.format_1 import from_format_1
 from onlygood.graph.verdict import RAW_SCORE, CalibrationScores, find_calibration_scores
+from onlygood.metadata import FORMAT, Metadata
 
-FORMAT = 2
-# What entries of the description were called in format 1, wherever they stand in it, and what they are called now.
-FORMAT_1_NAMES = {
-    "promise": "guarantee",
-    "asked_rate": "requested_rate",
-    "asked_rate_before": "requested_rate_before",
-    "promised_rate": "stated_rate",
-    "good_pictures": "good_images",
-    "calibration_pictures": "calibration_images",
-    "fitted_pictures": "fitted_images",
-    "golden_pictures": "golden_images",
-    "reference_pictures": "reference_images",
-    "pictures": "images",
-    "remarkable": "high",
-}
 METADATA_KEY = "onlygood"
 INPUT = "image"
 OUTPUTS = ("score", "p_value", "is_anomaly", "anomaly_map", "patch_scores")
@@ -52,30 +39,30 @@ class ModelFile:
 
     Attributes:
         content: the file's bytes, ready for a runtime.
-        metadata: what `onlygood info --json` prints, in the newest format.
+        metadata: the description, in the newest format.
         calibration_scores: those in the graph; None where it has none that can be used.
     """
 
     content: bytes = field(repr=False)
-    metadata: dict[str, Any] = field(repr=False)
+    metadata: Metadata = field(repr=False)
     calibration_scores: CalibrationScores | None = field(repr=False, compare=False)
 
 
-def pack(model: onnx.ModelProto, metadata: dict[str, Any]) -> ModelFile:
+def pack(model: onnx.ModelProto, metadata: Metadata) -> ModelFile:
     """The model with its metadata and a digest of both, as it is written to disk.
 
     Args:
         model: the whole graph; changed in place.
-        metadata: JSON values; `format` and `content_sha256` are added.
+        metadata: the description; `format` and `content_sha256` are set.
     """
-    described = {**metadata, "format": FORMAT}
+    described = metadata.replaced(format=FORMAT).to_dict()
     text = json.dumps({**described, "content_sha256": content_digest(model, described)}, sort_keys=True)
     del model.metadata_props[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, text
     return ModelFile(
         content=model.SerializeToString(deterministic=True),
-        metadata=json.loads(text),
+        metadata=Metadata.from_dict(json.loads(text), "in memory"),
         calibration_scores=find_calibration_scores(model),
     )
 
@@ -114,16 +101,17 @@ def unpack(content: bytes, name: str) -> ModelFile:
     except DecodeError as error:
         raise ModelFormatError(
             f"the model {name} must be an ONNX file, got {len(content)} bytes that are not one or are cut short: "
-            f"copy it again or fit anew"
+            f"copy it again or fit it again"
         ) from error
     metadata = _metadata(model, name)
     _audit(model, name)
     if metadata.get("content_sha256") != content_digest(model, metadata):
         raise ModelFormatError(
             f"the model {name} is damaged or was edited: its content is not what `onlygood fit` wrote: copy it again "
-            f"or fit anew"
+            f"or fit it again"
         )
-    return ModelFile(content=content, metadata=_newest(metadata), calibration_scores=find_calibration_scores(model))
+    described = Metadata.from_dict(_newest(metadata), name)
+    return ModelFile(content=content, metadata=described, calibration_scores=find_calibration_scores(model))
 
 
 def keep_outputs(content: bytes, outputs: Sequence[str]) -> bytes:
@@ -189,10 +177,12 @@ def _metadata(model: onnx.ModelProto, name: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFormatError(
             f"the model {name} has a description that cannot be read ({type(error).__name__}: {error}): copy it again "
-            f"or fit anew"
+            f"or fit it again"
         ) from error
     if not isinstance(number, int) or number < 1:
-        raise ModelFormatError(f"the model {name} must have a format number of at least 1, got {number!r}: fit anew")
+        raise ModelFormatError(
+            f"the model {name} must have a format number of at least 1, got {number!r}: fit it again"
+        )
     if number > FORMAT:
         raise ModelVersionError(
             f"the model {name} has format {number}, this onlygood reads up to {FORMAT}: install a newer onlygood"
@@ -202,19 +192,7 @@ def _metadata(model: onnx.ModelProto, name: str) -> dict[str, Any]:
 
 def _newest(metadata: dict[str, Any]) -> dict[str, Any]:
     """A description in the newest format; `format` still says which the file has."""
-    if metadata["format"] >= FORMAT:
-        return metadata
-
-    def renamed(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {FORMAT_1_NAMES.get(name, name): renamed(inner) for name, inner in value.items()}
-        return [renamed(inner) for inner in value] if isinstance(value, list) else value
-
-    # Settings and card have names of their own.
-    return {
-        FORMAT_1_NAMES.get(name, name): value if name in ("settings", "backbone") else renamed(value)
-        for name, value in metadata.items()
-    }
+    return metadata if metadata["format"] >= FORMAT else from_format_1(metadata)
 
 
 def _audit(model: onnx.ModelProto, name: str) -> None:
@@ -226,21 +204,21 @@ def _audit(model: onnx.ModelProto, name: str) -> None:
     if foreign or len(model.functions):
         raise ModelFormatError(
             f"the model {name} must use standard ONNX operators only, got operators of "
-            f"{', '.join(foreign) or 'its own'}: do not run it, and fit anew"
+            f"{', '.join(foreign) or 'its own'}: do not run it, and fit it again"
         )
     tensors = [part for part in parts if isinstance(part, TensorProto)]
     external = [tensor.name for tensor in tensors if tensor.data_location == TensorProto.EXTERNAL]
     if external:
         raise ModelFormatError(
             f"the model {name} must hold all of its data, got {external[0]!r} in another file: do not run it, and fit "
-            f"anew"
+            "it again"
         )
     inputs = [str(value.name) for value in model.graph.input]
     outputs = [str(value.name) for value in model.graph.output]
     if inputs != [INPUT] or not set(OUTPUTS) <= set(outputs):
         raise ModelFormatError(
             f"the model {name} must have the input {INPUT} and the outputs {', '.join(OUTPUTS)}, got "
-            f"{', '.join(inputs) or 'none'} and {', '.join(outputs) or 'none'}: fit anew"
+            f"{', '.join(inputs) or 'none'} and {', '.join(outputs) or 'none'}: fit it again"
         )
 
 

@@ -1,6 +1,6 @@
 """Scores by neighbours among templates: mean distance, and local outlier factor, each with its gradient.
 
-Pieces of graph from `point`, float32 [N, q], to `raw_score` [N] and `point_gradient` [N, q]. Templates near to a point
+Subgraphs from `point`, float32 [N, q], to `raw_score` [N] and `point_gradient` [N, q]. Templates near to a point
 are found by |b|^2 - 2 x.b, one matrix product, a few more of them than are needed. Distances are then taken from
 differences, since in the product rounding drowns the small distances of near-copies, and the nearest chosen by those.
 """
@@ -35,7 +35,7 @@ class OutlierFactors:
 
 
 def nearest_neighbours(templates: NDArray[np.float32], neighbours: int, *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph that scores by the mean distance to the nearest templates.
+    """The subgraph that scores by the mean distance to the nearest templates.
 
     Args:
         templates: float32 [m, q].
@@ -56,7 +56,7 @@ def nearest_neighbours(templates: NDArray[np.float32], neighbours: int, *, opset
 def local_outlier_factor(
     templates: NDArray[np.float32], factors: OutlierFactors, neighbours: int, *, opset: int = OPSET
 ) -> onnx.ModelProto:
-    """The piece of graph that scores by the local outlier factor of a new point among the templates.
+    """The subgraph that scores by the local outlier factor of a new point among the templates.
 
     Args:
         templates: float32 [m, q].

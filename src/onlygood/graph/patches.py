@@ -20,7 +20,7 @@ def patch_embedding(
     name: str = "embedding",
     opset: int = OPSET,
 ) -> onnx.ModelProto:
-    """The piece of graph from taps to an embedding, float32 [N, h, w, d], d = sum of the taps' channels.
+    """The subgraph from taps to an embedding, float32 [N, h, w, d], d = sum of the taps' channels.
 
     Each tap is pooled locally (mean of 3 x 3), brought to the grid (by means where the grid divides the tap's size,
     else linearly, with a filter as wide as the reduction) and scaled to unit length at each place; then the taps are

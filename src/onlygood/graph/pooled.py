@@ -18,7 +18,7 @@ from onlygood.graph.subgraph import LEAST_NORM, OPSET, subgraph
 
 
 def to_nhwc(value: str, *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from a value of the backbone, float32 [N, c, h, w], to `embedding`, [N, h, w, c]."""
+    """The subgraph from a value of the backbone, float32 [N, c, h, w], to `embedding`, [N, h, w, c]."""
     text = """
     to_nhwc (float[N, c, h, w] value) => (float[N, h, w, c] embedding) {
         embedding = Transpose <perm = [0, 2, 3, 1]> (value)
@@ -28,7 +28,7 @@ def to_nhwc(value: str, *, opset: int = OPSET) -> onnx.ModelProto:
 
 
 def to_nchw(value: str, *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from `embedding`, float32 [N, h, w, c], back to a value of the backbone, [N, c, h, w]."""
+    """The subgraph from `embedding`, float32 [N, h, w, c], back to a value of the backbone, [N, c, h, w]."""
     text = """
     to_nchw (float[N, h, w, c] embedding) => (float[N, c, h, w] value) {
         value = Transpose <perm = [0, 3, 1, 2]> (embedding)
@@ -38,7 +38,7 @@ def to_nchw(value: str, *, opset: int = OPSET) -> onnx.ModelProto:
 
 
 def pooled_vector(features: str, *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from feature maps, float32 [N, c, h, w], to their mean over places, `pooled_vector` [N, c].
+    """The subgraph from feature maps, float32 [N, c, h, w], to their mean over places, `pooled_vector` [N, c].
 
     Args:
         features: name of the feature maps.
@@ -53,7 +53,7 @@ def pooled_vector(features: str, *, opset: int = OPSET) -> onnx.ModelProto:
 
 
 def unit_vector(*, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from `pooled_vector` [N, c] to `unit_vector` [N, c] and `vector_length`, float32 [N, 1]."""
+    """The subgraph from `pooled_vector` [N, c] to `unit_vector` [N, c] and `vector_length`, float32 [N, 1]."""
     text = """
     unit (float[N, c] pooled_vector) => (float[N, c] unit_vector, float[N, 1] vector_length) {
         length = ReduceL2 <keepdims = 1> (pooled_vector, vector_axis)
@@ -71,7 +71,7 @@ def unit_vector(*, opset: int = OPSET) -> onnx.ModelProto:
 def affine(
     source: str, mean: NDArray[np.float32], basis: NDArray[np.float32] | None, *, opset: int = OPSET
 ) -> onnx.ModelProto:
-    """The piece of graph from a vector, float32 [N, d], to `point` [N, q], in which distances are taken, and, with a
+    """The subgraph from a vector, float32 [N, d], to `point` [N, q], in which distances are taken, and, with a
     basis, to that basis as `point_basis`.
 
     Args:
@@ -103,7 +103,7 @@ def affine(
 def squared_mahalanobis(
     source: str, mean: NDArray[np.float32], precision: NDArray[np.float32], *, opset: int = OPSET
 ) -> onnx.ModelProto:
-    """The piece of graph from a vector, float32 [N, d], to `raw_score` [N] and `point_gradient` [N, d].
+    """The subgraph from a vector, float32 [N, d], to `raw_score` [N] and `point_gradient` [N, d].
 
     The score is the squared Mahalanobis distance from the mean, or in other words the squared distance from a
     hypersphere's centre in whitened coordinates; the gradient is with respect to the vector.
@@ -134,7 +134,7 @@ def squared_mahalanobis(
 
 
 def gradient_map(features: str, *, has_basis: bool, of_unit_vector: bool, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from a score's `point_gradient`, float32 [N, q], to `patch_scores` [N, h, w]: Grad-CAM.
+    """The subgraph from a score's `point_gradient`, float32 [N, q], to `patch_scores` [N, h, w]: Grad-CAM.
 
     In closed form: a score depends on the maps F through f, their mean over the n places. So ds/dF is (ds/df) / n at
     every place, which is Grad-CAM's weight of each channel. Where the vector is u = f / |f|, ds/df is

@@ -14,7 +14,7 @@ from onlygood.images.window import Window
 def preprocess(
     card: Card, *, input_shape: tuple[int, int], dtype: np.dtype[np.generic], window: Window, opset: int = OPSET
 ) -> onnx.ModelProto:
-    """The piece of graph from `image` to the backbone's input.
+    """The subgraph from `image` to the backbone's input.
 
     `image` is uint8 or uint16 [N, H, W, C] with C = 1 (grey, given to all three inputs of the network) or 3. It is
     resized to the input's height and width, each on its own, in floating point, with a triangle filter as wide as the

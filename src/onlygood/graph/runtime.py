@@ -50,8 +50,8 @@ def waiting_options(version: str) -> dict[str, str]:
     """How threads of an ONNX Runtime of this version are to wait for work: awake for SPIN_US at most, then asleep.
 
     Threads that spin for long take the cores from other work. Measured with two threads on two cores
-    (`benches/patch_cost.py` says how), in milliseconds for one image alone, and beside two busy processes: spinning for
-    long 34 and 124, for 100 or 300 microseconds 35 and 91 to 95, not at all 38 (52 on another day) and 93.
+    (`benchmarks/studies/patch_cost.py` says how), in milliseconds for one image alone, and beside two busy processes:
+    spinning for long 34 and 124, for 100 or 300 microseconds 35 and 91 to 95, not at all 38 (52 on another day) and 93.
     """
     major, minor = (int(part) for part in version.split(".")[:2])
     if (major, minor) < SPIN_DURATION_SINCE:

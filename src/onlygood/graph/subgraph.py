@@ -1,4 +1,4 @@
-"""Pieces of a graph: written in ONNX's text syntax, filled with arrays, joined by the names of their values."""
+"""Subgraphs: written in ONNX's text syntax, filled with arrays, joined by the names of their values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnx import numpy_helper
 # Resize with antialiasing came with opset 18; IR version 8 is what runtimes of that age read.
 OPSET = 18
 IR_VERSION = 8
-# Shorter vectors are not scaled to unit length: a network that answers with next to nothing gives no direction.
+# Shorter vectors are not scaled to unit length: the direction of a nearly zero vector is rounding.
 LEAST_NORM = 1e-6
 
 
@@ -23,7 +23,7 @@ def subgraph(
     names: Mapping[str, str] | None = None,
     opset: int = OPSET,
 ) -> onnx.ModelProto:
-    """A piece of graph.
+    """A subgraph from its text.
 
     Args:
         text: one graph in ONNX's text syntax, without the header that gives versions.
@@ -32,7 +32,7 @@ def subgraph(
         opset: of the standard operators.
 
     Returns:
-        A model whose inputs and outputs join it to other pieces by name.
+        A model whose inputs and outputs join it to other subgraphs by name.
     """
     model = onnx.parser.parse_model(f'<ir_version: {IR_VERSION}, opset_import: ["" : {opset}]>\n{text}')
     model.graph.initializer.extend(
@@ -52,33 +52,33 @@ def in_trunk(name: str) -> str:
     return f"backbone/{name}"
 
 
-def join(*pieces: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
-    """One model out of pieces: each takes from those before it the values that it has as inputs, by name.
+def join(*parts: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
+    """One model out of subgraphs: each takes from those before it the values that it has as inputs, by name.
 
     Args:
-        pieces: in the order of the data; all with the same opset.
+        parts: subgraphs, in the order of the data; all with the same opset.
         outputs: names of the values that the whole gives, in order.
 
     Raises:
-        ValueError: pieces of different opsets, or an output that none of them gives.
-        onnx.checker.ValidationError, onnx.shape_inference.InferenceError: the pieces do not fit together.
+        ValueError: parts of different opsets, or an output that none of them gives.
+        onnx.checker.ValidationError, onnx.shape_inference.InferenceError: the parts do not fit together.
     """
-    opsets = {entry.version for piece in pieces for entry in piece.opset_import}
+    opsets = {entry.version for part in parts for entry in part.opset_import}
     if len(opsets) != 1:
-        raise ValueError(f"pieces of a graph must have one opset, got {', '.join(map(str, sorted(opsets)))}")
-    whole = onnx.ModelProto(ir_version=max(piece.ir_version for piece in pieces), producer_name="onlygood")
-    whole.opset_import.extend(pieces[0].opset_import)
+        raise ValueError(f"subgraphs must have one opset, got {', '.join(map(str, sorted(opsets)))}")
+    whole = onnx.ModelProto(ir_version=max(part.ir_version for part in parts), producer_name="onlygood")
+    whole.opset_import.extend(parts[0].opset_import)
     whole.graph.name = "onlygood"
     made: dict[str, onnx.ValueInfoProto] = {}
     wanted: set[str] = set()
-    for piece in pieces:
-        for value in piece.graph.input:
+    for part in parts:
+        for value in part.graph.input:
             if value.name not in made and value.name not in wanted:
                 whole.graph.input.append(value)
                 wanted.add(value.name)
-        whole.graph.node.extend(piece.graph.node)
-        whole.graph.initializer.extend(piece.graph.initializer)
-        made.update({value.name: value for value in piece.graph.output})
+        whole.graph.node.extend(part.graph.node)
+        whole.graph.initializer.extend(part.graph.initializer)
+        made.update({value.name: value for value in part.graph.output})
     missing = [name for name in outputs if name not in made]
     if missing:
         raise ValueError(f"outputs of a graph must be made in it, got {', '.join(missing)}")

@@ -16,7 +16,7 @@ from onnx import TensorProto, compose, helper
 from onlygood.errors import ModelFormatError
 from onlygood.graph.pooled import pooled_vector, unit_vector
 from onlygood.graph.subgraph import join, subgraph
-from onlygood.graph.trunk import IN_TAIL, TAIL_INPUT, TrunkParts, opset_of
+from onlygood.graph.trunk import TAIL_INPUT, TrunkParts, opset_of
 
 # A name with a slash is not one that a file has already, unless it is the backbone's, which has a prefix of its own.
 VECTOR, _PLACES = "vector/of_image", "vector/places"
@@ -48,14 +48,9 @@ def vector_source(model: onnx.ModelProto, name: str) -> str:
     if found is None:
         raise ModelFormatError(
             f"the model {name} must have one of the values {', '.join(_SOURCES)} to have an embedding, got none of "
-            "them: fit anew"
+            "them: fit it again"
         )
     return found
-
-
-def trains_a_tail(model: onnx.ModelProto) -> bool:
-    """Whether the end of the backbone in a model file was trained."""
-    return any(tensor.name.startswith(IN_TAIL) for tensor in model.graph.initializer)
 
 
 def with_vectors(
@@ -75,34 +70,34 @@ def with_vectors(
     kept = [value for value in whole.graph.output if value.name in set(outputs)]
     del whole.graph.output[:]
     whole.graph.output.extend(kept)
-    _append(whole, _vector_piece(source, opset=opset_of(model)), VECTOR)
+    _append(whole, _vector_subgraph(source, opset=opset_of(model)), VECTOR)
     if untrained is not None:
-        _append(whole, _untrained_piece(untrained, source), VECTOR_BEFORE)
+        _append(whole, _untrained_subgraph(untrained, source), VECTOR_BEFORE)
     return whole
 
 
-def _vector_piece(source: str, *, opset: int) -> onnx.ModelProto:
-    """The piece of graph from a value of the file to VECTOR."""
+def _vector_subgraph(source: str, *, opset: int) -> onnx.ModelProto:
+    """The subgraph from a value of the file to VECTOR."""
     text = f"vector (float{_SHAPES.get(source, '')} source) => (float[N, d] of_image) {{ {_SOURCES[source]} }}"
     arrays = {_PLACES: np.array([1, 2], dtype=np.int64)} if source == "embedding" else {}
     names = {"source": source, "of_image": VECTOR, "places": _PLACES}
     return subgraph(text, arrays, names=names, opset=opset)
 
 
-def _untrained_piece(parts: TrunkParts, source: str) -> onnx.ModelProto:
-    """The piece of graph from the tail's input to VECTOR_BEFORE, all other names in it with the same prefix."""
+def _untrained_subgraph(parts: TrunkParts, source: str) -> onnx.ModelProto:
+    """The subgraph from the tail's input to VECTOR_BEFORE, all other names in it with the same prefix."""
     opset = opset_of(parts.tail)
-    pieces = [parts.tail, pooled_vector(parts.end, opset=opset)]
+    subgraphs = [parts.tail, pooled_vector(parts.end, opset=opset)]
     if source == "unit_vector":
-        pieces.append(unit_vector(opset=opset))
-    pieces.append(_vector_piece(source, opset=opset))
-    piece = compose.add_prefix(join(*pieces, outputs=[VECTOR]), _BEFORE)
-    for node in piece.graph.node:
+        subgraphs.append(unit_vector(opset=opset))
+    subgraphs.append(_vector_subgraph(source, opset=opset))
+    added = compose.add_prefix(join(*subgraphs, outputs=[VECTOR]), _BEFORE)
+    for node in added.graph.node:
         node.input[:] = [TAIL_INPUT if name == _BEFORE + TAIL_INPUT else name for name in node.input]
-    return piece
+    return added
 
 
-def _append(whole: onnx.ModelProto, piece: onnx.ModelProto, output: str) -> None:
-    whole.graph.node.extend(piece.graph.node)
-    whole.graph.initializer.extend(piece.graph.initializer)
+def _append(whole: onnx.ModelProto, added: onnx.ModelProto, output: str) -> None:
+    whole.graph.node.extend(added.graph.node)
+    whole.graph.initializer.extend(added.graph.initializer)
     whole.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", None]))

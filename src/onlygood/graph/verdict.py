@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from onlygood.calibration.threshold import Calibration, calibrate_weighted, resolve_rule
 from onlygood.graph.subgraph import OPSET, subgraph
-from onlygood.rates import check_false_alarm_rate
+from onlygood.rates import ThresholdRule, check_false_alarm_rate
 
 RAW_SCORE = "raw_score"
 # The initializers of `verdict` that a calibration decides.
@@ -19,7 +19,7 @@ CALIBRATION_INITIALIZERS = ("threshold", "calibration_scores", "calibration_weig
 
 
 def verdict(calibration: Calibration, *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from `raw_score` to `score`, `p_value` and `is_anomaly`, each [N].
+    """The subgraph from `raw_score` to `score`, `p_value` and `is_anomaly`, each [N].
 
     `score` is raw_score - threshold. `p_value` is the conformal p-value: the weight of the calibration scores that are
     at least as high, with the new image counted among them, so it is never 0. `is_anomaly` is score > 0, which is
@@ -46,7 +46,7 @@ def verdict(calibration: Calibration, *, opset: int = OPSET) -> onnx.ModelProto:
 
 
 def full_size_map(dtype: np.dtype[np.generic], *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from `patch_scores` [N, h, w] and `image` [N, H, W, C] to `anomaly_map`, float32 [N, H, W]."""
+    """The subgraph from `patch_scores` [N, h, w] and `image` [N, H, W, C] to `anomaly_map`, float32 [N, H, W]."""
     text = f"""
     full_size_map (float[N, h, w] patch_scores, {np.dtype(dtype).name}[N, H, W, C] image)
         => (float[N, H, W] anomaly_map) {{
@@ -76,7 +76,7 @@ class CalibrationScores:
     groups: int
     threshold: float
 
-    def at(self, false_alarm_rate: float, *, rule: str = "conformal", is_exact: bool = False) -> Calibration:
+    def at(self, false_alarm_rate: float, *, rule: ThresholdRule = "conformal", is_exact: bool = False) -> Calibration:
         """The calibration with these scores at a false-alarm rate, in (0, 1).
 
         Args:

@@ -21,7 +21,7 @@ TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class Proportion:
     """A share that was counted, and what the true one may be.
 
     Attributes:
@@ -49,7 +49,7 @@ class Share:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Area:
+class AurocEstimate:
     """An area under the ROC curve, and what the true one may be.
 
     Attributes:
@@ -105,7 +105,7 @@ class Curve:
     thresholds: NDArray[np.float64]
 
 
-def exact_share(events: int, trials: int, *, confidence: float = 0.95) -> Share:
+def exact_proportion(events: int, trials: int, *, confidence: float = 0.95) -> Proportion:
     """A share with its exact binomial interval: it holds the true share at least as often as `confidence` says.
 
     Args:
@@ -130,7 +130,7 @@ def exact_share(events: int, trials: int, *, confidence: float = 0.95) -> Share:
     # takes a thousand times as long.
     from scipy.special import betaincinv
 
-    return Share(
+    return Proportion(
         events=events,
         trials=trials,
         low=0.0 if events == 0 else float(betaincinv(events, trials - events + 1, tail)),
@@ -139,11 +139,11 @@ def exact_share(events: int, trials: int, *, confidence: float = 0.95) -> Share:
     )
 
 
-def image_auroc(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.95) -> Area:
+def image_auroc(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.95) -> AurocEstimate:
     """The area under the ROC curve, with an interval that takes images as independent.
 
     The interval is DeLong's on the logit scale, so that it stays within [0, 1]; it is approximate, and good from some
-    tens of images of each kind on. DeLong's variance says nothing where it is 0 or cannot be had. There, with m the
+    tens of images of each kind on. DeLong's variance is of no use where it is 0 or undefined. There, with m the
     smaller of the two numbers of images, m disjoint pairs of a good and an anomalous image give intervals that are
     too wide rather than too narrow, whatever the distribution:
 
@@ -160,6 +160,12 @@ def image_auroc(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.9
     Raises:
         SettingError: if the confidence is outside (0, 1).
         ValueError: if scores are not finite, labels are no labels, their numbers differ, or one kind is missing.
+
+    Example:
+        >>> import onlygood
+        >>> estimate = onlygood.image_auroc([0.1, 0.4, 0.3, 0.9], [0, 0, 1, 1])
+        >>> estimate.value
+        0.75
 
     Source: DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating
     characteristic curves: a nonparametric approach", Biometrics 44, 1988; by mid-ranks as in Sun and Xu, "Fast
@@ -192,7 +198,7 @@ def image_auroc(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.9
     else:
         half = math.sqrt(-math.log(tail) / (2 * fewer))
         low, high = max(0.0, value - half), min(1.0, value + half)
-    return Area(value=value, low=low, high=high, confidence=confidence)
+    return AurocEstimate(value=value, low=low, high=high, confidence=confidence)
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:

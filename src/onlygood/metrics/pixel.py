@@ -30,7 +30,7 @@ from onlygood._integers import check_integer
 from onlygood.errors import SettingError, WriteError
 from onlygood.metrics._marked_pixels import MarkedPixels, keys_of, marked_pixels
 from onlygood.metrics._overlap import Overlap
-from onlygood.metrics._pixel_codes import Chunk, Codes, chunk_of
+from onlygood.metrics._sortable_scores import Chunk, Codes, chunk_of
 
 _CHUNK = 1 << 20  # pixels that are grouped at once: few chunks to visit a bucket, yet small beside the bound
 _LOWS = 1 << 16  # lower halves of keys that there are
@@ -88,6 +88,17 @@ class PixelTally:
     Raises:
         SettingError: if `max_pixels_in_memory` is not a whole number of at least 1.
         MissingExtraError: without SciPy.
+
+    Example:
+        >>> import numpy as np
+        >>> import onlygood
+        >>> anomaly_map = np.zeros((8, 8), np.float32)
+        >>> anomaly_map[2:4, 2:4] = 1
+        >>> with onlygood.PixelTally() as tally:
+        ...     tally.add(anomaly_map, mask=anomaly_map > 0)
+        ...     metrics = tally.result()
+        >>> metrics.pixel_auroc, metrics.aupro
+        (1.0, 1.0)
     """
 
     def __init__(

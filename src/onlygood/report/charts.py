@@ -63,26 +63,14 @@ class MarkedPoint:
 def histogram(identifier: str, groups: Sequence[Scores], *, title: str, description: str) -> str:
     """Histograms of scores, one above the other on one axis, cut at the threshold, 0. In a wide and a narrow form."""
     shown = [group for group in groups if len(group.values)]
-    limits = _limits(np.concatenate([group.values for group in shown]))
-
-    def drawn(width: int, bins: int) -> Callable[[Figure], None]:
-        def draw(figure: Figure) -> None:
-            edges = _edges(*limits, bins)
-            rows: list[Axes] = list(figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0])
-            for axes, group in zip(rows, shown, strict=True):
-                _draw_histogram(axes, group, edges)
-            _mark_threshold(rows, is_narrow=width == NARROW)
-            rows[-1].set_xlabel("score")
-            for axes in rows[:-1]:
-                axes.tick_params(axis="x", length=0)
-                axes.spines["bottom"].set_color(RULE)
-
-        return draw
-
     height = 220 if len(shown) == 1 else 60 + 120 * len(shown)
-    return both_forms(
-        identifier, title, description, lambda width: (drawn(width, BINS if width == WIDE else NARROW_BINS), height)
-    )
+    return both_forms(identifier, title, description, lambda width: (_histograms(shown, width), height))
+
+
+def small_histogram(identifier: str, groups: Sequence[Scores], *, title: str, description: str) -> str:
+    """The same, half a page wide and in one form, for several beside one another."""
+    shown = [group for group in groups if len(group.values)]
+    return figure_as_svg(identifier, title, description, _histograms(shown, HALF), HALF, 60 + 90 * len(shown))
 
 
 def roc(
@@ -232,6 +220,23 @@ def curve(identifier: str, values: Sequence[float], *, title: str, description: 
 
 
 # Pieces of charts
+
+
+def _histograms(groups: Sequence[Scores], width: int) -> Callable[[Figure], None]:
+    """What draws histograms of scores one above the other, in a chart of that width."""
+    edges = _edges(*_limits(np.concatenate([group.values for group in groups])), BINS if width == WIDE else NARROW_BINS)
+
+    def draw(figure: Figure) -> None:
+        rows: list[Axes] = list(figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0])
+        for axes, group in zip(rows, groups, strict=True):
+            _draw_histogram(axes, group, edges)
+        _mark_threshold(rows, is_narrow=width != WIDE)
+        rows[-1].set_xlabel("score")
+        for axes in rows[:-1]:
+            axes.tick_params(axis="x", length=0)
+            axes.spines["bottom"].set_color(RULE)
+
+    return draw
 
 
 def _draw_histogram(axes: Axes, group: Scores, edges: NDArray[np.float64]) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 
 from onlygood.evaluation.evaluate import Evaluation
 from onlygood.evaluation.figures import EvaluatedImage
-from onlygood.inspector import Inspector
+from onlygood.inspector import Inspector, as_inspector
 from onlygood.metrics.image import precision_recall_curve, roc_curve
+from onlygood.model import ModelSource, title_of
 from onlygood.report import charts
 from onlygood.report.facts import machine_sentence, model_facts
 from onlygood.report.formatting import format_count
@@ -30,11 +31,12 @@ COLUMNS = ("name", "label", "defect", "session", "verdict", "score", "p_value", 
 def write_evaluation_report(
     path: str | os.PathLike[str],
     evaluation: Evaluation,
-    inspector: Inspector,
+    model: ModelSource,
     *,
-    model_name: str,
+    model_name: str | None = None,
     threads: int = 0,
     written_at: datetime | None = None,
+    progress: bool = False,
 ) -> None:
     """Write one HTML page for any browser, and beside it a CSV file with a row an image.
 
@@ -43,10 +45,11 @@ def write_evaluation_report(
     Args:
         path: of the page, ending in .html.
         evaluation: what `onlygood.evaluate` returned.
-        inspector: of the same model, made with maps.
-        model_name: what the page calls the model, such as its file's name.
+        model: the same at the same rate: a path, a Model or CalibratedModel, or an Inspector with maps.
+        model_name: what the page calls the model; its file's name unless given.
         threads: images drawn at once; 0 for one a core.
         written_at: the date and time that the page bears; None for now.
+        progress: draw a progress bar if stderr is a terminal.
 
     Raises:
         SettingError: a path that does not end in .html, or a negative number of threads.
@@ -54,6 +57,7 @@ def write_evaluation_report(
         WriteError: a file cannot be written.
     """
     report_paths(path)
+    inspector, model_name = as_inspector(model), model_name or title_of(model)
     median, high = evaluation.latency_ms
     write_report(
         path,
@@ -71,7 +75,7 @@ def write_evaluation_report(
         histogram=_histogram(evaluation),
         trade_off=_trade_off(evaluation),
         ranking=_ranking(evaluation),
-        sections=_gallery(evaluation, inspector, threads),
+        sections=_gallery(evaluation, inspector, threads, progress),
         model=model_facts(evaluation.metadata, model_name),
         machine=machine_sentence(),
         latency_median=median,
@@ -184,7 +188,7 @@ def _ranking(evaluation: Evaluation) -> tuple[str, str] | None:
     return roc, pr
 
 
-def _gallery(evaluation: Evaluation, inspector: Inspector, threads: int) -> list[dict[str, Any]]:
+def _gallery(evaluation: Evaluation, inspector: Inspector, threads: int, progress: bool) -> list[dict[str, Any]]:
     """Sections with a title, how many images there are of this kind, a sentence for none, and cards."""
     ascending = sorted(evaluation.images, key=lambda each: (each.score, each.labelled.name))
     alarms = [each for each in reversed(ascending) if each.is_anomaly and not each.labelled.is_anomalous]
@@ -198,7 +202,7 @@ def _gallery(evaluation: Evaluation, inspector: Inspector, threads: int) -> list
     ):
         if there_are:
             wanted = [_wanted(each) for each in found[:GALLERY_IMAGES]]
-            cards = draw_cards(inspector, wanted, threads=threads)
+            cards = draw_cards(inspector, wanted, threads=threads, progress=progress)
             sections.append({"id": identifier, "title": title, "none": none, "total": len(found), "cards": cards})
     return sections
 

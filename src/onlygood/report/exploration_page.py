@@ -27,7 +27,7 @@ from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits, read_image
 from onlygood.report import formatting, palette
 from onlygood.report.facts import model_facts
 from onlygood.report.pages import page_path, render_page
-from onlygood.report.thumbnails import draw_thumbnails
+from onlygood.thumbnails import draw_thumbnails
 
 # The width of a map in the units of its drawing, its least height, and the room that marks need at its edge.
 WIDTH, LEAST_HEIGHT, MARGIN = 500.0, 250.0, 14.0
@@ -257,7 +257,7 @@ def _thumbnails(
     exploration: Exploration, *, threads: int, limits: ReadingLimits, progress: bool
 ) -> list[tuple[str, int, int] | None]:
     """Each image made small: its data, width and height; None if it cannot be read any more."""
-    black, white = exploration.metadata["input"]["window"]
+    black, white = exploration.metadata.input.window
     long_side = _for_count(len(exploration.images), _THUMBNAILS, _SMALLEST_THUMBNAIL)
 
     def draw(image: ChosenImage) -> tuple[str, int, int] | None:

@@ -69,8 +69,8 @@ def write_fit_report(
     descending = sorted(model.good_images, key=lambda each: (-each.score, each.name))
     calibrating = np.array([each.score for each in model.good_images if each.calibrates], dtype=np.float64)
     if curves is None:
-        curves = {f"Loss, {stage}": losses for stage, losses in metadata.get("training", {}).get("losses", {}).items()}
-    levels, window = metadata["map_levels"], metadata["input"]["window"]
+        training = metadata.training
+        curves = {} if training is None else {f"Loss, {stage}": losses for stage, losses in training.losses.items()}
     write_report(
         path,
         "fit",
@@ -92,8 +92,8 @@ def write_fit_report(
         listed=descending[:LISTED],
         highest_scoring=draw_highest(
             model.highest_scoring,
-            levels=(float(levels["typical"]), float(levels["high"])),
-            window=(float(window[0]), float(window[1])),
+            levels=(metadata.map_levels.typical, metadata.map_levels.high),
+            window=metadata.input.window,
             threads=threads,
         ),
         groups=_groups(model.good_images)[:LISTED_GROUPS],

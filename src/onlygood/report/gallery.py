@@ -13,10 +13,12 @@ from onlygood.datasets.folders import ImageFile
 from onlygood.datasets.labelled_set import LabelledImage
 from onlygood.datasets.masks import read_mask
 from onlygood.errors import ImageError, LabelledSetError
-from onlygood.images.reading import read_image
-from onlygood.inspector import Inspector
+from onlygood.images.named import NamedImage
+from onlygood.images.reading import ImageArray
+from onlygood.inspector import Inspector, inspect_each
 from onlygood.model import ScoredImage
-from onlygood.report.thumbnails import Thumbnail, draw_thumbnails
+from onlygood.results import Inspection
+from onlygood.thumbnails import Thumbnail, draw_thumbnails
 
 # Two scores of one image may differ by this share of the score or the threshold: several threads add in another order
 # than one, and other hardware does.
@@ -56,7 +58,7 @@ class Card:
         p_value: when it was inspected; None where there is none.
         is_anomaly: the verdict.
         defect: its type, or "good", as people say; None where they say nothing.
-        plain: the image; None if it cannot be had any more.
+        plain: the image; None if it cannot be read any more.
         marked: the same with its map; None without one.
         has_mask: whether `marked` shows where the defect is known to be.
         problem: a sentence on what is not as it was; None if all is.
@@ -78,15 +80,29 @@ class Card:
         return self.plain is not None and self.plain.width > _WIDE * self.plain.height
 
 
-def draw_cards(inspector: Inspector, wanted: Sequence[Wanted], *, threads: int) -> list[Card]:
+def draw_cards(inspector: Inspector, wanted: Sequence[Wanted], *, threads: int, progress: bool) -> list[Card]:
     """A card an image, in order.
 
     Args:
         inspector: made with maps; without, the cards have none.
         wanted: which images.
         threads: how many are drawn at once; 0 for one a core.
+        progress: draw a progress bar if stderr is a terminal.
     """
-    return list(map_in_order(lambda each: _draw(inspector, each), wanted, threads=threads))
+    drawn = inspect_each(
+        inspector,
+        wanted,
+        image=lambda each: NamedImage(each.name, each.file.path, each.file.page),
+        then=lambda each, inspection, pixels: _draw(inspector, each, inspection, pixels),
+        threads=threads,
+        total=len(wanted),
+        description="drawing",
+        progress=progress,
+    )
+    return [
+        replace(_card(each), problem=_gone(card)) if isinstance(card, ImageError) else card
+        for each, card in zip(wanted, drawn, strict=True)
+    ]
 
 
 def draw_highest(
@@ -114,21 +130,20 @@ def draw_highest(
     return list(map_in_order(draw, shown, threads=threads))
 
 
-def _draw(inspector: Inspector, wanted: Wanted) -> Card:
-    card = Card(
+def _card(wanted: Wanted) -> Card:
+    """The card without images."""
+    return Card(
         name=wanted.name,
         score=wanted.score,
         p_value=wanted.p_value,
         is_anomaly=wanted.is_anomaly,
         defect=None if wanted.labelled is None else wanted.labelled.defect,
     )
-    try:
-        image = read_image(wanted.file.path, name=wanted.name, page=wanted.file.page, limits=inspector.limits)
-        inspection = inspector(image, name=wanted.name)
-    except ImageError as error:
-        return replace(card, problem=_gone(error))
+
+
+def _draw(inspector: Inspector, wanted: Wanted, inspection: Inspection, image: ImageArray) -> Card:
     mask, problem = _mask(inspector, wanted, image.shape[:2])
-    scale = max(abs(wanted.score), abs(inspector.metadata["calibration"]["threshold"]))
+    scale = max(abs(wanted.score), abs(inspector.metadata.calibration.threshold))
     if abs(inspection.score - wanted.score) > _TOLERANCE * scale:
         problem = (
             f"The file is not the one that was inspected: its score is now {inspection.score:+.4g}, and "
@@ -137,7 +152,7 @@ def _draw(inspector: Inspector, wanted: Wanted) -> Card:
     plain, marked = draw_thumbnails(
         image, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window, mask=mask
     )
-    return replace(card, plain=plain, marked=marked, has_mask=mask is not None, problem=problem)
+    return replace(_card(wanted), plain=plain, marked=marked, has_mask=mask is not None, problem=problem)
 
 
 def _mask(inspector: Inspector, wanted: Wanted, size: tuple[int, ...]) -> tuple[NDArray[np.bool_] | None, str | None]:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from onlygood.datasets.folders import ImageFile
-from onlygood.inspector import Inspector
+from onlygood.inspector import as_inspector
+from onlygood.model import ModelSource, title_of
 from onlygood.report import charts
 from onlygood.report.facts import machine_sentence, model_facts
 from onlygood.report.formatting import format_count
@@ -51,11 +52,12 @@ class InspectedImage:
 def write_inspection_report(
     path: str | os.PathLike[str],
     inspected: Sequence[InspectedImage],
-    inspector: Inspector,
+    model: ModelSource,
     *,
-    model_name: str,
+    model_name: str | None = None,
     threads: int = 0,
     written_at: datetime | None = None,
+    progress: bool = False,
 ) -> None:
     """Write one HTML page for any browser, and beside it a CSV file with a row an image.
 
@@ -64,10 +66,11 @@ def write_inspection_report(
     Args:
         path: of the page, ending in .html.
         inspected: at least one image.
-        inspector: of the model that inspected them, made with maps.
-        model_name: what the page calls the model, such as its file's name.
+        model: that inspected them, at the same rate: a path, a Model or CalibratedModel, or an Inspector with maps.
+        model_name: what the page calls the model; its file's name unless given.
         threads: images drawn at once; 0 for one a core.
         written_at: the date and time that the page bears; None for now.
+        progress: draw a progress bar if stderr is a terminal.
 
     Raises:
         SettingError: a path that does not end in .html, or a negative number of threads.
@@ -78,6 +81,7 @@ def write_inspection_report(
     report_paths(path)
     if not inspected:
         raise ValueError("a report needs at least one inspected image, got none")
+    inspector, model_name = as_inspector(model), model_name or title_of(model)
     found = [(each, each.inspection) for each in inspected if each.inspection is not None]
     descending = sorted(found, key=lambda pair: (-pair[1].score, pair[0].name))
     anomalous = [pair for pair in descending if pair[1].is_anomaly]
@@ -87,6 +91,8 @@ def write_inspection_report(
     nearest.sort(key=lambda pair: (-pair[1].score, pair[0].name))
     latencies = [inspection.latency_ms for _, inspection in found]
     unreadable = [(each.name, each.error) for each in inspected if each.error is not None]
+    wanted = [_wanted(*pair) for pair in (*shown, *nearest)]
+    cards = draw_cards(inspector, wanted, threads=threads, progress=progress)
     write_report(
         path,
         "inspection",
@@ -99,11 +105,11 @@ def write_inspection_report(
         total=len(inspected),
         read=len(found),
         anomalous=len(anomalous),
-        expected=len(found) * float(inspector.metadata["guarantee"]["stated_rate"]),
+        expected=len(found) * inspector.metadata.guarantee.stated_rate,
         histogram=_histogram([inspection for _, inspection in found]) if found else None,
         listed=anomalous[:LISTED],
-        highest_scoring=draw_cards(inspector, [_wanted(*pair) for pair in shown], threads=threads),
-        nearest=draw_cards(inspector, [_wanted(*pair) for pair in nearest], threads=threads),
+        highest_scoring=cards[: len(shown)],
+        nearest=cards[len(shown) :],
         model=model_facts(inspector.metadata, model_name),
         machine=machine_sentence(),
         latency_median=float(np.median(latencies)) if latencies else None,

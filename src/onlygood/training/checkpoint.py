@@ -83,17 +83,17 @@ class Checkpoint:
             raise CheckpointError(f"the checkpoint {self.path} does not exist: leave --resume out to begin") from error
         except Exception as error:  # each way in which a file can be damaged raises another
             raise CheckpointError(
-                f"the checkpoint {self.path} cannot be read ({type(error).__name__}): leave --resume out to begin anew"
+                f"the checkpoint {self.path} cannot be read ({type(error).__name__}): leave --resume out to start again"
             ) from error
         if number != FORMAT:
             raise CheckpointError(
                 f"the checkpoint {self.path} must have format {FORMAT}, got {number!r}: resume with the version of "
-                "onlygood that wrote it, or leave --resume out to begin anew"
+                "onlygood that wrote it, or leave --resume out to start again"
             )
         for key, wanted in self.fingerprint.items():
             if fingerprint.get(key) != wanted:
                 raise CheckpointError(
                     f"the checkpoint {self.path} must be of a fit with {key} {wanted!r}, got {fingerprint.get(key)!r}: "
-                    "resume with the same images and settings, or leave --resume out to begin anew"
+                    "resume with the same images and settings, or leave --resume out to start again"
                 )
         return dict(stages)

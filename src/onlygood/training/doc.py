@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from onlygood.graph.subgraph import LEAST_NORM
 from onlygood.training.checkpoint import Checkpoint
-from onlygood.training.loop import Beside, Stage, TrainingSettings, train
+from onlygood.training.loop import AuxiliaryImages, Stage, TrainingSettings, train
 from onlygood.training.networks import latents
 from onlygood.training.tail import Tail
 
@@ -144,8 +144,8 @@ def train_doc(
     """
     torch.manual_seed(settings.seed)
     features = PooledVectors(Tail(tail, trained_names))
-    shown, beside = torch.from_numpy(target.values), torch.from_numpy(reference.values)
-    watch = _Watch(features, shown, beside, target.labels, reference.labels, judge, seed=settings.seed)
+    shown, references = torch.from_numpy(target.values), torch.from_numpy(reference.values)
+    watch = _Watch(features, shown, references, target.labels, reference.labels, judge, seed=settings.seed)
     width = latents(features, shown[:1]).shape[1]
     network = DocNetwork(features, width=width, classes=int(reference.labels.max()) + 1)
 
@@ -160,7 +160,7 @@ def train_doc(
         watch.after_epoch,
         watch.state,
         positions=watch.others,
-        beside=Beside(beside, torch.from_numpy(reference.labels), watch.other_references),
+        auxiliary=AuxiliaryImages(references, torch.from_numpy(reference.labels), watch.other_references),
     )
     losses = train(
         settings.plan("doc"), stage, shown, accelerator=settings.accelerator, checkpoint=checkpoint, show=show
@@ -223,7 +223,7 @@ class _Watch:
         self,
         features: PooledVectors,
         shown: Tensor,
-        beside: Tensor,
+        references: Tensor,
         groups: NDArray[np.int64],
         classes: NDArray[np.int64],
         judge: Judge,
@@ -237,7 +237,7 @@ class _Watch:
         # One image a group: how far augmentations of one are from each other says nothing.
         self.one_a_group = np.unique(groups[self.targets], return_index=True)[1]
         compared = np.random.default_rng(seed).permutation(self.others)[:MOST_COMPARED]
-        self.looked_at = [shown[compared], shown[self.targets], beside[self.references]]
+        self.looked_at = [shown[compared], shown[self.targets], references[self.references]]
         judged, variance = self._look()
         self.state: dict[str, Any] = {"judged": [judged], "variances": [variance]}
         self._keep(0)

@@ -1,4 +1,4 @@
-"""From a trained encoder to its piece of graph."""
+"""From a trained encoder to its subgraph."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from onlygood.graph.subgraph import OPSET, subgraph
 
 
-def encoder_piece(
+def encoder_subgraph(
     encoder: nn.Sequential, *, source: str, result: str, rank: int, opset: int = OPSET
 ) -> onnx.ModelProto:
-    """The piece of graph from `source`, float32 [N, c, H, W], to `result`, as the encoder in evaluation mode gives it.
+    """The subgraph from `source`, float32 [N, c, H, W], to `result`, as the encoder in evaluation mode gives it.
 
     Batch normalisation is folded into the convolution before it, in float64.
 

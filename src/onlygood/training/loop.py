@@ -75,8 +75,8 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
-class Beside:
-    """Labelled images that each step sees beside its batch, as many as are in that.
+class AuxiliaryImages:
+    """Labelled images that each step is given with its batch, as many as are in that.
 
     Attributes:
         images: float32 [m, c, H, W].
@@ -102,13 +102,13 @@ class Stage:
 
     Attributes:
         module: whose parameters are trained.
-        loss: of a batch of images, and of what is seen beside it, a scalar.
+        loss: of a batch of images, and of the auxiliary images shown with it, a scalar.
         after_epoch: called with the number of epochs done and the mean loss; True if that is enough. May raise
             TrainingError.
         state: what else a checkpoint must keep, as JSON values or tensors, filled by `after_epoch`.
         positions: int64 [any], of the images that are trained on; None for all. A copy of them could take the memory
             that a mapped file saves.
-        beside: other images, of which each step sees a batch, too; None if there are none.
+        auxiliary: other images, of which each step sees a batch, too; None if there are none.
     """
 
     module: nn.Module
@@ -116,7 +116,7 @@ class Stage:
     after_epoch: Callable[[int, float], bool] = lambda _done, _loss: False
     state: dict[str, Any] = field(default_factory=dict)
     positions: NDArray[np.int64] | None = None
-    beside: Beside | None = None
+    auxiliary: AuxiliaryImages | None = None
 
 
 @freed_memory_kept()
@@ -228,15 +228,15 @@ def _epoch(
         group["lr"] = rate
     # Drawn from seed and epoch alone: a run that was resumed sees the orders of one that was not.
     order = torch.from_numpy(np.random.default_rng([plan.seed, epoch]).permutation(positions))
-    beside = stage.beside
-    beside_order = None if beside is None else beside.order(len(positions), seed=plan.seed, epoch=epoch)
+    auxiliary = stage.auxiliary
+    auxiliary_order = None if auxiliary is None else auxiliary.order(len(positions), seed=plan.seed, epoch=epoch)
     total = torch.zeros((), device=fabric.device)
     for begin, end in batches:
         optimizer.zero_grad()
         batch = [_placed(fabric, images, order[begin:end])]
-        if beside is not None and beside_order is not None:
-            chosen = beside_order[begin:end]
-            batch += [_placed(fabric, beside.images, chosen), fabric.to_device(beside.labels[chosen])]
+        if auxiliary is not None and auxiliary_order is not None:
+            chosen = auxiliary_order[begin:end]
+            batch += [_placed(fabric, auxiliary.images, chosen), fabric.to_device(auxiliary.labels[chosen])]
         loss = stage.loss(module, *batch)
         fabric.backward(loss)
         optimizer.step()

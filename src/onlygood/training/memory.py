@@ -21,7 +21,7 @@ def freed_memory_kept() -> Iterator[None]:
 
     A step of training frees and asks for the same tens of megabytes, and fresh pages of the system cost as much as the
     arithmetic on them. It changes speed alone, and only where the C library is glibc: without it a training takes 8 to
-    30 % more of the processor's time (the benchmark training_tricks.py).
+    30 % more of the processor's time (`benchmarks/studies/kept_memory.py`).
     """
     if platform.libc_ver()[0] != "glibc":
         yield

@@ -12,8 +12,8 @@ import torch
 import onlygood
 from command_line import Ran
 from finding import check_that_defects_are_found
+from flat import fit
 from onlygood.errors import BackboneError, SettingError
-from onlygood.report.facts import method_sentence
 from textures import textures
 
 QUICK: dict[str, Any] = {
@@ -28,38 +28,38 @@ QUICK: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def tuned() -> onlygood.Model:
-    return onlygood.fit(textures(30), **QUICK)
+    return fit(textures(30), **QUICK)
 
 
 def test_it_learns_says_so_and_finds_a_defect(tuned: onlygood.Model) -> None:
-    described = tuned.metadata["deep_svdd"]
+    described = tuned.metadata.detector
     assert (described["network"], described["latent"], described["objective"]) == ("pretrained", 1280, "one-class")
     assert "efficientnet-lite0, head, the last 4 layers trained" in described["source"]
-    losses = tuned.metadata["training"]["losses"]["hypersphere"]
+    losses = tuned.metadata.training.losses["hypersphere"]
     assert losses[-1] < losses[0]
     check_that_defects_are_found(tuned)
 
 
 def test_training_ends_when_it_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {**QUICK, "epochs": 60, "learning_rate": 1e-3}
-    losses = onlygood.fit(textures(30), **settings).metadata["training"]["losses"]["hypersphere"]
+    losses = fit(textures(30), **settings).metadata.training.losses["hypersphere"]
     assert len(losses) < 60
     monkeypatch.setattr("onlygood.training.fine_tuning.ENOUGH_VARIANCE", 0.0)
-    patient = onlygood.fit(textures(30), **{**settings, "epochs": len(losses) + 1})
-    assert len(patient.metadata["training"]["losses"]["hypersphere"]) == len(losses) + 1
+    patient = fit(textures(30), **{**settings, "epochs": len(losses) + 1})
+    assert len(patient.metadata.training.losses["hypersphere"]) == len(losses) + 1
 
 
 def test_a_soft_boundary_does_not_end_in_its_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onlygood.training.fine_tuning.ENOUGH_VARIANCE", 1e9)
-    described = onlygood.fit(textures(30), **{**QUICK, "objective": "soft-boundary"}).metadata
-    assert described["deep_svdd"]["warmup_epochs"] == 1
-    assert len(described["training"]["losses"]["hypersphere"]) == 2
-    described = onlygood.fit(textures(30), **QUICK).metadata
-    assert len(described["training"]["losses"]["hypersphere"]) == 1
+    described = fit(textures(30), **{**QUICK, "objective": "soft-boundary"}).metadata
+    assert described.detector["warmup_epochs"] == 1
+    assert len(described.training.losses["hypersphere"]) == 2
+    described = fit(textures(30), **QUICK).metadata
+    assert len(described.training.losses["hypersphere"]) == 1
 
 
 def test_the_same_seed_gives_the_same_file(tuned: onlygood.Model) -> None:
-    assert onlygood.fit(textures(30), **QUICK).file.content == tuned.file.content
+    assert fit(textures(30), **QUICK).file.content == tuned.file.content
 
 
 LINE = [part for key, value in QUICK.items() for part in (f"--{key.replace('_', '-')}", str(value))]
@@ -76,7 +76,7 @@ def test_resume_ends_at_the_same_file_also_after_enough(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("onlygood.detectors.deep_svdd.detector.learn_whitening", stop)
+        patch.setattr("onlygood.detectors.deep_svdd.pretrained.learn_whitening", stop)
         assert run("fit", good_folder, "-o", part, *line).code == 130
     assert run("fit", good_folder, "-o", part, *line, "--resume").code == 0
     assert part.read_bytes() == whole.read_bytes()
@@ -92,7 +92,7 @@ def test_a_checkpoint_of_another_backbone_is_refused(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("onlygood.detectors.deep_svdd.detector.learn_whitening", stop)
+        patch.setattr("onlygood.detectors.deep_svdd.pretrained.learn_whitening", stop)
         assert run("fit", good_folder, "-o", model, *LINE).code == 130
     kept = torch.load(f"{model}.training", weights_only=True)
     assert kept["fingerprint"]["learning_rate"] == 5e-5, "the network's own, which another version may change"
@@ -108,6 +108,11 @@ def test_a_checkpoint_of_another_backbone_is_refused(
         ({"pretrain_epochs": 3}, SettingError, "pretrain_epochs goes with network conv-128, lenet-mnist or lenet-cif"),
         ({"taps": ("stage2", "stage4")}, SettingError, "taps must be one name for methods on the pooled output"),
         ({"trained_layers": 50}, BackboneError, "trained_layers must be from 1 to 49"),
+        (
+            {"taps": ("stage0",), "trained_layers": 3},
+            SettingError,
+            "trained_layers must leave the first layer of the backbone as it is, got 3, all up to stage0: lower it",
+        ),
         ({"trained_layers": 0}, SettingError, "trained_layers must be a whole number of at least 1, got 0"),
     ],
 )
@@ -115,14 +120,14 @@ def test_settings_that_it_cannot_use_are_refused(
     settings: dict[str, object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error) as caught:
-        onlygood.fit(textures(8), **{**QUICK, **settings})
+        fit(textures(8), **{**QUICK, **settings})
     assert message in str(caught.value)
 
 
 def test_another_tap_and_the_soft_boundary() -> None:
-    model = onlygood.fit(
+    model = fit(
         textures(20),
         **{**QUICK, "taps": ("stage4",), "objective": "soft-boundary", "warmup_epochs": 2, "trained_layers": 3},
     )
-    assert model.metadata["deep_svdd"]["latent"] == 112
-    assert "nu 0.1" in method_sentence(model.metadata)
+    assert model.metadata.detector["latent"] == 112
+    assert "nu 0.1" in model.metadata.title

@@ -13,10 +13,11 @@ pytest.importorskip("torch")
 
 import onlygood
 from command_line import Ran
+from flat import fit
+from onlygood.detectors.discriminator.detector import CROSS_FIT_FOLDS
 from onlygood.errors import CheckpointError, FolderError, MissingExtraError, SettingError
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import join
-from onlygood.settings import CROSS_FIT_FOLDS
 from textures import DEFECT, FAST_DISCRIMINATOR, GOOD, SIZE, Array, as_colour, save, texture, textures, with_defect
 
 QUICK: dict[str, Any] = {**FAST_DISCRIMINATOR, "method": "discriminator"}
@@ -25,7 +26,7 @@ CROSS_FIT: dict[str, Any] = {**QUICK, "calibration": "cross-fit"}
 
 @pytest.fixture(scope="module")
 def cross_fitted() -> onlygood.Model:
-    return onlygood.fit(textures(GOOD), **CROSS_FIT)
+    return fit(textures(GOOD), **CROSS_FIT)
 
 
 def raw_scores(model: onlygood.Model, images: list[Array]) -> Array:
@@ -34,15 +35,15 @@ def raw_scores(model: onlygood.Model, images: list[Array]) -> Array:
 
 
 def test_the_file_says_what_was_trained_on_what() -> None:
-    found = onlygood.fit(textures(GOOD), **QUICK, noise_std=0.5, top_fraction=0.2, calibration_fraction=0.25).metadata
-    described = found["discriminator"]
+    found = fit(textures(GOOD), **QUICK, noise_std=0.5, top_fraction=0.2, calibration_fraction=0.25).metadata
+    described = found.detector
     assert described["taps"] == ["stage1", "stage2", "stage4", "stage5"]
     # Of 16 images 12 are learned from, with 4 x 4 patches each, the highest 0.2 of which are 3.
     assert (described["grid"], described["top_patches"], described["patches"]) == ([4, 4], 3, 12 * 16)
     assert described["noise_std"] == 0.5
-    assert found["input"]["input_shape"] == [64, 64]
-    assert len(found["training"]["losses"]["discriminator"]) == QUICK["epochs"]
-    assert (found["calibration"]["method"], found["guarantee"]["is_exact"], found["guarantee"]["folds"]) == (
+    assert found.input.input_shape == (64, 64)
+    assert len(found.training.losses["discriminator"]) == QUICK["epochs"]
+    assert (found.calibration.method, found.guarantee.is_exact, found.guarantee.folds) == (
         "split",
         True,
         0,
@@ -51,21 +52,21 @@ def test_the_file_says_what_was_trained_on_what() -> None:
 
 def test_the_input_has_the_shape_of_the_images_and_the_embedding_the_taps_asked_for() -> None:
     images = [texture(seed, (60, 180)) for seed in range(8)]
-    found = onlygood.fit(images, **QUICK, taps=("stage2",)).metadata
+    found = fit(images, **QUICK, taps=("stage2",)).metadata
     # 64 / sqrt(3) and 64 * sqrt(3), to the nearest multiples of stage2's eight pixels that keep to both.
-    assert found["input"]["input_shape"] == [40, 112]
-    assert found["discriminator"]["taps"] == ["stage2"]
-    assert found["discriminator"]["grid"] == [5, 14]
+    assert found.input.input_shape == (40, 112)
+    assert found.detector["taps"] == ["stage2"]
+    assert found.detector["grid"] == [5, 14]
 
 
 def test_many_images_are_sampled_within_the_bound_on_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onlygood.detectors.on_backbone.SAMPLE_ROWS", 5 * GOOD)
-    model = onlygood.fit(textures(GOOD), **QUICK, calibration_fraction=0.25)
-    assert model.metadata["discriminator"]["patches"] == 5 * 12
+    model = fit(textures(GOOD), **QUICK, calibration_fraction=0.25)
+    assert model.metadata.detector["patches"] == 5 * 12
 
 
 def test_the_map_is_highest_in_a_defect() -> None:
-    model = onlygood.fit(textures(GOOD), method="discriminator", false_alarm_rate=0.2, threshold_rule="conformal")
+    model = fit(textures(GOOD), method="discriminator", false_alarm_rate=0.2, threshold_rule="conformal")
     found = onlygood.Inspector(model)(with_defect(texture(300)))
     assert found.is_anomaly and found.anomaly_map is not None
     row, column = np.unravel_index(found.anomaly_map.argmax(), (SIZE, SIZE))
@@ -79,10 +80,10 @@ def test_the_map_is_highest_in_a_defect() -> None:
 def test_images_held_out_are_not_learned_from() -> None:
     """Other images in their place change the calibration and not the network."""
     images = textures(GOOD)
-    model = onlygood.fit(images, **QUICK, calibration_fraction=0.25)
+    model = fit(images, **QUICK, calibration_fraction=0.25)
     held = [position for position, each in enumerate(model.good_images) if each.calibrates]
     others = [texture(900 + place) if place in held else image for place, image in enumerate(images)]
-    changed = onlygood.fit(others, **QUICK, calibration_fraction=0.25)
+    changed = fit(others, **QUICK, calibration_fraction=0.25)
     new = [texture(500), with_defect(texture(501))]
     np.testing.assert_allclose(raw_scores(changed, new), raw_scores(model, new), rtol=1e-5, atol=1e-5)
     assert not np.array_equal(changed.calibration.scores, model.calibration.scores)
@@ -96,7 +97,7 @@ def test_cross_fitting_calibrates_with_every_image_and_says_how(cross_fitted: on
         "At most 0.2 of good images will be called anomalous (approximate, by cross-fitting in 5 folds over 16 good "
         "images)."
     )
-    assert cross_fitted.metadata["calibration"]["method"] == "cross-fit"
+    assert cross_fitted.metadata.calibration.method == "cross-fit"
     assert all(each.calibrates for each in cross_fitted.good_images)
 
 
@@ -107,25 +108,25 @@ def test_the_cross_fitted_score_of_an_image_is_by_a_network_that_was_trained_wit
     from onlygood.detectors.discriminator import detector as module
 
     trained: list[Array] = []
-    original = module.DiscriminatorMethod._train
+    original = module.DiscriminatorDetector._train
 
-    def train(self: Any, rows: Array, stage: str, checkpoint: Any) -> Any:
+    def train(self: Any, rows: Array, numbers: Any, stage: str, checkpoint: Any) -> Any:
         trained.append(rows)
-        made = original(self, rows, stage, checkpoint)
+        made = original(self, rows, numbers, stage, checkpoint)
         heads.append(made[0])
         return made
 
     heads: list[Any] = []
     learned: list[Any] = []
-    monkeypatch.setattr(module.DiscriminatorMethod, "_train", train)
-    good_scores = module.DiscriminatorMethod.good_scores
+    monkeypatch.setattr(module.DiscriminatorDetector, "_train", train)
+    learn = module.DiscriminatorDetector.learn
 
-    def scores(self: Any) -> Any:
-        learned.append((self.seen, self.seen.samples[0], self.seen.sample_images[0]))
-        return good_scores(self)
+    def learn_seen(self: Any, features: Any, split: Any) -> Any:
+        learned.append((features, features.samples[0], features.sample_images[0]))
+        return learn(self, features, split)
 
-    monkeypatch.setattr(module.DiscriminatorMethod, "good_scores", scores)
-    model = onlygood.fit(textures(10), **CROSS_FIT)
+    monkeypatch.setattr(module.DiscriminatorDetector, "learn", learn_seen)
+    model = fit(textures(10), **CROSS_FIT)
     seen, rows, images = learned[0]
     assert len(trained) == 1 + CROSS_FIT_FOLDS
     np.testing.assert_array_equal(trained[0], rows)
@@ -153,7 +154,7 @@ def test_the_delivered_network_is_the_one_trained_on_all_images(cross_fitted: on
 
 def test_near_duplicates_are_in_one_fold() -> None:
     images = textures(8)
-    model = onlygood.fit([*images, *images], **CROSS_FIT)
+    model = fit([*images, *images], **CROSS_FIT)
     assert (model.guarantee.groups, model.guarantee.calibration_images) == (8, 16)
     once, twice = model.good_images[:8], model.good_images[8:]
     np.testing.assert_allclose([each.score for each in once], [each.score for each in twice], atol=1e-5)
@@ -162,16 +163,16 @@ def test_near_duplicates_are_in_one_fold() -> None:
 
 @pytest.mark.parametrize("count", [3, 4])
 def test_few_images_are_cross_fitted_in_as_many_folds(count: int) -> None:
-    model = onlygood.fit(textures(count), **CROSS_FIT)
+    model = fit(textures(count), **CROSS_FIT)
     assert (model.guarantee.folds, model.guarantee.stated_rate) == (count, 1 / (count + 1))
 
 
 def test_too_few_images_are_refused_with_what_to_do() -> None:
     message = "fit needs good images of at least 3 independent things beside those held out, got 2 of 3: "
     with pytest.raises(FolderError, match=f"{message}add images of other parts, or calibrate with cross-fit$"):
-        onlygood.fit(textures(3), **QUICK)
+        fit(textures(3), **QUICK)
     with pytest.raises(FolderError, match="fit needs at least 3 good images"):
-        onlygood.fit(textures(2), **CROSS_FIT)
+        fit(textures(2), **CROSS_FIT)
 
 
 @pytest.mark.parametrize(
@@ -183,25 +184,30 @@ def test_too_few_images_are_refused_with_what_to_do() -> None:
         ),
         (
             {"calibration": "cross-fit"},
-            "calibration cross-fit goes with method discriminator, got it with patch: leave calibration out",
+            "calibration must be leave-one-out or split for method patch, got cross-fit: leave it out, or choose",
         ),
         (
             {"method": "deep-svdd", "calibration": "cross-fit"},
-            "calibration cross-fit goes with method discriminator, got it with deep-svdd",
+            "calibration must be split for method deep-svdd, got cross-fit: leave it out, or choose another method",
         ),
         ({"method": "discriminator", "noise_std": -1.0}, "noise_std must be a number above 0, got -1.0"),
-        ({"method": "discriminator", "metric": "whitened"}, "metric goes with method knn, lof, mahalanobis or doc"),
+        ({"method": "discriminator", "metric": "whitened"}, ", progress, got metric"),
     ],
 )
 def test_settings_that_it_cannot_use_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError) as caught:
-        onlygood.fit(textures(8), **settings)
+        fit(textures(8), **settings)
     assert message in str(caught.value)
+
+
+def test_a_setting_of_other_methods_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"settings of method discriminator must be among .*, got metric$"):
+        onlygood.make_method("discriminator", metric="whitened")
 
 
 def test_augmentations_stay_on_their_images_side_of_a_fold() -> None:
     """One image's augmentations alone make a fold's network know it; without them it is as strange as it was."""
-    model = onlygood.fit(textures(6), **{**CROSS_FIT, "augment": 24})
+    model = fit(textures(6), **{**CROSS_FIT, "augment": 24})
     assert (model.guarantee.calibration_images, model.guarantee.augmentations) == (6, 18)
     unseen = np.array([each.score for each in model.good_images]) + model.calibration.threshold
     assert np.median(unseen - raw_scores(model, textures(6))) > 0
@@ -210,7 +216,7 @@ def test_augmentations_stay_on_their_images_side_of_a_fold() -> None:
 def test_without_torch_the_error_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onlygood._extras.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"--method discriminator needs torch.*'onlygood\[train\]'"):
-        onlygood.fit(textures(8), **QUICK)
+        fit(textures(8), **QUICK)
 
 
 def test_a_fit_that_was_interrupted_between_folds_ends_at_the_same_file(
@@ -219,24 +225,24 @@ def test_a_fit_that_was_interrupted_between_folds_ends_at_the_same_file(
     from onlygood.detectors.discriminator import detector as module
 
     place = tmp_path / "part.onnx.training"
-    original = module.DiscriminatorMethod._train
+    original = module.DiscriminatorDetector._train
     asked: list[str] = []
 
-    def interrupt(self: Any, rows: Array, stage: str, checkpoint: Any) -> Any:
+    def interrupt(self: Any, rows: Array, numbers: Any, stage: str, checkpoint: Any) -> Any:
         asked.append(stage)
         if stage == "fold 2":
             raise KeyboardInterrupt
-        return original(self, rows, stage, checkpoint)
+        return original(self, rows, numbers, stage, checkpoint)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.DiscriminatorMethod, "_train", interrupt)
+        patch.setattr(module.DiscriminatorDetector, "_train", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            onlygood.fit(textures(GOOD), **CROSS_FIT, checkpoint=place)
+            fit(textures(GOOD), **CROSS_FIT, checkpoint=place)
     assert asked == ["discriminator", "fold 1", "fold 2"]
-    resumed = onlygood.fit(textures(GOOD), **CROSS_FIT, checkpoint=place, resume=True)
+    resumed = fit(textures(GOOD), **CROSS_FIT, checkpoint=place, resume=True)
     assert resumed.file.content == cross_fitted.file.content
     with pytest.raises(CheckpointError, match=r"must be of a fit with noise_std 0\.5"):
-        onlygood.fit(textures(GOOD), **CROSS_FIT, noise_std=0.5, checkpoint=place, resume=True)
+        fit(textures(GOOD), **CROSS_FIT, noise_std=0.5, checkpoint=place, resume=True)
 
 
 def test_the_command_line_and_its_pages_name_the_method_and_the_folds(
@@ -263,7 +269,7 @@ def test_a_model_of_cross_fitted_scores_is_calibrated_exactly_by_new_images(cros
     assert (again.guarantee.is_exact, again.guarantee.folds) == (False, CROSS_FIT_FOLDS)
     new = onlygood.calibrate(cross_fitted, textures(10, start=700), false_alarm_rate=0.2)
     assert (new.guarantee.is_exact, new.guarantee.folds) == (True, 0)
-    assert "cross-fit" not in new.metadata["guarantee"]["statement"]
+    assert "cross-fit" not in new.metadata.guarantee.statement
 
 
 def test_a_grey_image_and_the_same_in_colour_get_one_score(cross_fitted: onlygood.Model) -> None:

@@ -5,16 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+import flat
 import onlygood
 from textures import FAST, texture, textures
 
 
 def units(model: onlygood.Model) -> list[tuple[float, float]]:
-    return [(level["center"], level["scale"]) for level in model.file.metadata["patch"]["levels"]]
+    return [(level["center"], level["scale"]) for level in model.file.metadata.detector["levels"]]
 
 
 def fit(images: Any, **settings: Any) -> onlygood.Model:
-    return onlygood.fit(images, near_duplicates="ignore", **FAST, **settings)
+    return flat.fit(images, near_duplicates="ignore", **FAST, **settings)
 
 
 def test_which_images_belong_together_changes_no_unit() -> None:
@@ -44,9 +45,9 @@ def test_near_copies_make_a_bank_count_twice_as_much_at_most() -> None:
 
 def test_maps_that_were_not_kept_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     images = textures(12)
-    monkeypatch.setattr("onlygood.detectors.patch.detector.MAPPED", 2)
+    monkeypatch.setattr("onlygood.detectors.patch.good_scores.MAPPED", 2)
     kept = fit(images).highest_scoring
-    monkeypatch.setattr("onlygood.detectors.patch.detector.KEPT_BYTES", 0)
+    monkeypatch.setattr("onlygood.detectors.patch.good_scores.KEPT_BYTES", 0)
     again = fit(images).highest_scoring
     for ours, theirs in zip(again, kept, strict=True):
         assert ours.image == theirs.image

@@ -1,49 +1,39 @@
-"""Deep SVDD as a method: what it trains on, what the network that comes out scores, and what the file says of it."""
+"""`deep-svdd` with a network that is trained from nothing: what it trains on, and what comes out.
+
+What it trains is in `onlygood.training.deep_svdd`, what it computes in `onlygood.detectors.deep_svdd.head`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import onnx
-from numpy.typing import NDArray
-
-from onlygood.architectures import ARCHITECTURES, PRETRAINED, Architecture, FineTuning
-from onlygood.detectors.base import TrainingFiles
+from onlygood._progress import status_line
+from onlygood.architectures import ARCHITECTURES
+from onlygood.detectors.base import Detector, Embedding, FitTask, Learned, Split
 from onlygood.detectors.deep_svdd.head import hypersphere, image_embedding, network_input
-from onlygood.detectors.fine_tuned import FineTunedMethod
-from onlygood.detectors.trained import TrainedMethod, described_training, terminal_line
-from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening, precision_of
+from onlygood.detectors.deep_svdd.numbers import described_sphere, described_stages, hypersphere_numbers
+from onlygood.detectors.deep_svdd.settings import DeepSvdd
+from onlygood.detectors.trained import described_training, learned_network, make_checkpoint, training_values
 from onlygood.errors import FolderError, SettingError
 from onlygood.features.extraction import Features
-from onlygood.features.input_kind import InputKind
-from onlygood.graph.pooled import (
-    gradient_map,
-    pooled_vector,
-    squared_mahalanobis,
-    unit_vector,
-)
 from onlygood.graph.subgraph import OPSET
-from onlygood.settings import FitSettings, check_warmup
-
-if TYPE_CHECKING:
-    from onlygood.training.deep_svdd import HypersphereSettings, Trained
 
 # Of contrast-normalised images: flat ones have a thousandth, by rounding, and others more than one.
 LEAST_RANGE = 0.01
 
 
-class DeepSvddMethod(TrainedMethod):
-    """`--method deep-svdd` with a network that is trained from nothing. What it trains is in
-    `onlygood.training.deep_svdd`, what it computes in `onlygood.detectors.deep_svdd.head`. What it calls the embedding
-    is the image as the network takes it.
+class DeepSvddDetector(Detector):
+    """The detector of `onlygood.DeepSvdd` but for network="pretrained". Its embedding is the image as the network
+    takes it.
+
+    Args:
+        settings: of the method.
+        task: of the fit.
     """
 
-    opset = OPSET
-
-    def __init__(self, settings: FitSettings, *, files: TrainingFiles | None, show_progress: bool) -> None:
-        super().__init__(settings, files=files, show_progress=show_progress)
+    def __init__(self, settings: DeepSvdd, task: FitTask) -> None:
+        self.settings = settings
+        self.task = task
         self.architecture = ARCHITECTURES[settings.network]
         self.input_size = settings.input_size or self.architecture.input_size
         multiple = self.architecture.multiple
@@ -51,28 +41,28 @@ class DeepSvddMethod(TrainedMethod):
             required = f"a multiple of {multiple}" if multiple else str(self.architecture.input_size)
             raise SettingError(f"input_size must be {required} for network {settings.network}, got {self.input_size}")
 
-    def embedding_pieces(self, kind: InputKind) -> Sequence[onnx.ModelProto]:  # noqa: D102
-        return [
-            image_embedding(
-                input_size=self.input_size,
-                channels=self.architecture.channels or 3,
-                contrast_normalised=self.architecture.contrast_normalised,
-                dtype=kind.dtype,
-                window=kind.window,
-                opset=self.opset,
-            )
-        ]
+    @property
+    def embedding(self) -> Embedding:  # noqa: D102
+        image = image_embedding(
+            input_size=self.input_size,
+            channels=self.architecture.channels or 3,
+            contrast_normalised=self.architecture.contrast_normalised,
+            dtype=self.task.kind.dtype,
+            window=self.task.kind.window,
+            opset=OPSET,
+        )
+        return Embedding(subgraphs=[image], input_shape=(self.input_size, self.input_size), opset=OPSET)
 
-    def learn(self, seen: Features, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
+    def learn(self, features: Features, split: Split) -> Learned:  # noqa: D102
         from onlygood.training.deep_svdd import train_deep_svdd
-        from onlygood.training.export import encoder_piece
+        from onlygood.training.export import encoder_subgraph
 
-        self.notes = _enlarged(seen.sizes, self.input_size)
-        # Grey images have three equal channels: one of them will do.
-        self.channels = self.architecture.channels or seen.channels
-        images = self.training_values(seen, np.flatnonzero(~held_out), channels=self.channels)
+        settings, architecture, threads = self.settings, self.architecture, self.task.settings.threads
+        # Grey images have three equal channels: one of them is enough.
+        channels = architecture.channels or features.channels
+        images = training_values(features, split.fitted, threads=threads, channels=channels)
         low, high = 0.0, 1.0
-        if self.architecture.contrast_normalised:
+        if architecture.contrast_normalised:
             low, high = float(images.min()), float(images.max())
             if high - low < LEAST_RANGE:
                 raise FolderError(
@@ -81,8 +71,7 @@ class DeepSvddMethod(TrainedMethod):
                 )
             images -= low
             images /= high - low
-        settings, architecture = self.settings, self.architecture
-        self.numbers = _hypersphere_settings(
+        numbers = hypersphere_numbers(
             settings,
             architecture,
             pretrain_epochs=(
@@ -91,116 +80,40 @@ class DeepSvddMethod(TrainedMethod):
                 else settings.pretrain_epochs
             ),
             epochs=architecture.epochs_for(architecture.epochs, len(images)),
+            seed=self.task.settings.seed,
         )
-        checkpoint = self.checkpoint(seen, held_out, self.numbers)
-        show = terminal_line(wanted=self.show_progress)
-        self.trained = train_deep_svdd(architecture, self.numbers, images, checkpoint=checkpoint, show=show)
-        if show is not None:
-            show("")
-        center = self.trained.center.numpy()
+        checkpoint = make_checkpoint(settings, self.task, features, split, numbers)
+        with status_line(show=self.task.show_progress) as show:
+            trained = train_deep_svdd(architecture, numbers, images, checkpoint=checkpoint, show=show)
+        center = trained.center.numpy()
         if architecture.has_places:
             side = self.input_size // architecture.multiple
             center = center.reshape(-1, side, side)
-        self.use(
-            seen,
-            [
-                network_input(channels=self.channels, low=low, high=high, opset=self.opset),
-                encoder_piece(
-                    self.trained.encoder,
-                    source="network_input",
-                    result="latent",
-                    rank=4 if architecture.has_places else 2,
-                    opset=self.opset,
-                ),
-                hypersphere(center, opset=self.opset),
-            ],
-        )
-
-    def describe(self) -> dict[str, Any]:  # noqa: D102
-        return {
-            "deep_svdd": {
-                "network": self.architecture.name,
-                "source": self.architecture.source,
-                "channels": self.channels,
-                **_described(self.numbers, self.trained),
+        head = [
+            network_input(channels=channels, low=low, high=high, opset=OPSET),
+            encoder_subgraph(
+                trained.encoder,
+                source="network_input",
+                result="latent",
+                rank=4 if architecture.has_places else 2,
+                opset=OPSET,
+            ),
+            hypersphere(center, opset=OPSET),
+        ]
+        return learned_network(
+            head,
+            features,
+            threads=threads,
+            description=described_stages(architecture.name, numbers, trained, radius=trained.radius),
+            facts={
+                "network": architecture.name,
+                "source": architecture.source,
+                "channels": channels,
+                **described_sphere(numbers, trained),
             },
-            "training": described_training(self.numbers, self.trained.losses),
-        }
-
-
-class PretrainedSvddMethod(FineTunedMethod):
-    """`--method deep-svdd --network pretrained`. What it trains is in `onlygood.training.fine_tuning`, what it computes
-    in `onlygood.graph.pooled`.
-    """
-
-    def learn(self, seen: Features, groups: Sequence[int], held_out: NDArray[np.bool_]) -> None:  # noqa: D102
-        from onlygood.training.deep_svdd import solve_radius
-        from onlygood.training.fine_tuning import fine_tune
-
-        settings = self.settings
-        maps = self.training_values(seen, np.flatnonzero(~held_out))
-        self.numbers = _hypersphere_settings(
-            settings, PRETRAINED, pretrain_epochs=0, epochs=PRETRAINED.epochs_for(len(maps))
+            training=described_training(numbers, trained.losses),
+            notes=_enlarged(features.sizes, self.input_size),
         )
-        checkpoint = self.checkpoint(seen, held_out, self.numbers)
-        show = terminal_line(wanted=self.show_progress)
-        self.tuned = fine_tune(
-            self.parts.tail.graph, self.parts.trained, self.numbers, maps, checkpoint=checkpoint, show=show
-        )
-        if show is not None:
-            show("")
-        vectors = self.tuned.vectors
-        mean, whitening = learn_whitening(vectors, shrinkage=WHOLE_SHRINKAGE)
-        squared = np.square((vectors - mean) @ whitening).sum(axis=1)
-        self.radius = solve_radius(squared, settings.nu)
-        self.use(
-            seen,
-            [
-                *self.tuned_end(self.tuned.learned),
-                pooled_vector(self.parts.end, opset=self.opset),
-                unit_vector(opset=self.opset),
-                squared_mahalanobis("unit_vector", mean, precision_of(whitening), opset=self.opset),
-                gradient_map(self.parts.end, has_basis=False, of_unit_vector=True, opset=self.opset),
-            ],
-        )
-
-    def describe(self) -> dict[str, Any]:  # noqa: D102
-        return {
-            "backbone": self.backbone.card.to_dict(),
-            "deep_svdd": {
-                "network": self.settings.network,
-                "source": f"{self.backbone.card.name}, {self.tap.name}, the last {self.settings.trained_layers} layers "
-                "trained; whitened unit vectors",
-                **_described(self.numbers, self.tuned.trained),
-                "trained_radius": self.radius,
-            },
-            "training": described_training(self.numbers, self.tuned.trained.losses),
-        }
-
-
-def _hypersphere_settings(
-    settings: FitSettings, defaults: Architecture | FineTuning, *, pretrain_epochs: int, epochs: int
-) -> HypersphereSettings:
-    """The numbers of a training: those of the settings, and where they leave them open those given here."""
-    from onlygood.training.deep_svdd import HypersphereSettings
-
-    assert settings.weight_decay is not None  # settings fill it in
-    epochs = settings.epochs or epochs
-    warmup_epochs = settings.warmup_epochs or max(1, min(defaults.warmup_epochs, epochs // 2))
-    if settings.objective == "soft-boundary":
-        check_warmup(warmup_epochs, epochs)
-    return HypersphereSettings(
-        objective=settings.objective,
-        nu=settings.nu,
-        warmup_epochs=warmup_epochs,
-        pretrain_epochs=pretrain_epochs,
-        epochs=epochs,
-        batch_size=settings.batch_size or defaults.batch_size,
-        learning_rate=settings.learning_rate or defaults.learning_rate,
-        weight_decay=settings.weight_decay,
-        seed=settings.seed,
-        accelerator=settings.accelerator,
-    )
 
 
 def _enlarged(sizes: Sequence[tuple[int, int]], input_size: int) -> list[str]:
@@ -213,13 +126,3 @@ def _enlarged(sizes: Sequence[tuple[int, int]], input_size: int) -> list[str]:
         f"{len(smaller)} of {len(sizes)} good images are smaller than the {input_size} x {input_size} "
         f"pixels that the network takes (down to {width} x {height}): they are enlarged, which adds time and no detail."
     ]
-
-
-def _described(numbers: HypersphereSettings, trained: Trained) -> dict[str, Any]:
-    return {
-        "latent": len(trained.center),
-        "objective": numbers.objective,
-        "nu": numbers.nu,
-        **({"warmup_epochs": numbers.warmup_epochs} if numbers.objective == "soft-boundary" else {}),
-        "trained_radius": trained.radius,
-    }

@@ -1,4 +1,4 @@
-"""Deep SVDD's pieces of graph: images as a network takes them, and the distance to the hypersphere's centre."""
+"""Deep SVDD's subgraphs: images as a network takes them, and the distance to the hypersphere's centre."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def image_embedding(
     window: Window,
     opset: int = OPSET,
 ) -> onnx.ModelProto:
-    """The piece of graph from `image` to `embedding`, float32 [N, input_size, input_size, channels].
+    """The subgraph from `image` to `embedding`, float32 [N, input_size, input_size, channels].
 
     `image` is uint8 or uint16 [N, H, W, C] with C = 1 or 3. It is resized as for every other method (see
     `onlygood.graph.preprocess`), and the window's levels become 0 and 1. With 1 channel, colours are averaged; with 3,
@@ -84,7 +84,7 @@ def image_embedding(
 
 
 def network_input(*, channels: int, low: float, high: float, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from `embedding` to `network_input`, float32 [N, channels, H, W].
+    """The subgraph from `embedding` to `network_input`, float32 [N, channels, H, W].
 
     Args:
         channels: how many of the embedding's the network takes, the first.
@@ -111,7 +111,7 @@ def network_input(*, channels: int, low: float, high: float, opset: int = OPSET)
 
 
 def hypersphere(center: NDArray[np.float32], *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from `latent` to `raw_score`, the squared distance to the centre, float32 [N], and
+    """The subgraph from `latent` to `raw_score`, the squared distance to the centre, float32 [N], and
     `patch_scores`: each place's share of it, [N, h, w]; where the latent has no places, all of it, [N, 1, 1].
 
     Args:

@@ -35,7 +35,7 @@ class Discriminator:
 
 
 def discriminator_head(discriminator: Discriminator, *, top_patches: int, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from `embedding`, float32 [N, h, w, d], to `patch_scores`, float32 [N, h, w], and `raw_score`,
+    """The subgraph from `embedding`, float32 [N, h, w, d], to `patch_scores`, float32 [N, h, w], and `raw_score`,
     float32 [N]; higher is more anomalous.
 
     A patch's score is the discriminator's output; the image's score is the mean of the `top_patches` highest.

@@ -90,7 +90,7 @@ class Windows:
 def region_embedding(
     source: str, rows: Windows, columns: Windows, *, name: str = "regions", opset: int = OPSET
 ) -> onnx.ModelProto:
-    """The piece of graph from an embedding [N, h, w, d] to its means over windows, float32 [N, r, s, d].
+    """The subgraph from an embedding [N, h, w, d] to its means over windows, float32 [N, r, s, d].
 
     What changes a whole region of an image a little is lost among the variation of single patches; the mean over a
     window varies less, so it shows.
@@ -114,7 +114,7 @@ def region_embedding(
 
 
 def patch_head(bank: Bank, *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from a bank's embedding to its patch scores [N, h, w] and its score [N].
+    """The subgraph from a bank's embedding to its patch scores [N, h, w] and its score [N].
 
     A patch's score is its distance to the nearest row of the memory after whitening, a Mahalanobis distance; the
     image's score is the mean of the `top_patches` highest.
@@ -180,7 +180,7 @@ class Unit:
 
 
 def combine_scores(banks: Sequence[Bank], units: Sequence[Unit], *, opset: int = OPSET) -> onnx.ModelProto:
-    """The piece of graph from the banks' scores to `raw_score`, float32 [N]: the mean of the highest, each in its unit.
+    """The subgraph from the banks' scores to `raw_score`, float32 [N]: the mean of the highest, each in its unit.
 
     HIGHEST_BANKS of them are averaged: a defect is far from good images at its own level and at one beside it, where
     what is odd at a single level is often harmless.
@@ -218,7 +218,7 @@ def combine_scores(banks: Sequence[Bank], units: Sequence[Unit], *, opset: int =
 def combine_maps(
     banks: Sequence[Bank], units: Sequence[Unit], grid: tuple[int, int], *, opset: int = OPSET
 ) -> onnx.ModelProto:
-    """The piece of graph from the banks' patch scores to `patch_scores`, float32 [N, h, w]: the mean over the banks at
+    """The subgraph from the banks' patch scores to `patch_scores`, float32 [N, h, w]: the mean over the banks at
     each place, each in its unit.
 
     The mean, unlike the highest, is high only where several levels agree, so it marks defects more sharply. A region's

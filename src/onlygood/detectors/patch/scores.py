@@ -117,11 +117,11 @@ class LeaveOut:
 
 
 class Combiner:
-    """Raw scores and maps from what the banks say, by the pieces of graph that go into the file. Thread-safe."""
+    """Raw scores and maps from what the banks say, by the subgraphs that go into the file. Thread-safe."""
 
-    def __init__(self, banks: Sequence[Bank], pieces: Sequence[onnx.ModelProto]) -> None:
+    def __init__(self, banks: Sequence[Bank], subgraphs: Sequence[onnx.ModelProto]) -> None:
         self.banks = banks
-        scores, maps = pieces
+        scores, maps = subgraphs
         self.score_session = open_session(join(scores, outputs=["raw_score"]).SerializeToString(), threads=1)
         self.map_session = open_session(join(maps, outputs=["patch_scores"]).SerializeToString(), threads=1)
 

@@ -1,0 +1,1 @@
+"""Methods of other libraries that ours are compared with."""

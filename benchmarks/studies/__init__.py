@@ -1,0 +1,1 @@
+"""Studies of one question each: `python -m benchmarks.studies.NAME --help`."""

@@ -1,1 +1,0 @@
-"""One vector an image: nearest neighbours, the local outlier factor, and the Mahalanobis distance."""

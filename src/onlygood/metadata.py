@@ -1,0 +1,194 @@
+"""What a model file says of itself: one model of the JSON in its metadata, which everyone who reads it goes through.
+
+A field that a newer onlygood added is kept, through a recalibration, too; one that is missing is named. The schema is
+`metadata_schema()`, and is printed in the documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from onlygood.errors import ModelFormatError
+from onlygood.guarantee import Guarantee
+from onlygood.rates import Rule, ThresholdRule
+
+# The format of the description and of the graph: see `onlygood.graph.model_file`.
+FORMAT = 2
+
+
+class Part(BaseModel):
+    """Named values of the description, which never change; fields that this onlygood does not know are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    def replaced(self, **changes: Any) -> Self:
+        """A copy with other values for some fields."""
+        return self.model_copy(update=changes)
+
+
+class InputFacts(Part):
+    """What images the model takes."""
+
+    dtype: Literal["uint8", "uint16"] = Field(description="of the pixels")
+    channels: Literal[1, 3] = Field(description="1 for grey, 3 for colour (grey images are taken, too)")
+    window: tuple[float, float] = Field(description="the levels of black and white")
+    input_shape: tuple[int, int] = Field(description="height and width in pixels that images are resized to")
+
+
+class BackboneFacts(Part):
+    """The pretrained network, as its card says; further fields of the card follow."""
+
+    name: str = Field(description="of the network and its weights")
+    description: str = Field(description="a line that says what it is")
+    licence: str = Field(description="of the weights")
+    sha256: str = Field(description="of the backbone's file")
+
+
+class FineTuned(Part):
+    """What of the backbone was trained, so that the untrained network can be put beside it."""
+
+    backbone: str = Field(description="the name of the backbone, or of its file")
+    tap: str = Field(description="the output that ends the trained part")
+    layers: int = Field(description="how many layers before it were trained")
+
+
+class Training(Part):
+    """How a network was trained."""
+
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    losses: dict[str, list[float]] = Field(description="the mean loss of each epoch, by stage")
+
+
+class GoodImagesFacts(Part):
+    """The good images that were given."""
+
+    count: int
+    unreadable: int = Field(description="how many were left out since they could not be read")
+    heights: tuple[int, int] = Field(description="the least and the greatest, in pixels")
+    widths: tuple[int, int] = Field(description="the least and the greatest, in pixels")
+    sha256: str = Field(description="of their pixels, in any order")
+
+
+class CalibrationFacts(Part):
+    """How the threshold was found."""
+
+    method: Literal["leave-one-out", "split", "cross-fit"]
+    threshold: float = Field(description="of the raw score; 0 of the score")
+    rule: Rule = "conformal"
+    odd: tuple[str, ...] = Field(default=(), description="names of the good images whose scores stand apart")
+    decided_by: str | None = Field(default=None, description="a sentence on what decides the threshold")
+
+
+class MapLevels(Part):
+    """Levels of the anomaly map."""
+
+    typical: float = Field(description="the median over good images")
+    high: float = Field(description="what few good images reach anywhere")
+
+
+class Recalibration(Part):
+    """One time that the model was given another threshold."""
+
+    source: Literal["calibration scores", "new good images"] = Field(
+        validation_alias="from", serialization_alias="from"
+    )
+    images: int
+    groups: int
+    images_sha256: str | None = Field(default=None, description="of the new images' pixels")
+    requested_rate: float
+    requested_rate_before: float
+    threshold_before: float
+    model_sha256: str = Field(description="content_sha256 of the model before")
+    notes: tuple[str, ...] = ()
+    onlygood: str = Field(description="the version that did it")
+
+
+class Metadata(Part):
+    """The whole description of a model file.
+
+    Example:
+        >>> import onlygood
+        >>> metadata = onlygood.Inspector("part.onnx").metadata
+        >>> metadata.method, metadata.input.channels
+        ('patch', 3)
+    """
+
+    format: int = Field(default=FORMAT, description="of the file; this onlygood writes 2")
+    method: str = Field(description="the name of the method")
+    description: str = Field(default="", description="what the detector is, in a line")
+    settings: dict[str, Any] = Field(description="of the fit and of the method, by their keywords")
+    input: InputFacts = Field(description="what images the model takes")
+    backbone: BackboneFacts | None = Field(default=None, description="the pretrained network, if it is on one")
+    fine_tuned: FineTuned | None = Field(default=None, description="what of the backbone was trained")
+    training: Training | None = Field(default=None, description="how a network was trained")
+    detector: dict[str, Any] = Field(default={}, description="what the detector learned; its own fields, by method")
+    good_images: GoodImagesFacts = Field(description="the good images that were given")
+    calibration: CalibrationFacts = Field(description="how the threshold was found")
+    guarantee: Guarantee = Field(description="how often good images will be called anomalous, and why")
+    map_levels: MapLevels = Field(description="levels of the anomaly map")
+    notes: tuple[str, ...] = Field(default=(), description="sentences about the good images")
+    made_with: dict[str, str] = Field(description="versions by library")
+    recalibrations: tuple[Recalibration, ...] = Field(default=(), description="each later threshold, the first first")
+    content_sha256: str = Field(default="", description="of the graph and of this description without this field")
+
+    def __repr__(self) -> str:
+        return f"<Metadata: {self.method}, {self.good_images.count:,} good images, digest {self.content_sha256[:12]}>"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], name: str) -> Self:
+        """The description of the model with this name, checked.
+
+        Args:
+            values: as they are in the file, of the newest format.
+            name: what messages call the model.
+
+        Raises:
+            ModelFormatError: a field that is missing or cannot be used.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"])) or "it"
+            what = "got none" if first["type"] == "missing" else f"got {first['input']!r} ({first['msg'].lower()})"
+            raise ModelFormatError(
+                f"the model {name} must have {where} in its description, {what}: copy it again, or fit it again"
+            ) from error
+
+    @property
+    def threshold_rule(self) -> ThresholdRule:
+        """How thresholds are decided: what the fit was asked for; files of an older onlygood are conformal.
+
+        Raises:
+            ModelFormatError: the settings have a rule that this onlygood does not know.
+        """
+        found = self.settings.get("threshold_rule", "conformal")
+        for known in get_args(ThresholdRule):
+            if found == known:
+                rule: ThresholdRule = known
+                return rule
+        raise ModelFormatError(
+            f"the model must have one of {', '.join(get_args(ThresholdRule))} as threshold_rule among its settings, "
+            f"got {found!r}: install a newer onlygood, or fit it again"
+        )
+
+    @property
+    def title(self) -> str:
+        """The method, and what the detector is."""
+        return f"{self.method}: {self.description}" if self.description else self.method
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain JSON values, without parts that this model does not have."""
+        dumped = self.model_dump(mode="json", by_alias=True)
+        absent = [name for name in ("backbone", "fine_tuned", "training") if dumped[name] is None]
+        return {name: value for name, value in dumped.items() if name not in absent}
+
+
+def metadata_schema() -> dict[str, Any]:
+    """The JSON schema of a model file's description."""
+    return Metadata.model_json_schema(by_alias=True)

@@ -1,0 +1,1 @@
+"""A method for onlygood: the level of each cell of an image beside that of good images."""
