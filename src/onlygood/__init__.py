@@ -1,8 +1,11 @@
 """Visual inspection that learns from good images only.
 
-model = onlygood.fit("parts/good")
-model.save("part.onnx")
-inspection = onlygood.Inspector("part.onnx")("incoming/0001.png")
+Example:
+    >>> import onlygood
+    >>> model = onlygood.fit("good", false_alarm_rate=0.1)
+    >>> model.save("part.onnx")
+    >>> onlygood.Inspector("part.onnx")("new/3.jpg").is_anomaly
+    True
 """
 
 from __future__ import annotations

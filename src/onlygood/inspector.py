@@ -58,6 +58,13 @@ class Inspector:
     Raises:
         ModelFileError: the file is missing, damaged, of another kind or newer than this onlygood.
         SettingError: a provider that is not installed, or a rate, a limit or a number of threads that cannot be used.
+
+    Example:
+        >>> import onlygood
+        >>> inspect = onlygood.Inspector("part.onnx")
+        >>> inspection = inspect("new/3.jpg")
+        >>> inspection.is_anomaly, inspection.anomaly_map.shape
+        (True, (96, 112))
     """
 
     def __init__(

@@ -109,7 +109,14 @@ class Recalibration(Part):
 
 
 class Metadata(Part):
-    """The whole description of a model file."""
+    """The whole description of a model file.
+
+    Example:
+        >>> import onlygood
+        >>> metadata = onlygood.Inspector("part.onnx").metadata
+        >>> metadata.method, metadata.input.channels
+        ('patch', 3)
+    """
 
     format: int = Field(default=FORMAT, description="of the file; this onlygood writes 2")
     method: str = Field(description="the name of the method")

@@ -64,6 +64,12 @@ class CalibratedModel:
         guarantee: how often good images will be called anomalous, and why.
         calibration: the scores that the threshold comes from.
         notes: sentences about the good images that a person should read.
+
+    Example:
+        >>> import onlygood
+        >>> model = onlygood.calibrate("part.onnx", false_alarm_rate=0.2)
+        >>> model.calibration.threshold == model.metadata.calibration.threshold
+        True
     """
 
     file: ModelFile
@@ -118,6 +124,14 @@ class Model(CalibratedModel):
         good_images: each good image that was read, in the order in which they were given.
         highest_scoring: a few, the most anomalous first.
         deciding: a sentence on what decides the threshold, and what another rate would change.
+
+    Example:
+        >>> import onlygood
+        >>> model = onlygood.fit("good", false_alarm_rate=0.1)
+        >>> len(model.good_images)
+        12
+        >>> print(model.guarantee.sentences[0])
+        About 0.1 of good images will be called anomalous (estimated, not guaranteed, from the tail of ...
     """
 
     good_images: tuple[GoodImage, ...] = field(repr=False)

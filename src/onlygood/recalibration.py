@@ -87,7 +87,11 @@ def calibrate(
         VerificationError: the new file gives other scores than those it was calibrated with.
 
     Example:
-        onlygood.calibrate("part.onnx", false_alarm_rate=0.05).save("part-0.05.onnx")
+        >>> import onlygood
+        >>> model = onlygood.calibrate("part.onnx", false_alarm_rate=0.2)
+        >>> model.guarantee.requested_rate
+        0.2
+        >>> model.save("part-0.2.onnx")
     """
     if false_alarm_rate is not None:
         check_false_alarm_rate(false_alarm_rate)

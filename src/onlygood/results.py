@@ -50,6 +50,12 @@ class Inspection:
             the same unit as the raw score; `Inspector.map_levels` says what is ordinary.
         latency_ms: of the graph's run, without reading the file.
         pixels: what `heatmap` draws the map on; None without a map, so that nothing large is kept then.
+
+    Example:
+        >>> import onlygood
+        >>> inspection = onlygood.Inspector("part.onnx")("new/0.png")
+        >>> f"{inspection.name}: score {inspection.score:+.2f}, p-value {inspection.p_value:.2f}"
+        'new/0.png: score -1..., p-value 1.00'
     """
 
     name: str

@@ -108,6 +108,12 @@ class Comparison:
         recommendation: which method, and why.
         timed_images: on how many images `latency_ms` rests.
         notes: sentences about the images that hold of all methods.
+
+    Example:
+        >>> import onlygood
+        >>> comparison = onlygood.compare("parts", ["knn", "mahalanobis"])
+        >>> len(comparison.measured), comparison.failed
+        (2, ())
     """
 
     layout: str

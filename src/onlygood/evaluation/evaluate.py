@@ -56,6 +56,15 @@ class Evaluation:
             own alone where its file holds no calibration scores.
         unreadable: names of images that could not be read or used, each with the reason.
         notes: sentences about what could not be measured, and why.
+
+    Example:
+        >>> import onlygood
+        >>> evaluation = onlygood.evaluate("part.onnx", "test")
+        >>> misses = evaluation.image.misses
+        >>> f"{misses.events} of {misses.trials} missed"
+        '0 of 1 missed'
+        >>> [each.labelled.name for each in evaluation.images if each.is_anomaly]
+        ['blot/3.jpg']
     """
 
     metadata: Metadata
@@ -188,6 +197,12 @@ def evaluate(
         SettingError: costs or a share that cannot be used.
         MissingExtraError: scikit-learn is not installed.
         ModelFileError, FolderError: as `Inspector` and `find_labelled`.
+
+    Example:
+        >>> import onlygood
+        >>> evaluation = onlygood.evaluate("part.onnx", "test")
+        >>> evaluation.image.good, evaluation.image.anomalous, evaluation.image.auroc.value
+        (3, 1, 1.0)
     """
     need_extra("scikit-learn", module="sklearn", extra="report", purpose="evaluate")
     costs = check_costs(cost_false_alarm, cost_miss, anomaly_share)

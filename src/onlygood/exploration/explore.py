@@ -37,6 +37,14 @@ class Exploration:
         before_note: why there is none, where it may be expected; else None.
         seed: of what was random.
         unreadable: names of images that could not be read or used, each with the reason.
+
+    Example:
+        >>> import onlygood
+        >>> from onlygood.report import write_exploration
+        >>> exploration = onlygood.explore("part.onnx", ["good", "new"])
+        >>> exploration.after.points.shape
+        (16, 2)
+        >>> write_exploration("map.html", exploration, model_name="part.onnx")
     """
 
     metadata: Metadata
@@ -102,6 +110,12 @@ def explore(
         SettingError: a number that cannot be used.
         ModelFileError, BackboneError: as `embeddings`.
         MissingExtraError: scikit-learn is not installed.
+
+    Example:
+        >>> import onlygood
+        >>> exploration = onlygood.explore("part.onnx", ["good", "new"])
+        >>> [(label.name, label.found) for label in exploration.labels]
+        [('good', 12), ('new', 4)]
     """
     need_extra("scikit-learn", module="sklearn", extra="report", purpose="explore")
     check_integer("max_images", max_images, LEAST_IMAGES)

@@ -15,6 +15,12 @@ class NamedImage:
         name: of the image.
         image: a path, the bytes of a file, a PIL image, or an array uint8 or uint16 [H, W] or [H, W, C].
         page: of a multi-page TIFF, from 0.
+
+    Example:
+        >>> import onlygood
+        >>> image = onlygood.NamedImage("camera 2", "new/0.png")
+        >>> [inspection.name for inspection in onlygood.Inspector("part.onnx").map([image])]
+        ['camera 2']
     """
 
     name: str

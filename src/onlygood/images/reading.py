@@ -78,6 +78,12 @@ def read_image(
         ImageTooLargeError: if it exceeds a limit.
         ImageError: if there is no such file, it cannot be decoded in full, or its values are not of a kind above.
         SettingError: if `page` is not a whole number of at least 0.
+
+    Example:
+        >>> import onlygood
+        >>> image = onlygood.read_image("new/0.png")
+        >>> image.shape, image.dtype
+        ((96, 112, 3), dtype('uint8'))
     """
     if page is not None:
         check_integer("a page", page, 0)

@@ -161,6 +161,12 @@ def image_auroc(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.9
         SettingError: if the confidence is outside (0, 1).
         ValueError: if scores are not finite, labels are no labels, their numbers differ, or one kind is missing.
 
+    Example:
+        >>> import onlygood
+        >>> estimate = onlygood.image_auroc([0.1, 0.4, 0.3, 0.9], [0, 0, 1, 1])
+        >>> estimate.value
+        0.75
+
     Source: DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating
     characteristic curves: a nonparametric approach", Biometrics 44, 1988; by mid-ranks as in Sun and Xu, "Fast
     implementation of DeLong's algorithm", IEEE Signal Processing Letters 21, 2014. Hoeffding, "Probability inequalities

@@ -88,6 +88,17 @@ class PixelTally:
     Raises:
         SettingError: if `max_pixels_in_memory` is not a whole number of at least 1.
         MissingExtraError: without SciPy.
+
+    Example:
+        >>> import numpy as np
+        >>> import onlygood
+        >>> anomaly_map = np.zeros((8, 8), np.float32)
+        >>> anomaly_map[2:4, 2:4] = 1
+        >>> with onlygood.PixelTally() as tally:
+        ...     tally.add(anomaly_map, mask=anomaly_map > 0)
+        ...     metrics = tally.result()
+        >>> metrics.pixel_auroc, metrics.aupro
+        (1.0, 1.0)
     """
 
     def __init__(

@@ -20,7 +20,8 @@ def freed_memory_kept() -> Iterator[None]:
     """Within, freed memory stays with the process; after, all but 64 MB of it goes back to the system.
 
     A step of training frees and asks for the same tens of megabytes, and fresh pages of the system cost as much as the
-    arithmetic on them. It changes speed alone, and only where the C library is glibc.
+    arithmetic on them. It changes speed alone, and only where the C library is glibc: without it a training takes 8 to
+    30 % more of the processor's time (`benchmarks/studies/kept_memory.py`).
     """
     if platform.libc_ver()[0] != "glibc":
         yield

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from onlygood.architectures import Architecture
-from onlygood.training.normalisation import EPS, BatchNorm
 
 _SLOPE = 0.01  # of the leaky ReLU
+_EPS = 1e-4  # of batch normalisation, as the authors of Deep SVDD have it
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ def build_autoencoder(architecture: Architecture, *, channels: int, with_bias: b
             stages.linear(128 * 16, 128),
         ]
         decoder = [
-            nn.BatchNorm1d(128, eps=EPS, affine=False),
+            nn.BatchNorm1d(128, eps=_EPS, affine=False),
             nn.Unflatten(1, (8, 4, 4)),
             nn.LeakyReLU(_SLOPE),
             nn.ConvTranspose2d(8, 128, 5, padding=2, bias=False),
-            BatchNorm(128),
+            nn.BatchNorm2d(128, eps=_EPS, affine=False),
             *stages.enlarged(128, 64),
             *stages.enlarged(64, 32),
             *stages.last(32, channels),
@@ -105,7 +105,7 @@ class _Stages:
         # Of two monotone steps the cheaper comes last: pooling first leaves a quarter to activate, and nothing else.
         return [
             self.convolution(before, after, kernel),
-            BatchNorm(after, affine=self.with_bias),
+            nn.BatchNorm2d(after, eps=_EPS, affine=self.with_bias),
             nn.MaxPool2d(2),
             nn.LeakyReLU(_SLOPE, inplace=True),
         ]
@@ -118,7 +118,7 @@ class _Stages:
             nn.LeakyReLU(_SLOPE),
             nn.Upsample(scale_factor=2),
             transposed,
-            BatchNorm(after),
+            nn.BatchNorm2d(after, eps=_EPS, affine=False),
         ]
 
     def last(self, before: int, after: int, *, kernel: int = 5, padding: int = 2) -> list[nn.Module]:
