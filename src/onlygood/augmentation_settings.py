@@ -33,6 +33,13 @@ class AugmentationSettings(Settings):
 
     Raises:
         SettingError: a value that cannot be used, when it is made.
+
+    Example:
+        >>> import onlygood
+        >>> loose = onlygood.AugmentationSettings(shift=0.05, rotation=5)
+        >>> model = onlygood.fit(["good/0.png"], golden=True, augment=12, augmentation=loose)
+        >>> model.guarantee.golden_images
+        1
     """
 
     subject: ClassVar[str] = "settings of augmentation"

@@ -31,6 +31,12 @@ class Guarantee(BaseModel):
         interval: with the estimated rule, between which rates the true one lies, by resampling (90 %).
         odd: how many images the estimated rule set aside, since their scores stand apart from the others.
         folds: with cross-fitting, how many parts of the images were each left out in turn; else 0.
+
+    Example:
+        >>> import onlygood
+        >>> guarantee = onlygood.Inspector("part.onnx").metadata.guarantee
+        >>> guarantee.requested_rate, guarantee.groups
+        (0.1, 12)
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")

@@ -166,6 +166,11 @@ class MethodSettings(Settings):
         trains: whether it trains a network.
         extra: the extra of onlygood that it needs installed, or None.
         calibrations: where its calibration scores can come from, the default first.
+
+    Example:
+        >>> import onlygood
+        >>> isinstance(onlygood.make_method("knn"), onlygood.MethodSettings)
+        True
     """
 
     name: ClassVar[str]
