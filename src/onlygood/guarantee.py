@@ -35,7 +35,7 @@ class Guarantee(BaseModel):
     Example:
         >>> import onlygood
         >>> guarantee = onlygood.Inspector("part.onnx").metadata.guarantee
-        >>> guarantee.requested_rate, guarantee.groups
+        >>> guarantee.requested_rate, guarantee.calibration_images
         (0.1, 12)
     """
 

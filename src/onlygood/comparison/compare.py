@@ -198,7 +198,7 @@ def compare(
 
     Example:
         >>> import onlygood
-        >>> comparison = onlygood.compare("parts", ["patch", "knn", onlygood.Lof(num_neighbors=10)])
+        >>> comparison = onlygood.compare("parts", ["patch", "knn", onlygood.Lof(num_neighbors=2)])
         >>> len(comparison.measured)
         3
     """
