@@ -177,7 +177,7 @@ def _check_shapes(model: onnx.ModelProto, card: Card, taps: Sequence[Tap]) -> No
         if kind.HasField("shape") and (len(found) != 4 or wrong):
             shown = " x ".join(str(length or "?") for length in found)
             raise BackboneError(
-                f"backbone {card.name} must give {tap.name} the shape 1 x {tap.channels} x {side} x {side} for a "
+                f"backbone {card.name} must give {tap.name} the shape 1 x {tap.channels} x {side} x {side} for an "
                 f"image of {card.input_size} x {card.input_size} pixels, as its card says, got {shown}: correct the "
                 f"card"
             )
