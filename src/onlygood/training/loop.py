@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from onlygood.errors import TrainingError
 from onlygood.training.checkpoint import Checkpoint
-from onlygood.training.memory import freed_memory_kept
 
 SAVE_EVERY_S = 20.0
 # In a stage's state, that it ended before its last epoch.
@@ -119,7 +118,6 @@ class Stage:
     auxiliary: AuxiliaryImages | None = None
 
 
-@freed_memory_kept()
 def train(
     plan: Plan,
     stage: Stage,
