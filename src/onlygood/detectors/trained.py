@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
+from onlygood._progress import waiting
 from onlygood.detectors.base import FitTask, GoodScores, Learned, Split
 from onlygood.features.extraction import Features
 from onlygood.graph.runtime import open_session, run
@@ -28,6 +30,16 @@ if TYPE_CHECKING:
 MOST_TRAINING_BYTES = 6_000_000_000
 # Settings that change nothing about training.
 _NOT_DECISIVE = ("threads", "accelerator", "max_pixels", "max_bytes", "false_alarm_rate", "augmentation")
+
+
+def load_torch(*, show_progress: bool) -> None:
+    """Import what trains, which takes seconds, with a line on stderr meanwhile.
+
+    Args:
+        show_progress: show the line if stderr is a terminal.
+    """
+    with waiting("loading torch", show=show_progress):
+        import_module("onlygood.training.loop")
 
 
 def training_values(

@@ -13,7 +13,7 @@ from onlygood.detectors.base import Detector, Embedding, FitTask, Learned, Split
 from onlygood.detectors.deep_svdd.head import hypersphere, image_embedding, network_input
 from onlygood.detectors.deep_svdd.numbers import described_sphere, described_stages, hypersphere_numbers
 from onlygood.detectors.deep_svdd.settings import DeepSvdd
-from onlygood.detectors.trained import described_training, learned_network, make_checkpoint, training_values
+from onlygood.detectors.trained import described_training, learned_network, load_torch, make_checkpoint, training_values
 from onlygood.errors import FolderError, SettingError
 from onlygood.features.extraction import Features
 from onlygood.graph.subgraph import OPSET
@@ -54,6 +54,7 @@ class DeepSvddDetector(Detector):
         return Embedding(subgraphs=[image], input_shape=(self.input_size, self.input_size), opset=OPSET)
 
     def learn(self, features: Features, split: Split) -> Learned:  # noqa: D102
+        load_torch(show_progress=self.task.show_progress)
         from onlygood.training.deep_svdd import train_deep_svdd
         from onlygood.training.export import encoder_subgraph
 

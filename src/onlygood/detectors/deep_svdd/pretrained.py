@@ -13,7 +13,7 @@ from onlygood.detectors.base import Detector, Embedding, FitTask, Learned, Split
 from onlygood.detectors.deep_svdd.numbers import described_sphere, described_stages, hypersphere_numbers
 from onlygood.detectors.deep_svdd.settings import DeepSvdd
 from onlygood.detectors.fine_tuned import TrainableBackbone
-from onlygood.detectors.trained import described_training, learned_network, make_checkpoint, training_values
+from onlygood.detectors.trained import described_training, learned_network, load_torch, make_checkpoint, training_values
 from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening, precision_of
 from onlygood.features.extraction import Features
 from onlygood.graph.pooled import gradient_map, pooled_vector, squared_mahalanobis, unit_vector
@@ -37,6 +37,7 @@ class PretrainedSvddDetector(Detector):
         return self.trunk.embedding(self.task.kind)
 
     def learn(self, features: Features, split: Split) -> Learned:  # noqa: D102
+        load_torch(show_progress=self.task.show_progress)
         from onlygood.training.deep_svdd import solve_radius
         from onlygood.training.fine_tuning import fine_tune
 

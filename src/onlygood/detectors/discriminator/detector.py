@@ -22,7 +22,7 @@ from onlygood.detectors.discriminator.head import SLOPE, discriminator_head
 from onlygood.detectors.discriminator.head import Discriminator as Network
 from onlygood.detectors.discriminator.settings import Discriminator
 from onlygood.detectors.on_backbone import patches_per_image, sized_for_patches, squeezing_notes
-from onlygood.detectors.trained import described_training, learned_network, make_checkpoint, open_head
+from onlygood.detectors.trained import described_training, learned_network, load_torch, make_checkpoint, open_head
 from onlygood.detectors.whitening import PATCH_SHRINKAGE, learn_whitening
 from onlygood.features.extraction import Features
 from onlygood.graph.patches import patch_embedding
@@ -77,6 +77,7 @@ class DiscriminatorDetector(Detector):
         )
 
     def learn(self, features: Features, split: Split) -> Learned:  # noqa: D102
+        load_torch(show_progress=self.task.show_progress)
         from onlygood.training.discriminator import DiscriminatorSettings
 
         settings, common = self.settings, self.task.settings

@@ -21,7 +21,7 @@ from onlygood.detectors.doc.settings import Doc
 from onlygood.detectors.fine_tuned import TrainableBackbone
 from onlygood.detectors.pooled_heads import PooledHeads, TemplateHeads, choose_neighbors, pooled_description
 from onlygood.detectors.template_scores import NEAREST_NEIGHBORS, OUTLIER_FACTOR
-from onlygood.detectors.trained import described_training, learned_network, make_checkpoint, training_values
+from onlygood.detectors.trained import described_training, learned_network, load_torch, make_checkpoint, training_values
 from onlygood.errors import FolderError
 from onlygood.features.extraction import Embedder, Features, extract_features
 from onlygood.features.input_kind import input_kind
@@ -89,6 +89,7 @@ class DocDetector(Detector):
         return self.trunk.embedding(self.task.kind)
 
     def learn(self, features: Features, split: Split) -> Learned:  # noqa: D102
+        load_torch(show_progress=self.task.show_progress)
         from onlygood.training.doc import DocSettings, Maps, train_doc
 
         settings, trunk, common = self.settings, self.trunk, self.task.settings
