@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import onlygood.cli
+import onlygood.cli.completion
 from onlygood.cli import COMMANDS
 
 # Asks as bash does at Tab: the words of the line, the last of which is to be completed.
@@ -111,3 +111,17 @@ def test_the_commands_listed_are_those_that_there_are() -> None:
     folder = Path(onlygood.cli.__file__).parent
     with_options = {path.stem for path in folder.glob("*.py") if "def add_options(" in path.read_text()}
     assert with_options == set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("onlygood fit lot --method knn --nu", ["fit", "lot", "--method", "knn", "--nu"]),
+        ("onlygood inspect 'a b.onnx' ", ["inspect", "a b.onnx"]),
+        ("onlygood inspect 'not clo", ["inspect", "'not", "clo"]),
+    ],
+)
+def test_the_words_so_far_are_those_of_the_shell(line: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_LINE", f"{line}; more")
+    monkeypatch.setenv("COMP_POINT", str(len(line)))
+    assert onlygood.cli.completion._words_so_far() == words
