@@ -70,7 +70,7 @@ def good_images_of(
         split: of the images as they were given.
         calibration: with which the threshold was found.
     """
-    calibrates = split.held_out if split.held_out.any() else ~split.held_out
+    calibrating = set(split.calibrating(features.given).tolist())
     # Scores are stored as float32, so the lowest of those that stand apart is found exactly.
     least_odd = calibration.scores[-calibration.odd] if calibration.odd else np.float32(np.inf)
     return tuple(
@@ -78,8 +78,8 @@ def good_images_of(
             name=source.name,
             score=float(scores.raw[position]) - calibration.threshold,
             group=split.groups[position],
-            calibrates=bool(calibrates[position]),
-            is_odd=bool(calibrates[position] and scores.raw[position] >= least_odd),
+            calibrates=position in calibrating,
+            is_odd=bool(position in calibrating and scores.raw[position] >= least_odd),
         )
         for position, source in enumerate(features.sources[: features.given])
     )

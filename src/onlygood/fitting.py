@@ -156,7 +156,7 @@ def fit(
         raise SettingError(f"resume goes with a method that trains, got it with {chosen.name}: leave resume out")
     if resume and checkpoint is None:
         raise SettingError("resume needs a checkpoint, got none: give one, or leave resume out")
-    if chosen.trains:
+    if chosen.extra == "train":
         for module, library in _TRAINING_LIBRARIES.items():
             need_extra(library, module=module, extra="train", purpose=f"--method {chosen.name}")
     files = None if checkpoint is None else TrainingFiles(Path(checkpoint), resume)
@@ -300,8 +300,8 @@ class _Fit:
 
     def calibrate(self, scores: GoodScores, split: Split) -> tuple[Calibration, MapLevels]:
         """The threshold, and the levels of the map, from the images held out or else from all."""
-        groups, held_out = split.groups, split.held_out
-        positions = np.flatnonzero(held_out) if held_out.any() else np.arange(len(groups))
+        groups = split.groups
+        positions = split.calibrating(len(groups))
         labels: list[Hashable] = [groups[position] for position in positions.tolist()]
         rate = self.settings.false_alarm_rate
         is_exact = self.settings.calibration == "split"

@@ -18,7 +18,7 @@ from onlygood._parallel import map_in_order
 from onlygood._plurals import shorten
 from onlygood._progress import track
 from onlygood.datasets.folders import find_images
-from onlygood.datasets.sources import is_one_in_memory
+from onlygood.datasets.sources import is_one_in_memory, name_of
 from onlygood.errors import ImageError, SettingError
 from onlygood.graph.model_file import keep_outputs
 from onlygood.graph.runtime import open_model, run
@@ -277,7 +277,7 @@ def inspect_each(
 def _with_name(image: ImageSource | NamedImage, position: int) -> NamedImage:
     if isinstance(image, NamedImage):
         return image
-    return NamedImage(os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {position}", image)
+    return NamedImage(name_of(image, position), image)
 
 
 def read_for(

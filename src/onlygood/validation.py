@@ -110,6 +110,11 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f": did you mean {near[0]!r}?" if near else ""
 
 
+def unknown_names(subject: str, unknown: Sequence[str], known: Sequence[str]) -> str:
+    """The sentence that refuses names of settings that do not exist, with those that do and the nearest one."""
+    return f"{subject} must be among {', '.join(known)}, got {', '.join(unknown)}{nearest(unknown[0], known)}"
+
+
 def one_of(values: Sequence[str]) -> str:
     """Such as "a, b or c"."""
     return values[0] if len(values) == 1 else f"{', '.join(values[:-1])} or {values[-1]}"
@@ -145,7 +150,6 @@ def _sentence(kind: type[Settings], values: Mapping[str, Any], error: Validation
     found = error.errors(include_url=False)
     unknown = sorted(str(each["loc"][0]) for each in found if each["type"] == "extra_forbidden")
     if unknown:
-        known = list(kind.model_fields)
-        return f"{kind.subject} must be among {', '.join(known)}, got {', '.join(unknown)}{nearest(unknown[0], known)}"
+        return unknown_names(kind.subject, unknown, list(kind.model_fields))
     name = str(found[0]["loc"][0])
     return f"{name} must be {requirement(kind.model_fields[name])}, got {values[name]!r}"

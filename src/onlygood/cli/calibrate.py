@@ -28,8 +28,7 @@ def add_options(calibrate: argparse.ArgumentParser) -> None:
         help="share of good images that may be called anomalous, such as 0.05 or 5%% (default with images: the "
         "rate that the model was asked for before)",
     )
-    add_settings(calibrate, FitSettings, "group_by")
-    calibrate.set_defaults(group_by=None)
+    add_settings(calibrate, FitSettings, "group_by", with_defaults=True)
     add_running_options(calibrate)
     calibrate.set_defaults(command=run_calibrate)
 

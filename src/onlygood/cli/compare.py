@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
 from onlygood.cli.console import EXIT_GOOD, complain, say
+from onlygood.cli.evaluate import auroc_cell
 from onlygood.cli.options import add_settings, check_report, converter
 from onlygood.detectors.registry import make_method, method_class
 from onlygood.errors import OnlygoodError, SettingError
 from onlygood.rates import format_rate
 from onlygood.settings import FitSettings, MethodSettings
-from onlygood.validation import nearest, requirement, value_type
+from onlygood.validation import requirement, unknown_names, value_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +55,7 @@ def add_options(compare: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="images of other things, in a sub-folder for each class, for methods that learn from them too (doc)",
     )
-    add_settings(compare, FitSettings, *_COMMON)
-    compare.set_defaults(**{name: FitSettings.model_fields[name].default for name in _COMMON})
+    add_settings(compare, FitSettings, *_COMMON, with_defaults=True)
     compare.add_argument("--models", metavar="FOLDER", help="keep the model files there")
     compare.add_argument("--json", action="store_true", help="everything as one JSON object on stdout")
     compare.add_argument("--report", metavar="HTML", help="write a page to look at, and a CSV file beside it")
@@ -136,7 +136,7 @@ def _settings(kind: type[MethodSettings], text: str, whole: str) -> dict[str, An
             )
         known = [field for field in kind.model_fields if field != _REFERENCE]
         if name not in known:
-            raise SettingError(f"{kind.subject} must be among {', '.join(known)}, got {name}{nearest(name, known)}")
+            raise SettingError(unknown_names(kind.subject, [name], known))
         given[name] = _value(kind, name, value.strip())
     return given
 
@@ -170,9 +170,9 @@ def _table(comparison: Comparison) -> list[str]:
     measured = comparison.measured
     columns: dict[str, list[str]] = {
         "": [method.label for method in measured],
-        "AUROC": [_auroc(method) for method in measured],
-        "missed": [_counted(method.evaluation.image.misses) for method in measured],
-        "false alarms": [_counted(method.evaluation.image.false_alarms) for method in measured],
+        "AUROC": [auroc_cell(method.evaluation.image.auroc) for method in measured],
+        "missed": [_proportion_cell(method.evaluation.image.misses) for method in measured],
+        "false alarms": [_proportion_cell(method.evaluation.image.false_alarms) for method in measured],
         "stated rate": [_stated(method) for method in measured],
         "pixel AUROC": [_pixel(method, "pixel_auroc") for method in measured],
         "AUPRO": [_pixel(method, "aupro") for method in measured],
@@ -197,12 +197,7 @@ def _table(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _auroc(method: MeasuredMethod) -> str:
-    area = method.evaluation.image.auroc
-    return "-" if area is None else f"{area.value:.3f} ({area.low:.3f}-{area.high:.3f})"
-
-
-def _counted(share: Proportion | None) -> str:
+def _proportion_cell(share: Proportion | None) -> str:
     return "-" if share is None else f"{share.events}/{share.trials} ({share.low:.3f}-{share.high:.3f})"
 
 

@@ -174,13 +174,14 @@ def _row(figures: ImageFigures) -> str:
     missed = "-" if figures.misses is None else _share(figures.misses)
     alarms = "" if figures.false_alarms is None else _share(figures.false_alarms)
     return (
-        f"{figures.good:>5}  {figures.anomalous:>5}  {_area(figures.auroc):<21}  {precision:<5}  {f1:<5}  "
+        f"{figures.good:>5}  {figures.anomalous:>5}  {auroc_cell(figures.auroc):<21}  {precision:<5}  {f1:<5}  "
         f"{missed:<21}  {alarms}"
     )
 
 
-def _area(area: AurocEstimate | None) -> str:
-    return "-" if area is None else f"{area.value:.3f} ({area.low:.3f}-{area.high:.3f})"
+def auroc_cell(auroc: AurocEstimate | None) -> str:
+    """An AUROC with its interval, or a dash, as a cell of a table."""
+    return "-" if auroc is None else f"{auroc.value:.3f} ({auroc.low:.3f}-{auroc.high:.3f})"
 
 
 def _share(share: Proportion) -> str:

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 
 
 def add_settings(
-    parser: argparse._ActionsContainer, kind: type[Settings], *names: str, prefix: str = "", is_shown: bool = True
+    parser: argparse._ActionsContainer,
+    kind: type[Settings],
+    *names: str,
+    prefix: str = "",
+    is_shown: bool = True,
+    with_defaults: bool = False,
 ) -> None:
-    """One option for each setting, or for those named. What is not given is not in the namespace.
+    """One option for each setting, or for those named.
 
     Args:
         parser: or a group of it.
@@ -30,10 +35,13 @@ def add_settings(
         *names: of some of them; all unless given.
         prefix: of the options' names.
         is_shown: in the help.
+        with_defaults: put the defaults of what is not given into the namespace; else it is not there.
     """
     for name, field in kind.model_fields.items():
         if not names or name in names:
             _add_setting(parser, prefix + name, field, is_shown=is_shown)
+            if with_defaults:
+                parser.set_defaults(**{prefix + name: field.default})
 
 
 def given_settings(options: argparse.Namespace, kind: type[Settings], *, prefix: str = "") -> dict[str, Any]:
@@ -46,10 +54,7 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
     """The options of every command that runs a model over images."""
     parser.add_argument("--provider", default="cpu", help="hardware: cpu, or another that ONNX Runtime has")
     parser.add_argument("--threads", type=int, default=0, help="images worked on at once; 0 for one a core")
-    for name in ("max_pixels", "max_bytes"):
-        field = FitSettings.model_fields[name]
-        _add_setting(parser, name, field)
-        parser.set_defaults(**{name: field.default})
+    add_settings(parser, FitSettings, "max_pixels", "max_bytes", with_defaults=True)
 
 
 def add_false_alarm_rate(parser: argparse.ArgumentParser) -> None:

@@ -250,8 +250,8 @@ def _fastest_alike(one: Outcome, kept: Sequence[Outcome]) -> Outcome | None:
 def _head(chosen: Outcome, leader: Outcome, why: str, kept: int) -> str:
     alarms = ""
     if chosen.false_alarms is not None:
-        counted = pluralize(chosen.false_alarms.trials, "good image")
-        alarms = f", and called {chosen.false_alarms.events} of {counted} anomalous"
+        good_images = pluralize(chosen.false_alarms.trials, "good image")
+        alarms = f", and called {chosen.false_alarms.events} of {good_images} anomalous"
     if chosen is leader:
         fewest = f", the fewest of the {kept} methods considered" if kept > 1 else ""
         return f"{chosen.label} is recommended: it missed {chosen.missed_of}{fewest}{alarms}."
@@ -287,9 +287,9 @@ def _on_contradicted(contradicted: Sequence[Outcome]) -> list[str]:
     said = []
     for outcome in contradicted:
         assert outcome.false_alarms is not None  # they are what contradicts
-        counted = pluralize(outcome.false_alarms.trials, "good image")
+        good_images = pluralize(outcome.false_alarms.trials, "good image")
         said.append(
-            f"{outcome.label} was left aside: it called {outcome.false_alarms.events} of {counted} anomalous, which "
-            "contradicts the rate that is guaranteed or estimated."
+            f"{outcome.label} was left aside: it called {outcome.false_alarms.events} of {good_images} anomalous, "
+            "which contradicts the rate that is guaranteed or estimated."
         )
     return said

@@ -104,7 +104,7 @@ def _by_folders(train: Path, test: Path, settings: FitSettings, limits: ReadingL
         groups=tuple(group_labels(learned, settings.group_by)),
         tested=tested,
         sentence=f"Every method learned from the {pluralize(len(learned), 'image')} in {train.name}/{good.name} and "
-        f"was tested on those in {test.name}: {_counted(tested)}.",
+        f"was tested on those in {test.name}: {_kinds_of(tested)}.",
         notes=tuple(_shared_notes(digests, tested.images, settings.threads, limits)),
     )
 
@@ -260,6 +260,6 @@ def _digests(files: Sequence[ImageFile], threads: int, limits: ReadingLimits) ->
     return map_in_order(digest, files, threads=threads)
 
 
-def _counted(tested: LabelledSet) -> str:
+def _kinds_of(tested: LabelledSet) -> str:
     anomalous = sum(image.is_anomalous for image in tested.images)
     return f"{len(tested.images) - anomalous:,} good and {anomalous:,} anomalous"

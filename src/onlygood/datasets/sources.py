@@ -96,7 +96,7 @@ def list_sources(
     items = list(images)
     if not items:
         raise FolderError(f"{command} needs good images, got an empty sequence")
-    names = [_name(item, position) for position, item in enumerate(items)]
+    names = [name_of(item, position) for position, item in enumerate(items)]
     if groups is None:
         groups = [str(position) for position in range(len(items))]
     if len(groups) != len(items):
@@ -188,7 +188,7 @@ def list_references(reference: ReferenceImages, *, limits: ReadingLimits) -> lis
                     f"{label!r}: give a list, or one folder with a sub-folder for each class"
                 )
             for place, item in enumerate(items):
-                name = f"{label}: {_name(item, place)}"
+                name = f"{label}: {name_of(item, place)}"
                 found.append(Source(name, str(label), _reader(item, name, limits, None)))
     else:
         raise FolderError(
@@ -214,7 +214,8 @@ def _reader(item: Any, name: str, limits: ReadingLimits, page: int | None) -> Ca
     return lambda: read_image(item, name=name, page=page, limits=limits)
 
 
-def _name(item: Any, position: int) -> str:
+def name_of(item: Any, position: int) -> str:
+    """What an image in a sequence is called: its path, or its place."""
     if isinstance(item, ImageFile):
         return item.name
     return os.fspath(item) if isinstance(item, str | os.PathLike) else f"image {position}"

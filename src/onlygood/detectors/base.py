@@ -91,6 +91,13 @@ class Split:
         """Positions of the images to learn from, int64 [m]."""
         return np.flatnonzero(~self.held_out)
 
+    def calibrating(self, count: int) -> NDArray[np.int64]:
+        """Positions of the images that calibrate, int64 [m]: those held out, or the first `count`, which are all that
+        were given, where none is.
+        """
+        held_out = np.flatnonzero(self.held_out)
+        return held_out if len(held_out) else np.arange(count)
+
 
 @dataclass(frozen=True)
 class GoodScores:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,9 @@ from onlygood._spacing import evenly_spaced
 from onlygood.datasets.splits import folds_of_groups
 from onlygood.detectors.base import Detector, Embedding, FitTask, GoodScores, Learned, Split
 from onlygood.detectors.on_backbone import sized_backbone
-from onlygood.detectors.pooled_heads import PooledHead, PooledHeads, pooled_description
-from onlygood.detectors.setting_groups import PooledSettings
+from onlygood.detectors.pooled_heads import PooledHead, PooledHeads, TemplateHeads, pooled_description
+from onlygood.detectors.setting_groups import PooledSettings, TemplateSettings
+from onlygood.detectors.template_scores import TemplateScore
 from onlygood.features.extraction import Features
 from onlygood.graph.pooled import to_nchw, to_nhwc
 from onlygood.graph.runtime import open_session, run
@@ -87,7 +88,7 @@ class PooledDetector(Detector):
         count, threads = features.given, self.task.settings.threads
         raw = np.empty(count, dtype=np.float32)
         typical, highest = np.full(count, np.nan), np.full(count, np.nan, dtype=np.float32)
-        calibrating = np.flatnonzero(split.held_out) if split.held_out.any() else np.arange(count)
+        calibrating = split.calibrating(count)
         mapped = set(calibrating[evenly_spaced(len(calibrating), MAPPED)].tolist())
         scored_by: dict[int, _Mapper] = {}
         parts = track(unseeing, total=len(unseeing), description="calibrating", show=self.task.show_progress)
@@ -106,6 +107,20 @@ class PooledDetector(Detector):
             highest=highest,
             patch_scores=lambda position: scored_by[position](position),
         )
+
+
+class TemplateDetector(PooledDetector):
+    """Compares one vector an image with templates; a subclass says how, by its `score`."""
+
+    score: ClassVar[TemplateScore]
+
+    def __init__(self, settings: TemplateSettings, task: FitTask) -> None:
+        super().__init__(settings, task)
+        self.template_settings = settings
+
+    def heads(self, pooled: NDArray[np.float32]) -> PooledHeads:  # noqa: D102
+        seed = self.task.settings.seed
+        return TemplateHeads(self.score, self.template_settings, pooled, seed=seed, maps=MAPS, opset=self.opset)
 
 
 class _LeaveOut:

@@ -108,7 +108,7 @@ def learned_network(
     features: Features,
     *,
     threads: int,
-    session_for: Callable[[int], Any] | None = None,
+    session_for: Callable[[int], Any | None] | None = None,
     least_scale: float | None = None,
     **described: Any,
 ) -> Learned:
@@ -118,13 +118,12 @@ def learned_network(
         head: the finished subgraphs, from `embedding`.
         features: of the good images.
         threads: images worked on at once; 0 for one a core.
-        session_for: gives the session that scores the good image at a position as if it were new; the finished one
-            where none of the images that calibrate was trained on.
+        session_for: gives the session that scores the good image at a position as if it were new; None, also as what
+            it gives, for the finished one, where the image was not trained on.
         least_scale: as in `Learned`; unless given, the median of the raw scores, which may all be far below 1.
         **described: further fields of `Learned`.
     """
     finished = open_head(head)
-    unseeing = session_for or (lambda position: finished)
 
     def score(of: Features, position: int, session: Any) -> tuple[float, NDArray[np.float32]]:
         feeds = {"embedding": of.embedding(position)[None]}
@@ -132,7 +131,8 @@ def learned_network(
         return float(raw[0]), patches[0]
 
     def unseeing_score(position: int) -> tuple[float, NDArray[np.float32]]:
-        return score(features.scored, position, unseeing(position))
+        unseeing = None if session_for is None else session_for(position)
+        return score(features.scored, position, unseeing or finished)
 
     parts = list(map_in_order(unseeing_score, range(features.given), threads=threads))
     raw = np.array([part[0] for part in parts], dtype=np.float32)

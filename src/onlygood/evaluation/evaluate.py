@@ -227,11 +227,11 @@ def evaluate(
         masks = sum(image.labelled.mask is not None for image in judged) - len(unmasked)
         pixel = None
         if masks:
-            counted = [each for each in judged if each.labelled.mask is not None or not each.labelled.is_anomalous]
+            measured = [each for each in judged if each.labelled.mask is not None or not each.labelled.is_anomalous]
             try:
                 with waiting("measuring maps", show=progress):
                     metrics = tally.result()
-                pixel = PixelFigures(metrics=metrics, images=len(counted) - len(unmasked), masks=masks)
+                pixel = PixelFigures(metrics=metrics, images=len(measured) - len(unmasked), masks=masks)
             except ValueError as error:  # the masks mark every pixel that there is
                 notes.append(f"There are no pixel metrics: {error}.")
     image = image_figures(judged)

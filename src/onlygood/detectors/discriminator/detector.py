@@ -113,12 +113,11 @@ class DiscriminatorDetector(Detector):
             for number, part in enumerate(parts, 1):
                 without, _ = self._train(rows[~np.isin(owners, part)], numbers, f"fold {number}", checkpoint)
                 unseeing.update(dict.fromkeys(part.tolist(), open_head([without])))
-        finished = open_head([head])
         return learned_network(
             [head],
             features,
             threads=common.threads,
-            session_for=lambda position: unseeing.get(split.groups[position], finished),
+            session_for=lambda position: unseeing.get(split.groups[position]),
             # The loss sets the scale: good patches are to be below -MARGIN, others above MARGIN.
             least_scale=1.0,
             description=f"{HIDDEN} hidden units on patches ({' + '.join(tap.name for tap in self.taps)}), "

@@ -103,7 +103,7 @@ def score_good_images(
     unseen = _Unseen(memories, good, finished, task=task, opset=opset)
     features, held_out = good.features, good.split.held_out
     count = features.given
-    calibrating = np.flatnonzero(held_out) if held_out.any() else np.arange(count)
+    calibrating = good.split.calibrating(count)
     mapped = set(calibrating[evenly_spaced(len(calibrating), MAPPED)].tolist())
     found: dict[int, LevelScores] = {}
     with one_blas_thread():
