@@ -81,12 +81,11 @@ def _raw(camera: str) -> UnreadKind:
 CANON, NIKON, SONY, ADOBE_DNG = _raw("Canon"), _raw("Nikon"), _raw("Sony"), _raw("DNG")
 FUJIFILM, OLYMPUS, PANASONIC, PENTAX = _raw("Fujifilm"), _raw("Olympus"), _raw("Panasonic"), _raw("Pentax")
 
-READ_EXTENSIONS: tuple[str, ...] = tuple(
-    sorted(
-        ".avif .bmp .dib .gif .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .jxl .pam .pbm .pgm .png .pnm .ppm "
-        ".tif .tiff .webp".split()
-    )
-)
+_JPEG_2000 = (".j2c", ".j2k", ".jp2", ".jpc", ".jpf", ".jpx")
+_NETPBM = (".pam", ".pbm", ".pgm", ".pnm", ".ppm")
+_OTHERS = (".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".jxl", ".png", ".tif", ".tiff", ".webp")
+
+READ_EXTENSIONS: tuple[str, ...] = tuple(sorted((*_JPEG_2000, *_NETPBM, *_OTHERS)))
 """The extensions of images that every installation reads, in lower case."""
 
 EXTRA_EXTENSIONS: dict[str, str] = {".dcm": "dicom", ".dicom": "dicom"}
