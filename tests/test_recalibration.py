@@ -354,7 +354,7 @@ def test_rates_that_cannot_be_used_are_refused(model: onlygood.Model, rate: Any)
         ({"images": []}, FolderError, "calibrate needs good images, got an empty sequence"),
         ({"images": 7}, FolderError, "calibrate needs a folder or a sequence of good images, got int"),
         ({"images": NEW[:2], "groups": ["a"]}, SettingError, "groups must have one label an image, got 1 for 2"),
-        ({"images": NEW[:2], "group_by": "folder"}, SettingError, "group_by needs a folder of images"),
+        ({"images": NEW[:2], "group_by": "folder"}, SettingError, "group_by needs paths"),
         ({"images": "none"}, FolderError, "none does not exist"),
         ({"images": NEW[:2], "threads": -1}, SettingError, "threads must be 0"),
         ({"images": NEW[:2], "provider": "abacus"}, SettingError, "the provider must be one that"),

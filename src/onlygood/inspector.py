@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from onlygood._parallel import map_in_order
 from onlygood._plurals import shorten
 from onlygood._progress import track
-from onlygood.datasets.folders import find_images
+from onlygood.datasets.folders import ImageFile
+from onlygood.datasets.given import find_given, stands_for_several
 from onlygood.datasets.sources import is_one_in_memory, name_of
 from onlygood.errors import ImageError, SettingError
 from onlygood.graph.model_file import keep_outputs
@@ -163,9 +163,10 @@ class Inspector:
         of them takes is mostly their maps, which `with_map=False` leaves out.
 
         Args:
-            images: a folder, searched with its sub-folders, or an iterable of images as this object takes them and of
-                `NamedImage`. Those in a folder are called by their paths in it, others as when they are inspected
-                alone; "image 3" is the fourth of those that have no name.
+            images: a folder, searched with its sub-folders, a ZIP archive, a pattern such as `lot*/*.png`, a text file
+                (.txt) with a path a line, a list of such, or an iterable of images as this object takes them and of
+                `NamedImage`. Those in a folder are called by their paths in it, of several with its path before it,
+                others as when they are inspected alone; "image 3" is the fourth of those that have no name.
             threads: images worked on at once, one thread each; 0 for one a core.
             progress: draw a progress bar if stderr is a terminal.
 
@@ -177,12 +178,12 @@ class Inspector:
             for each in onlygood.Inspector("part.onnx").map("incoming/"):
                 print(each.name, each if isinstance(each, onlygood.ImageError) else each.is_anomaly)
         """
-        named = self._named(images)
-        total = len(named) if isinstance(named, Sized) else len(images) if isinstance(images, Sized) else None
+        items = self._items(images)
+        total = len(items) if isinstance(items, Sized) else len(images) if isinstance(images, Sized) else None
         return inspect_each(
             self,
-            named,
-            image=lambda each: each,
+            items,
+            image=lambda each: each.named(self.limits) if isinstance(each, ImageFile) else each,
             then=lambda _, inspection, __: inspection,
             threads=threads,
             total=total,
@@ -190,11 +191,12 @@ class Inspector:
             progress=progress,
         )
 
-    def _named(self, images: str | os.PathLike[str] | Iterable[ImageSource | NamedImage]) -> Iterable[NamedImage]:
+    def _items(
+        self, images: str | os.PathLike[str] | Iterable[ImageSource | NamedImage]
+    ) -> Iterable[NamedImage | ImageFile]:
         """The images with their names."""
-        if isinstance(images, str | os.PathLike):
-            files = find_images(Path(images), allow_file=True, limits=self.limits)
-            return [NamedImage(file.name, file.path, file.page) for file in files]
+        if isinstance(images, str | os.PathLike) or stands_for_several(images):
+            return find_given(images, limits=self.limits).images
         if is_one_in_memory(images) or not isinstance(images, Iterable):
             raise SettingError(
                 f"map takes a folder or several images, got one {type(images).__name__}: call the inspector with it, "
@@ -265,8 +267,8 @@ def inspect_each(
     alone = inspector if total == 1 else inspector.for_many()
 
     def work(item: In) -> Out | ImageError:
-        named = image(item)
         try:
+            named = image(item)
             return then(item, *alone.inspect(named.image, named.name, named.page))
         except ImageError as error:
             return error

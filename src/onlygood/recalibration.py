@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -21,8 +18,7 @@ from onlygood._verification import verify
 from onlygood._version import __version__
 from onlygood.calibration.threshold import Calibration, resolve_rule, threshold_of
 from onlygood.calibration.threshold import calibrate as conformal_threshold
-from onlygood.datasets.folders import find_images, group_labels
-from onlygood.datasets.sources import GoodImages, Source, list_sources
+from onlygood.datasets.sources import FoundSources, GoodImages, Source, list_sources
 from onlygood.datasets.splits import merge_groups
 from onlygood.errors import (
     FolderError,
@@ -35,7 +31,7 @@ from onlygood.graph.model_file import ModelFile, pack, with_raw_score
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import CALIBRATION_INITIALIZERS, RAW_SCORE, CalibrationScores, replace_calibration
 from onlygood.guarantee import Guarantee
-from onlygood.images.reading import ImageArray, ReadingLimits, fit_channels, read_image, require_depth
+from onlygood.images.reading import ImageArray, ReadingLimits, fit_channels, require_depth
 from onlygood.metadata import MapLevels, Metadata, Recalibration
 from onlygood.model import CalibratedModel, ModelSource, file_and_name
 from onlygood.rates import check_false_alarm_rate, format_rate
@@ -104,8 +100,9 @@ def calibrate(
         return at_rate(file, false_alarm_rate, name=name)
     rate = file.metadata.guarantee.requested_rate if false_alarm_rate is None else false_alarm_rate
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
-    sources = _list_images(images, group_by=group_by, groups=groups, limits=limits)
-    return _ByImages(file, name, sources, provider=provider, threads=threads, show_progress=progress).at(rate)
+    found = list_sources(images, group_by=group_by, groups=groups, limits=limits, allow_one=True, command="calibrate")
+    by_images = _ByImages(file, name, found, provider=provider, threads=threads, show_progress=progress)
+    return by_images.at(rate)
 
 
 def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> CalibratedModel:
@@ -218,7 +215,7 @@ class _ByImages:
         self,
         file: ModelFile,
         name: str,
-        sources: Sequence[Source],
+        found: FoundSources,
         *,
         provider: str,
         threads: int,
@@ -227,7 +224,8 @@ class _ByImages:
         require_calibration_scores(file, name)  # they will be replaced
         self.file = file
         self.name = name
-        self.sources = sources
+        self.sources = found.sources
+        self.found_notes = found.notes
         self.provider = provider
         self.threads = threads
         self.show_progress = show_progress
@@ -277,7 +275,7 @@ class _ByImages:
             self.file,
             calibration,
             described,
-            notes=self.notes(raw, digests),
+            notes=(*self.found_notes, *self.notes(raw, digests)),
             source="new good images",
             images_sha256=images_sha256,
         )
@@ -355,25 +353,3 @@ class _ByImages:
             raw_score=lambda at: float(raw[at]),
             remedy="try another version of onnxruntime and report this",
         )
-
-
-def _list_images(
-    images: GoodImages, *, group_by: str | None, groups: Sequence[str] | None, limits: ReadingLimits
-) -> list[Source]:
-    """The images, in a fixed order: below folders, in files, or in memory."""
-    is_path = isinstance(images, str | os.PathLike)
-    paths: list[Any] = [images] if is_path else list(images) if isinstance(images, list | tuple) else []
-    if not paths or groups is not None or not all(isinstance(each, str | os.PathLike) for each in paths):
-        return list_sources(
-            images, group_by=group_by, groups=groups, limits=limits, allow_one=True, command="calibrate"
-        )
-    found = []
-    for path in map(Path, paths):
-        prefix = path if path.is_dir() else path.parent
-        for file in find_images(path, allow_file=True, limits=limits):
-            # Of several folders, images and sub-folders of equal names stay apart.
-            found.append(replace(file, relative=(prefix / file.relative).as_posix()) if len(paths) > 1 else file)
-    return [
-        Source(file.name, label, partial(read_image, file.path, name=file.name, page=file.page, limits=limits))
-        for file, label in zip(found, group_labels(found, group_by), strict=True)
-    ]

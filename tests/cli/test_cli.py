@@ -260,7 +260,7 @@ def test_sets_of_images_that_cannot_be_used_are_one_sentence_and_leave_nothing(r
     expected = {
         "none": "none does not exist: check the path",
         "empty": "empty is empty: put images into it",
-        "texts": "texts holds 1 other file but no images: files that end in",
+        "texts": "texts holds 1 other file but no images: ",
         "one/a.png": "a.png is one image where a folder of good ones is meant: give a folder",
         "one": "fit needs at least 3 good images, so that what good images have in common can be told without each",
         "same": "calibration needs good images of at least 3 independent things",
@@ -537,7 +537,7 @@ def test_names_that_look_like_options_or_are_no_text_can_be_inspected(
     run: Any, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    odd = ["-", "--json", "-v.png", "a b.png", "#1.png", "\u00e4\u4e2d.png", "100%.png", os.fsdecode(b"latin\xe4.png")]
+    odd = ["--json", "-v.png", "a b.png", "#1.png", "\u00e4\u4e2d.png", "100%.png", os.fsdecode(b"latin\xe4.png")]
     data = save(tmp_path / "one", {"a.png": texture(100)}) / "a.png"
     for name in odd:
         try:
@@ -550,6 +550,8 @@ def test_names_that_look_like_options_or_are_no_text_can_be_inspected(
         assert ran.out.splitlines()[1].startswith(name.encode(errors="backslashreplace").decode()), name
         ran = run("inspect", "--json", "--heatmaps", "maps", "--", model_path, name)
         assert json.loads(ran.out)["name"] == name
+    (tmp_path / "-").write_bytes(data.read_bytes())  # by itself, it stands for standard input
+    assert run("inspect", model_path, "./-").out.splitlines()[1].startswith("- ")
     assert len(left(tmp_path / "maps")) == len(odd)
 
 
@@ -650,4 +652,4 @@ def test_files_that_are_passed_over_are_mentioned(run: Any, model_path: Path, tm
     (tmp_path / "labels.csv").write_text("a.png,good")
     ran = run("inspect", model_path, tmp_path, "--json")
     assert len(ran.out.splitlines()) == 1
-    assert ran.err == f"note: 1 other file in {tmp_path} not looked at, the first: labels.csv\n"
+    assert ran.err == f"note: 1 other file is not looked at in {tmp_path}: labels.csv.\n"

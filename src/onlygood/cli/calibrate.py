@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from onlygood.cli.console import EXIT_GOOD, note_other_files, say
-from onlygood.cli.options import add_running_options, add_settings, chosen_limits
+from onlygood.cli.console import EXIT_GOOD, say
+from onlygood.cli.options import PATHS_HELP, add_running_options, add_settings, chosen_limits, given_paths
 from onlygood.cli.values import rate
 from onlygood.settings import FitSettings
 
@@ -19,7 +19,7 @@ def add_options(calibrate: argparse.ArgumentParser) -> None:
         "from their scores alone."
     )
     calibrate.add_argument("model", metavar="MODEL", help="a model file that fit or calibrate wrote")
-    calibrate.add_argument("images", metavar="GOOD", nargs="*", help="folders of new good images, or images")
+    calibrate.add_argument("images", metavar="GOOD", nargs="*", help=f"new good images: {PATHS_HELP}")
     calibrate.add_argument("-o", "--output", required=True, metavar="NEW", help="the model file to write (.onnx)")
     calibrate.add_argument(
         "--false-alarm-rate",
@@ -42,7 +42,7 @@ def run_calibrate(options: argparse.Namespace) -> int:
     limits = chosen_limits(options)
     model = calibrate(
         options.model,
-        options.images or None,
+        given_paths(options.images) if options.images else None,
         false_alarm_rate=options.false_alarm_rate,
         group_by=options.group_by,
         provider=options.provider,
@@ -52,7 +52,6 @@ def run_calibrate(options: argparse.Namespace) -> int:
         progress=not options.quiet,
     )
     model.save(options.output)
-    note_other_files(options.images)
     for note in model.notes:
         say(f"note: {note}")
     count = len(model.calibration.scores)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from onlygood.cli.console import EXIT_GOOD, complain, note_other_files, say
+from onlygood.cli.console import EXIT_GOOD, complain, say
 from onlygood.cli.options import add_running_options, chosen_limits
 
 # As `onlygood.exploration.explore.MAX_IMAGES`, which is not imported for a help text alone.
@@ -77,7 +77,8 @@ def run_explore(options: argparse.Namespace) -> int:
         max_bytes=limits.max_bytes,
         progress=not options.quiet,
     )
-    note_other_files([*options.folders, *([options.reference] if options.reference else [])])
+    for note in exploration.notes:
+        say(f"note: {note}")
     for _, reason in exploration.unreadable:
         complain(f"onlygood: {reason}")
     if exploration.before_note is not None:

@@ -9,8 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, complain, note_other_files, say
-from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, chosen_limits, rate_sentences
+from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, complain, say
+from onlygood.cli.options import (
+    PATHS_HELP,
+    add_false_alarm_rate,
+    add_running_options,
+    check_report,
+    chosen_limits,
+    given_paths,
+    rate_sentences,
+)
 from onlygood.errors import ImageError, SettingError
 
 if TYPE_CHECKING:
@@ -27,7 +35,7 @@ def add_options(inspect: argparse.ArgumentParser) -> None:
         "Say which images are not good. Exit code: 0 if all are, 1 if any is anomalous, 2 on an error."
     )
     inspect.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
-    inspect.add_argument("images", metavar="IMAGES", nargs="+", help="folders or images")
+    inspect.add_argument("images", metavar="IMAGES", nargs="+", help=PATHS_HELP)
     inspect.add_argument("--heatmaps", metavar="FOLDER", help="write an image with its map (PNG) for each")
     inspect.add_argument(
         "--occlusion",
@@ -45,7 +53,6 @@ def add_options(inspect: argparse.ArgumentParser) -> None:
 def run_inspect(options: argparse.Namespace) -> int:
     """`onlygood inspect`."""
     from onlygood._files import make_folder
-    from onlygood.images.named import NamedImage
     from onlygood.inspector import Inspector, inspect_each
 
     if options.report:
@@ -53,7 +60,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     if options.occlusion and not (options.heatmaps or options.report):
         raise SettingError("--occlusion makes maps, got none to make: add --heatmaps or --report, or leave it out")
     limits = chosen_limits(options)
-    files = _images_to_inspect(options.images, limits, heatmaps=options.heatmaps)
+    files, notes = _images_to_inspect(given_paths(options.images), limits, heatmaps=options.heatmaps)
     inspector = Inspector(
         options.model,
         false_alarm_rate=options.false_alarm_rate,
@@ -65,10 +72,11 @@ def run_inspect(options: argparse.Namespace) -> int:
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
     )
-    note_other_files(options.images)
+    for note in notes:
+        say(f"note: {note}")
     heatmaps = make_folder(options.heatmaps) if options.heatmaps else None
 
-    def finish(named: tuple[str, ImageFile], inspection: Inspection, pixels: ImageArray) -> Inspection:
+    def finish(file: ImageFile, inspection: Inspection, pixels: ImageArray) -> Inspection:
         if heatmaps is not None:
             _write_heatmap(inspector, inspection, pixels, heatmaps)
         return inspection.without_map()
@@ -77,7 +85,7 @@ def run_inspect(options: argparse.Namespace) -> int:
         for sentence in rate_sentences(inspector):
             # On stdout there is nothing but JSON, if that is what was asked for.
             say(f"note: {sentence}") if options.json else print(sentence)
-    width = max(len(name) for name, _ in files)
+    width = max(len(file.name) for file in files)
     if not options.json:
         print(f"{'image':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
     anomalous = unreadable = 0
@@ -86,14 +94,15 @@ def run_inspect(options: argparse.Namespace) -> int:
     results = inspect_each(
         inspector,
         files,
-        image=lambda named: NamedImage(named[0], named[1].path, named[1].page),
+        image=lambda file: file.named(limits),
         then=finish,
         threads=options.threads,
         total=len(files),
         description="inspecting",
         progress=not (options.quiet or sys.stdout.isatty()),
     )
-    for (name, file), result in zip(files, results, strict=True):
+    for file, result in zip(files, results, strict=True):
+        name = file.name
         if options.report:
             inspected.append(_to_report(name, file, result))
         if isinstance(result, ImageError):
@@ -120,26 +129,24 @@ def run_inspect(options: argparse.Namespace) -> int:
 
 
 def _images_to_inspect(
-    paths: Sequence[str], limits: ReadingLimits, *, heatmaps: str | None
-) -> list[tuple[str, ImageFile]]:
-    """Each image with its name: relative to its folder, and below the folder's path where several are given.
+    paths: str | list[str], limits: ReadingLimits, *, heatmaps: str | None
+) -> tuple[list[ImageFile], list[str]]:
+    """The images, and what was left out where they lie, a sentence each.
 
     Images in the folder for heat maps are left out: they are an earlier run's.
     """
-    from onlygood.datasets.folders import find_images
+    from onlygood.datasets.given import find_given
     from onlygood.errors import FolderError
 
-    drawn = None if heatmaps is None else Path(heatmaps).resolve()
-    found = []
-    for path in paths:
-        prefix = Path(path) if Path(path).is_dir() else Path(path).parent
-        for file in find_images(Path(path), allow_file=True, limits=limits):
-            if drawn is not None and drawn in file.path.resolve().parents:
-                continue
-            found.append(((prefix / file.name).as_posix() if len(paths) > 1 else file.name, file))
-    if not found:
-        raise FolderError(f"{', '.join(paths)} must hold images beside the heat maps in {heatmaps}, got none")
-    return found
+    found = find_given(paths, limits=limits)
+    if heatmaps is None:
+        return found.images, found.notes
+    drawn = Path(heatmaps).resolve()
+    images = [file for file in found.images if drawn not in file.path.resolve().parents]
+    if not images:
+        shown = paths if isinstance(paths, str) else ", ".join(paths)
+        raise FolderError(f"{shown} must hold images beside the heat maps in {heatmaps}, got none")
+    return images, found.notes
 
 
 def _to_report(name: str, file: ImageFile, result: Inspection | ImageError) -> InspectedImage:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from onlygood.cli.values import rate
+from onlygood.errors import SettingError
 from onlygood.settings import FitSettings
 from onlygood.validation import Settings, is_share, metavar, value_type
 
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from onlygood.inspector import Inspector
 
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+STANDARD_INPUT = "-"
+# What is said of an option whose values `given_paths` takes.
+PATHS_HELP = "folders, images, ZIP archives, patterns, lists (.txt), or - for a list on standard input"
 
 
 def add_settings(
@@ -55,6 +62,27 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--provider", default="cpu", help="hardware: cpu, or another that ONNX Runtime has")
     parser.add_argument("--threads", type=int, default=0, help="images worked on at once; 0 for one a core")
     add_settings(parser, FitSettings, "max_pixels", "max_bytes", with_defaults=True)
+
+
+def given_paths(values: Sequence[str]) -> str | list[str]:
+    """The paths on a command line, with those on standard input where `-` stands; one alone as it is.
+
+    Raises:
+        FolderError: `-` is there, and standard input is closed or lists nothing.
+        SettingError: `-` is there more than once.
+    """
+    if STANDARD_INPUT not in values:
+        return values[0] if len(values) == 1 else list(values)
+    if values.count(STANDARD_INPUT) > 1:
+        raise SettingError(f"paths can be read from standard input once, got {STANDARD_INPUT} twice: leave one out")
+    from onlygood.datasets.given import paths_in_list
+    from onlygood.errors import FolderError
+
+    if sys.stdin is None:
+        raise FolderError("paths must come on standard input where - is given, got it closed: pipe a list into it")
+    listed = paths_in_list(sys.stdin.buffer.read(), "standard input")
+    at = values.index(STANDARD_INPUT)
+    return [*values[:at], *listed, *values[at + 1 :]]
 
 
 def add_false_alarm_rate(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,6 @@ from onlygood.evaluation.figures import (
     image_figures,
 )
 from onlygood.evaluation.rates import GuaranteeCheck, RateOutcome, check_guarantee, outcomes_at_rates
-from onlygood.images.named import NamedImage
 from onlygood.images.reading import ImageArray
 from onlygood.inspector import Inspector, as_inspector, inspect_each
 from onlygood.metadata import Metadata
@@ -215,7 +214,7 @@ def evaluate(
         results = inspect_each(
             inspector,
             images.images,
-            image=lambda each: NamedImage(each.name, each.file.path, each.file.page),
+            image=lambda each: each.file.named(inspector.limits),
             then=_Judge(inspector, images, tally),
             threads=threads,
             total=len(images.images),

@@ -95,7 +95,9 @@ def embeddings(
 
     def embed(image: ChosenImage) -> tuple[Inspection, list[NDArray[np.float32]]] | ImageError:
         try:
-            pixels = read_for(file.metadata, image.file.path, name=image.name, page=image.file.page, limits=limits)
+            pixels = read_for(
+                file.metadata, image.file.source(limits), name=image.name, page=image.file.page, limits=limits
+            )
             started = time.perf_counter()
             values = run(session, outputs, {"image": pixels[None]})
             latency_ms = 1e3 * (time.perf_counter() - started)

@@ -37,6 +37,7 @@ class Exploration:
         before_note: why there is none, where it may be expected; else None.
         seed: of what was random.
         unreadable: names of images that could not be read or used, each with the reason.
+        notes: what was left out where the images lie, a sentence each.
 
     Example:
         >>> import onlygood
@@ -58,6 +59,7 @@ class Exploration:
     before_note: str | None
     seed: int
     unreadable: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         anomalous = sum(each.is_anomaly for each in self.inspections)
@@ -152,4 +154,5 @@ def explore(
         before_note=found.before_note,
         seed=seed,
         unreadable=found.unreadable,
+        notes=choice.notes,
     )

@@ -23,7 +23,7 @@ from onlygood.datasets.selection import ChosenImage
 from onlygood.errors import ImageError
 from onlygood.exploration.explore import Exploration
 from onlygood.exploration.tsne import Layout
-from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits, read_image
+from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
 from onlygood.report import formatting, palette
 from onlygood.report.facts import model_facts
 from onlygood.report.pages import page_path, render_page
@@ -262,7 +262,7 @@ def _thumbnails(
 
     def draw(image: ChosenImage) -> tuple[str, int, int] | None:
         try:
-            pixels = read_image(image.file.path, name=image.name, page=image.file.page, limits=limits)
+            pixels = image.file.read(limits)
         except ImageError:
             return None
         window = (float(black), float(white))
