@@ -1,6 +1,6 @@
-"""The formats whose files hold one image each: JPEG, PNG, BMP and WebP.
+"""Formats whose files hold one image each: PNG, BMP and WebP.
 
-Pillow decodes JPEG, BMP, and PNG but for 16-bit colour, which it would reduce to 8 bits; imagecodecs does the rest.
+Pillow decodes BMP, and PNG but for 16-bit colour, which it would reduce to 8 bits; imagecodecs does the rest.
 Pillow's format classes are called directly, because `Image.open` brings its process-wide pixel limit and its warnings.
 Each reader takes the whole file, and checks its size on its header before anything is decoded.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 import numpy as np
-from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin
+from PIL import BmpImagePlugin, Image, ImageFile, PngImagePlugin
 
 from onlygood.errors import ImageError
 from onlygood.images._quiet import quiet_decoders
@@ -36,71 +36,6 @@ def _load(
     check_size(image.width, image.height, name, limits)
     image.load()
     return image
-
-
-# JPEG
-
-
-def read_jpeg(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
-    """Grey or RGB, upright, of 8 bits a channel."""
-    stream, exif = _plain_jpeg(data, name, limits)
-    image = _load(JpegImagePlugin.JpegImageFile, stream, name, limits)
-    if image.mode == "CMYK" and "adobe" not in image.info:
-        # Pillow would take it for inverted; without Adobe's marker programs differ on what 0 means
-        raise ImageError(f"{name} is a CMYK JPEG that does not say whether it is inverted: save it as RGB")
-    return turn(pil_pixels(image, name), exif_orientation(exif))
-
-
-def _plain_jpeg(data: bytes, name: str, limits: ReadingLimits) -> tuple[bytes, bytes]:
-    """The JPEG without metadata, and its EXIF block.
-
-    Pillow parses metadata of all makers on opening and warns about what it does not understand, and warnings cannot be
-    silenced for one thread. Pixels depend only on the JFIF (APP0) and Adobe (APP14) segments.
-    """
-    kept = [b"\xff\xd8"]
-    exif = b""
-    at = 2
-    while True:
-        at = data.find(b"\xff", at)
-        while 0 <= at < len(data) and data[at] == 0xFF:
-            at += 1
-        if at < 0 or at + 3 > len(data):
-            raise damaged(name, "JPEG", "it ends within its header")
-        marker = data[at]
-        if marker in (0x00, 0x01, 0xD8) or 0xD0 <= marker <= 0xD7:
-            at += 1
-            continue
-        if marker == 0xD9:
-            raise damaged(name, "JPEG", "it ends before its pixels")
-        if marker == 0xDA:
-            if data.rfind(b"\xff\xd9") < at:
-                # Pillow takes the zeros that a broken copy leaves at the end for pixels
-                raise damaged(name, "JPEG", "it has no end marker")
-            kept.append(data[at - 1 :])
-            return b"".join(kept), exif
-        length = int.from_bytes(data[at + 1 : at + 3], "big")
-        segment = data[at - 1 : at + 1 + length]
-        if length < 2 or len(segment) < length + 2:
-            raise damaged(name, "JPEG", "it ends within its header")
-        if is_jpeg_frame_header(marker) and length >= 8:
-            check_size(*jpeg_frame_size(segment), name, limits)
-            if segment[4] != 8:
-                raise ImageError(f"{name} is a JPEG of {segment[4]} bits, 8 are required: save it as PNG or TIFF")
-        if marker == 0xE1 and not exif and segment[4:10] == b"Exif\0\0":
-            exif = segment[10:]
-        if not (0xE1 <= marker <= 0xEF or marker == 0xFE) or marker == 0xEE:
-            kept.append(segment)
-        at += 1 + length
-
-
-def is_jpeg_frame_header(marker: int) -> bool:
-    """Whether the segment after this marker says the size of the image."""
-    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
-
-
-def jpeg_frame_size(segment: bytes) -> tuple[int, int]:
-    """Width and height that a frame header says; the segment begins with its marker."""
-    return int.from_bytes(segment[7:9], "big"), int.from_bytes(segment[5:7], "big")
 
 
 # PNG

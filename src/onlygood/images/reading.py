@@ -37,8 +37,9 @@ from PIL import Image
 
 from onlygood._integers import check_integer
 from onlygood.errors import ImageError, ImageFormatError, SettingError
-from onlygood.images.formats import PNG_SIGNATURE, read_bmp, read_jpeg, read_png, read_webp
+from onlygood.images.formats import PNG_SIGNATURE, read_bmp, read_png, read_webp
 from onlygood.images.in_memory import from_array, from_pil
+from onlygood.images.jpeg import read_jpeg
 from onlygood.images.limits import DEFAULT_LIMITS, ReadingLimits, check_bytes, decoding, reason
 from onlygood.images.pixels import ImageArray
 from onlygood.images.tiff import read_tiff, tiff_pages

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from onlygood.errors import ImageError, ImageTooLargeError
 from onlygood.images._quiet import quiet_decoders
-from onlygood.images.formats import is_jpeg_frame_header, jpeg_frame_size
+from onlygood.images.jpeg import check_jpeg_part
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged, decoding
 from onlygood.images.pixels import ImageArray, cmyk_to_rgb, look_up, over_black, turn
 
@@ -235,7 +235,7 @@ def _samples(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLim
         file.seek(offset)
         data = file.read(length)
         if page.compression == 7:
-            _check_jpeg_part(data, name, limits)
+            check_jpeg_part((page.jpegheader or b"") + data, page.jpegtables, name, limits)
         part, (plane, _, top, left, _), _ = page.decode(
             data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
         )
@@ -244,21 +244,6 @@ def _samples(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLim
             raise damaged(name, "TIFF", "its pixels have more bits than it says")
         samples[plane, 0, top : top + rows, left : left + columns] = part[0, :rows, :columns]
     return np.moveaxis(samples[:, 0, :, :, 0], 0, 2) if samples.shape[0] > 1 else samples[0, 0]
-
-
-def _check_jpeg_part(data: bytes, name: str, limits: ReadingLimits) -> None:
-    """Raises if a JPEG strip or tile claims more pixels than the limit: it need not be as large as the page says."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
-        if data[at + 1] == 0xFF:
-            at += 1
-            continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if is_jpeg_frame_header(data[at + 1]):
-            check_size(*jpeg_frame_size(data[at : at + 9]), f"a part of {name}", limits)
-            return
-        at += 2 + length
-    raise damaged(name, "TIFF", "a JPEG part of its pixels has no header")
 
 
 def _palette(page: Any, name: str) -> NDArray[np.uint8]:
