@@ -1,11 +1,13 @@
 """An image that is in memory already: an array, or a PIL image, whether the caller's or one that Pillow decoded."""
 
+import io
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from onlygood.errors import ImageError
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, decoding
@@ -60,6 +62,24 @@ def from_pil(image: Image.Image, name: str, limits: ReadingLimits) -> ImageArray
     except Exception:
         orientation = 1  # as for files: an EXIF block that cannot be read asks for nothing
     return turn(pixels, orientation if orientation in range(1, 9) else 1)
+
+
+def load_by_pillow(plugin: Callable[[BinaryIO], ImageFile.ImageFile], data: bytes, name: str) -> Image.Image:
+    """The decoded image; Pillow raises on files cut short, unless the process has told it not to.
+
+    Args:
+        plugin: the class of the format, called directly: `Image.open` brings a pixel limit of the process and warnings.
+        data: a file whose size has been checked.
+        name: what errors call the image.
+    """
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise ImageError(
+            f"{name} is not read while PIL.ImageFile.LOAD_TRUNCATED_IMAGES is on, because of a file cut short Pillow "
+            "would give half an image: turn it off"
+        )
+    image = plugin(io.BytesIO(data))
+    image.load()
+    return image
 
 
 def pil_pixels(image: Image.Image, name: str) -> ImageArray:

@@ -142,10 +142,35 @@ def _segments(data: bytes, name: str, kind: str) -> Iterator[tuple[int, bytes, i
         segment = data[at - 1 : at + 1 + length]
         if length < 2 or len(segment) < length + 2:
             raise damaged(name, kind, "it ends within its header")
+        if marker in (0xDB, 0xC4) and not _is_sound_table(marker, segment[4:]):
+            raise damaged(name, kind, "a table that its pixels depend on cannot be read")
         yield marker, segment, at - 1
         if marker == 0xDA:
             return
         at += 1 + length
+
+
+def _is_sound_table(marker: int, body: bytes) -> bool:
+    """Whether quantization tables are free of 0 and Huffman tables of repetitions: libjpeg takes both as they are."""
+    at = 0
+    while at < len(body):
+        if marker == 0xDB:
+            size = 1 + _COEFFICIENTS * (2 if body[at] >> 4 else 1)
+            table = body[at + 1 : at + size]
+            values = (
+                table
+                if body[at] >> 4 == 0
+                else [high | low for high, low in zip(table[::2], table[1::2], strict=False)]
+            )
+            sound = 0 not in values
+        else:
+            size = 17 + sum(body[at + 1 : at + 17])
+            symbols = body[at + 17 : at + size]
+            sound = len(set(symbols)) == len(symbols)
+        at += size
+        if not sound or at > len(body):
+            return False
+    return True
 
 
 def _frame(stream: bytes, name: str, kind: str) -> tuple[int, bytes]:

@@ -34,10 +34,11 @@ def cmyk_to_rgb(ink: ImageArray, maximum: int) -> ImageArray:
     return split_alpha(paper, maximum)
 
 
-def look_up(
-    indices: NDArray[np.uint8], palette: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, name: str
-) -> ImageArray:
-    """Colours `[H, W, 3]`, or `[H, W, 1]` if the palette is all grey, of palette indices `[H, W]`."""
+def look_up(indices: NDArray[np.uint8], palette: ImageArray, alpha: NDArray[np.uint8] | None, name: str) -> ImageArray:
+    """Colours `[H, W, 3]`, or `[H, W, 1]` if the palette is all grey, of palette indices `[H, W]`.
+
+    Alpha has 8 bits, and is for palettes of 8 bits.
+    """
     last = int(indices.max())
     if last >= len(palette):
         raise ImageError(f"{name} is damaged, it uses colour {last} of a palette of {len(palette)}: save it again")

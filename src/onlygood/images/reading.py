@@ -37,7 +37,8 @@ from PIL import Image
 
 from onlygood._integers import check_integer
 from onlygood.errors import ImageError, ImageFormatError, SettingError
-from onlygood.images.formats import PNG_SIGNATURE, read_bmp, read_png, read_webp
+from onlygood.images.bmp import read_bmp
+from onlygood.images.formats import PNG_SIGNATURE, read_png, read_webp
 from onlygood.images.in_memory import from_array, from_pil
 from onlygood.images.jpeg import read_jpeg
 from onlygood.images.limits import DEFAULT_LIMITS, ReadingLimits, check_bytes, decoding, reason

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from onlygood.errors import ImageError, ImageTooLargeError
 from onlygood.images._quiet import quiet_decoders
+from onlygood.images.ccitt import check_ccitt_part
 from onlygood.images.jpeg import check_jpeg_part
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged, decoding
 from onlygood.images.pixels import ImageArray, cmyk_to_rgb, look_up, over_black, turn
@@ -239,6 +240,11 @@ def _samples(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLim
         part, (plane, _, top, left, _), _ = page.decode(
             data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
         )
+        if page.compression in (2, 3, 4):
+            import imagecodecs
+
+            in_order = bytes(imagecodecs.bitorder_decode(data)) if page.fillorder == 2 else data
+            check_ccitt_part(in_order, part[0, :, :, 0], int(page.compression), page.tags.valueof(292, 0), name)
         rows, columns = min(part.shape[1], height - top), min(part.shape[2], width - left)
         if part.dtype.itemsize > samples.dtype.itemsize:
             raise damaged(name, "TIFF", "its pixels have more bits than it says")
@@ -246,12 +252,12 @@ def _samples(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLim
     return np.moveaxis(samples[:, 0, :, :, 0], 0, 2) if samples.shape[0] > 1 else samples[0, 0]
 
 
-def _palette(page: Any, name: str) -> NDArray[np.uint8]:
+def _palette(page: Any, name: str) -> ImageArray:
     """Colours `[entries, 3]`. TIFF keeps them in 16 bits: 8-bit ones times 257, or times 256 from some programs."""
     colours = np.asarray(page.colormap)
     if colours.ndim != 2 or colours.shape[0] != 3:
         raise damaged(name, "TIFF", "it has no palette")
     high = colours >> 8
-    if not ((colours == high * 257).all() or (colours == high * 256).all()):
-        raise ImageError(f"{name} has a palette of 16-bit colours, which 8 bits cannot hold: save it as 16-bit RGB")
-    return high.T.astype(np.uint8)
+    if (colours == high * 257).all() or (colours == high * 256).all():
+        return high.T.astype(np.uint8)
+    return colours.T.astype(np.uint16)
