@@ -14,8 +14,8 @@ from onlygood.images.limits import RESCALE, ReadingLimits, check_size, decoding
 from onlygood.images.pixels import ImageArray, blacken, cmyk_to_rgb, look_up, over_black, split_alpha, turn
 
 
-def from_array(array: NDArray[Any], name: str, limits: ReadingLimits) -> ImageArray:
-    """The array as `[H, W, C]` in native byte order, alpha over black.
+def from_array(array: NDArray[Any], name: str, limits: ReadingLimits, *, is_bgr: bool = False) -> ImageArray:
+    """The array as `[H, W, C]` in native byte order, R, G, B, alpha over black; `is_bgr` says that it has B, G, R.
 
     Raises:
         ImageTooLargeError: if it has more pixels than the limit.
@@ -34,6 +34,8 @@ def from_array(array: NDArray[Any], name: str, limits: ReadingLimits) -> ImageAr
     pixels = np.asarray(array, dtype=array.dtype.newbyteorder("="))
     if pixels.ndim == 2:
         return pixels[:, :, None]
+    if is_bgr and pixels.shape[2] >= 3:
+        pixels = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
     return split_alpha(pixels, int(np.iinfo(pixels.dtype).max)) if pixels.shape[2] == 4 else pixels
 
 

@@ -50,6 +50,14 @@ def look_up(indices: NDArray[np.uint8], palette: ImageArray, alpha: NDArray[np.u
     return np.asarray(colours[indices])
 
 
+def stretch(values: ImageArray, maximum: int) -> ImageArray:
+    """Values from 0 to `maximum` as values from 0 to 255, to the nearest, if `maximum` is less; else as they are."""
+    if maximum >= 255:
+        return values
+    table = ((np.arange(maximum + 1) * 510 + maximum) // (2 * maximum)).astype(np.uint8)
+    return np.asarray(table[values])
+
+
 def blacken(pixels: ImageArray, key: int | tuple[int, ...]) -> ImageArray:
     """The image with its transparent colour over black."""
     transparent = (pixels == np.asarray(key)).all(axis=2)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onlygood.errors import ImageError, ImageTooLargeError
 from onlygood.images._quiet import quiet_decoders
 from onlygood.images.ccitt import check_ccitt_part
+from onlygood.images.extensions import CAMERA_RAW
 from onlygood.images.jpeg import check_jpeg_part
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged, decoding
 from onlygood.images.pixels import ImageArray, cmyk_to_rgb, look_up, over_black, turn
@@ -48,6 +49,7 @@ _LAYOUT_TAGS = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 332, 338, 339, 347}
     | {512, 513, 514, 530, 32997, 32998}
 )
+_DNG_VERSION, _SUB_DIRECTORIES = 50706, 330
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ def read_tiff(file: BinaryIO, size: int, page: int | None, name: str, limits: Re
         page = pages[0]
     else:
         directories = list(islice(_directories(file, name, limits), page + 1))
+    _refuse_camera_raw(directories, name)
     if page >= len(directories):
         raise ImageError(f"{name} has {len(directories)} pages, and page {page} was asked for, counting from 0")
     with quiet_decoders(), decoding("TIFF", name):
@@ -146,6 +149,13 @@ def read_tiff(file: BinaryIO, size: int, page: int | None, name: str, limits: Re
             _check_kind(parsed, name, limits)
             pixels = _pixels(parsed, file, size, name, limits)
             return turn(pixels, _orientation(parsed))
+
+
+def _refuse_camera_raw(directories: list[_Directory], name: str) -> None:
+    """Raises if the pages are previews of a raw image, which a camera keeps beside them in a form of its own."""
+    first = directories[0] if directories else None
+    if first is not None and (_DNG_VERSION in first.tags or (first.is_secondary and _SUB_DIRECTORIES in first.tags)):
+        raise ImageError(CAMERA_RAW.sentence(name))
 
 
 def _orientation(page: Any) -> int:
