@@ -74,6 +74,9 @@ TEXTURE = UnreadKind("a texture (DirectDraw)", _AS_PNG)
 NIFTI = UnreadKind("a NIfTI volume", "save its slices as PNG or TIFF")
 
 
+CAMERA_RAW = UnreadKind("a raw image of a camera", _RAW)
+
+
 def _raw(camera: str) -> UnreadKind:
     return UnreadKind(f"a raw image of a camera ({camera})", _RAW)
 

@@ -1,106 +1,24 @@
-"""The formats whose files hold one image each: JPEG, PNG, BMP and WebP.
+"""PNG and WebP.
 
-Pillow decodes JPEG, BMP, and PNG but for 16-bit colour, which it would reduce to 8 bits; imagecodecs does the rest.
-Pillow's format classes are called directly, because `Image.open` brings its process-wide pixel limit and its warnings.
+Pillow decodes PNG but for 16-bit colour, which it would reduce to 8 bits; imagecodecs does the rest.
 Each reader takes the whole file, and checks its size on its header before anything is decoded.
 """
 
-import io
 import struct
 import zlib
-from collections.abc import Callable
-from typing import BinaryIO
+from collections.abc import Iterator
 
 import numpy as np
-from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin
+from PIL import PngImagePlugin
 
 from onlygood.errors import ImageError
 from onlygood.images._quiet import quiet_decoders
-from onlygood.images.in_memory import pil_pixels
+from onlygood.images.in_memory import load_by_pillow, pil_pixels
 from onlygood.images.limits import ReadingLimits, check_size, damaged
 from onlygood.images.pixels import ImageArray, blacken, exif_orientation, split_alpha, turn
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-def _load(
-    plugin: Callable[[BinaryIO], ImageFile.ImageFile], data: bytes, name: str, limits: ReadingLimits
-) -> Image.Image:
-    """The decoded image; Pillow raises on files cut short, unless the process has told it not to."""
-    if ImageFile.LOAD_TRUNCATED_IMAGES:
-        raise ImageError(
-            f"{name} is not read while PIL.ImageFile.LOAD_TRUNCATED_IMAGES is on, because of a file cut short Pillow "
-            "would give half an image: turn it off"
-        )
-    image = plugin(io.BytesIO(data))
-    check_size(image.width, image.height, name, limits)
-    image.load()
-    return image
-
-
-# JPEG
-
-
-def read_jpeg(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
-    """Grey or RGB, upright, of 8 bits a channel."""
-    stream, exif = _plain_jpeg(data, name, limits)
-    image = _load(JpegImagePlugin.JpegImageFile, stream, name, limits)
-    if image.mode == "CMYK" and "adobe" not in image.info:
-        # Pillow would take it for inverted; without Adobe's marker programs differ on what 0 means
-        raise ImageError(f"{name} is a CMYK JPEG that does not say whether it is inverted: save it as RGB")
-    return turn(pil_pixels(image, name), exif_orientation(exif))
-
-
-def _plain_jpeg(data: bytes, name: str, limits: ReadingLimits) -> tuple[bytes, bytes]:
-    """The JPEG without metadata, and its EXIF block.
-
-    Pillow parses metadata of all makers on opening and warns about what it does not understand, and warnings cannot be
-    silenced for one thread. Pixels depend only on the JFIF (APP0) and Adobe (APP14) segments.
-    """
-    kept = [b"\xff\xd8"]
-    exif = b""
-    at = 2
-    while True:
-        at = data.find(b"\xff", at)
-        while 0 <= at < len(data) and data[at] == 0xFF:
-            at += 1
-        if at < 0 or at + 3 > len(data):
-            raise damaged(name, "JPEG", "it ends within its header")
-        marker = data[at]
-        if marker in (0x00, 0x01, 0xD8) or 0xD0 <= marker <= 0xD7:
-            at += 1
-            continue
-        if marker == 0xD9:
-            raise damaged(name, "JPEG", "it ends before its pixels")
-        if marker == 0xDA:
-            if data.rfind(b"\xff\xd9") < at:
-                # Pillow takes the zeros that a broken copy leaves at the end for pixels
-                raise damaged(name, "JPEG", "it has no end marker")
-            kept.append(data[at - 1 :])
-            return b"".join(kept), exif
-        length = int.from_bytes(data[at + 1 : at + 3], "big")
-        segment = data[at - 1 : at + 1 + length]
-        if length < 2 or len(segment) < length + 2:
-            raise damaged(name, "JPEG", "it ends within its header")
-        if is_jpeg_frame_header(marker) and length >= 8:
-            check_size(*jpeg_frame_size(segment), name, limits)
-            if segment[4] != 8:
-                raise ImageError(f"{name} is a JPEG of {segment[4]} bits, 8 are required: save it as PNG or TIFF")
-        if marker == 0xE1 and not exif and segment[4:10] == b"Exif\0\0":
-            exif = segment[10:]
-        if not (0xE1 <= marker <= 0xEF or marker == 0xFE) or marker == 0xEE:
-            kept.append(segment)
-        at += 1 + length
-
-
-def is_jpeg_frame_header(marker: int) -> bool:
-    """Whether the segment after this marker says the size of the image."""
-    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
-
-
-def jpeg_frame_size(segment: bytes) -> tuple[int, int]:
-    """Width and height that a frame header says; the segment begins with its marker."""
-    return int.from_bytes(segment[7:9], "big"), int.from_bytes(segment[5:7], "big")
+_WEBP_TAIL = 8
 
 
 # PNG
@@ -131,7 +49,7 @@ def read_png(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
             raise damaged(name, "PNG", "its pixels are not of the kind that its header says")
         pixels = split_alpha(stored, 65535) if colour_type in (4, 6) else stored
     else:
-        image = _load(PngImagePlugin.PngImageFile, stream, name, limits)
+        image = load_by_pillow(PngImagePlugin.PngImageFile, stream, name)
         if transparency is not None and colour_type == 3:
             image.info["transparency"] = transparency
         pixels = pil_pixels(image, name)
@@ -171,20 +89,6 @@ def _png_chunks(data: bytes, name: str) -> dict[bytes, list[memoryview]]:
     return chunks
 
 
-# BMP
-
-
-def read_bmp(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
-    """Grey or RGB over black, of 8 bits a channel."""
-    (header_size,) = struct.unpack_from("<I", data, 14)
-    (bits,) = struct.unpack_from("<H", data, 24 if header_size == 12 else 28)
-    image = _load(BmpImagePlugin.BmpImageFile, data, name, limits)
-    if image.mode == "1" and bits != 1:
-        # Pillow takes the bytes of an image with a palette of black and white for bits
-        raise ImageError(f"{name} is a BMP of {bits} bits with a palette of two colours: save it as PNG")
-    return pil_pixels(image, name)
-
-
 # WebP
 
 
@@ -194,8 +98,9 @@ def read_webp(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     imagecodecs decodes it, as Pillow's class applies its own pixel limit; size, animation and EXIF are read here, as
     imagecodecs tells none of them.
     """
-    if len(data) < 8 + int.from_bytes(data[4:8], "little"):
-        raise damaged(name, "WebP", "it ends too early")
+    end = 8 + int.from_bytes(data[4:8], "little")
+    if not end <= len(data) <= end + end % 2:
+        raise damaged(name, "WebP", f"it says that it has {end:,} bytes, and has {len(data):,}")
     chunk, body = data[12:16], data[20:30]
     if chunk == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
         width, height = (value & 0x3FFF for value in struct.unpack("<HH", body[6:10]))
@@ -214,15 +119,43 @@ def read_webp(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     pixels: ImageArray = imagecodecs.webp_decode(data)
     if pixels.shape[:2] != (height, width):
         raise damaged(name, "WebP", "its pixels are not of the size that its header says")
+    chunks = list(_webp_chunks(data))
+    for kind, at, size in chunks:
+        is_coded = kind in (b"VP8 ", b"VP8L") or (kind == b"ALPH" and data[at + 8] & 3)
+        if is_coded and _decodes_without_its_end(chunks, data, at, size):
+            raise damaged(name, "WebP", "its pixels end before its data do")
     colour = split_alpha(pixels, 255) if pixels.shape[2] == 4 else pixels
-    return turn(colour, exif_orientation(_webp_exif(data)))
+    exif = next((data[at + 8 : at + 8 + size] for kind, at, size in chunks if kind == b"EXIF"), b"")
+    return turn(colour, exif_orientation(exif))
 
 
-def _webp_exif(data: bytes) -> bytes:
+def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Type, place and size of the body of each chunk."""
     at = 12
     while at + 8 <= len(data):
-        chunk, size = struct.unpack_from("<4sI", data, at)
-        if chunk == b"EXIF":
-            return data[at + 8 : at + 8 + size]
+        kind, size = struct.unpack_from("<4sI", data, at)
+        yield kind, at, size
         at += 8 + size + size % 2
-    return b""
+
+
+def _decodes_without_its_end(chunks: list[tuple[bytes, int, int]], data: bytes, cut: int, cut_size: int) -> bool:
+    """Whether the pixels come out although a chunk lacks its last bytes, which it does not need then.
+
+    The format has no checksum. But its entropy coders use up their data to the last byte if they are whole, and damage
+    rarely leaves them at the same place: libwebp's encoder never leaves more than 3 bytes.
+    """
+    import imagecodecs
+
+    if cut_size <= 2 * _WEBP_TAIL:
+        return False
+    parts = []
+    for kind, at, size in chunks:
+        body = data[at + 8 : at + 8 + size]
+        body = body[:-_WEBP_TAIL] if at == cut else body
+        parts.append(struct.pack("<4sI", kind, len(body)) + body + bytes(len(body) % 2))
+    stream = b"WEBP" + b"".join(parts)
+    try:
+        imagecodecs.webp_decode(b"RIFF" + struct.pack("<I", len(stream)) + stream)
+    except Exception:  # whatever it is: the data were needed
+        return False
+    return True

@@ -1,19 +1,21 @@
 """An image that is in memory already: an array, or a PIL image, whether the caller's or one that Pillow decoded."""
 
+import io
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from onlygood.errors import ImageError
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, decoding
 from onlygood.images.pixels import ImageArray, blacken, cmyk_to_rgb, look_up, over_black, split_alpha, turn
 
 
-def from_array(array: NDArray[Any], name: str, limits: ReadingLimits) -> ImageArray:
-    """The array as `[H, W, C]` in native byte order, alpha over black.
+def from_array(array: NDArray[Any], name: str, limits: ReadingLimits, *, is_bgr: bool = False) -> ImageArray:
+    """The array as `[H, W, C]` in native byte order, R, G, B, alpha over black; `is_bgr` says that it has B, G, R.
 
     Raises:
         ImageTooLargeError: if it has more pixels than the limit.
@@ -32,6 +34,8 @@ def from_array(array: NDArray[Any], name: str, limits: ReadingLimits) -> ImageAr
     pixels = np.asarray(array, dtype=array.dtype.newbyteorder("="))
     if pixels.ndim == 2:
         return pixels[:, :, None]
+    if is_bgr and pixels.shape[2] >= 3:
+        pixels = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
     return split_alpha(pixels, int(np.iinfo(pixels.dtype).max)) if pixels.shape[2] == 4 else pixels
 
 
@@ -60,6 +64,24 @@ def from_pil(image: Image.Image, name: str, limits: ReadingLimits) -> ImageArray
     except Exception:
         orientation = 1  # as for files: an EXIF block that cannot be read asks for nothing
     return turn(pixels, orientation if orientation in range(1, 9) else 1)
+
+
+def load_by_pillow(plugin: Callable[[BinaryIO], ImageFile.ImageFile], data: bytes, name: str) -> Image.Image:
+    """The decoded image; Pillow raises on files cut short, unless the process has told it not to.
+
+    Args:
+        plugin: the class of the format, called directly: `Image.open` brings a pixel limit of the process and warnings.
+        data: a file whose size has been checked.
+        name: what errors call the image.
+    """
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise ImageError(
+            f"{name} is not read while PIL.ImageFile.LOAD_TRUNCATED_IMAGES is on, because of a file cut short Pillow "
+            "would give half an image: turn it off"
+        )
+    image = plugin(io.BytesIO(data))
+    image.load()
+    return image
 
 
 def pil_pixels(image: Image.Image, name: str) -> ImageArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from onlygood.images.reading import ImageSource
+from onlygood.images.reading import ChannelOrder, ImageSource
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,10 @@ class NamedImage:
 
     Attributes:
         name: of the image.
-        image: a path, the bytes of a file, a PIL image, or an array uint8 or uint16 [H, W] or [H, W, C].
+        image: a path, the bytes of a file, a PIL image, or an array uint8 or uint16 of shape [H, W], [H, W, 1],
+            [H, W, 3] (R, G, B) or [H, W, 4] (R, G, B, alpha).
         page: of a multi-page TIFF, from 0.
+        channel_order: of an array with colour; "bgr" says that it is B, G, R or B, G, R, alpha, as OpenCV has it.
 
     Example:
         >>> import onlygood
@@ -26,3 +28,4 @@ class NamedImage:
     name: str
     image: ImageSource = field(repr=False)
     page: int | None = None
+    channel_order: ChannelOrder = "rgb"

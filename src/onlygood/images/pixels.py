@@ -34,10 +34,11 @@ def cmyk_to_rgb(ink: ImageArray, maximum: int) -> ImageArray:
     return split_alpha(paper, maximum)
 
 
-def look_up(
-    indices: NDArray[np.uint8], palette: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, name: str
-) -> ImageArray:
-    """Colours `[H, W, 3]`, or `[H, W, 1]` if the palette is all grey, of palette indices `[H, W]`."""
+def look_up(indices: NDArray[np.uint8], palette: ImageArray, alpha: NDArray[np.uint8] | None, name: str) -> ImageArray:
+    """Colours `[H, W, 3]`, or `[H, W, 1]` if the palette is all grey, of palette indices `[H, W]`.
+
+    Alpha has 8 bits, and is for palettes of 8 bits.
+    """
     last = int(indices.max())
     if last >= len(palette):
         raise ImageError(f"{name} is damaged, it uses colour {last} of a palette of {len(palette)}: save it again")
@@ -47,6 +48,14 @@ def look_up(
         opacity[: len(alpha), 0] = alpha[: len(palette)]
         colours = over_black(colours, opacity, 255)
     return np.asarray(colours[indices])
+
+
+def stretch(values: ImageArray, maximum: int) -> ImageArray:
+    """Values from 0 to `maximum` as values from 0 to 255, to the nearest, if `maximum` is less; else as they are."""
+    if maximum >= 255:
+        return values
+    table = ((np.arange(maximum + 1) * 510 + maximum) // (2 * maximum)).astype(np.uint8)
+    return np.asarray(table[values])
 
 
 def blacken(pixels: ImageArray, key: int | tuple[int, ...]) -> ImageArray:

@@ -10,26 +10,29 @@ Everything becomes an array `[H, W, C]` of uint8 or uint16 with 1 (grey) or 3 (c
     alpha, transparent colours    dropped if opaque everywhere, else laid over black, with the image's own arithmetic:
                                   round(value * alpha / maximum)
     9 to 16 bits in a container   the raw values: a 12-bit camera gives 0..4095, never stretched
-    TIFF where 0 means white      inverted, so that 0 is black in every image
+    0 means white                 inverted, so that 0 is black in every image (TIFF, PBM, DICOM)
+    PGM, PPM, PAM                 a largest value below 255 becomes 255, from 256 on the values are raw
+    BMP with bit fields           fewer than 8 bits become 8, with white at 255, rounded down; 9 to 16 bits are raw
+    DICOM                         the stored values: slope, intercept and the window of display are not applied
 
-EXIF and TIFF orientation is applied; an EXIF block that cannot be read asks for nothing, as in every viewer. Colour
-profiles and gamma tags are not applied: inspection compares images of one camera. Animations are refused. Each page
-of a multi-page TIFF is an image of its own.
+Orientation is applied as EXIF, TIFF, AVIF and JPEG XL say it; an EXIF block that cannot be read asks for nothing, as in
+every viewer. Colour profiles and gamma tags are not applied: inspection compares images of one camera. Animations are
+refused. Each page of a multi-page TIFF is an image of its own. Of a damaged file no pixels come back, as far as
+its format lets damage be found: docs/guides/images.md says how far.
 
 Files are told apart by content, not by name. Bytes and pixels are checked against the limits on the headers, before any
-decoding. This module opens the source and says which format it is; the formats are read in `single_image_formats`
-(JPEG, PNG, BMP, WebP) and `tiff`, arrays and PIL images in `images_in_memory`. `pixels` has the arithmetic of the
-table above, `limits_and_damage` the refusals that all of them share.
+decoding. This module opens the source; `signatures` says which format it is, modules with the names of the formats read
+it (PNG and WebP are in `formats`), arrays and PIL images are read in `in_memory`. `pixels` has the arithmetic of the
+table above, `limits` the refusals that all of them share.
 """
 
 import io
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +40,19 @@ from PIL import Image
 
 from onlygood._integers import check_integer
 from onlygood.errors import ImageError, ImageFormatError, SettingError
-from onlygood.images.formats import PNG_SIGNATURE, read_bmp, read_jpeg, read_png, read_webp
+from onlygood.images.avif import read_avif
+from onlygood.images.bmp import read_bmp
+from onlygood.images.dicom import read_dicom
+from onlygood.images.formats import read_png, read_webp
+from onlygood.images.gif import read_gif
 from onlygood.images.in_memory import from_array, from_pil
+from onlygood.images.jpeg import read_jpeg
+from onlygood.images.jpeg2000 import read_jpeg_2000
+from onlygood.images.jpegxl import read_jpeg_xl
 from onlygood.images.limits import DEFAULT_LIMITS, ReadingLimits, check_bytes, decoding, reason
+from onlygood.images.netpbm import read_netpbm
 from onlygood.images.pixels import ImageArray
+from onlygood.images.signatures import HEAD_BYTES, format_of, unread_kind
 from onlygood.images.tiff import read_tiff, tiff_pages
 
 __all__ = [
@@ -56,48 +68,69 @@ __all__ = [
 
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 
-_READABLE = "JPEG, PNG, BMP, TIFF and WebP"
+ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
+
+_READABLE = "JPEG, PNG, TIFF, BMP, WebP, GIF, PGM, PPM, JPEG 2000, AVIF, JPEG XL and DICOM"
 
 
 def read_image(
-    source: ImageSource, *, name: str | None = None, page: int | None = None, limits: ReadingLimits = DEFAULT_LIMITS
+    source: ImageSource,
+    *,
+    name: str | None = None,
+    page: int | None = None,
+    channel_order: ChannelOrder = "rgb",
+    limits: ReadingLimits = DEFAULT_LIMITS,
 ) -> ImageArray:
     """Pixels `[H, W, C]`, uint8 or uint16, C-contiguous, 0 is black; C is 1 (grey) or 3 (red, green, blue).
 
     The array may be read-only or share memory with `source`. Safe to call from many threads.
 
     Args:
-        source: a file's path, a file's bytes, a PIL image, or an array uint8 or uint16 of shape `[H, W]`, `[H, W, 1]`,
-            `[H, W, 3]` or `[H, W, 4]` (the last channel is alpha). Of a PIL image the current frame is taken; one that
-            Pillow has already reduced from 16-bit colour to 8 bits cannot be told from an 8-bit one, so give the path.
+        source: a file's path, a file's bytes, a PIL image, or an array uint8 or uint16 of shape `[H, W]` or `[H, W, 1]`
+            (grey), `[H, W, 3]` (R, G, B) or `[H, W, 4]` (R, G, B, alpha). Of a PIL image the current frame is taken. Of
+            one that Pillow has decoded it cannot be told whether its file was damaged or its 16-bit colour reduced to
+            8 bits, so give the path.
         name: what errors call the image; by default the path.
         page: which page of a multi-page TIFF, from 0; see `image_pages`. None wants a file that holds one image.
+        channel_order: of an array with colour: "rgb", or "bgr" for B, G, R or B, G, R, alpha, as OpenCV has it. A file
+            and a PIL image say their own order, so that only "rgb" is right for them.
         limits: bounds on pixels, bytes and pages.
 
     Raises:
         ImageTooLargeError: if it exceeds a limit.
         ImageError: if there is no such file, it cannot be decoded in full, or its values are not of a kind above.
-        SettingError: if `page` is not a whole number of at least 0.
+        SettingError: if `page` is not a whole number of at least 0, `channel_order` is neither "rgb" nor "bgr", or
+            it is "bgr" and `source` is no array.
 
     Example:
         >>> import onlygood
         >>> image = onlygood.read_image("new/0.png")
         >>> image.shape, image.dtype
         ((96, 112, 3), dtype('uint8'))
+        >>> from_opencv = image[:, :, ::-1]  # cv2.imread gives B, G, R
+        >>> bool((onlygood.read_image(from_opencv, channel_order="bgr") == image).all())
+        True
     """
     if page is not None:
         check_integer("a page", page, 0)
+    if channel_order not in get_args(ChannelOrder):
+        raise SettingError(f"channel_order must be 'rgb' or 'bgr', got {channel_order!r}")
     shown = name if name is not None else _name_of(source) + (f"#{page + 1}" if page else "")
     if isinstance(source, np.ndarray):
         _require_single(page, shown)
-        return np.ascontiguousarray(from_array(source, shown, limits))
+        return np.ascontiguousarray(from_array(source, shown, limits, is_bgr=channel_order == "bgr"))
+    if channel_order != "rgb":
+        raise SettingError(
+            f"channel_order {channel_order!r} must go with an array, and {shown} is none: leave it out, a file and a PIL "
+            "image say their own order"
+        )
     if isinstance(source, Image.Image):
         _require_single(page, shown)
         return np.ascontiguousarray(from_pil(source, shown, limits))
     with _opened(source, shown, limits) as (file, size):
-        head = file.read(512)
+        head = file.read(HEAD_BYTES)
         file.seek(0)
-        kind = _kind_of(head)
+        kind = format_of(head)
         if kind == "TIFF":
             return np.ascontiguousarray(read_tiff(file, size, page, shown, limits))
         if kind is None:
@@ -121,8 +154,8 @@ def image_pages(
     """
     shown = name if name is not None else _name_of(source)
     with _opened(source, shown, limits) as (file, _):
-        head = file.read(512)
-        if _kind_of(head) != "TIFF":
+        head = file.read(HEAD_BYTES)
+        if format_of(head) != "TIFF":
             return (0,)
         return tiff_pages(file, shown, limits)
 
@@ -217,52 +250,25 @@ def _require_single(page: int | None, name: str) -> None:
 # Which format
 
 
-_MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (PNG_SIGNATURE, "PNG"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"),
-    (b"MM\0+", "TIFF"),
-    (b"BM", "BMP"),
-)
 _READERS: dict[str, Callable[[bytes, str, ReadingLimits], ImageArray]] = {
     "JPEG": read_jpeg,
     "PNG": read_png,
     "BMP": read_bmp,
     "WebP": read_webp,
+    "GIF": read_gif,
+    "Netpbm": read_netpbm,
+    "JPEG 2000": read_jpeg_2000,
+    "JPEG XL": read_jpeg_xl,
+    "AVIF": read_avif,
+    "DICOM": read_dicom,
 }
-_OTHERS: tuple[tuple[bytes, str], ...] = (
-    (b"GIF8", "a GIF image"),
-    (b"8BPS", "a Photoshop document"),
-    (b"%PDF", "a PDF document"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
-    (b"\xff\x0a", "a JPEG XL image"),
-    (b"v/1\x01", "an OpenEXR image"),
-    (b"\0\0\x01\0", "an icon file"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"\x93NUMPY", "a NumPy file"),
-    (b"version https://git-lfs", "a Git LFS pointer"),
-)
-
-
-def _kind_of(head: bytes) -> str | None:
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WebP"
-    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
 
 
 def _not_an_image(head: bytes, name: str) -> str:
-    what = next((what for magic, what in _OTHERS if head.startswith(magic)), None)
-    if what == "a Git LFS pointer":
-        return f"{name} is a Git LFS pointer, not the image that it stands for: run `git lfs pull`"
-    if what is None and head[4:8] == b"ftyp":
-        what = "an AVIF image" if head[8:12] in (b"avif", b"avis") else "a HEIF image or a video"
-    if what is None and re.fullmatch(rb"[\t\n\r\x20-\x7e\x80-\xff]+", head):
-        what = "a text file"
-    if what is None:
-        what = f"in a format that is not known (it begins with {head[:8].hex(' ')})"
-    return f"{name} is {what}, and only {_READABLE} images are read: save it as one of those"
+    kind = unread_kind(head)
+    if kind is not None:
+        return kind.sentence(name)
+    return (
+        f"{name} is in a format that is not known (it begins with {head[:8].hex(' ')}), and only {_READABLE} images are "
+        "read: save it as one of those"
+    )

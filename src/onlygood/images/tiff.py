@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from onlygood.errors import ImageError, ImageTooLargeError
 from onlygood.images._quiet import quiet_decoders
-from onlygood.images.formats import is_jpeg_frame_header, jpeg_frame_size
+from onlygood.images.ccitt import check_ccitt_part
+from onlygood.images.extensions import CAMERA_RAW
+from onlygood.images.jpeg import check_jpeg_part
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged, decoding
 from onlygood.images.pixels import ImageArray, cmyk_to_rgb, look_up, over_black, turn
 
@@ -47,6 +49,7 @@ _LAYOUT_TAGS = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 332, 338, 339, 347}
     | {512, 513, 514, 530, 32997, 32998}
 )
+_DNG_VERSION, _SUB_DIRECTORIES = 50706, 330
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ def read_tiff(file: BinaryIO, size: int, page: int | None, name: str, limits: Re
         page = pages[0]
     else:
         directories = list(islice(_directories(file, name, limits), page + 1))
+    _refuse_camera_raw(directories, name)
     if page >= len(directories):
         raise ImageError(f"{name} has {len(directories)} pages, and page {page} was asked for, counting from 0")
     with quiet_decoders(), decoding("TIFF", name):
@@ -145,6 +149,13 @@ def read_tiff(file: BinaryIO, size: int, page: int | None, name: str, limits: Re
             _check_kind(parsed, name, limits)
             pixels = _pixels(parsed, file, size, name, limits)
             return turn(pixels, _orientation(parsed))
+
+
+def _refuse_camera_raw(directories: list[_Directory], name: str) -> None:
+    """Raises if the pages are previews of a raw image, which a camera keeps beside them in a form of its own."""
+    first = directories[0] if directories else None
+    if first is not None and (_DNG_VERSION in first.tags or (first.is_secondary and _SUB_DIRECTORIES in first.tags)):
+        raise ImageError(CAMERA_RAW.sentence(name))
 
 
 def _orientation(page: Any) -> int:
@@ -235,10 +246,15 @@ def _samples(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLim
         file.seek(offset)
         data = file.read(length)
         if page.compression == 7:
-            _check_jpeg_part(data, name, limits)
+            check_jpeg_part((page.jpegheader or b"") + data, page.jpegtables, name, limits)
         part, (plane, _, top, left, _), _ = page.decode(
             data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
         )
+        if page.compression in (2, 3, 4):
+            import imagecodecs
+
+            in_order = bytes(imagecodecs.bitorder_decode(data)) if page.fillorder == 2 else data
+            check_ccitt_part(in_order, part[0, :, :, 0], int(page.compression), page.tags.valueof(292, 0), name)
         rows, columns = min(part.shape[1], height - top), min(part.shape[2], width - left)
         if part.dtype.itemsize > samples.dtype.itemsize:
             raise damaged(name, "TIFF", "its pixels have more bits than it says")
@@ -246,27 +262,12 @@ def _samples(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLim
     return np.moveaxis(samples[:, 0, :, :, 0], 0, 2) if samples.shape[0] > 1 else samples[0, 0]
 
 
-def _check_jpeg_part(data: bytes, name: str, limits: ReadingLimits) -> None:
-    """Raises if a JPEG strip or tile claims more pixels than the limit: it need not be as large as the page says."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
-        if data[at + 1] == 0xFF:
-            at += 1
-            continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if is_jpeg_frame_header(data[at + 1]):
-            check_size(*jpeg_frame_size(data[at : at + 9]), f"a part of {name}", limits)
-            return
-        at += 2 + length
-    raise damaged(name, "TIFF", "a JPEG part of its pixels has no header")
-
-
-def _palette(page: Any, name: str) -> NDArray[np.uint8]:
+def _palette(page: Any, name: str) -> ImageArray:
     """Colours `[entries, 3]`. TIFF keeps them in 16 bits: 8-bit ones times 257, or times 256 from some programs."""
     colours = np.asarray(page.colormap)
     if colours.ndim != 2 or colours.shape[0] != 3:
         raise damaged(name, "TIFF", "it has no palette")
     high = colours >> 8
-    if not ((colours == high * 257).all() or (colours == high * 256).all()):
-        raise ImageError(f"{name} has a palette of 16-bit colours, which 8 bits cannot hold: save it as 16-bit RGB")
-    return high.T.astype(np.uint8)
+    if (colours == high * 257).all() or (colours == high * 256).all():
+        return high.T.astype(np.uint8)
+    return colours.T.astype(np.uint16)
