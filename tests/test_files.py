@@ -161,7 +161,7 @@ def test_a_folder_without_permission_is_reported(tmp_path: Path) -> None:
 
 
 def test_permission_denied_is_reported_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "touch", failing(PermissionError(errno.EACCES, "Permission denied")))
+    monkeypatch.setattr(Path, "open", failing(PermissionError(errno.EACCES, "Permission denied")))
     with pytest.raises(WriteError, match=r"a\.onnx cannot be written: permission denied: choose another place"):
         check_writable(tmp_path / "a.onnx")
 

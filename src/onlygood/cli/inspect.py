@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, complain, note_other_files, say
+from onlygood._printable import printable
+from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, complain, note_other_files, say, show, show_json
 from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, chosen_limits, rate_sentences
 from onlygood.errors import ImageError, SettingError
 
@@ -76,10 +76,10 @@ def run_inspect(options: argparse.Namespace) -> int:
     if options.false_alarm_rate is not None:
         for sentence in rate_sentences(inspector):
             # On stdout there is nothing but JSON, if that is what was asked for.
-            say(f"note: {sentence}") if options.json else print(sentence)
-    width = max(len(name) for name, _ in files)
+            say(f"note: {sentence}") if options.json else show(sentence)
+    width = max(len(printable(name)) for name, _ in files)
     if not options.json:
-        print(f"{'image':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
+        show(f"{'image':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
     anomalous = unreadable = 0
     inspected: list[InspectedImage] = []
     # Lines come as images do, so a bar is drawn only where they do not go to the same terminal.
@@ -100,18 +100,18 @@ def run_inspect(options: argparse.Namespace) -> int:
             unreadable += 1
             complain(f"onlygood: {result}")
             if options.json:
-                print(json.dumps({"name": name, "error": str(result)}), flush=True)
+                show_json({"name": name, "error": str(result)}, indent=None, flush=True)
             continue
         anomalous += result.is_anomaly
         if options.json:
-            print(json.dumps(result.to_dict()), flush=True)
+            show_json(result.to_dict(), indent=None, flush=True)
         else:
             word = "ANOMALOUS" if result.is_anomaly else "good"
-            print(f"{name:<{width}}  {word:<9}  {result.score:>+9.4f}  {result.p_value:>8.4f}")
+            show(f"{printable(name):<{width}}  {word:<9}  {result.score:>+9.4f}  {result.p_value:>8.4f}")
     if not options.json:
         noun, good = "image" if len(files) == 1 else "images", len(files) - anomalous - unreadable
-        print(f"{len(files)} {noun}: {anomalous} anomalous, {good} good", end="")
-        print(f", {unreadable} not readable" if unreadable else "")
+        beside = f", {unreadable} not readable" if unreadable else ""
+        show(f"{len(files)} {noun}: {anomalous} anomalous, {good} good{beside}")
     if options.report:
         _write_report(options, inspected, inspector)
     if unreadable:
