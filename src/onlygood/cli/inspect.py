@@ -44,7 +44,7 @@ def add_options(inspect: argparse.ArgumentParser) -> None:
 
 def run_inspect(options: argparse.Namespace) -> int:
     """`onlygood inspect`."""
-    from onlygood._files import make_folder
+    from onlygood.cli.heatmaps import Heatmaps
     from onlygood.images.named import NamedImage
     from onlygood.inspector import Inspector, inspect_each
 
@@ -66,11 +66,11 @@ def run_inspect(options: argparse.Namespace) -> int:
         max_bytes=limits.max_bytes,
     )
     note_other_files(options.images)
-    heatmaps = make_folder(options.heatmaps) if options.heatmaps else None
+    heatmaps = Heatmaps(options.heatmaps, [name for name, _ in files]) if options.heatmaps else None
 
     def finish(named: tuple[str, ImageFile], inspection: Inspection, pixels: ImageArray) -> Inspection:
         if heatmaps is not None:
-            _write_heatmap(inspector, inspection, pixels, heatmaps)
+            heatmaps.write(inspector, inspection, pixels)
         return inspection.without_map()
 
     if options.false_alarm_rate is not None:
@@ -114,7 +114,7 @@ def run_inspect(options: argparse.Namespace) -> int:
         show(f"{len(files)} {noun}: {anomalous} anomalous, {good} good{beside}")
     if options.report:
         _write_report(options, inspected, inspector)
-    if unreadable:
+    if unreadable or (heatmaps is not None and not heatmaps.report()):
         return EXIT_ERROR
     return EXIT_ANOMALY if anomalous else EXIT_GOOD
 
@@ -172,17 +172,3 @@ def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedImag
         threads=options.threads,
         progress=not options.quiet,
     )
-
-
-def _write_heatmap(inspector: Inspector, inspection: Inspection, pixels: ImageArray, folder: Path) -> None:
-    from onlygood._files import make_folder, write_atomically
-    from onlygood.heatmap import draw_heatmap, to_png
-
-    assert inspection.anomaly_map is not None  # the inspector was made with maps
-    drawn = draw_heatmap(pixels, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window)
-    # A name may be an absolute path or lead upwards; a heat map stays below its folder, apart from all others.
-    parts = Path(f"{inspection.name}.png").parts
-    below = ["(up)" if part == ".." else part for part in parts if part != Path(inspection.name).anchor]
-    target = folder.joinpath(*below)
-    make_folder(target.parent)
-    write_atomically(target, to_png(drawn))
