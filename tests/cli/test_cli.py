@@ -487,7 +487,7 @@ def test_inspect_takes_several_folders_and_images_and_names_them_apart(
     ran = run("inspect", model_path, "one", "two/lot", "two/b.png", "--heatmaps", "maps", "--json")
     names = [json.loads(line)["name"] for line in ran.out.splitlines()]
     assert names == ["one/a.png", "one/b.png", "one/lot/c.png", "two/lot/c.png", "two/b.png"]
-    assert left(tmp_path / "maps") == sorted(f"{name}.png" for name in names)
+    assert left(tmp_path / "maps") == sorted(name.replace(".png", "_heatmap.png") for name in names)
 
 
 def test_heat_maps_are_images_beside_their_maps_under_the_images_names(
@@ -502,13 +502,14 @@ def test_heat_maps_are_images_beside_their_maps_under_the_images_names(
         *("a.png", "b.png", "lot/c.png", "stack.tif#1", "stack.tif#2"),
     ]
     maps = tmp_path / "maps" / "today"
-    assert left(maps) == ["a.png.png", "b.png.png", "lot/c.png.png", "stack.tif#1.png", "stack.tif#2.png"]
+    stack = ["stack.tif#1_heatmap.png", "stack.tif#2_heatmap.png"]
+    assert left(maps) == ["a_heatmap.png", "b_heatmap.png", "lot/c_heatmap.png", *stack]
     drawn = {name: np.asarray(Image.open(maps / name)).astype(int) for name in left(maps)}
     for name, sheet in drawn.items():
         assert sheet.shape == (96, 2 * 96 + 4, 3), name
     changed = {name: np.abs(sheet[:, :96] - sheet[:, 100:]).mean() for name, sheet in drawn.items()}
-    assert min(changed["b.png.png"], changed["stack.tif#2.png"]) > 3 * changed["a.png.png"]
-    np.testing.assert_array_equal(drawn["a.png.png"][:, :96, 0], np.asarray(Image.open(new_folder / "a.png")))
+    assert min(changed["b_heatmap.png"], changed[stack[1]]) > 3 * changed["a_heatmap.png"]
+    np.testing.assert_array_equal(drawn["a_heatmap.png"][:, :96, 0], np.asarray(Image.open(new_folder / "a.png")))
 
 
 def test_heat_maps_stay_below_their_folder_and_apart(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from onlygood.cli.console import EXIT_GOOD, say
+from onlygood.cli.console import EXIT_GOOD, say, say_json, show
 from onlygood.cli.options import PATHS_HELP, add_running_options, add_settings, chosen_limits, given_paths
 from onlygood.cli.values import rate
 from onlygood.settings import FitSettings
@@ -56,9 +55,9 @@ def run_calibrate(options: argparse.Namespace) -> int:
         say(f"note: {note}")
     count = len(model.calibration.scores)
     source = f"{count} new good images" if options.images else f"the {count} calibration scores in {options.model}"
-    print(f"{options.output}: threshold for a false-alarm rate of {model.calibration.requested_rate:g}, from {source}")
+    show(f"{options.output}: threshold for a false-alarm rate of {model.calibration.requested_rate:g}, from {source}")
     for sentence in model.guarantee.sentences:
-        print(sentence)
+        show(sentence)
     if options.verbose:
-        say(json.dumps(model.metadata.to_dict(), indent=2))
+        say_json(model.metadata.to_dict())
     return EXIT_GOOD

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onlygood.cli.console import EXIT_GOOD, complain, say
+from onlygood._printable import printable
+from onlygood.cli.console import EXIT_GOOD, complain, say, show, show_json
 from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, rate_sentences
 from onlygood.cli.values import rate
 from onlygood.rates import format_rate
@@ -100,47 +100,51 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if options.json:
         for sentence in sentences:
             say(f"note: {sentence}")
-        print(json.dumps({"model": options.model, "test": options.images, **evaluation.to_dict()}, indent=2))
+        show_json({"model": options.model, "test": options.images, **evaluation.to_dict()})
     else:
         for sentence in sentences:
-            print(sentence)
+            show(sentence)
         _print(evaluation, f"{options.model} on {options.images}")
     return EXIT_GOOD
 
 
 def _print(evaluation: Evaluation, title: str) -> None:
     image = evaluation.image
-    print(f"{title}: {len(evaluation.images)} images, {image.good} good, {image.anomalous} anomalous", end="")
-    print(f", {len(evaluation.unreadable)} not readable" if evaluation.unreadable else "")
+    unreadable = f", {len(evaluation.unreadable)} not readable" if evaluation.unreadable else ""
+    show(f"{title}: {len(evaluation.images)} images, {image.good} good, {image.anomalous} anomalous{unreadable}")
     if image.misses is not None:
         found = image.misses.trials - image.misses.events
-        print(f"Found {found} of {image.misses.trials} anomalous images; missed {_share(image.misses)}.")
+        show(f"Found {found} of {image.misses.trials} anomalous images; missed {_share(image.misses)}.")
     if evaluation.guarantee is not None:
-        print(evaluation.guarantee.sentence)
+        show(evaluation.guarantee.sentence)
     if evaluation.miss_sentence is not None:
-        print(evaluation.miss_sentence)
+        show(evaluation.miss_sentence)
     rows = {"all": image}
-    rows |= {f"defect {name}": figures for name, figures in evaluation.per_defect.items()}
-    rows |= {f"session {name}": figures for name, figures in evaluation.per_session.items()}
+    rows |= {f"defect {printable(name)}": figures for name, figures in evaluation.per_defect.items()}
+    rows |= {f"session {printable(name)}": figures for name, figures in evaluation.per_session.items()}
     width = max(len(name) for name in rows)
-    print(
-        f"\n{'':<{width}}  {'good':>5}  {'anom.':>5}  {'AUROC':<21}  {'AP':<5}  {'F1max':<5}  {'missed':<21}  "
+    show()
+    show(
+        f"{'':<{width}}  {'good':>5}  {'anom.':>5}  {'AUROC':<21}  {'AP':<5}  {'F1max':<5}  {'missed':<21}  "
         "false alarms"
     )
     for name, figures in rows.items():
-        print(f"{name:<{width}}  {_row(figures)}".rstrip())
+        show(f"{name:<{width}}  {_row(figures)}".rstrip())
     _print_rates(evaluation)
     if evaluation.pixel is not None:
         metrics = evaluation.pixel.metrics
-        print(
-            f"\nPixels, at the images' own size: AUROC {metrics.pixel_auroc:.4f}, AUPRO {metrics.aupro:.4f} (to a "
+        show()
+        show(
+            f"Pixels, at the images' own size: AUROC {metrics.pixel_auroc:.4f}, AUPRO {metrics.aupro:.4f} (to a "
             f"false-positive rate of {metrics.fpr_limit:g}), average precision {metrics.pixel_average_precision:.4f}; "
             f"{evaluation.pixel.masks} masks with {metrics.regions} regions."
         )
     if evaluation.advice is not None:
-        print(f"\n{evaluation.advice.sentence}")
+        show()
+        show(f"{evaluation.advice.sentence}")
     median, high = evaluation.latency_ms
-    print(f"\nAn image takes {median:.1f} ms on one thread (median; 95 % take at most {high:.1f} ms).")
+    show()
+    show(f"An image takes {median:.1f} ms on one thread (median; 95 % take at most {high:.1f} ms).")
 
 
 def _print_rates(evaluation: Evaluation) -> None:
@@ -148,16 +152,17 @@ def _print_rates(evaluation: Evaluation) -> None:
     guarantee = evaluation.metadata.guarantee
     how = "cross-fitting" if guarantee.folds else "leave-one-out"
     approximate = "" if guarantee.is_exact else f", by {how}, hence approximate"
-    print(
-        f"\nMisses and false alarms by false-alarm rate: thresholds from the calibration scores in the model"
+    show()
+    show(
+        f"Misses and false alarms by false-alarm rate: thresholds from the calibration scores in the model"
         f"{approximate}; measured on these test images"
     )
-    print(f"{'rate':<6}  {'guaranteed':<10}  {'threshold':>10}  {'missed':<21}  false alarms")
+    show(f"{'rate':<6}  {'guaranteed':<10}  {'threshold':>10}  {'missed':<21}  false alarms")
     for outcome in evaluation.at_rates:
         missed = "-" if outcome.misses is None else _share(outcome.misses)
         alarms = "-" if outcome.false_alarms is None else _share(outcome.false_alarms)
         own = "  (the model's own)" if outcome.is_own else ""
-        print(
+        show(
             f"{outcome.requested_rate:<6g}  {_guaranteed(outcome):<10}  {outcome.threshold:>+10.4g}  "
             f"{missed:<21}  {alarms}{own}"
         )

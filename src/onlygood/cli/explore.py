@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from onlygood.cli.console import EXIT_GOOD, complain, say
+from onlygood.cli.console import EXIT_GOOD, complain, say, show
 from onlygood.cli.options import add_running_options, chosen_limits
 
 # As `onlygood.exploration.explore.MAX_IMAGES`, which is not imported for a help text alone.
@@ -93,5 +93,5 @@ def run_explore(options: argparse.Namespace) -> int:
     )
     found, shown = sum(label.found for label in exploration.labels), len(exploration.images)
     unreadable = f", {len(exploration.unreadable)} not readable" if exploration.unreadable else ""
-    print(f"{options.output}: {shown} of {found} images in {len(exploration.labels)} folders{unreadable}")
+    show(f"{options.output}: {shown} of {found} images in {len(exploration.labels)} folders{unreadable}")
     return EXIT_GOOD

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onlygood._ending import before_ending
 from onlygood.augmentation_settings import AugmentationSettings
-from onlygood.cli.console import EXIT_GOOD, say
+from onlygood.cli.console import EXIT_GOOD, say, say_json, show
 from onlygood.cli.options import PATHS_HELP, add_settings, check_report, given_paths, given_settings
 from onlygood.cli.parser import Parser
 from onlygood.detectors.registry import make_method, method_class, method_names, methods
@@ -114,12 +114,12 @@ def run_fit(options: argparse.Namespace) -> int:
     for note in model.notes:
         say(f"note: {note}")
     size = len(model.file.content) / 1e6
-    print(f"{options.output}: learned from {model.guarantee.learned_from}, {size:.1f} MB")
+    show(f"{options.output}: learned from {model.guarantee.learned_from}, {size:.1f} MB")
     for sentence in model.guarantee.sentences:
-        print(sentence)
-    print(model.deciding)
+        show(sentence)
+    show(model.deciding)
     if options.verbose:
-        say(json.dumps(model.metadata.to_dict(), indent=2))
+        say_json(model.metadata.to_dict())
     return EXIT_GOOD
 
 
@@ -157,20 +157,25 @@ def _fit_and_save(options: argparse.Namespace, method: MethodSettings, common: d
 
     checkpoint = Path(f"{options.output}.training")
     before = _written_at(checkpoint)
-    try:
-        model = fit(
-            options.images_given,
-            method=method,
-            progress=not options.quiet,
-            checkpoint=checkpoint if method.trains else None,
-            resume=options.resume,
-            **common,
-        )
-        model.save(options.output)
-    except (KeyboardInterrupt, WriteError):
+
+    def say_how_to_go_on() -> None:
         # One of before counts only if this line was to go on from it.
         if method.trains and _written_at(checkpoint) and (options.resume or _written_at(checkpoint) != before):
             say(f"{checkpoint} holds what was trained so far: the same line with --resume goes on from it")
+
+    try:
+        with before_ending(say_how_to_go_on):
+            model = fit(
+                options.images_given,
+                method=method,
+                progress=not options.quiet,
+                checkpoint=checkpoint if method.trains else None,
+                resume=options.resume,
+                **common,
+            )
+            model.save(options.output)
+    except (KeyboardInterrupt, WriteError):
+        say_how_to_go_on()
         raise
     if method.trains:
         checkpoint.unlink(missing_ok=True)

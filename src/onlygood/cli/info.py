@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 
-from onlygood.cli.console import EXIT_GOOD
+from onlygood.cli.console import EXIT_GOOD, show, show_json
 
 
 def add_options(info: argparse.ArgumentParser) -> None:
@@ -23,7 +22,7 @@ def run_info(options: argparse.Namespace) -> int:
 
     metadata = read_model_file(options.model).metadata
     if options.json:
-        print(json.dumps(metadata.to_dict(), indent=2, sort_keys=True))
+        show_json(metadata.to_dict(), sort_keys=True)
         return EXIT_GOOD
     from onlygood.report.facts import augmentations_beside, input_shape, recalibration_sentences, takes_sentence
 
@@ -43,11 +42,11 @@ def run_info(options: argparse.Namespace) -> int:
         "guarantee": metadata.guarantee.statement,
     }
     for name, value in lines.items():
-        print(f"{name + ':':<11}{value}")
+        show(f"{name + ':':<11}{value}")
     for sentence in recalibration_sentences(metadata):
-        print(f"{'threshold:':<11}{sentence}")
+        show(f"{'threshold:':<11}{sentence}")
     for note in metadata.notes:
-        print(f"{'note:':<11}{note}")
+        show(f"{'note:':<11}{note}")
     return EXIT_GOOD
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, complain, say
+from onlygood._printable import printable
+from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, complain, say, show, show_json
 from onlygood.cli.options import (
     PATHS_HELP,
     add_false_alarm_rate,
@@ -52,7 +52,7 @@ def add_options(inspect: argparse.ArgumentParser) -> None:
 
 def run_inspect(options: argparse.Namespace) -> int:
     """`onlygood inspect`."""
-    from onlygood._files import make_folder
+    from onlygood.cli.heatmaps import Heatmaps
     from onlygood.inspector import Inspector, inspect_each
 
     if options.report:
@@ -74,20 +74,20 @@ def run_inspect(options: argparse.Namespace) -> int:
     )
     for note in notes:
         say(f"note: {note}")
-    heatmaps = make_folder(options.heatmaps) if options.heatmaps else None
+    heatmaps = Heatmaps(options.heatmaps, [file.name for file in files]) if options.heatmaps else None
 
     def finish(file: ImageFile, inspection: Inspection, pixels: ImageArray) -> Inspection:
         if heatmaps is not None:
-            _write_heatmap(inspector, inspection, pixels, heatmaps)
+            heatmaps.write(inspector, inspection, pixels)
         return inspection.without_map()
 
     if options.false_alarm_rate is not None:
         for sentence in rate_sentences(inspector):
             # On stdout there is nothing but JSON, if that is what was asked for.
-            say(f"note: {sentence}") if options.json else print(sentence)
-    width = max(len(file.name) for file in files)
+            say(f"note: {sentence}") if options.json else show(sentence)
+    width = max(len(printable(file.name)) for file in files)
     if not options.json:
-        print(f"{'image':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
+        show(f"{'image':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
     anomalous = unreadable = 0
     inspected: list[InspectedImage] = []
     # Lines come as images do, so a bar is drawn only where they do not go to the same terminal.
@@ -109,21 +109,21 @@ def run_inspect(options: argparse.Namespace) -> int:
             unreadable += 1
             complain(f"onlygood: {result}")
             if options.json:
-                print(json.dumps({"name": name, "error": str(result)}), flush=True)
+                show_json({"name": name, "error": str(result)}, indent=None, flush=True)
             continue
         anomalous += result.is_anomaly
         if options.json:
-            print(json.dumps(result.to_dict()), flush=True)
+            show_json(result.to_dict(), indent=None, flush=True)
         else:
             word = "ANOMALOUS" if result.is_anomaly else "good"
-            print(f"{name:<{width}}  {word:<9}  {result.score:>+9.4f}  {result.p_value:>8.4f}")
+            show(f"{printable(name):<{width}}  {word:<9}  {result.score:>+9.4f}  {result.p_value:>8.4f}")
     if not options.json:
         noun, good = "image" if len(files) == 1 else "images", len(files) - anomalous - unreadable
-        print(f"{len(files)} {noun}: {anomalous} anomalous, {good} good", end="")
-        print(f", {unreadable} not readable" if unreadable else "")
+        beside = f", {unreadable} not readable" if unreadable else ""
+        show(f"{len(files)} {noun}: {anomalous} anomalous, {good} good{beside}")
     if options.report:
         _write_report(options, inspected, inspector)
-    if unreadable:
+    if unreadable or (heatmaps is not None and not heatmaps.report()):
         return EXIT_ERROR
     return EXIT_ANOMALY if anomalous else EXIT_GOOD
 
@@ -179,17 +179,3 @@ def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedImag
         threads=options.threads,
         progress=not options.quiet,
     )
-
-
-def _write_heatmap(inspector: Inspector, inspection: Inspection, pixels: ImageArray, folder: Path) -> None:
-    from onlygood._files import make_folder, write_atomically
-    from onlygood.heatmap import draw_heatmap, to_png
-
-    assert inspection.anomaly_map is not None  # the inspector was made with maps
-    drawn = draw_heatmap(pixels, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window)
-    # A name may be an absolute path or lead upwards; a heat map stays below its folder, apart from all others.
-    parts = Path(f"{inspection.name}.png").parts
-    below = ["(up)" if part == ".." else part for part in parts if part != Path(inspection.name).anchor]
-    target = folder.joinpath(*below)
-    make_folder(target.parent)
-    write_atomically(target, to_png(drawn))

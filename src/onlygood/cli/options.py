@@ -76,10 +76,7 @@ def given_paths(values: Sequence[str]) -> str | list[str]:
     if values.count(STANDARD_INPUT) > 1:
         raise SettingError(f"paths can be read from standard input once, got {STANDARD_INPUT} twice: leave one out")
     from onlygood.datasets.given import paths_in_list
-    from onlygood.errors import FolderError
 
-    if sys.stdin is None:
-        raise FolderError("paths must come on standard input where - is given, got it closed: pipe a list into it")
     listed = paths_in_list(sys.stdin.buffer.read(), "standard input")
     at = values.index(STANDARD_INPUT)
     return [*values[:at], *listed, *values[at + 1 :]]

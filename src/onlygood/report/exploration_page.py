@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onlygood._extras import need_extra
 from onlygood._files import write_atomically
 from onlygood._parallel import map_in_order
+from onlygood._printable import printable
 from onlygood._progress import track
 from onlygood.datasets.selection import ChosenImage
 from onlygood.errors import ImageError
@@ -186,7 +187,7 @@ def _kinds(exploration: Exploration) -> list[Kind]:
         used[label.is_reference] += 1
         kinds.append(
             Kind(
-                name=formatting.visible(label.name),
+                name=printable(label.name),
                 colour=colours[place],
                 is_hollow=turn % 2 == 1,
                 found=label.found,
@@ -289,7 +290,7 @@ def _data(
     return {
         "images": [
             {
-                "name": formatting.visible(image.name),
+                "name": printable(image.name),
                 "kind": image.label,
                 "anomalous": found.is_anomaly,
                 "score": format_score(found.score),

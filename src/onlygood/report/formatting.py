@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from onlygood._plurals import pluralize
-
-# Characters that are not seen, that turn the direction of others, that break a line, or that are half of a character
-# (bytes of a file's name that are no text). A name that holds them could pass for another one.
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
-)
-
-
-def visible(text: str) -> str:
-    r"""The text with what is not seen written out, as Python does: `\n`, `\u202e`, `\udcff`."""
-    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+from onlygood._printable import printable
 
 
 def visible_or_same(value: Any) -> Any:
     """Plain text made visible; markup and what is no text as it is."""
-    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def score_format(scores: Iterable[float]) -> Callable[[float], str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from onlygood._extras import need_extra
 from onlygood._files import write_atomically
+from onlygood._printable import printable
 from onlygood._version import __version__
 from onlygood.errors import SettingError
 from onlygood.rates import format_rate
@@ -48,7 +49,7 @@ def page_path(path: str | os.PathLike[str], subject: str, nature: str) -> Path:
     """
     page = Path(path)
     if page.suffix.lower() not in _SUFFIXES:
-        shown = formatting.visible(os.fsdecode(path))
+        shown = printable(os.fsdecode(path))
         raise SettingError(f"{subject} must have a name that ends in .html, got {shown!r}: it is {nature}")
     return page
 
@@ -108,7 +109,7 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
 def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return "" if value is None else value
-    text = formatting.visible(value)
+    text = printable(value)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
@@ -141,7 +142,7 @@ def render_page(
         area=formatting.format_area,
         count=formatting.format_count,
         rate=format_rate,
-        visible=formatting.visible,
+        visible=printable,
     )
     page = environment.get_template(f"{template}.html.j2").render(
         format_score=formatting.score_format(scores),
