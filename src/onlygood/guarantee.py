@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, computed_field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator, model_validator
 
 from onlygood._plurals import pluralize
 from onlygood.rates import Rule, format_rate, images_needed, rate_in_short
 
 # An estimated rate is an extrapolation where fewer independent images than this are expected above its threshold.
 FAR_BELOW = 0.1
+# One over a lower rate is no number.
+LEAST_RATE = 1e-300
 
 
 class Guarantee(BaseModel):
@@ -39,21 +41,21 @@ class Guarantee(BaseModel):
         (0.1, 12)
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
-    requested_rate: float
-    stated_rate: float
+    requested_rate: float = Field(gt=LEAST_RATE, lt=1)
+    stated_rate: float = Field(gt=LEAST_RATE, le=1)
     is_exact: bool
-    calibration_images: int
-    groups: int
-    fitted_images: int
-    golden_images: int = 0
-    augmentations: int = 0
-    rotations: int = 1
+    calibration_images: int = Field(ge=0)
+    groups: int = Field(ge=0)
+    fitted_images: int = Field(ge=0)
+    golden_images: int = Field(default=0, ge=0)
+    augmentations: int = Field(default=0, ge=0)
+    rotations: int = Field(default=1, ge=1)
     rule: Rule = "conformal"
-    interval: tuple[float, float] | None = None
-    odd: int = 0
-    folds: int = 0
+    interval: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] | None = None
+    odd: int = Field(default=0, ge=0)
+    folds: int = Field(default=0, ge=0)
 
     def __repr__(self) -> str:
         rate = rate_in_short(self.stated_rate, is_guaranteed=self.is_guaranteed, is_exact=self.is_exact)

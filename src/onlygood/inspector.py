@@ -97,7 +97,7 @@ class Inspector:
     def _open(self, threads: int) -> Any:
         with_map = "anomaly_map" in self._outputs
         content = self.file.content if with_map else keep_outputs(self.file.content, self._outputs)
-        return open_model(content, self._shown, provider=self._provider, threads=threads)
+        return open_model(content, self._shown, self.file.costs, provider=self._provider, threads=threads)
 
     def __repr__(self) -> str:
         guarantee = self.metadata.guarantee

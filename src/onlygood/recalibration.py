@@ -288,7 +288,13 @@ class _ByImages:
         Raises:
             FolderError: images that cannot be read, or are not of the kind that this model takes.
         """
-        session = open_model(with_raw_score(self.file.content, self.name), self.name, provider=self.provider, threads=1)
+        session = open_model(
+            with_raw_score(self.file.content, self.name),
+            self.name,
+            self.file.costs,
+            provider=self.provider,
+            threads=1,
+        )
 
         def score(source: Source) -> _Scored | ImageError:
             try:
@@ -347,7 +353,7 @@ class _ByImages:
         verify(
             model,
             # Several images at once, each on one thread, are faster than one image on all threads.
-            open_model(model.file.content, self.name, provider=self.provider, threads=1),
+            open_model(model.file.content, self.name, model.file.costs, provider=self.provider, threads=1),
             len(raw),
             image=lambda at: (self.sources[at].name, self.as_input(self.sources[at].read(), self.sources[at].name)),
             raw_score=lambda at: float(raw[at]),

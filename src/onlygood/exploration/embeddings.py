@@ -90,7 +90,7 @@ def embeddings(
     untrained, note = _before_training(file.metadata, backbone)
     whole = with_vectors(graph, source, VERDICT_OUTPUTS, untrained=untrained)
     # Several images at once, each on one thread, are faster than one image on all threads.
-    session = open_model(whole.SerializeToString(), shown, provider=provider, threads=1)
+    session = open_model(whole.SerializeToString(), shown, file.costs, provider=provider, threads=1)
     outputs = [*VERDICT_OUTPUTS, VECTOR, *([VECTOR_BEFORE] if untrained is not None else [])]
 
     def embed(image: ChosenImage) -> tuple[Inspection, list[NDArray[np.float32]]] | ImageError:
