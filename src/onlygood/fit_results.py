@@ -14,6 +14,7 @@ from onlygood.detectors.base import GoodScores, Learned, Split
 from onlygood.features.extraction import Features, set_digest
 from onlygood.features.input_kind import InputKind
 from onlygood.guarantee import Guarantee
+from onlygood.kind_notes import kinds_facts
 from onlygood.metadata import (
     BackboneFacts,
     CalibrationFacts,
@@ -140,6 +141,7 @@ def describe(
             heights=(min(heights), max(heights)),
             widths=(min(widths), max(widths)),
             sha256=set_digest(features.digests[: features.given]),
+            kinds=kinds_facts(features.kinds),
         ),
         calibration=CalibrationFacts(
             method=settings.calibration,

@@ -29,8 +29,9 @@ class Guarantee(BaseModel):
         golden_images: how many golden images all of these are augmentations of; 0 if they are images of parts.
         augmentations: how many augmentations of the fitted images it learned from beside them.
         rotations: at how many angles it learned each of the fitted images; 1 is as they were given.
-        rule: "conformal" or "estimated": how the threshold was decided.
-        interval: with the estimated rule, between which rates the true one lies, by resampling (90 %).
+        rule: "conformal" or "estimated": how the threshold was decided; "given" if a person named it.
+        interval: between which rates the true one lies (90 %): with the estimated rule by resampling, of a threshold
+            that was given by counting.
         odd: how many images the estimated rule set aside, since their scores stand apart from the others.
         folds: with cross-fitting, how many parts of the images were each left out in turn; else 0.
 
@@ -96,7 +97,8 @@ class Guarantee(BaseModel):
             whose = f"augmentations of {golden}"
         else:
             whose = "good images"
-        said = self._guaranteed(whose, images) if self.is_guaranteed else self._estimated(whose, images)
+        say = {"conformal": self._guaranteed, "estimated": self._estimated, "given": self._given}[self.rule]
+        said = say(whose, images)
         if self.golden_images:
             said.append(
                 "This holds for these augmentations, not for tomorrow's parts: how good parts differ from one another "
@@ -152,6 +154,17 @@ class Guarantee(BaseModel):
                 else "; then a few of the most anomalous good images decide the threshold."
             ),
             *far,
+        ]
+
+    def _given(self, whose: str, images: str) -> list[str]:
+        source = "that the detector has not seen" if self.is_exact else "each scored without itself"
+        above = round(self.stated_rate * (self.groups + 1)) - 1
+        things = "of them" if self.groups == self.calibration_images else "groups of them"
+        between = "" if self.interval is None else f"; 90 % interval {self.interval[0]:.2g} to {self.interval[1]:.2g}"
+        return [
+            f"The threshold was given, not calibrated: of the scores of {images}, {source}, about {above} {things} lie "
+            f"above it, so that about {self.stated_rate:.2g} of {whose} will be called anomalous (counted, not "
+            f"guaranteed{between})."
         ]
 
     @property

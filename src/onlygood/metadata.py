@@ -89,6 +89,21 @@ class Training(Part):
     losses: dict[str, list[float]] = Field(description="the mean loss of each epoch, by stage")
 
 
+class KindsFacts(Part):
+    """What kinds of images the good ones are, whatever they show; each pair is the least and the greatest."""
+
+    aspect_ratios: tuple[float, float] = Field(description="width over height")
+    bits: Span = Field(description="that the highest level of an image needs")
+    sharpness: tuple[float, float] | None = Field(
+        default=None, description="the squared difference of neighbouring pixels over twice the variance"
+    )
+    red_minus_blue: tuple[float, float] | None = Field(
+        default=None, description="the mean of red without that of blue, as a share of the range of levels"
+    )
+    channels: tuple[Literal[1, 3], ...] = Field(description="1 for grey, 3 for colour, as they were given")
+    formats: tuple[str, ...] = Field(default=(), description="of their files; none for images in memory")
+
+
 class GoodImagesFacts(Part):
     """The good images that were given."""
 
@@ -97,6 +112,7 @@ class GoodImagesFacts(Part):
     heights: Span = Field(description="the least and the greatest, in pixels")
     widths: Span = Field(description="the least and the greatest, in pixels")
     sha256: str = Field(description="of their pixels, in any order")
+    kinds: KindsFacts | None = Field(default=None, description="what kinds of images; none in older files")
 
 
 class CalibrationFacts(Part):

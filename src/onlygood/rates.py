@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 from onlygood.errors import SettingError
 
-# How a threshold is decided.
-Rule = Literal["conformal", "estimated"]
+# How a threshold is decided; "given" is one that a person named, whatever follows from it.
+Rule = Literal["conformal", "estimated", "given"]
 # What a fit may be asked for: one of these, or what suits the number of images.
 ThresholdRule = Literal["auto", "conformal", "estimated"]
 # Shares are compared with rates written as decimals; this absorbs binary rounding, nothing else.
@@ -31,6 +32,47 @@ def check_false_alarm_rate(rate: float) -> None:
 def images_needed(rate: float) -> int:
     """The fewest independent calibration images from which `rate` can be guaranteed: ceil(1 / rate) - 1."""
     return max(1, math.ceil(1.0 / rate - TOLERANCE) - 1)
+
+
+def binomial_interval(events: float, trials: int, *, confidence: float = 0.9) -> tuple[float, float]:
+    """Between which shares the true one lies, exactly (Clopper and Pearson), where so many of some trials were counted.
+
+    Here, as SciPy is not in the base installation.
+
+    Args:
+        events: of the trials; a part of one, where groups are counted by shares, widens the interval.
+        trials: at least 1, independent of one another.
+        confidence: of the interval.
+    """
+    tail = (1.0 - confidence) / 2
+    fewest, most = math.floor(events + TOLERANCE), math.ceil(events - TOLERANCE)
+    low = 0.0 if fewest == 0 else _solve(lambda share: 1.0 - _at_most(fewest - 1, trials, share), tail)
+    high = 1.0 if most >= trials else _solve(lambda share: -_at_most(most, trials, share), -tail)
+    return low, high
+
+
+def _at_most(events: int, trials: int, share: float) -> float:
+    """The probability of so many events, or fewer."""
+    if share <= 0.0 or share >= 1.0:
+        return 1.0 if share <= 0.0 or events >= trials else 0.0
+    logs = (
+        math.lgamma(trials + 1)
+        - math.lgamma(count + 1)
+        - math.lgamma(trials - count + 1)
+        + count * math.log(share)
+        + (trials - count) * math.log1p(-share)
+        for count in range(events + 1)
+    )
+    return min(1.0, math.fsum(map(math.exp, logs)))
+
+
+def _solve(rising: Callable[[float], float], wanted: float) -> float:
+    """Where in [0, 1] a rising function has a value, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < wanted else (low, middle)
+    return (low + high) / 2
 
 
 def format_rate(rate: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ def calibrate(
     images: GoodImages | None = None,
     *,
     false_alarm_rate: float | None = None,
+    threshold: float | None = None,
     group_by: str | None = None,
     groups: Sequence[str] | None = None,
     provider: str = "cpu",
@@ -68,6 +70,8 @@ def calibrate(
             arrays as `onlygood.fit` takes them); None to use the scores in the file.
         false_alarm_rate: alpha, in (0, 1); the one that the model was asked for before unless given, if there are
             images.
+        threshold: a score of this model, such as evaluate's advice on costs names, to be the threshold instead; goes
+            without images and rate.
         group_by: what says which images are of one session or part, as in `FitSettings`.
         groups: for a sequence of images, one label an image instead.
         provider: the hardware that ONNX Runtime uses.
@@ -77,7 +81,7 @@ def calibrate(
         progress: draw a progress bar if stderr is a terminal.
 
     Raises:
-        SettingError: a rate outside (0, 1), neither a rate nor images, or groups that cannot be used.
+        SettingError: a rate outside (0, 1), no rate, threshold or images, or groups that cannot be used.
         FolderError: images that are missing or cannot be read, or that are those that the model learned from.
         ModelFileError: the model cannot be used, or has no calibration scores.
         VerificationError: the new file gives other scores than those it was calibrated with.
@@ -92,11 +96,17 @@ def calibrate(
     if false_alarm_rate is not None:
         check_false_alarm_rate(false_alarm_rate)
     file, name = file_and_name(model)
+    if threshold is not None:
+        if images is not None or false_alarm_rate is not None:
+            raise SettingError("a threshold goes without images and without a rate, got both: leave one out")
+        return at_threshold(file, threshold, name=name)
     if images is None:
         if group_by is not None or groups is not None:
             raise SettingError("group_by and groups go with images, got none: give images, or leave them out")
         if false_alarm_rate is None:
-            raise SettingError("calibrate needs a false-alarm rate or new good images, got neither: give one of them")
+            raise SettingError(
+                "calibrate needs a false-alarm rate, a threshold or new good images, got none: give one of them"
+            )
         return at_rate(file, false_alarm_rate, name=name)
     rate = file.metadata.guarantee.requested_rate if false_alarm_rate is None else false_alarm_rate
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
@@ -127,6 +137,27 @@ def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> Calibrate
     described = file.metadata.replaced(guarantee=_guarantee_at(before, calibration), calibration=found)
     notes = () if false_alarm_rate == before.requested_rate else (MAP_NOTE,)
     return _calibrated(file, calibration, described, notes=notes, source="calibration scores")
+
+
+def at_threshold(file: ModelFile, threshold: float, *, name: str) -> CalibratedModel:
+    """The model with a threshold that is given, and what the calibration scores in its file say of that.
+
+    Args:
+        file: of the model.
+        threshold: as a score of this model, in which the threshold in the file is 0.
+        name: what messages call the model.
+
+    Raises:
+        SettingError: the threshold is not finite.
+        ModelFormatError: the file has no calibration scores.
+    """
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
+        raise SettingError(f"a threshold must be a finite number, a score of this model, got {threshold!r}")
+    scores = require_calibration_scores(file, name)
+    calibration = scores.at_threshold(scores.threshold + threshold)
+    found = file.metadata.calibration.replaced(threshold=calibration.threshold, rule="given", decided_by=None)
+    described = file.metadata.replaced(guarantee=_guarantee_at(file.metadata.guarantee, calibration), calibration=found)
+    return _calibrated(file, calibration, described, notes=(MAP_NOTE,), source="calibration scores")
 
 
 def require_calibration_scores(file: ModelFile, name: str) -> CalibrationScores:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 
 from onlygood.cli.console import EXIT_GOOD, say, say_json, show
-from onlygood.cli.options import PATHS_HELP, add_running_options, add_settings, chosen_limits, given_paths
+from onlygood.cli.options import (
+    PATHS_HELP,
+    add_running_options,
+    add_settings,
+    add_threshold,
+    chosen_limits,
+    given_paths,
+)
 from onlygood.cli.values import rate
 from onlygood.settings import FitSettings
 
@@ -27,6 +34,7 @@ def add_options(calibrate: argparse.ArgumentParser) -> None:
         help="share of good images that may be called anomalous, such as 0.05 or 5%% (default with images: the "
         "rate that the model was asked for before)",
     )
+    add_threshold(calibrate, stays="needs neither images nor a rate")
     add_settings(calibrate, FitSettings, "group_by", with_defaults=True)
     add_running_options(calibrate)
     calibrate.set_defaults(command=run_calibrate)
@@ -43,6 +51,7 @@ def run_calibrate(options: argparse.Namespace) -> int:
         options.model,
         given_paths(options.images) if options.images else None,
         false_alarm_rate=options.false_alarm_rate,
+        threshold=options.threshold,
         group_by=options.group_by,
         provider=options.provider,
         threads=options.threads,
@@ -55,7 +64,10 @@ def run_calibrate(options: argparse.Namespace) -> int:
         say(f"note: {note}")
     count = len(model.calibration.scores)
     source = f"{count} new good images" if options.images else f"the {count} calibration scores in {options.model}"
-    show(f"{options.output}: threshold for a false-alarm rate of {model.calibration.requested_rate:g}, from {source}")
+    what = f"threshold for a false-alarm rate of {model.calibration.requested_rate:g}, from {source}"
+    if options.threshold is not None:
+        what = f"threshold at score {options.threshold:+.4g} of {options.model}"
+    show(f"{options.output}: {what}")
     for sentence in model.guarantee.sentences:
         show(sentence)
     if options.verbose:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onlygood._printable import printable
 from onlygood.cli.console import EXIT_GOOD, complain, say, show, show_json
-from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, rate_sentences
+from onlygood.cli.options import (
+    add_false_alarm_rate,
+    add_running_options,
+    add_threshold,
+    check_report,
+    rate_sentences,
+)
 from onlygood.cli.values import rate
 from onlygood.rates import format_rate
 
@@ -16,6 +23,7 @@ if TYPE_CHECKING:
     from onlygood.evaluation.evaluate import Evaluation
     from onlygood.evaluation.figures import ImageFigures
     from onlygood.evaluation.rates import RateOutcome
+    from onlygood.inspector import Inspector
     from onlygood.metrics.image import AurocEstimate, Proportion
 
 
@@ -52,6 +60,7 @@ def add_options(evaluate: argparse.ArgumentParser) -> None:
         "images)",
     )
     add_false_alarm_rate(evaluate)
+    add_threshold(evaluate)
     add_running_options(evaluate)
     evaluate.set_defaults(command=run_evaluate)
 
@@ -66,6 +75,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     inspector = Inspector(
         options.model,
         false_alarm_rate=options.false_alarm_rate,
+        threshold=options.threshold,
         provider=options.provider,
         threads=1,  # several images at once, each on one thread
         max_pixels=options.max_pixels,
@@ -85,7 +95,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         complain(f"onlygood: {reason}")
     for note in evaluation.notes:
         say(f"note: {note}")
-    sentences = [] if options.false_alarm_rate is None else rate_sentences(inspector)
+    sentences = rate_sentences(inspector) if inspector.is_recalibrated else []
     if options.report:
         from onlygood.report import write_evaluation_report
 
@@ -104,11 +114,27 @@ def run_evaluate(options: argparse.Namespace) -> int:
     else:
         for sentence in sentences:
             show(sentence)
-        _print(evaluation, f"{options.model} on {options.images}")
+        apply = _how_to_apply(evaluation, inspector, options.model)
+        _print(evaluation, f"{options.model} on {options.images}", apply=apply)
     return EXIT_GOOD
 
 
-def _print(evaluation: Evaluation, title: str) -> None:
+def _how_to_apply(evaluation: Evaluation, inspector: Inspector, model: str) -> str | None:
+    """The commands that apply the advice on costs; None where there is none, or nothing to change."""
+    advice = evaluation.advice
+    if advice is None or not advice.is_cheaper or not math.isfinite(advice.cheapest.threshold):
+        return None
+    score = advice.cheapest.threshold
+    if inspector.is_recalibrated:  # scores of this run are relative to another threshold than the file's
+        metadata = inspector.metadata
+        score += metadata.calibration.threshold - metadata.recalibrations[-1].threshold_before
+    return (
+        f"To apply it: onlygood inspect {model} IMAGES --threshold {score:.6g}; or in a new file: onlygood calibrate "
+        f"{model} --threshold {score:.6g} -o NEW.onnx"
+    )
+
+
+def _print(evaluation: Evaluation, title: str, *, apply: str | None) -> None:
     image = evaluation.image
     unreadable = f", {len(evaluation.unreadable)} not readable" if evaluation.unreadable else ""
     show(f"{title}: {len(evaluation.images)} images, {image.good} good, {image.anomalous} anomalous{unreadable}")
@@ -142,6 +168,8 @@ def _print(evaluation: Evaluation, title: str) -> None:
     if evaluation.advice is not None:
         show()
         show(f"{evaluation.advice.sentence}")
+        if apply is not None:
+            show(apply)
     median, high = evaluation.latency_ms
     show()
     show(f"An image takes {median:.1f} ms on one thread (median; 95 % take at most {high:.1f} ms).")

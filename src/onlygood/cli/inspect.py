@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onlygood._printable import printable
-from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, complain, say, show, show_json
+from onlygood._plurals import pluralize
+from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, complain, say
+from onlygood.cli.inspection_output import CsvLines, JsonLines, Table
 from onlygood.cli.options import (
     PATHS_HELP,
     add_false_alarm_rate,
     add_running_options,
+    add_threshold,
     check_report,
     chosen_limits,
     given_paths,
@@ -43,9 +45,17 @@ def add_options(inspect: argparse.ArgumentParser) -> None:
         help="make maps by hiding parts of each image: some eighty times slower, and of use where the model's own "
         "map says little (deep-svdd with a LeNet)",
     )
-    inspect.add_argument("--json", action="store_true", help="one JSON object a line on stdout, nothing else there")
+    form = inspect.add_mutually_exclusive_group()
+    form.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON object a line on stdout, nothing else there: verdict, the regions to look at, and in what the "
+        "image differs in kind from the good ones",
+    )
+    form.add_argument("--csv", action="store_true", help="a header and a row an image on stdout, nothing else there")
     inspect.add_argument("--report", metavar="HTML", help="write a page to look at, and a CSV file beside it")
     add_false_alarm_rate(inspect)
+    add_threshold(inspect)
     add_running_options(inspect)
     inspect.set_defaults(command=run_inspect)
 
@@ -54,6 +64,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     """`onlygood inspect`."""
     from onlygood.cli.heatmaps import Heatmaps
     from onlygood.inspector import Inspector, inspect_each
+    from onlygood.kind_notes import difference_notes
 
     if options.report:
         check_report(options.report)
@@ -64,10 +75,12 @@ def run_inspect(options: argparse.Namespace) -> int:
     inspector = Inspector(
         options.model,
         false_alarm_rate=options.false_alarm_rate,
+        threshold=options.threshold,
         provider=options.provider,
         # Several images at once, each on one thread, are faster than one image on all threads.
         threads=1 if len(files) > 1 else options.threads,
-        with_map=options.heatmaps is not None,
+        # Programs get regions, which come of maps.
+        with_map=options.heatmaps is not None or options.json or options.csv,
         by_occlusion=options.occlusion,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
@@ -81,13 +94,8 @@ def run_inspect(options: argparse.Namespace) -> int:
             heatmaps.write(inspector, inspection, pixels)
         return inspection.without_map()
 
-    if options.false_alarm_rate is not None:
-        for sentence in rate_sentences(inspector):
-            # On stdout there is nothing but JSON, if that is what was asked for.
-            say(f"note: {sentence}") if options.json else show(sentence)
-    width = max(len(printable(file.name)) for file in files)
-    if not options.json:
-        show(f"{'image':<{width}}  verdict    {'score':>9}  {'p-value':>8}")
+    output = JsonLines() if options.json else CsvLines() if options.csv else Table([file.name for file in files])
+    output.begin(rate_sentences(inspector) if inspector.is_recalibrated else [])
     anomalous = unreadable = 0
     inspected: list[InspectedImage] = []
     # Lines come as images do, so a bar is drawn only where they do not go to the same terminal.
@@ -101,26 +109,24 @@ def run_inspect(options: argparse.Namespace) -> int:
         description="inspecting",
         progress=not (options.quiet or sys.stdout.isatty()),
     )
+    differing = []
     for file, result in zip(files, results, strict=True):
-        name = file.name
         if options.report:
-            inspected.append(_to_report(name, file, result))
+            inspected.append(_to_report(file, result))
         if isinstance(result, ImageError):
             unreadable += 1
             complain(f"onlygood: {result}")
-            if options.json:
-                show_json({"name": name, "error": str(result)}, indent=None, flush=True)
+            output.add_error(file.name, result)
             continue
         anomalous += result.is_anomaly
-        if options.json:
-            show_json(result.to_dict(), indent=None, flush=True)
-        else:
-            word = "ANOMALOUS" if result.is_anomaly else "good"
-            show(f"{printable(name):<{width}}  {word:<9}  {result.score:>+9.4f}  {result.p_value:>8.4f}")
-    if not options.json:
-        noun, good = "image" if len(files) == 1 else "images", len(files) - anomalous - unreadable
-        beside = f", {unreadable} not readable" if unreadable else ""
-        show(f"{len(files)} {noun}: {anomalous} anomalous, {good} good{beside}")
+        output.add(result)
+        if result.differences:
+            differing.append((result.name, result.differences))
+    good = len(files) - anomalous - unreadable
+    beside = f", {unreadable} not readable" if unreadable else ""
+    output.end(f"{pluralize(len(files), 'image')}: {anomalous} anomalous, {good} good{beside}")
+    for note in difference_notes(differing, len(files)):
+        say(f"note: {note}")
     if options.report:
         _write_report(options, inspected, inspector)
     if unreadable or (heatmaps is not None and not heatmaps.report()):
@@ -149,20 +155,20 @@ def _images_to_inspect(
     return images, found.notes
 
 
-def _to_report(name: str, file: ImageFile, result: Inspection | ImageError) -> InspectedImage:
+def _to_report(file: ImageFile, result: Inspection | ImageError) -> InspectedImage:
     """What the report needs to know; without maps, which would add up: it computes those that it shows again."""
     from onlygood.report import InspectedImage
 
     if isinstance(result, ImageError):
-        return InspectedImage(name=name, file=file, inspection=None, error=str(result))
-    return InspectedImage(name=name, file=file, inspection=result, error=None)
+        return InspectedImage(name=file.name, file=file, inspection=None, error=str(result))
+    return InspectedImage(name=file.name, file=file, inspection=result, error=None)
 
 
 def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedImage], inspector: Inspector) -> None:
     from onlygood.inspector import Inspector
     from onlygood.report import write_inspection_report
 
-    if options.heatmaps is None:  # then that of all images does without maps
+    if not inspector.with_map:
         inspector = Inspector(
             inspector,
             provider=options.provider,

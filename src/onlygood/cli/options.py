@@ -93,10 +93,31 @@ def add_false_alarm_rate(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_threshold(
+    parser: argparse._ActionsContainer, *, stays: str = "for this run; the model file stays as it is"
+) -> None:
+    """The option of commands that put another threshold in the place of a model's own."""
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="SCORE",
+        help="call anomalous what has more than this score of the model, whose own threshold is at 0, and say what "
+        f"that means for good images; {stays}",
+    )
+
+
 def rate_sentences(inspector: Inspector) -> list[str]:
-    """What is to be said of a run at another rate than the model's own: the rate, and what is guaranteed."""
+    """What is to be said of a run at another rate or threshold than the model's own, and what is guaranteed."""
     guarantee = inspector.metadata.guarantee
-    former = inspector.metadata.recalibrations[-1].requested_rate_before
+    last = inspector.metadata.recalibrations[-1]
+    if guarantee.rule == "given":
+        moved = inspector.metadata.calibration.threshold - last.threshold_before
+        return [
+            f"This run uses a threshold at score {moved:+.4g} of the model file, which stays as it is; scores are "
+            "relative to it.",
+            *guarantee.sentences[:-1],
+        ]
+    former = last.requested_rate_before
     return [
         f"This run uses the threshold for a false-alarm rate of {guarantee.requested_rate:g}; the model file, which "
         f"asks for {former:g}, stays as it is.",

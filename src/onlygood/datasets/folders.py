@@ -13,6 +13,7 @@ from onlygood.datasets.good_folders import check_good
 from onlygood.datasets.tree import ARCHIVE, FileTree, Member, archive_tree, folder_tree
 from onlygood.errors import FolderError, ImageError, SettingError
 from onlygood.images.extensions import READ_EXTENSIONS, why_not_taken
+from onlygood.images.kinds import format_of_source
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import DEFAULT_LIMITS, ImageArray, ImageSource, ReadingLimits, image_pages, read_image
 
@@ -79,6 +80,10 @@ class ImageFile:
             ImageError: as `source`.
         """
         return NamedImage(self.name, self.source(limits), self.page)
+
+    def file_format(self) -> str | None:
+        """By its first bytes, as `format_of_source` gives it."""
+        return format_of_source(self.path if self.member is None else self.member.head())
 
     def read(self, limits: ReadingLimits = DEFAULT_LIMITS) -> ImageArray:
         """Its pixels, as `read_image` gives them.

@@ -19,6 +19,7 @@ from onlygood.datasets.folders import ImageFile, find_by_class, group_labels
 from onlygood.datasets.given import LIST, OnePath, find_given
 from onlygood.datasets.tree import ARCHIVE
 from onlygood.errors import FolderError, SettingError
+from onlygood.images.kinds import format_of_source
 from onlygood.images.reading import ImageArray, ReadingLimits, read_image
 from onlygood.settings import REFERENCE_WHY
 
@@ -33,11 +34,19 @@ SHOWN_NAMES = 3
 
 @dataclass(frozen=True)
 class Source:
-    """One image: its name, the label of its group or class, and how to read it."""
+    """One image.
+
+    Attributes:
+        name: what it is called.
+        label: of its group or class.
+        read: gives its pixels.
+        file_format: gives the format of its file; None for an image in memory.
+    """
 
     name: str
     label: str
     read: Callable[[], ImageArray]
+    file_format: Callable[[], str | None] = lambda: None
 
 
 def file_ranks(sources: Sequence[Source]) -> list[int]:
@@ -122,7 +131,7 @@ def _from_paths(
     labels = group_labels(found.images, group_by)
     return FoundSources(
         [
-            Source(file.name, label, partial(file.read, limits))
+            Source(file.name, label, partial(file.read, limits), file.file_format)
             for file, label in zip(found.images, labels, strict=True)
         ],
         found.notes,
@@ -143,7 +152,7 @@ def _one_each(items: Sequence[Any], groups: Sequence[str] | None, limits: Readin
     if len(groups) != len(items):
         raise SettingError(f"groups must have one label an image, got {len(groups)} for {len(items)} images")
     return [
-        Source(name, str(label), _reader(item, name, limits))
+        Source(name, str(label), _reader(item, name, limits), _format_reader(item))
         for item, name, label in zip(items, names, groups, strict=True)
     ]
 
@@ -214,7 +223,7 @@ def list_references(reference: ReferenceImages, *, limits: ReadingLimits) -> lis
     if isinstance(reference, str | os.PathLike):
         shown = os.fsdecode(reference)
         found = [
-            Source(file.name, label, partial(file.read, limits))
+            Source(file.name, label, partial(file.read, limits), file.file_format)
             for label, files in find_by_class(reference, limits=limits).items()
             for file in files
         ]
@@ -253,6 +262,10 @@ def _reader(item: Any, name: str, limits: ReadingLimits) -> Callable[[], ImageAr
     if isinstance(item, ImageFile):
         return partial(item.read, limits)
     return partial(read_image, item, name=name, limits=limits)
+
+
+def _format_reader(item: Any) -> Callable[[], str | None]:
+    return item.file_format if isinstance(item, ImageFile) else partial(format_of_source, item)
 
 
 def name_of(item: Any, position: int) -> str:

@@ -13,6 +13,7 @@ from onlygood.datasets.folder_names import FolderKind, folder_kind
 from onlygood.errors import FolderError, ImageError, ImageTooLargeError
 from onlygood.images.extensions import extension_of, readable_extensions
 from onlygood.images.limits import ReadingLimits, damaged, reason
+from onlygood.images.signatures import HEAD_BYTES
 
 ARCHIVE = ".zip"
 
@@ -29,12 +30,20 @@ class Member:
     archive: Path
     name: str
 
-    def read(self, shown: str, limits: ReadingLimits) -> bytes:
+    def head(self) -> bytes:
+        """Its first bytes; none where it cannot be read."""
+        try:
+            return self.read(self.name, ReadingLimits(), most=HEAD_BYTES)
+        except ImageError:
+            return b""
+
+    def read(self, shown: str, limits: ReadingLimits, *, most: int | None = None) -> bytes:
         """Its bytes; nothing is unpacked onto the disk.
 
         Args:
             shown: what errors call it.
             limits: bound on bytes.
+            most: how many are wanted, from its beginning; all unless given.
 
         Raises:
             ImageTooLargeError: it has more bytes than the limit.
@@ -47,7 +56,7 @@ class Member:
                 raise ImageError(f"{shown} is encrypted in its archive: unpack {self.archive} and give the folder")
             with opened.open(info) as file:
                 # One byte more than the limit: what an archive says of its sizes need not be true.
-                data = file.read(limits.max_bytes + 1)
+                data = file.read(limits.max_bytes + 1 if most is None else most)
         except ImageError:
             raise
         except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:

@@ -37,10 +37,15 @@ class CostAdvice:
     cheapest: OperatingPoint
 
     @property
+    def is_cheaper(self) -> bool:
+        """Whether another threshold than the model's own would have been cheaper."""
+        return self.cheapest.cost_per_thousand < self.current.cost_per_thousand
+
+    @property
     def sentence(self) -> str:
         """The advice in words."""
         source = "as among the test images" if self.is_share_of_test else "as given"
-        if self.cheapest.cost_per_thousand >= self.current.cost_per_thousand:
+        if not self.is_cheaper:
             return (
                 f"No other threshold would have been cheaper on these images: {self.current.cost_per_thousand:.4g} "
                 f"per thousand parts, with {self.anomaly_share:.3g} of them anomalous ({source})."

@@ -26,6 +26,7 @@ from onlygood.evaluation.figures import (
     figures_per_session,
     image_figures,
 )
+from onlygood.evaluation.kinds import notes_on_kinds
 from onlygood.evaluation.rates import GuaranteeCheck, RateOutcome, check_guarantee, outcomes_at_rates
 from onlygood.images.reading import ImageArray
 from onlygood.inspector import Inspector, as_inspector, inspect_each
@@ -222,7 +223,7 @@ def evaluate(
             progress=progress,
         )
         judged, unreadable, unmasked = _sort_out(images.images, results)
-        notes = [*images.notes, *_notes_on_missing(judged, unmasked)]
+        notes = [*images.notes, *notes_on_kinds(judged), *_notes_on_missing(judged, unmasked)]
         masks = sum(image.labelled.mask is not None for image in judged) - len(unmasked)
         pixel = None
         if masks:
@@ -268,6 +269,7 @@ class _Judge:
             p_value=inspection.p_value,
             is_anomaly=inspection.is_anomaly,
             latency_ms=inspection.latency_ms,
+            differences=inspection.differences,
         )
         anomaly_map = inspection.anomaly_map
         if not self.has_masks or anomaly_map is None or (labelled.is_anomalous and labelled.mask is None):

@@ -46,7 +46,7 @@ def require_agreement(
     for output, (found_kind, found) in costs.outputs.items():
         wanted = shapes.get(output, found)
         is_map = output != "patch_scores" or (len(found) == 3 and found[0] == 1 and min(found) > 0)
-        if output in OUTPUTS and (found_kind, found) != (OUTPUTS[output], wanted) or not is_map:
+        if (output in OUTPUTS and (found_kind, found) != (OUTPUTS[output], wanted)) or not is_map:
             shown = " x ".join(map(str, found))
             raise ModelFormatError(
                 f"the model {name} must give {output} in the type and shape of every model file for one image of "

@@ -34,7 +34,21 @@ MOST_AXES = 8
 
 _NUMBERS = frozenset(
     getattr(TensorProto, name)
-    for name in "FLOAT FLOAT16 BFLOAT16 DOUBLE BOOL UINT8 INT8 UINT16 INT16 UINT32 INT32 UINT64 INT64".split()
+    for name in [
+        "FLOAT",
+        "FLOAT16",
+        "BFLOAT16",
+        "DOUBLE",
+        "BOOL",
+        "UINT8",
+        "INT8",
+        "UINT16",
+        "INT16",
+        "UINT32",
+        "INT32",
+        "UINT64",
+        "INT64",
+    ]
 )
 # Where each type's elements are if they are not in `raw_data`.
 _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")

@@ -113,8 +113,7 @@ def read_image(
     """
     if page is not None:
         check_integer("a page", page, 0)
-    if channel_order not in get_args(ChannelOrder):
-        raise SettingError(f"channel_order must be 'rgb' or 'bgr', got {channel_order!r}")
+    check_channel_order(channel_order)
     shown = name if name is not None else _name_of(source) + (f"#{page + 1}" if page else "")
     if isinstance(source, np.ndarray):
         _require_single(page, shown)
@@ -139,6 +138,17 @@ def read_image(
         data = source if isinstance(source, bytes) else file.read()
     with decoding(kind, shown):
         return np.ascontiguousarray(_READERS[kind](data, shown, limits))
+
+
+def check_channel_order(order: ChannelOrder) -> ChannelOrder:
+    """The order, if it is one.
+
+    Raises:
+        SettingError: it is neither "rgb" nor "bgr".
+    """
+    if order not in get_args(ChannelOrder):
+        raise SettingError(f"channel_order must be 'rgb' or 'bgr', got {order!r}")
+    return order
 
 
 def image_pages(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from onlygood._csv import csv_bytes
 from onlygood._extras import need_extra
 from onlygood._files import write_atomically
 from onlygood._printable import printable
@@ -19,8 +18,6 @@ from onlygood.rates import format_rate
 from onlygood.report import formatting, palette
 
 _SUFFIXES = (".htm", ".html")
-# A spreadsheet takes a cell that begins with one of these for a formula. The wide forms count too.
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def report_paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
@@ -87,30 +84,6 @@ def write_report(
     )
     write_atomically(csv_path, csv_bytes(header, rows))
     write_atomically(page_path, page)
-
-
-def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    r"""A CSV file that spreadsheets and programs read: UTF-8 with a byte order mark, texts in quotes, numbers bare.
-
-    Names are files' names, which others choose. So that none of them is run as a formula, an apostrophe goes before a
-    text that begins with one of = + - @; and what cannot be seen is written out (`\n`), so that a row is a line.
-
-    Args:
-        header: the names of the columns.
-        rows: texts, numbers, and None for an empty cell.
-    """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\r\n")
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return buffer.getvalue().encode("utf-8-sig")
-
-
-def _cell(value: Any) -> Any:
-    if not isinstance(value, str):
-        return "" if value is None else value
-    text = printable(value)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 def render_page(
