@@ -7,6 +7,7 @@ import json
 
 from onlygood.cli.console import EXIT_GOOD, note_other_files, say
 from onlygood.cli.options import add_running_options, add_settings, chosen_limits
+from onlygood.cli.trust import add_model_options
 from onlygood.cli.values import rate
 from onlygood.settings import FitSettings
 
@@ -30,6 +31,7 @@ def add_options(calibrate: argparse.ArgumentParser) -> None:
     )
     add_settings(calibrate, FitSettings, "group_by", with_defaults=True)
     add_running_options(calibrate)
+    add_model_options(calibrate)
     calibrate.set_defaults(command=run_calibrate)
 
 
@@ -47,6 +49,8 @@ def run_calibrate(options: argparse.Namespace) -> int:
         group_by=options.group_by,
         provider=options.provider,
         threads=options.threads,
+        require_signature=options.require_signature,
+        max_model_bytes=options.max_model_bytes,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
         progress=not options.quiet,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_GOOD, complain, say
 from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, rate_sentences
+from onlygood.cli.trust import add_model_options
 from onlygood.cli.values import rate
 from onlygood.rates import format_rate
 
@@ -53,6 +54,7 @@ def add_options(evaluate: argparse.ArgumentParser) -> None:
     )
     add_false_alarm_rate(evaluate)
     add_running_options(evaluate)
+    add_model_options(evaluate)
     evaluate.set_defaults(command=run_evaluate)
 
 
@@ -68,6 +70,8 @@ def run_evaluate(options: argparse.Namespace) -> int:
         false_alarm_rate=options.false_alarm_rate,
         provider=options.provider,
         threads=1,  # several images at once, each on one thread
+        require_signature=options.require_signature,
+        max_model_bytes=options.max_model_bytes,
         max_pixels=options.max_pixels,
         max_bytes=options.max_bytes,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, complain, note_other_files, say
 from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, chosen_limits, rate_sentences
+from onlygood.cli.trust import add_model_options
 from onlygood.errors import ImageError, SettingError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def add_options(inspect: argparse.ArgumentParser) -> None:
     inspect.add_argument("--report", metavar="HTML", help="write a page to look at, and a CSV file beside it")
     add_false_alarm_rate(inspect)
     add_running_options(inspect)
+    add_model_options(inspect)
     inspect.set_defaults(command=run_inspect)
 
 
@@ -62,6 +64,8 @@ def run_inspect(options: argparse.Namespace) -> int:
         threads=1 if len(files) > 1 else options.threads,
         with_map=options.heatmaps is not None,
         by_occlusion=options.occlusion,
+        require_signature=options.require_signature,
+        max_model_bytes=options.max_model_bytes,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
     )

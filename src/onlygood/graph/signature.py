@@ -130,8 +130,8 @@ def read_public_key(path: str | os.PathLike[str]) -> Ed25519PublicKey:
     text = _read_key(path)
     if b"PRIVATE KEY" in text:
         raise SettingError(
-            f"a signature is checked with a public key, got the private one {os.fspath(path)}: give {os.fspath(path)}.pub, "
-            "and keep the private one where models are signed alone"
+            f"a signature is checked with a public key, got the private one {os.fspath(path)}: give the file .pub that "
+            "was written beside it, and keep the private one where models are signed alone"
         )
     try:
         key = load_pem_public_key(text)
@@ -179,8 +179,8 @@ def _read_key(path: str | os.PathLike[str]) -> bytes:
 
 def _no_key(path: str | os.PathLike[str], wanted: str, got: str = "something else") -> SettingError:
     return SettingError(
-        f"the key {os.fspath(path)} must be a PEM file with {wanted} for Ed25519, got {got}: make one with `onlygood sign "
-        "--new-key`"
+        f"the key {os.fspath(path)} must be a PEM file with {wanted} for Ed25519, got {got}: make one with `onlygood "
+        "sign --new-key`"
     )
 
 
