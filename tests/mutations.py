@@ -382,8 +382,9 @@ def add_bomb(model: onnx.ModelProto, random: Random) -> None:
     elif kind == 1:
         nodes = [helper.make_node("Expand", ["threshold", "bomb_shape"], ["bomb"])]
     elif kind == 2:
+        constants["bomb_row"] = np.array([-1])
         nodes = [
-            helper.make_node("Unsqueeze", ["threshold", "bomb_axis"], ["bomb_one"]),
+            helper.make_node("Reshape", ["threshold", "bomb_row"], ["bomb_one"]),
             helper.make_node("Tile", ["bomb_one", "bomb_shape"], ["bomb"]),
         ]
     elif kind == 3:

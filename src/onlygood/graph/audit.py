@@ -89,12 +89,7 @@ def audit(model: onnx.ModelProto, name: str) -> None:
             f"the model {name} must hold all of its data, got {external[0]!r} in another file: do not run it, and fit "
             "it again"
         )
-    foreign = ["functions of its own"] if len(model.functions) else foreign_operators(parts)
-    if foreign:
-        raise ModelFormatError(
-            f"the model {name} must use standard ONNX operators only, those of feed-forward networks, got "
-            f"{', '.join(foreign[:9])}: do not run it, and fit it again"
-        )
+    require_operators(model, name)
     _audit_signature(model, name)
     if len(model.opset_import) != 1 or model.opset_import[0].domain not in ("", "ai.onnx"):
         raise ModelFormatError(
@@ -115,6 +110,24 @@ def audit(model: onnx.ModelProto, name: str) -> None:
     for tensor in graph.initializer:
         _audit_tensor(tensor, name)
     _audit_names(graph, name)
+
+
+def require_operators(model: onnx.ModelProto, name: str) -> None:
+    """Refuse operators that a model file may not hold.
+
+    Args:
+        model: a graph, whole or in part.
+        name: what messages call the model.
+
+    Raises:
+        ModelFormatError: with the first of them.
+    """
+    foreign = ["functions of its own"] if len(model.functions) else foreign_operators(messages(model))
+    if foreign:
+        raise ModelFormatError(
+            f"the model {name} must use standard ONNX operators only, those of feed-forward networks, got "
+            f"{', '.join(foreign[:9])}: do not run it, and fit it again"
+        )
 
 
 def messages(message: Message) -> Iterator[Message]:
