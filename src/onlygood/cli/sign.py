@@ -34,7 +34,7 @@ def run_sign(options: argparse.Namespace) -> int:
             raise SettingError("--new-key makes a key and signs nothing, got it with a model or a key: give it alone")
         return _make_key(Path(options.new_key))
     if options.model is None or options.key is None:
-        missing = "a model" if options.model is None else "--key"
+        missing = "model" if options.model is None else "--key"
         raise SettingError(f"sign needs a model file and --key with a private key, got no {missing}: give both")
     from onlygood._files import write_atomically
     from onlygood.graph.content import HIGHEST_LIMIT

@@ -168,13 +168,13 @@ def _read_private_key(path: str | os.PathLike[str]) -> Ed25519PrivateKey:
 def _read_key(path: str | os.PathLike[str]) -> bytes:
     file = Path(path)
     try:
-        if not file.is_file():
-            what = "a file that is not there" if not file.exists() else "a folder or a device"
-            raise _no_key(path, "a key", what)
-        with file.open("rb") as opened:
-            return opened.read(_MOST_KEY_BYTES)
+        is_there, is_file = file.exists(), file.is_file()
+        if is_file:
+            with file.open("rb") as opened:
+                return opened.read(_MOST_KEY_BYTES)
     except (OSError, ValueError) as error:
         raise _no_key(path, "a key", str(getattr(error, "strerror", None) or error).lower()) from error
+    raise _no_key(path, "a key", "a folder or a device" if is_there else "a file that is not there")
 
 
 def _no_key(path: str | os.PathLike[str], wanted: str, got: str = "something else") -> SettingError:
