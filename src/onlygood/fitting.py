@@ -25,7 +25,7 @@ from onlygood.features.extraction import Embedder, extract_features
 from onlygood.features.independence import LEAST_GROUPS, independent_groups
 from onlygood.features.input_kind import input_kind
 from onlygood.fit_results import describe, good_images_of, guarantee_of, highest_scoring
-from onlygood.graph.model_file import OUTPUTS, pack
+from onlygood.graph.model_file import OUTPUTS, pack, require_writable
 from onlygood.graph.runtime import open_session
 from onlygood.graph.subgraph import join
 from onlygood.graph.verdict import full_size_map, verdict
@@ -231,9 +231,11 @@ class _Fit:
         )
         detector = self.method.make_detector(task)
         embedding = detector.embedding
+        embedding_graph = join(*embedding.subgraphs, outputs=list(embedding.outputs))
+        require_writable(embedding_graph)
         features = extract_features(
             self.sources,
-            Embedder(join(*embedding.subgraphs, outputs=list(embedding.outputs)), embedding.outputs),
+            Embedder(embedding_graph, embedding.outputs),
             kind,
             settings,
             rows_each=embedding.rows_each,

@@ -20,6 +20,7 @@ from onlygood.datasets.folders import ImageFile
 from onlygood.datasets.given import find_given, stands_for_several
 from onlygood.datasets.sources import is_one_in_memory, name_of
 from onlygood.errors import ImageError, SettingError
+from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.model_file import keep_outputs
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import CalibrationScores
@@ -72,10 +73,14 @@ class Inspector:
             images say their own order.
         max_pixels: most pixels that one image may have.
         max_bytes: most bytes that one image's file may have.
+        require_signature: path of a public key: the model must be signed by its holder with `onlygood sign`.
+        max_model_bytes: most bytes that the model file may have.
 
     Raises:
-        ModelFileError: the file is missing, damaged, of another kind or newer than this onlygood.
-        SettingError: a provider that is not installed, or a rate, a limit or a number of threads that cannot be used.
+        ModelFileError: the file is missing, damaged, of another kind, newer than this onlygood, or not signed by the
+            key that is required.
+        SettingError: a provider that is not installed, or a rate, a limit, a key or a number of threads that cannot be
+            used.
 
     Example:
         >>> import onlygood
@@ -98,8 +103,10 @@ class Inspector:
         channel_order: ChannelOrder = "rgb",
         max_pixels: int = ReadingLimits.max_pixels,
         max_bytes: int = ReadingLimits.max_bytes,
+        require_signature: str | os.PathLike[str] | None = None,
+        max_model_bytes: int = MAX_MODEL_BYTES,
     ) -> None:
-        file, shown = file_and_name(model)
+        file, shown = file_and_name(model, max_model_bytes=max_model_bytes, require_signature=require_signature)
         if false_alarm_rate is not None and threshold is not None:
             raise SettingError("a threshold goes without a false-alarm rate, got both: leave one out")
         if false_alarm_rate is not None:
@@ -388,16 +395,21 @@ def to_inspection(
         latency_ms: as in the inspection.
 
     Raises:
-        ImageError: a score that is not finite.
+        ImageError: a score or a map that is not finite, or a p-value that is none.
     """
     # Here and below, the shortest decimal of a float32: 0.05 stays 0.05 and does not become 0.0500000007.
     score = float(str(verdict[0][0]))
     if not np.isfinite(score):
         raise ImageError(f"{name} has a score that is not finite, {score}: report this with the image")
+    p_value = float(str(verdict[1][0]))
+    if not 0.0 <= p_value <= 1.0:
+        raise ImageError(f"{name} has a p-value that is not between 0 and 1, {p_value}: report this with the image")
+    if anomaly_map is not None and not np.isfinite(anomaly_map).all():
+        raise ImageError(f"{name} has an anomaly map that is not finite: report this with the image")
     return Inspection(
         name=name,
         score=score,
-        p_value=float(str(verdict[1][0])),
+        p_value=p_value,
         is_anomaly=bool(verdict[2][0]),
         anomaly_map=anomaly_map,
         latency_ms=latency_ms,

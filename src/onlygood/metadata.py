@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from onlygood._printable import printable
 from onlygood.errors import ModelFormatError
 from onlygood.guarantee import Guarantee
 from onlygood.rates import Rule, ThresholdRule
@@ -195,7 +196,7 @@ class Metadata(Part):
             return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "it"
+            where = printable(".".join(map(str, first["loc"]))[:200]) or "it"
             what = (
                 "got none" if first["type"] == "missing" else f"got {_short(first['input'])} ({first['msg'].lower()})"
             )
@@ -257,11 +258,11 @@ def description_problem(values: Mapping[str, Any]) -> str | None:
             waiting += [(str(name), each, depth + 1) for name, each in inner]
             continue
         if len(where) > LONGEST_TEXT or (isinstance(value, str) and len(value) > LONGEST_TEXT):
-            return f"a text of more than {LONGEST_TEXT} letters at {where[:60]}"
+            return f"a text of more than {LONGEST_TEXT} letters at {where[:60]!r}"
         if isinstance(value, float) and not math.isfinite(value):
-            return f"{value} at {where}"
+            return f"{value} at {where[:60]!r}"
         if isinstance(value, int) and abs(value) >= 2**63:
-            return f"a whole number of more than 64 bits at {where}"
+            return f"a whole number of more than 64 bits at {where[:60]!r}"
     return None
 
 

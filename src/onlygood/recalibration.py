@@ -28,8 +28,10 @@ from onlygood.errors import (
     SettingError,
 )
 from onlygood.features.extraction import pixel_digest, set_digest
+from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.model_file import ModelFile, pack, with_raw_score
 from onlygood.graph.runtime import open_model, run
+from onlygood.graph.signature import fingerprint_in
 from onlygood.graph.verdict import CALIBRATION_INITIALIZERS, RAW_SCORE, CalibrationScores, replace_calibration
 from onlygood.guarantee import Guarantee
 from onlygood.images.reading import ImageArray, ReadingLimits, fit_channels, require_depth
@@ -40,6 +42,10 @@ from onlygood.rates import check_false_alarm_rate, format_rate
 MAP_NOTE = (
     "The levels of the anomaly map are those of the false-alarm rate that the model had before: the calibration scores "
     "alone do not give others."
+)
+SIGNATURE_NOTE = (
+    "The model that was given is signed, this one is another and is not: sign it with `onlygood sign` if it is to be "
+    "trusted like that one."
 )
 
 
@@ -55,6 +61,8 @@ def calibrate(
     threads: int = 0,
     max_pixels: int = ReadingLimits.max_pixels,
     max_bytes: int = ReadingLimits.max_bytes,
+    require_signature: str | os.PathLike[str] | None = None,
+    max_model_bytes: int = MAX_MODEL_BYTES,
     progress: bool = False,
 ) -> CalibratedModel:
     """The same detector with another threshold; the model that is given stays as it is.
@@ -78,10 +86,12 @@ def calibrate(
         threads: images worked on at once; 0 for one a core.
         max_pixels: most pixels that one image may have.
         max_bytes: most bytes that one image's file may have.
+        require_signature: path of a public key: the model must be signed by its holder. The new one is not signed.
+        max_model_bytes: most bytes that the model file may have.
         progress: draw a progress bar if stderr is a terminal.
 
     Raises:
-        SettingError: a rate outside (0, 1), no rate, threshold or images, or groups that cannot be used.
+        SettingError: a rate outside (0, 1), no rate, threshold or images, or groups or a key that cannot be used.
         FolderError: images that are missing or cannot be read, or that are those that the model learned from.
         ModelFileError: the model cannot be used, or has no calibration scores.
         VerificationError: the new file gives other scores than those it was calibrated with.
@@ -95,7 +105,7 @@ def calibrate(
     """
     if false_alarm_rate is not None:
         check_false_alarm_rate(false_alarm_rate)
-    file, name = file_and_name(model)
+    file, name = file_and_name(model, max_model_bytes=max_model_bytes, require_signature=require_signature)
     if threshold is not None:
         if images is not None or false_alarm_rate is not None:
             raise SettingError("a threshold goes without images and without a rate, got both: leave one out")
@@ -220,6 +230,8 @@ def _calibrated(
         notes=tuple(notes),
         onlygood=__version__,
     )
+    # Of the file as it was, so not in the record that the new one keeps.
+    notes = [*notes, *([SIGNATURE_NOTE] if fingerprint_in(file.content) is not None else [])]
     described = described.replaced(
         settings={**before.settings, "false_alarm_rate": calibration.requested_rate},
         recalibrations=(*before.recalibrations, record),

@@ -34,6 +34,7 @@ COMMANDS = {
     "calibrate": "give a model another false-alarm rate, or new good images for its threshold",
     "explore": "draw a map of images as a model sees them",
     "info": "what a model file is, guarantees and was made from",
+    "sign": "sign a model file, and make keys for it",
     "methods": "list the methods, what each is for and what it needs",
     "completion": "print the script with which a shell completes commands, options and files",
 }

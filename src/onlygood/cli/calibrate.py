@@ -13,6 +13,7 @@ from onlygood.cli.options import (
     chosen_limits,
     given_paths,
 )
+from onlygood.cli.trust import add_model_options
 from onlygood.cli.values import rate
 from onlygood.settings import FitSettings
 
@@ -37,6 +38,7 @@ def add_options(calibrate: argparse.ArgumentParser) -> None:
     add_threshold(calibrate, stays="needs neither images nor a rate")
     add_settings(calibrate, FitSettings, "group_by", with_defaults=True)
     add_running_options(calibrate)
+    add_model_options(calibrate)
     calibrate.set_defaults(command=run_calibrate)
 
 
@@ -55,6 +57,8 @@ def run_calibrate(options: argparse.Namespace) -> int:
         group_by=options.group_by,
         provider=options.provider,
         threads=options.threads,
+        require_signature=options.require_signature,
+        max_model_bytes=options.max_model_bytes,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
         progress=not options.quiet,

@@ -16,6 +16,7 @@ from onlygood.cli.options import (
     check_report,
     rate_sentences,
 )
+from onlygood.cli.trust import add_model_options
 from onlygood.cli.values import rate
 from onlygood.rates import format_rate
 
@@ -62,6 +63,7 @@ def add_options(evaluate: argparse.ArgumentParser) -> None:
     add_false_alarm_rate(evaluate)
     add_threshold(evaluate)
     add_running_options(evaluate)
+    add_model_options(evaluate)
     evaluate.set_defaults(command=run_evaluate)
 
 
@@ -78,6 +80,8 @@ def run_evaluate(options: argparse.Namespace) -> int:
         threshold=options.threshold,
         provider=options.provider,
         threads=1,  # several images at once, each on one thread
+        require_signature=options.require_signature,
+        max_model_bytes=options.max_model_bytes,
         max_pixels=options.max_pixels,
         max_bytes=options.max_bytes,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from onlygood.cli.console import EXIT_GOOD, complain, say, show
 from onlygood.cli.options import add_running_options, chosen_limits
+from onlygood.cli.trust import add_model_options
 
 # As `onlygood.exploration.explore.MAX_IMAGES`, which is not imported for a help text alone.
 MAX_IMAGES = 2000
@@ -52,6 +53,7 @@ def add_options(explore: argparse.ArgumentParser) -> None:
         "training",
     )
     add_running_options(explore)
+    add_model_options(explore)
     explore.set_defaults(command=run_explore)
 
 
@@ -73,6 +75,8 @@ def run_explore(options: argparse.Namespace) -> int:
         backbone=options.backbone,
         provider=options.provider,
         threads=options.threads,
+        require_signature=options.require_signature,
+        max_model_bytes=options.max_model_bytes,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
         progress=not options.quiet,

@@ -21,6 +21,7 @@ from onlygood.cli.options import (
     given_paths,
     rate_sentences,
 )
+from onlygood.cli.trust import add_model_options
 from onlygood.errors import ImageError, SettingError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def add_options(inspect: argparse.ArgumentParser) -> None:
     add_false_alarm_rate(inspect)
     add_threshold(inspect)
     add_running_options(inspect)
+    add_model_options(inspect)
     inspect.set_defaults(command=run_inspect)
 
 
@@ -82,6 +84,8 @@ def run_inspect(options: argparse.Namespace) -> int:
         # Programs get regions, which come of maps.
         with_map=options.heatmaps is not None or options.json or options.csv,
         by_occlusion=options.occlusion,
+        require_signature=options.require_signature,
+        max_model_bytes=options.max_model_bytes,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
     )

@@ -13,6 +13,7 @@ from onlygood._progress import waiting
 from onlygood.datasets.selection import ChosenImage, Label, choose_images
 from onlygood.exploration.embeddings import embeddings
 from onlygood.exploration.tsne import LEAST_IMAGES, Layout, align_points, check_perplexity, lay_out
+from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.images.reading import ReadingLimits
 from onlygood.metadata import Metadata
 from onlygood.model import ModelSource
@@ -84,6 +85,8 @@ def explore(
     threads: int = 0,
     max_pixels: int = ReadingLimits.max_pixels,
     max_bytes: int = ReadingLimits.max_bytes,
+    require_signature: str | os.PathLike[str] | None = None,
+    max_model_bytes: int = MAX_MODEL_BYTES,
     progress: bool = False,
 ) -> Exploration:
     """Images on a plane, near one another where a model sees them as alike, and its verdicts on them.
@@ -105,6 +108,8 @@ def explore(
         threads: images worked on at once; 0 for one a core.
         max_pixels: most pixels that one image may have.
         max_bytes: most bytes that one image's file may have.
+        require_signature: path of a public key: the model must be signed by its holder.
+        max_model_bytes: most bytes that the model file may have.
         progress: draw a progress bar if stderr is a terminal.
 
     Raises:
@@ -134,6 +139,8 @@ def explore(
         provider=provider,
         threads=threads,
         limits=limits,
+        require_signature=require_signature,
+        max_model_bytes=max_model_bytes,
         progress=progress,
     )
     before = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
@@ -46,7 +48,7 @@ def require_agreement(
     for output, (found_kind, found) in costs.outputs.items():
         wanted = shapes.get(output, found)
         is_map = output != "patch_scores" or (len(found) == 3 and found[0] == 1 and min(found) > 0)
-        if (output in OUTPUTS and (found_kind, found) != (OUTPUTS[output], wanted)) or not is_map:
+        if not is_map or (output in OUTPUTS and (found_kind, found) != (OUTPUTS[output], wanted)):
             shown = " x ".join(map(str, found))
             raise ModelFormatError(
                 f"the model {name} must give {output} in the type and shape of every model file for one image of "
@@ -92,6 +94,6 @@ def _require_preprocessing(model: onnx.ModelProto, images: InputFacts, backbone:
             )
 
 
-def _are_three(values: object) -> bool:
+def _are_three(values: Any) -> bool:
     is_list = isinstance(values, list | tuple) and len(values) == 3
-    return is_list and all(isinstance(value, int | float) and value for value in values)  # type: ignore[union-attr]
+    return is_list and all(isinstance(value, int | float) and value for value in values)

@@ -6,12 +6,13 @@ bounded in `onlygood.graph.costs`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import onnx
 from google.protobuf.message import Message
 from onnx import TensorProto, helper
 
+from onlygood._printable import printable
 from onlygood.errors import ModelFormatError
 from onlygood.graph.costs import bytes_each
 from onlygood.graph.operators import OPERATORS, attribute_problem, size_of
@@ -33,22 +34,21 @@ LONGEST_NAME = 1000
 MOST_AXES = 8
 
 _NUMBERS = frozenset(
-    getattr(TensorProto, name)
-    for name in [
-        "FLOAT",
-        "FLOAT16",
-        "BFLOAT16",
-        "DOUBLE",
-        "BOOL",
-        "UINT8",
-        "INT8",
-        "UINT16",
-        "INT16",
-        "UINT32",
-        "INT32",
-        "UINT64",
-        "INT64",
-    ]
+    (
+        TensorProto.FLOAT,
+        TensorProto.FLOAT16,
+        TensorProto.BFLOAT16,
+        TensorProto.DOUBLE,
+        TensorProto.BOOL,
+        TensorProto.UINT8,
+        TensorProto.INT8,
+        TensorProto.UINT16,
+        TensorProto.INT16,
+        TensorProto.UINT32,
+        TensorProto.INT32,
+        TensorProto.UINT64,
+        TensorProto.INT64,
+    )
 )
 # Where each type's elements are if they are not in `raw_data`.
 _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
@@ -89,12 +89,7 @@ def audit(model: onnx.ModelProto, name: str) -> None:
             f"the model {name} must hold all of its data, got {external[0]!r} in another file: do not run it, and fit "
             "it again"
         )
-    foreign = ["functions of its own"] if len(model.functions) else foreign_operators(parts)
-    if foreign:
-        raise ModelFormatError(
-            f"the model {name} must use standard ONNX operators only, those of feed-forward networks, got "
-            f"{', '.join(foreign[:9])}: do not run it, and fit it again"
-        )
+    require_operators(model, name)
     _audit_signature(model, name)
     if len(model.opset_import) != 1 or model.opset_import[0].domain not in ("", "ai.onnx"):
         raise ModelFormatError(
@@ -115,6 +110,24 @@ def audit(model: onnx.ModelProto, name: str) -> None:
     for tensor in graph.initializer:
         _audit_tensor(tensor, name)
     _audit_names(graph, name)
+
+
+def require_operators(model: onnx.ModelProto, name: str) -> None:
+    """Refuse operators that a model file may not hold.
+
+    Args:
+        model: a graph, whole or in part.
+        name: what messages call the model.
+
+    Raises:
+        ModelFormatError: with the first of them.
+    """
+    foreign = ["functions of its own"] if len(model.functions) else foreign_operators(messages(model))
+    if foreign:
+        raise ModelFormatError(
+            f"the model {name} must use standard ONNX operators only, those of feed-forward networks, got "
+            f"{', '.join(foreign[:9])}: do not run it, and fit it again"
+        )
 
 
 def messages(message: Message) -> Iterator[Message]:
@@ -141,18 +154,18 @@ def _is_allowed(node: onnx.NodeProto) -> bool:
 
 
 def _operator(node: onnx.NodeProto) -> str:
-    # Names of a damaged file may be bytes where text is due, hence str.
-    named = str(node.op_type)[:60] or "one without a name"
-    return named if node.domain in ("", "ai.onnx") else f"{named} of {str(node.domain)[:60]}"
+    named = printable(str(node.op_type)[:60]) or "one without a name"
+    return named if node.domain in ("", "ai.onnx") else f"{named} of {printable(str(node.domain)[:60])}"
 
 
 def _audit_signature(model: onnx.ModelProto, name: str) -> None:
-    inputs = [value.name for value in model.graph.input]
-    outputs = [value.name for value in model.graph.output]
+    # Names of a damaged file may be bytes where text is due, hence str.
+    inputs = [str(value.name) for value in model.graph.input]
+    outputs = [str(value.name) for value in model.graph.output]
     if inputs != [INPUT] or not set(OUTPUTS) <= set(outputs):
         raise ModelFormatError(
             f"the model {name} must have the input {INPUT} and the outputs {', '.join(OUTPUTS)}, got "
-            f"{', '.join(inputs[:9]) or 'none'} and {', '.join(outputs[:9]) or 'none'}: fit it again"
+            f"{_listed(inputs)} and {_listed(outputs)}: fit it again"
         )
     image = model.graph.input[0].type.tensor_type
     if image.elem_type not in (TensorProto.UINT8, TensorProto.UINT16) or len(image.shape.dim) != 4:
@@ -166,8 +179,12 @@ def _audit_signature(model: onnx.ModelProto, name: str) -> None:
         )
 
 
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(printable(name[:60]) for name in names[:9]) or "none"
+
+
 def _audit_node(node: onnx.NodeProto, name: str) -> None:
-    where = f"{node.op_type} that gives {node.output[0] if node.output else 'nothing'!r}"
+    where = f"{node.op_type} that gives {str(node.output[0])[:60] if len(node.output) else 'nothing'!r}"
     if not any(node.output) or len(node.input) > MAX_INPUTS or len(node.output) > MAX_INPUTS:
         raise ModelFormatError(
             f"the model {name} must have nodes of 1 to {MAX_INPUTS} outputs and at most {MAX_INPUTS} inputs, got "
@@ -177,8 +194,8 @@ def _audit_node(node: onnx.NodeProto, name: str) -> None:
         problem = "one by another's name" if attribute.ref_attr_name else attribute_problem(attribute)
         if problem is not None:
             raise ModelFormatError(
-                f"the model {name} must have a value of {attribute.name} that `onlygood fit` could have written at "
-                f"{where}, got {problem}: do not run it, and fit it again"
+                f"the model {name} must have a value of {str(attribute.name)[:60]!r} that `onlygood fit` could have "
+                f"written at {where}, got {problem}: do not run it, and fit it again"
             )
         if attribute.HasField("t"):
             _audit_tensor(attribute.t, name)

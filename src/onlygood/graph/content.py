@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -46,9 +47,10 @@ def read_content(path: str | os.PathLike[str], *, max_bytes: int = MAX_MODEL_BYT
     if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or not 1 <= max_bytes <= HIGHEST_LIMIT:
         raise SettingError(f"max_model_bytes must be a whole number from 1 to {HIGHEST_LIMIT}, got {max_bytes!r}")
     try:
-        _require_regular(os.stat(path), path, max_bytes)
+        _require_regular(Path(path).stat(), path, max_bytes)
         # Without O_NONBLOCK a pipe that took the file's place since would be waited for.
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(path, flags), "rb") as file:
             found = os.fstat(file.fileno())
             _require_regular(found, path, max_bytes)
             # Some files of /proc have a size of 0 and content without end.

@@ -16,12 +16,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
+from onlygood._printable import printable
 from onlygood.errors import ModelFormatError
 from onlygood.graph.folding import MOST_ELEMENTS, Array, fold
 from onlygood.graph.operators import OPERATORS, Shape, size_of
 
-# Of one image: bytes of all values that are there at a time, and so many more for each of its pixels (raw levels, levels
-# in floating point, the map); multiply-adds, of which a core does some ten thousand million a second.
+# Of one image: bytes of all values that are there at a time, and so many more for each of its pixels (raw levels,
+# levels in floating point, the map); multiply-adds, of which a core does some ten thousand million a second.
 MAX_VALUE_BYTES = 2_000_000_000
 BYTES_PER_PIXEL = 64
 MAX_WORK = 2_000_000_000_000
@@ -239,7 +240,7 @@ def bytes_each(kind: int) -> int:
 
 def one_line(error: Exception) -> str:
     """What an error of another library says, on one line and not at length."""
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     return text if len(text) <= 300 else f"{text[:300]}..."
 
 

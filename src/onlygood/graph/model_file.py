@@ -14,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +67,8 @@ def pack(model: onnx.ModelProto, metadata: Metadata) -> ModelFile:
         ModelFormatError: the file would be refused when it is read.
     """
     described = metadata.replaced(format=FORMAT).to_dict()
-    audit.audit(model, IN_MEMORY)
+    with _as_writing():
+        audit.audit(model, IN_MEMORY)
     del model.metadata_props[:]
     text = json.dumps({**described, "content_sha256": _digest(model, described)}, sort_keys=True)
     entry = model.metadata_props.add()
@@ -77,7 +79,38 @@ def pack(model: onnx.ModelProto, metadata: Metadata) -> ModelFile:
             f"a model file must have at most {HIGHEST_LIMIT} bytes, got {len(content)}: fit with a smaller backbone or "
             "memory bank"
         )
-    return _checked(content, model, json.loads(text), IN_MEMORY)
+    with _as_writing():
+        return _checked(content, model, json.loads(text), IN_MEMORY)
+
+
+def require_writable(embedding: onnx.ModelProto) -> None:
+    """Refuse the first part of a graph that no model file may hold, before a fit works with it.
+
+    Args:
+        embedding: from `image` on. It may take images in colour, in grey or both.
+
+    Raises:
+        ModelFormatError: an operator that a model file may not hold, or a cost that cannot be accepted.
+    """
+    with _as_writing():
+        audit.require_operators(embedding, IN_MEMORY)
+        try:
+            CostBound(embedding, channels=3, name=IN_MEMORY)
+        except ModelFormatError:
+            CostBound(embedding, channels=1, name=IN_MEMORY)
+
+
+@contextmanager
+def _as_writing() -> Iterator[None]:
+    """Says what is refused of a model that was made as what it is: none that someone gave."""
+    try:
+        yield
+    except ModelFormatError as error:
+        said = str(error).rpartition(": ")[0]
+        raise ModelFormatError(
+            f"{said}: nothing is written that would be refused when it is read; fit with another method, backbone or "
+            "settings"
+        ) from error
 
 
 def read_model_file(

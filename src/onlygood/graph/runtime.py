@@ -20,7 +20,8 @@ PROVIDERS = {
     "directml": "DmlExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
-ERRORS_ONLY = 3
+# Errors are raised, too; what is logged of them quotes names from the file as they are.
+FATAL_ONLY = 4
 # The first version of ONNX Runtime in which it can be said how long threads spin, and how long they do.
 SPIN_DURATION_SINCE = (1, 26)
 SPIN_US = 200
@@ -42,7 +43,7 @@ def open_session(model: bytes, *, provider: str = "cpu", threads: int = 0) -> An
         raise SettingError(f"threads must be 0 (one a core) or more, got {threads!r}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = FATAL_ONLY
     for entry, value in waiting_options(onnxruntime.__version__).items():
         options.add_session_config_entry(entry, value)
     names = [PROVIDERS[provider]] if provider == "cpu" else [PROVIDERS[provider], PROVIDERS["cpu"]]
@@ -129,7 +130,7 @@ def run(session: Any, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any
         ModelFileError: a ModelSession whose model cannot be run on these images, or would cost too much.
     """
     options = onnxruntime.RunOptions()
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = FATAL_ONLY
     if not isinstance(session, ModelSession):
         return list(session.run(list(outputs), feeds, options))
     for images in feeds.values():

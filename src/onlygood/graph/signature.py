@@ -130,8 +130,8 @@ def read_public_key(path: str | os.PathLike[str]) -> Ed25519PublicKey:
     text = _read_key(path)
     if b"PRIVATE KEY" in text:
         raise SettingError(
-            f"a signature is checked with a public key, got the private one {os.fspath(path)}: give {os.fspath(path)}.pub, "
-            "and keep the private one where models are signed alone"
+            f"a signature is checked with a public key, got the private one {os.fspath(path)}: give the file .pub that "
+            "was written beside it, and keep the private one where models are signed alone"
         )
     try:
         key = load_pem_public_key(text)
@@ -168,19 +168,19 @@ def _read_private_key(path: str | os.PathLike[str]) -> Ed25519PrivateKey:
 def _read_key(path: str | os.PathLike[str]) -> bytes:
     file = Path(path)
     try:
-        if not file.is_file():
-            what = "a file that is not there" if not file.exists() else "a folder or a device"
-            raise _no_key(path, "a key", what)
-        with file.open("rb") as opened:
-            return opened.read(_MOST_KEY_BYTES)
+        is_there, is_file = file.exists(), file.is_file()
+        if is_file:
+            with file.open("rb") as opened:
+                return opened.read(_MOST_KEY_BYTES)
     except (OSError, ValueError) as error:
         raise _no_key(path, "a key", str(getattr(error, "strerror", None) or error).lower()) from error
+    raise _no_key(path, "a key", "a folder or a device" if is_there else "a file that is not there")
 
 
 def _no_key(path: str | os.PathLike[str], wanted: str, got: str = "something else") -> SettingError:
     return SettingError(
-        f"the key {os.fspath(path)} must be a PEM file with {wanted} for Ed25519, got {got}: make one with `onlygood sign "
-        "--new-key`"
+        f"the key {os.fspath(path)} must be a PEM file with {wanted} for Ed25519, got {got}: make one with `onlygood "
+        "sign --new-key`"
     )
 
 

@@ -69,9 +69,9 @@ def cut_trunk(backbone: Backbone, taps: Sequence[Tap]) -> onnx.ModelProto:
     refused = foreign_operators(messages(model))
     if refused:
         raise BackboneError(
-            f"backbone {backbone.card.name} must be a feed-forward network of operators that a model file may hold, got "
-            f"{', '.join(refused)}: export it without control flow and without operators whose output's size depends "
-            "on the image, or use another backbone"
+            f"backbone {backbone.card.name} must be a feed-forward network of operators that a model file may hold, "
+            f"got {', '.join(refused)}: export it without control flow and without operators whose output's size "
+            "depends on the image, or use another backbone"
         )
     _check_shapes(model, backbone.card, taps)
     del model.opset_import[:]
