@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
+from onlygood._paths import given_path
 from onlygood._plurals import shorten
 from onlygood._progress import track
 from onlygood.datasets.folders import find_images
@@ -193,7 +193,7 @@ class Inspector:
     def _named(self, images: str | os.PathLike[str] | Iterable[ImageSource | NamedImage]) -> Iterable[NamedImage]:
         """The images with their names."""
         if isinstance(images, str | os.PathLike):
-            files = find_images(Path(images), allow_file=True, limits=self.limits)
+            files = find_images(given_path(images), allow_file=True, limits=self.limits)
             return [NamedImage(file.name, file.path, file.page) for file in files]
         if is_one_in_memory(images) or not isinstance(images, Iterable):
             raise SettingError(

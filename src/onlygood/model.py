@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from onlygood._files import write_atomically
 from onlygood._html import table
+from onlygood._paths import given_path
 from onlygood.calibration.threshold import Calibration
 from onlygood.datasets.sources import Source
-from onlygood.errors import SettingError
+from onlygood.errors import ModelFileError, SettingError
 from onlygood.graph.model_file import ModelFile, read_model_file
 from onlygood.guarantee import Guarantee
 from onlygood.metadata import Metadata
@@ -163,6 +164,7 @@ def file_and_name(model: ModelSource) -> tuple[ModelFile, str]:
         SettingError: what is given is no model.
     """
     if isinstance(model, str | os.PathLike):
+        given_path(model, error=ModelFileError)
         return read_model_file(model), os.fspath(model)
     file = getattr(model, "file", None)
     if not isinstance(file, ModelFile):

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
+from onlygood._paths import given_path
 from onlygood._plurals import pluralize
 from onlygood._progress import track
 from onlygood._verification import verify
@@ -94,7 +94,7 @@ def calibrate(
         >>> model.save("part-0.2.onnx")
     """
     if false_alarm_rate is not None:
-        check_false_alarm_rate(false_alarm_rate)
+        false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
     file, name = file_and_name(model)
     if images is None:
         if group_by is not None or groups is not None:
@@ -120,7 +120,7 @@ def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> Calibrate
         SettingError: the rate is outside (0, 1).
         ModelFormatError: the file has no calibration scores.
     """
-    check_false_alarm_rate(false_alarm_rate)
+    false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
     before = file.metadata.guarantee
     calibration = require_calibration_scores(file, name).at(
         false_alarm_rate, rule=file.metadata.threshold_rule, is_exact=before.is_exact
@@ -368,7 +368,7 @@ def _list_images(
             images, group_by=group_by, groups=groups, limits=limits, allow_one=True, command="calibrate"
         )
     found = []
-    for path in map(Path, paths):
+    for path in map(given_path, paths):
         prefix = path if path.is_dir() else path.parent
         for file in find_images(path, allow_file=True, limits=limits):
             # Of several folders, images and sub-folders of equal names stay apart.

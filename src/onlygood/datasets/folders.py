@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from onlygood._paths import given_path
 from onlygood.errors import FolderError, ImageError, SettingError
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits, image_pages
 
@@ -113,7 +114,7 @@ def find_images(
     Raises:
         FolderError: if it is missing, is a file where a folder is meant, may not be listed, or holds no images.
     """
-    root, shown = Path(folder), os.fsdecode(folder)
+    root, shown = given_path(folder), os.fsdecode(folder)
     try:
         is_folder = stat.S_ISDIR(root.stat().st_mode)
     except FileNotFoundError as error:

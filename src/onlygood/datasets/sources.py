@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from onlygood._paths import given_path
 from onlygood._plurals import name_some, pluralize
 from onlygood.datasets.folders import ImageFile, find_by_class, find_images, group_labels
 from onlygood.errors import FolderError, SettingError
@@ -77,9 +78,9 @@ def list_sources(
     if isinstance(images, str | os.PathLike):
         if groups is not None:
             raise SettingError("groups goes with a sequence of images, got a folder: use group_by")
-        if not allow_one and Path(images).is_file():
+        if not allow_one and given_path(images).is_file():
             raise FolderError(f"{os.fsdecode(images)} is one image where a folder of good ones is meant: {ONE}")
-        found = find_images(Path(images), allow_file=allow_one, limits=limits)
+        found = find_images(given_path(images), allow_file=allow_one, limits=limits)
         labels = group_labels(found, group_by)
         return [
             Source(file.name, label, _reader(file.path, file.name, limits, file.page))

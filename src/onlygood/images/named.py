@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from onlygood._plain import plain
 from onlygood.images.reading import ImageSource
 
 
@@ -26,3 +27,6 @@ class NamedImage:
     name: str
     image: ImageSource = field(repr=False)
     page: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "page", plain(self.page))

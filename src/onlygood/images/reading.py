@@ -28,7 +28,6 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -36,6 +35,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlygood._integers import check_integer
+from onlygood._paths import given_path
 from onlygood.errors import ImageError, ImageFormatError, SettingError
 from onlygood.images.formats import PNG_SIGNATURE, read_bmp, read_jpeg, read_png, read_webp
 from onlygood.images.in_memory import from_array, from_pil
@@ -86,7 +86,7 @@ def read_image(
         ((96, 112, 3), dtype('uint8'))
     """
     if page is not None:
-        check_integer("a page", page, 0)
+        page = check_integer("a page", page, 0)
     shown = name if name is not None else _name_of(source) + (f"#{page + 1}" if page else "")
     if isinstance(source, np.ndarray):
         _require_single(page, shown)
@@ -191,7 +191,7 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str, limits: ReadingLi
             f"an image must be a path, bytes, a PIL image or an array, got {type(source).__name__}: give one of those"
         )
     try:
-        path = Path(source)
+        path = given_path(source, error=ImageError)
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(f"{name} is a folder where an image is meant: give the path of one image file")
