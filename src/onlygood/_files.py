@@ -13,6 +13,7 @@ from threading import RLock
 from typing import BinaryIO
 
 from onlygood._ending import when_ending
+from onlygood._paths import given_path
 from onlygood.errors import WriteError
 
 # A temporary file that nobody has written to for so long is one of a process that was killed.
@@ -36,6 +37,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         WriteError: no such folder, no permission, no space, a folder in the way, or a disk that gives back other bytes.
     """
     target = _regular(path)
+    _refuse_folder(target)
     with _explained(target), _temporary(target) as (temporary, file):
         with file:
             file.write(content)
@@ -54,8 +56,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """
     target = _regular(path)
     with _explained(target):
-        if target.is_dir():
-            raise WriteError(f"{target} is a folder where a file is to be written: add a file name")
+        _refuse_folder(target)
         if not target.parent.is_dir():
             raise WriteError(f"{target} cannot be written: there is no folder {target.parent}: make it first")
         with _temporary(target) as (_, file):
@@ -81,7 +82,7 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     Raises:
         WriteError: it cannot be made, or a file is in the way.
     """
-    folder = Path(path)
+    folder = given_path(path, error=WriteError)
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -93,7 +94,7 @@ def _regular(path: str | os.PathLike[str]) -> Path:
     Raises:
         WriteError: to something that is neither a file nor a folder, such as a device.
     """
-    target = Path(path)
+    target = given_path(path, error=WriteError)
     with _explained(target):
         target = target.resolve() if target.is_symlink() else target
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -101,6 +102,11 @@ def _regular(path: str | os.PathLike[str]) -> Path:
         if target.exists() and not (target.is_file() or target.is_dir()):
             raise WriteError(f"{target} must be a file or a new name, got a device or pipe: name a file")
     return target
+
+
+def _refuse_folder(target: Path) -> None:
+    if target.is_dir():
+        raise WriteError(f"{target} is a folder where a file is to be written: add a file name")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -124,7 +125,7 @@ def describe(
     return Metadata(
         method=method.name,
         description=learned.description,
-        settings={**settings.to_dict(), **method.to_dict()},
+        settings=_without_threads({**settings.to_dict(), **method.to_dict()}),
         input=InputFacts(
             dtype="uint8" if kind.dtype == np.uint8 else "uint16",
             channels=1 if features.channels == 1 else 3,
@@ -160,3 +161,8 @@ def describe(
             "numpy": np.__version__,
         },
     )
+
+
+def _without_threads(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as a file records them: how many images were worked on at once changes nothing else in it."""
+    return {name: value for name, value in settings.items() if name != "threads"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Never
 
 import numpy as np
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 
 from onlygood import settings as types
 from onlygood._extras import need_extra
+from onlygood._parallel import one_blas_thread
+from onlygood._paths import given_path
 from onlygood._verification import verify
 from onlygood.augmentation.sources import check_target, golden_sources, turning_notes
 from onlygood.augmentation_settings import AugmentationSettings
@@ -161,7 +162,7 @@ def fit(
     if chosen.extra == "train":
         for module, library in _TRAINING_LIBRARIES.items():
             need_extra(library, module=module, extra="train", purpose=f"--method {chosen.name}")
-    files = None if checkpoint is None else TrainingFiles(Path(checkpoint), resume)
+    files = None if checkpoint is None else TrainingFiles(given_path(checkpoint), resume)
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
     found = list_sources(images, group_by=group_by, groups=groups, limits=limits, allow_one=golden)
     sources = found.sources
@@ -180,7 +181,9 @@ def fit(
             f"without each of them, got {len(sources)}: add images, or add --golden to learn from augmentations of "
             f"{'this one' if len(sources) == 1 else 'these'}"
         )
-    return _Fit(sources, settings, chosen, files=files, golden=count, notes=notes, show_progress=progress).run()
+    task = _Fit(sources, settings, chosen, files=files, golden=count, notes=notes, show_progress=progress)
+    with one_blas_thread():  # or its number would change last digits of the model
+        return task.run()
 
 
 def _unknown_keyword(name: str, method: MethodSettings) -> str:

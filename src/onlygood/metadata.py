@@ -163,7 +163,7 @@ class Metadata(Part):
     format: int = Field(default=FORMAT, description="of the file; this onlygood writes 2")
     method: str = Field(description="the name of the method")
     description: str = Field(default="", description="what the detector is, in a line")
-    settings: dict[str, Any] = Field(description="of the fit and of the method, by their keywords")
+    settings: dict[str, Any] = Field(description="of the fit and of the method, by their keywords, without threads")
     input: InputFacts = Field(description="what images the model takes")
     backbone: BackboneFacts | None = Field(default=None, description="the pretrained network, if it is on one")
     fine_tuned: FineTuned | None = Field(default=None, description="what of the backbone was trained")

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from onlygood._files import write_atomically
 from onlygood._html import table
+from onlygood._paths import given_path
 from onlygood.calibration.threshold import Calibration
 from onlygood.datasets.sources import Source
-from onlygood.errors import SettingError
+from onlygood.errors import ModelFileError, SettingError
 from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.model_file import ModelFile, read_model_file
 from onlygood.graph.signature import require_signature_of
@@ -175,6 +176,7 @@ def file_and_name(
         SettingError: what is given is no model, or the key cannot be used.
     """
     if isinstance(model, str | os.PathLike):
+        given_path(model, error=ModelFileError)
         read = read_model_file(model, max_bytes=max_model_bytes, require_signature=require_signature)
         return read, os.fspath(model)
     file = getattr(model, "file", None)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
+from onlygood._plain import plain
 from onlygood.errors import SettingError
 
 # How a threshold is decided; "given" is one that a person named, whatever follows from it.
@@ -14,19 +15,31 @@ Rule = Literal["conformal", "estimated", "given"]
 ThresholdRule = Literal["auto", "conformal", "estimated"]
 # Shares are compared with rates written as decimals; this absorbs binary rounding, nothing else.
 TOLERANCE = 1e-9
+# One good image in a thousand million, and all but one: nearer to 0 and 1, rounding decides.
+LEAST_RATE, MOST_RATE = 1e-9, 1.0 - 1e-9
 
 
-def check_false_alarm_rate(rate: float) -> None:
-    """Refuse a rate outside (0, 1).
+def check_false_alarm_rate(rate: float, *, name: str = "the false-alarm rate") -> float:
+    """The rate as a number of Python's.
+
+    Args:
+        rate: that is asked for.
+        name: what the sentence calls it.
 
     Raises:
-        SettingError: the rate is not a number between 0 and 1, both excluded.
+        SettingError: the rate is not a number from LEAST_RATE to MOST_RATE.
     """
-    if not (isinstance(rate, int | float) and math.isfinite(rate) and 0.0 < rate < 1.0):
+    rate = plain(rate)
+    if isinstance(rate, bool) or not (isinstance(rate, int | float) and 0.0 < rate < 1.0):
         raise SettingError(
-            f"the false-alarm rate must be between 0 and 1, both excluded (0.01 is one good image in a hundred), "
-            f"got {rate!r}"
+            f"{name} must be between 0 and 1, both excluded (0.01 is one good image in a hundred), got {rate!r}"
         )
+    if not LEAST_RATE <= rate <= MOST_RATE:
+        raise SettingError(
+            f"{name} must be from {LEAST_RATE:g} to {MOST_RATE:.9g}, since no number of images says anything of rates "
+            f"beyond, got {rate!r}: give one that a person can check"
+        )
+    return float(rate)
 
 
 def images_needed(rate: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
+from onlygood._plain import plain
 from onlygood._plurals import pluralize
 from onlygood._progress import track
 from onlygood._verification import verify
@@ -104,7 +106,7 @@ def calibrate(
         >>> model.save("part-0.2.onnx")
     """
     if false_alarm_rate is not None:
-        check_false_alarm_rate(false_alarm_rate)
+        false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
     file, name = file_and_name(model, max_model_bytes=max_model_bytes, require_signature=require_signature)
     if threshold is not None:
         if images is not None or false_alarm_rate is not None:
@@ -137,7 +139,7 @@ def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> Calibrate
         SettingError: the rate is outside (0, 1).
         ModelFormatError: the file has no calibration scores.
     """
-    check_false_alarm_rate(false_alarm_rate)
+    false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
     before = file.metadata.guarantee
     calibration = require_calibration_scores(file, name).at(
         false_alarm_rate, rule=file.metadata.threshold_rule, is_exact=before.is_exact
@@ -161,6 +163,7 @@ def at_threshold(file: ModelFile, threshold: float, *, name: str) -> CalibratedM
         SettingError: the threshold is not finite.
         ModelFormatError: the file has no calibration scores.
     """
+    threshold = plain(threshold)
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
         raise SettingError(f"a threshold must be a finite number, a score of this model, got {threshold!r}")
     scores = require_calibration_scores(file, name)

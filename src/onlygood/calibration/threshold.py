@@ -198,7 +198,7 @@ def _decide(
     odd: int,
 ) -> _Decision:
     """The threshold of scores of which the `odd` highest stand apart; other arguments as in `calibrate_weighted`."""
-    check_false_alarm_rate(false_alarm_rate)
+    false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
     if rule not in RULES:
         raise ValueError(f"the rule must be one of {', '.join(RULES)}, got {rule!r}")
     # The tail begins at the median, so a rate of a half or more is the order statistic's.

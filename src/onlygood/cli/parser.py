@@ -93,7 +93,8 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{self._called} has no option {name}{why}")
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        if not arg_string:  # as from a variable of a script that is not set
+        # As from a variable of a script that is not set. Of a command, its own parser asks the same.
+        if not arg_string and not isinstance(action, argparse._SubParsersAction):
             raise argparse.ArgumentError(action, "must not be empty, got '': give a value, or leave it out")
         wanted = next((words for kind, words in _NUMBERS.items() if action.type is kind), None)
         try:

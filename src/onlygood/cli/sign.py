@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from onlygood.cli.console import EXIT_GOOD
+from onlygood.cli.console import EXIT_GOOD, show
 from onlygood.errors import SettingError, WriteError
 
 
@@ -44,7 +44,7 @@ def run_sign(options: argparse.Namespace) -> int:
     target = options.output or options.model
     signed = sign_content(read_model_file(options.model, max_bytes=HIGHEST_LIMIT).content, options.key)
     write_atomically(target, signed)
-    print(f"{target}: signed by the key {fingerprint_in(signed)}")
+    show(f"{target}: signed by the key {fingerprint_in(signed)}")
     return EXIT_GOOD
 
 
@@ -66,6 +66,6 @@ def _make_key(path: Path) -> int:
         reason = (error.strerror or str(error)).lower()
         raise WriteError(f"{path} cannot be written: {reason}: choose another place or make room") from error
     write_atomically(public_path, public)
-    print(f"{path}: a private key; keep it where models are signed, and nowhere else")
-    print(f"{public_path}: its public key; give it to --require-signature")
+    show(f"{path}: a private key; keep it where models are signed, and nowhere else")
+    show(f"{public_path}: its public key; give it to --require-signature")
     return EXIT_GOOD

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from onlygood._parallel import map_in_order
+from onlygood._paths import given_path
 from onlygood._plurals import pluralize
 from onlygood.calibration.near_duplicates import near_duplicate_groups
 from onlygood.datasets.folders import ImageFile, group_labels, look_into
@@ -72,7 +73,7 @@ def split_data(data: str | os.PathLike[str], settings: FitSettings, *, show_prog
         FolderError: good images that are missing or too few.
         SettingError: `group_by` is no regular expression, or finds no label in some name.
     """
-    root, shown = Path(data), os.fsdecode(data)
+    root, shown = given_path(data), os.fsdecode(data)
     limits = ReadingLimits(max_pixels=settings.max_pixels, max_bytes=settings.max_bytes)
     train, test = child_folder(root, "train"), child_folder(root, "test")
     if train is not None and test is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from onlygood._paths import given_path
 from onlygood._plurals import name_some, pluralize
 from onlygood.datasets.folder_names import FolderKind, folder_kind, masks_beside
 from onlygood.datasets.good_folders import check_good
@@ -184,7 +185,7 @@ def look_into(
         FolderError: if it is missing, is a file where a folder is meant, may not be listed, or holds no images.
         NotAllGoodError: good images are needed, and there are others.
     """
-    root, shown = Path(folder), os.fsdecode(folder)
+    root, shown = given_path(folder), os.fsdecode(folder)
     mode = _mode_of(root, shown)
     if not stat.S_ISDIR(mode):
         if stat.S_ISREG(mode) and root.suffix.lower() == ARCHIVE:
@@ -308,10 +309,8 @@ def _mode_of(root: Path, shown: str) -> int:
     """What kind of thing a path leads to, as the system says it.
 
     Raises:
-        FolderError: to nothing, or it is empty.
+        FolderError: it leads nowhere.
     """
-    if not shown:
-        raise FolderError("a path to images must not be empty, got '': give a folder, or . for the one you are in")
     try:
         return root.stat().st_mode
     except FileNotFoundError as error:

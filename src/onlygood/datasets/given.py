@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
 
+from onlygood._paths import given_path
 from onlygood._plurals import name_some, pluralize
 from onlygood.datasets.folders import FoundImages, ImageFile, look_into
 from onlygood.datasets.good_folders import named_as_defects
@@ -50,6 +51,8 @@ def find_given(
     paths = [given] if isinstance(given, str | os.PathLike) else list(given)
     if not paths:
         raise FolderError("images must be named by at least one path, got none: give a folder or images")
+    for path in paths:
+        given_path(path)
     named = [each for path in paths for each in _spelled_out(os.fspath(path), limits)]
     doubts = _doubts([each.path for each in named], good)
     is_alone = isinstance(given, str | os.PathLike) or not Path(named[0].path).is_file()

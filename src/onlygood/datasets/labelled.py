@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from onlygood._paths import given_path
 from onlygood._plurals import pluralize
 from onlygood.datasets.folder_names import FolderKind, folder_kind
 from onlygood.datasets.folders import EXTENSIONS, ImageFile, find_masks, group_labels, images_of
@@ -67,7 +68,7 @@ def find_labelled(
         LabelledSetError: if there are no images, or it is not certain which of them are good.
         SettingError: if `group_by` is no regular expression, or finds no session in some name.
     """
-    root, shown = Path(path), os.fsdecode(path)
+    root, shown = given_path(path), os.fsdecode(path)
     try:
         mode = root.stat().st_mode
     except FileNotFoundError as error:

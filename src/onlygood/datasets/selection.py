@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from onlygood._paths import given_path
 from onlygood.datasets.folders import ImageFile, by_first_folder, find_by_class, look_into
 from onlygood.errors import SettingError
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
@@ -165,13 +166,13 @@ def folder_labels(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
 
 def _spelled_out(folder: str | os.PathLike[str]) -> Path:
     """Its whole path, without `.` and `..`; links keep the names that people gave them."""
-    return Path(os.path.abspath(folder))  # noqa: PTH100 - what ruff would have instead follows links
+    return Path(os.path.abspath(given_path(folder)))  # noqa: PTH100 - what ruff would have instead follows links
 
 
 def _refuse_twins(folders: Sequence[str | os.PathLike[str]]) -> None:
     seen = set()
     for folder in folders:
-        place = os.path.realpath(folder)
+        place = os.path.realpath(given_path(folder))
         if place in seen:
             raise SettingError(f"each folder must be given once, got {os.fsdecode(folder)} twice: leave one out")
         seen.add(place)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from onlygood._paths import given_path
 from onlygood._plurals import name_some, pluralize
 from onlygood.datasets.folders import ImageFile, find_by_class, group_labels
 from onlygood.datasets.given import LIST, OnePath, find_given
@@ -104,7 +105,7 @@ def list_sources(
     if isinstance(images, str | os.PathLike):
         if groups is not None:
             raise SettingError("groups goes with a sequence of images, got one path: use group_by")
-        is_several = Path(images).suffix.lower() in (ARCHIVE, LIST)
+        is_several = given_path(images).suffix.lower() in (ARCHIVE, LIST)
         if not allow_one and Path(images).is_file() and not is_several:
             raise FolderError(f"{os.fsdecode(images)} is one image where a folder of good ones is meant: {ONE}")
         return _from_paths(images, group_by, limits, command)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onlygood._plain import plain
 from onlygood.errors import SettingError
 from onlygood.evaluation.figures import (
     EvaluatedImage,
     ImageFigures,
     scores_and_labels,
 )
-from onlygood.metrics.costs import OperatingPoint, cheapest_operating_point, cost_per_thousand
+from onlygood.metrics.costs import OperatingPoint, cheapest_operating_point, check_cost, cost_per_thousand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +107,8 @@ def check_costs(
     if false_alarm is None or miss is None:
         given, missing = ("cost_miss", "cost_false_alarm") if false_alarm is None else ("cost_false_alarm", "cost_miss")
         raise SettingError(f"{given} goes with {missing}, got none: give both, in the same unit")
-    for name, cost in (("cost_false_alarm", false_alarm), ("cost_miss", miss)):
-        if not (math.isfinite(cost) and cost >= 0):
-            raise SettingError(f"{name} must be a number of at least 0, got {cost!r}")
+    false_alarm, miss = check_cost("cost_false_alarm", false_alarm), check_cost("cost_miss", miss)
+    share = plain(share)
     if share is not None and not 0.0 < share < 1.0:
         raise SettingError(f"anomaly_share must be between 0 and 1, both excluded, got {share!r}")
     return false_alarm, miss, share

@@ -125,8 +125,8 @@ def explore(
         [('good', 12), ('new', 4)]
     """
     need_extra("scikit-learn", module="sklearn", extra="report", purpose="explore")
-    check_integer("max_images", max_images, LEAST_IMAGES)
-    check_integer("seed", seed, 0, HIGHEST_SEED)
+    max_images = check_integer("max_images", max_images, LEAST_IMAGES)
+    seed = check_integer("seed", seed, 0, HIGHEST_SEED)
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
     given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
     choice = choose_images(given, reference=reference, most=max_images, seed=seed, limits=limits)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from onlygood._integers import check_threads
 from onlygood.errors import ModelFileError, OnlygoodError, SettingError
 from onlygood.graph.costs import CostBound, one_line
 
@@ -36,13 +37,11 @@ def open_session(model: bytes, *, provider: str = "cpu", threads: int = 0) -> An
         threads: that share one image's work; 0 for one a core.
 
     Raises:
-        SettingError: a provider that is not known or not installed, or a negative number of threads.
+        SettingError: a provider that is not known or not installed, or a number of threads that cannot be used.
     """
     check_provider(provider)
-    if not isinstance(threads, int) or threads < 0:
-        raise SettingError(f"threads must be 0 (one a core) or more, got {threads!r}")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = check_threads(threads)
     options.log_severity_level = FATAL_ONLY
     for entry, value in waiting_options(onnxruntime.__version__).items():
         options.add_session_config_entry(entry, value)

@@ -89,7 +89,7 @@ class CalibrationScores:
         Raises:
             SettingError: the rate is outside (0, 1).
         """
-        check_false_alarm_rate(false_alarm_rate)
+        false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
         resolved = resolve_rule(rule, self.groups, false_alarm_rate, is_exact=is_exact)
         return calibrate_weighted(self.scores, self.weights, self.groups, false_alarm_rate, rule=resolved)
 

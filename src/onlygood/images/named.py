@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from onlygood._plain import plain
 from onlygood.images.reading import ChannelOrder, ImageSource
 
 
@@ -30,3 +31,6 @@ class NamedImage:
     image: ImageSource = field(repr=False)
     page: int | None = None
     channel_order: ChannelOrder | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "page", plain(self.page))
