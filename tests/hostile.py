@@ -188,19 +188,81 @@ def not_images() -> dict[str, tuple[bytes, str]]:
     """File contents that are no image that is read, with words that the error must have."""
     return {
         "text": (b"this is no image\n", "a text file"),
-        "html": ("<!DOCTYPE html><p>Zugriff verweigert: Pr\u00fcfbild".encode(), "a text file"),
+        "html": ("<!DOCTYPE html><p>Zugriff verweigert: Pr\u00fcfbild".encode(), "an HTML page.*download the image"),
         "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
-        "gif": (encoded(np.zeros((4, 4), np.uint8), "GIF"), "a GIF image"),
-        "heif": (struct.pack(">I", 24) + b"ftypheic" + bytes(32), "a HEIF image"),
-        "avif": (struct.pack(">I", 24) + b"ftypavif" + bytes(32), "an AVIF image"),
+        "heic": (box_file(b"heic"), "a HEIC image .*, which is not read: save it as JPEG or PNG"),
+        "mp4": (box_file(b"isom"), r"a video \(MP4\)"),
+        "quicktime": (box_file(b"qt  "), r"a video \(QuickTime\)"),
+        "mkv": (
+            b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\x82\x88matroska",
+            r"a video \(Matroska\).*: save its frames",
+        ),
+        "webm": (b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\x82\x84webm", r"a video \(WebM\)"),
+        "avi": (b"RIFF\x10\0\0\0AVI LIST", r"a video \(AVI\)"),
+        "transport-stream": ((b"G" + bytes(187)) * 4, r"a video \(MPEG transport stream\)"),
+        "cr2": (b"II*\0\x10\0\0\0CR\x02\0" + bytes(64), r"a raw image of a camera \(Canon\).*: develop it"),
+        "cr3": (box_file(b"crx "), r"a raw image of a camera \(Canon\)"),
+        "dng": (tiff([tiff_tags(4, 4, bytes(16), t50706=(1, [1, 4, 0, 0]))]), "a raw image of a camera.*: develop it"),
+        "nef": (tiff([tiff_tags(4, 4, bytes(16), t254=1, t330=8)]), "a raw image of a camera.*: develop it"),
+        "pdf": (b"%PDF-1.7\n%", "a PDF document.*: save its pages"),
+        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "a PostScript drawing"),
+        "svg": (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
+        "exr": (b"v/1\x01\x02\0\0\0", "an OpenEXR image of floating-point values"),
+        "radiance": (b"#?RADIANCE\n", "a Radiance image of floating-point values"),
+        "pfm": (b"Pf\n4 4\n-1.0\n" + bytes(64), "a PFM image of floating-point values"),
+        "ico": (b"\0\0\x01\0\x01\0" + bytes(32), "an icon"),
+        "numpy": (b"\x93NUMPY\x01\0" + bytes(32), "a NumPy array.*: load it"),
+        "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(32), "an HDF5 file"),
+        "gzip": (b"\x1f\x8b\x08" + bytes(32), "a gzip archive"),
+        "tar": (bytes(257) + b"ustar\x0000" + bytes(32), "a tar archive"),
+        "jpeg-xr": (b"II\xbc\x01" + bytes(32), "a JPEG XR image"),
+        "fits": (b"SIMPLE  =                    T", "a FITS image"),
         "psd": (b"8BPS\0\1" + bytes(32), "a Photoshop document"),
         "zip": (b"PK\x03\x04" + bytes(32), "a ZIP archive"),
         "zeros": (bytes(100), "in a format that is not known"),
     }
 
 
+def box_file(brand: bytes) -> bytes:
+    """The first box of a file of boxes (HEIC, MP4 and their relatives) of this brand."""
+    return struct.pack(">I", 24) + b"ftyp" + brand + bytes(4) + brand + bytes(4) + bytes(32)
+
+
+def dicom(
+    values: NDArray[Any],
+    *,
+    stored: int | None = None,
+    photometric: bytes = b"MONOCHROME2",
+    signed: bool = False,
+    frames: int | None = None,
+    samples: int = 1,
+    syntax: bytes = b"1.2.840.10008.1.2.1",
+) -> bytes:
+    """A DICOM file of grey values `[H, W]`, with explicit types in little-endian order, and no more than it needs."""
+    bits = 8 * values.dtype.itemsize
+    stored = stored or bits
+
+    def element(group: int, number: int, kind: bytes, value: bytes) -> bytes:
+        value += (b"\0" if kind in (b"UI", b"OB", b"OW") else b" ") * (len(value) % 2)
+        length = struct.pack("<2xI" if kind in (b"OB", b"OW") else "<H", len(value))
+        return struct.pack("<HH", group, number) + kind + length + value
+
+    def short(number: int, value: int) -> bytes:
+        return element(0x28, number, b"US", struct.pack("<H", value))
+
+    meta = element(2, 0x10, b"UI", syntax)
+    meta = element(2, 0, b"UL", struct.pack("<I", len(meta))) + meta
+    body = short(2, samples) + element(0x28, 4, b"CS", photometric)
+    body += element(0x28, 8, b"IS", str(frames).encode()) if frames else b""
+    body += short(0x10, values.shape[0]) + short(0x11, values.shape[1])
+    body += short(0x100, bits) + short(0x101, stored) + short(0x102, stored - 1) + short(0x103, int(signed))
+    body += element(0x7FE0, 0x10, b"OW", values.astype(values.dtype.newbyteorder("<")).tobytes())
+    return bytes(128) + b"DICM" + meta + body
+
+
 def small_images() -> dict[str, bytes]:
     """One small valid file of each way in which pixels are stored, for cutting short and flipping bits."""
+    import imagecodecs
     import tifffile
 
     def by_tifffile(array: NDArray[Any], **options: Any) -> bytes:
@@ -235,5 +297,17 @@ def small_images() -> dict[str, bytes]:
         "tiff-group4": encoded(grey > 127, "TIFF", compression="group4"),
         "tiff-separate": by_tifffile(np.moveaxis(rgb, 2, 0), photometric="rgb", planarconfig="separate"),
         "tiff-big": by_tifffile(rgb, photometric="rgb", bigtiff=True),
+        "gif": encoded(rgb, "GIF", mode="P"),
+        "pgm": encoded(grey, "PPM"),
+        "pgm16": b"P5\n16 16\n65535\n" + deep[:, :, 0].astype(">u2").tobytes(),
+        "ppm": encoded(rgb, "PPM"),
+        "pam": b"P7\nWIDTH 16\nHEIGHT 16\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n" + rgba.tobytes(),
+        "jpeg-2000": imagecodecs.jpeg2k_encode(rgb, reversible=True, level=0),
+        "jpeg-2000-codestream": imagecodecs.jpeg2k_encode(deep, reversible=True, level=0, codecformat="j2k"),
+        "jpeg-xl": imagecodecs.jpegxl_encode(rgb, lossless=True),
+        "jpeg-xl-16": imagecodecs.jpegxl_encode(deep, lossless=True),
+        "avif": encoded(rgb, "AVIF"),
+        "avif-alpha": encoded(rgba, "AVIF", quality=100, **turned),
+        "dicom": dicom(deep[:, :, 0]),
         "tiff-pages": by_tifffile(noise(5, 3, 16, 16), photometric="minisblack"),
     }

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from test_reading import SMALL, TWO_BY_THREE, over_black, same
 
-from hostile import noise, png
-from onlygood.errors import ImageError
+from hostile import encoded, noise, png
+from onlygood.errors import ImageError, SettingError
+from onlygood.images.named import NamedImage
 from onlygood.images.reading import read_image
 
 
@@ -113,3 +114,42 @@ def test_a_pil_image_cut_short_is_refused() -> None:
     image = Image.open(io.BytesIO(SMALL["jpeg-rgb"][:-100]))
     with pytest.raises(ImageError, match="cut short"):
         read_image(image)
+
+
+# Order of channels
+
+
+def test_bgr_of_opencv_gives_the_same_as_rgb() -> None:
+    for dtype in (np.uint8, np.uint16):
+        rgb, rgba = noise(1, 6, 8, 3, dtype=dtype), noise(2, 6, 8, 4, dtype=dtype)
+        same(read_image(rgb[:, :, ::-1], channel_order="bgr"), rgb)
+        same(read_image(rgba[:, :, [2, 1, 0, 3]], channel_order="bgr"), read_image(rgba))
+        same(read_image(rgb[:, :, ::-1], channel_order="rgb"), rgb[:, :, ::-1].copy())
+
+
+def test_grey_arrays_have_no_order_of_channels() -> None:
+    for grey in (noise(1, 6, 8), noise(1, 6, 8, 1)):
+        same(read_image(grey, channel_order="bgr"), grey)
+
+
+def test_an_order_of_channels_is_for_arrays_alone(tmp_path: Path) -> None:
+    data = encoded(noise(1, 6, 8, 3), "PNG")
+    path = tmp_path / "part.png"
+    path.write_bytes(data)
+    for source in (path, data, Image.fromarray(noise(1, 6, 8, 3))):
+        same(read_image(source, channel_order="rgb"), noise(1, 6, 8, 3))
+        with pytest.raises(
+            SettingError, match=r"channel_order 'bgr' must go with an array, and .* is none: leave it out"
+        ):
+            read_image(source, channel_order="bgr")
+
+
+@pytest.mark.parametrize("order", ["BGR", "gbr", "", None, 3])
+def test_an_order_of_channels_is_one_of_two(order: Any) -> None:
+    with pytest.raises(SettingError, match="channel_order must be 'rgb' or 'bgr', got"):
+        read_image(noise(1, 6, 8, 3), channel_order=order)
+
+
+def test_a_named_image_says_the_order_of_its_array() -> None:
+    assert NamedImage("camera 2", noise(1, 6, 8, 3)).channel_order == "rgb"
+    assert NamedImage("camera 2", noise(1, 6, 8, 3), channel_order="bgr").channel_order == "bgr"

@@ -137,10 +137,11 @@ def test_tiff_palette_gives_its_colours(scale: int) -> None:
     same(read_image(by_tifffile(indices, photometric="palette", colormap=colormap)), palette[indices])
 
 
-def test_tiff_palette_of_16_bit_colours_is_refused() -> None:
-    colormap = noise(6, 3, 256, dtype=np.uint16)
-    with pytest.raises(ImageError, match="palette of 16-bit colours"):
-        read_image(by_tifffile(noise(7, 6, 8), photometric="palette", colormap=colormap))
+def test_tiff_palette_of_16_bit_colours_gives_them() -> None:
+    colormap, indices = noise(6, 3, 256, dtype=np.uint16), noise(7, 6, 8)
+    same(read_image(by_tifffile(indices, photometric="palette", colormap=colormap)), colormap.T[indices])
+    grey = np.repeat(colormap[:1], 3, axis=0)
+    same(read_image(by_tifffile(indices, photometric="palette", colormap=grey)), grey[0][indices])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -261,3 +262,45 @@ def test_more_pages_than_the_limit_are_refused() -> None:
     assert image_pages(data, limits=ReadingLimits(max_pages=5)) == (0, 1, 2, 3, 4)
     with pytest.raises(ImageTooLargeError, match="more than 4 pages: split the file or raise max_pages"):
         image_pages(data, limits=ReadingLimits(max_pages=4))
+
+
+# Damage in fax codes
+
+
+@pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
+@pytest.mark.parametrize("damage", ["zeros", "removed", "twice"])
+def test_damage_in_fax_codes_is_found(compression: str, damage: str) -> None:
+    y, x = np.mgrid[:200, :300]
+    bits = (np.hypot(y - 90, x - 140) < 60) | (noise(1, 200, 300) > 250)
+    data = encoded(bits, "TIFF", compression=compression)
+    same(read_image(data), bits * np.uint8(255))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        start, size = page.dataoffsets[0], page.databytecounts[0]
+    codes, half = data[start : start + size], size // 2
+    hurt = {
+        "zeros": codes[:half] + bytes(32) + codes[half + 32 :],
+        "removed": codes[:half] + codes[half + 32 :] + bytes(32),
+        "twice": (codes[: half + 32] + codes[half:])[:size],
+    }[damage]
+    with pytest.raises(ImageError, match=r"part\.tif (is a damaged TIFF file: its pixels are not whole|cannot be)"):
+        read_image(data[:start] + hurt + data[start + size :], name="part.tif")
+
+
+def test_fax_codes_with_the_lowest_bit_first_are_read() -> None:
+    bits = noise(1, 17, 24) > 127
+    data = encoded(bits, "TIFF", compression="group4")
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        codes = data[page.dataoffsets[0] :][: page.databytecounts[0]]
+    turned = bytes(int(f"{byte:08b}"[::-1], 2) for byte in codes)
+    tags = tiff_tags(24, 17, turned, t258=(3, [1]), t259=(3, [4]), t266=(3, [2]))
+    same(read_image(tiff([tags])), bits * np.uint8(255))
+
+
+def test_fax_codes_in_two_dimensions_are_refused() -> None:
+    tags = tiff_tags(8, 1, bytes(8), t258=(3, [1]), t259=(3, [3]), t292=1)
+    with pytest.raises(
+        ImageError, match="Group 3 fax in two dimensions, in which damage is not found: save it with Group 4"
+    ):
+        read_image(tiff([tags]))

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LOGGERS = ("tifffile", "imagecodecs")
+_LOGGERS = ("tifffile", "imagecodecs", "pydicom")
 
 
 class _SilenceFilter(logging.Filter):
@@ -24,7 +24,7 @@ _SILENCE = _SilenceFilter()
 
 @contextmanager
 def quiet_decoders() -> Iterator[None]:
-    """Within, tifffile and imagecodecs log nothing in this thread."""
+    """Within, tifffile, imagecodecs and pydicom log nothing in this thread."""
     # a filter added once and switched on per thread: setting a logger's level would race with other threads
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_SILENCE)

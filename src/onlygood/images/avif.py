@@ -9,6 +9,7 @@ import struct
 import numpy as np
 
 from onlygood.errors import ImageError
+from onlygood.images._codecs import need_codec
 from onlygood.images._isobmff import Box, boxes
 from onlygood.images._quiet import quiet_decoders
 from onlygood.images.limits import ReadingLimits, check_size, damaged
@@ -39,6 +40,7 @@ def read_avif(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     own = [properties[index - 1] for index in _associated(data, inside[b"pitm"], described[b"ipma"])]
     if any(box.kind == b"clap" for box in own):
         raise ImageError(f"{name} is an AVIF image that shows a part of its pixels: save it as PNG")
+    need_codec("AVIF", _KIND, name)
     import imagecodecs
 
     with quiet_decoders():

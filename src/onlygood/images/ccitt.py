@@ -12,31 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onlygood.errors import ImageError
 from onlygood.images.limits import damaged
 
 _NAMES = {2: "tiff_ccitt", 3: "group3", 4: "group4"}
 _LINE_END = re.compile("0{11,}1")
 
 
-def check_ccitt_part(data: bytes, bits: NDArray[Any], compression: int, options: int, name: str) -> None:
+def check_ccitt_part(data: bytes, bits: NDArray[Any], compression: int, name: str) -> None:
     """Nothing, if the data of a strip or tile are the code of the pixels that a decoder made of them.
 
     Args:
         data: the part, the first pixel in the highest bit.
         bits: its pixels `[H, W]`, 0 or 1.
-        compression: 2 (lines of whole bytes), 3 (Group 3) or 4 (Group 4), as TIFF counts them.
-        options: T4Options of the page.
+        compression: 2 (lines of whole bytes), 3 (Group 3 in one dimension) or 4 (Group 4), as TIFF counts them.
         name: what errors call the image.
 
     Raises:
-        ImageError: if the data are damaged, or of a kind in which that is not found out.
+        ImageError: if they are not.
     """
-    if compression == 3 and options & 3:
-        raise ImageError(
-            f"{name} is compressed as Group 3 fax in two dimensions, in which damage is not found: save it with "
-            "Group 4 or LZW"
-        )
     again = _encoded(bits, compression)
     if compression == 3:
         # ends of lines may be filled up, or left out

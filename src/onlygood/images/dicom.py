@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.errors import ImageError
+from onlygood.images._quiet import quiet_decoders
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged
 from onlygood.images.pixels import ImageArray
 
@@ -47,7 +48,11 @@ def read_dicom(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
         raise ImageError(f"{name} is a DICOM image, which is read with pydicom: run pip install 'onlygood[dicom]'")
     import pydicom
 
-    header = pydicom.dcmread(io.BytesIO(data), specific_tags=_TAGS)
+    with quiet_decoders():
+        return _grey(pydicom.dcmread(io.BytesIO(data), specific_tags=_TAGS), name, limits)
+
+
+def _grey(header: Any, name: str, limits: ReadingLimits) -> ImageArray:
     syntax = header.file_meta.TransferSyntaxUID
     if str(syntax) not in _UNCOMPRESSED:
         raise ImageError(f"{name} is a compressed DICOM image ({syntax.name}): save it uncompressed")

@@ -18,6 +18,8 @@ _END = b"\xff\xd9"
 _COLOUR_SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 _COEFFICIENTS = 64
 _MAX_SCANS = 500
+_ARITHMETIC = (0xC9, 0xCA)
+_FILLER = b"\x55" * 64
 # after a scan's header: neither a stuffed 0, nor a restart marker, nor a fill byte
 _NEXT_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
 _PADDING = re.compile(rb"(?<!\xff)\x00+(?=\xff\xd9)")
@@ -86,15 +88,53 @@ def _decoded(stream: bytes, name: str) -> ImageArray:
 
 def _strictly(stream: bytes, colour_space: str, name: str, kind: str) -> ImageArray:
     """The pixels; whatever libjpeg warns of is an error."""
-    try:
-        pixels: ImageArray = simplejpeg.decode_jpeg(stream, colorspace=colour_space, strict=True)
-    except ValueError as error:
+    pixels, warning = _with_warning(stream, colour_space)
+    if "extraneous bytes before marker 0xd9" in warning:
         # Some cameras fill up with zeros between the pixels and the end. Without those, the pixels must be whole.
-        plain = _PADDING.sub(b"", stream) if "extraneous bytes before marker 0xd9" in str(error) else stream
-        if len(plain) == len(stream):
-            raise damaged(name, kind, f"its pixels are not whole ({error})") from error
-        return _strictly(plain, colour_space, name, kind)
+        stream = _PADDING.sub(b"", stream)
+        pixels, warning = _with_warning(stream, colour_space)
+    if "subsampling" in warning:
+        raise ImageError(
+            f"{name} is a JPEG with channels of unusual sizes (sampling factors), or is damaged: save it again"
+        )
+    if pixels is None:
+        raise damaged(name, kind, f"its pixels are not whole ({warning})")
+    marker, _ = _frame(stream, name, kind)
+    if marker in _ARITHMETIC:
+        _check_arithmetic(stream, colour_space, name, kind)
     return pixels
+
+
+def _with_warning(stream: bytes, colour_space: str) -> tuple[ImageArray | None, str]:
+    """The pixels, or what libjpeg warns of."""
+    try:
+        return simplejpeg.decode_jpeg(stream, colorspace=colour_space, strict=True), ""
+    except ValueError as error:
+        return None, str(error)
+
+
+def _check_arithmetic(stream: bytes, colour_space: str, name: str, kind: str) -> None:
+    """Raises unless each scan of an image with arithmetic coding has all of its data.
+
+    The coding allows zeros at the end to be left out, so that libjpeg does not miss what is cut off. Bytes that are
+    put there instead would be used up; those of a scan that is whole are left over.
+    """
+    if b"\xff\xdd" in stream[: stream.index(b"\xff\xda")]:
+        raise ImageError(
+            f"{name} is a JPEG with arithmetic coding and restart markers, in which damage is not found: save it as PNG"
+        )
+    *_, (_, scan, at) = _segments(stream, name, kind)
+    found: tuple[bytes, int] | None = (scan, at)
+    while found is not None:
+        end = _NEXT_MARKER.search(stream, found[1] + len(found[0]))
+        if end is None:
+            return
+        place = end.start()
+        _, warning = _with_warning(stream[:place] + _FILLER + stream[place:], colour_space)
+        left_over = re.search("([0-9]+) extraneous bytes", warning)
+        if left_over is None or int(left_over[1]) < len(_FILLER) - 8:
+            raise damaged(name, kind, "its pixels are not whole")
+        found = _next_scan(stream, place)
 
 
 def _plain_jpeg(data: bytes, name: str, limits: ReadingLimits) -> tuple[bytes, bytes]:

@@ -4,6 +4,7 @@ import struct
 from dataclasses import dataclass
 
 from onlygood.errors import ImageError
+from onlygood.images._codecs import need_codec
 from onlygood.images._isobmff import boxes
 from onlygood.images._quiet import quiet_decoders
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged
@@ -34,6 +35,7 @@ def read_jpeg_2000(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
             "save it as grey or RGB"
         )
     _check_tile_parts(data, start, end, name)
+    need_codec("JPEG2K", _KIND, name)
     import imagecodecs
 
     with quiet_decoders():

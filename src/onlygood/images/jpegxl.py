@@ -5,6 +5,7 @@ decoded.
 """
 
 from onlygood.errors import ImageError
+from onlygood.images._codecs import need_codec
 from onlygood.images._isobmff import boxes
 from onlygood.images._quiet import quiet_decoders
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged
@@ -26,6 +27,7 @@ def read_jpeg_xl(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     height, width = _size(bits)
     check_size(width, height, name, limits)
     depth, alpha = _metadata(bits, name)
+    need_codec("JPEGXL", _KIND, name)
     import imagecodecs
 
     with quiet_decoders():

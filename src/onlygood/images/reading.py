@@ -120,8 +120,8 @@ def read_image(
         return np.ascontiguousarray(from_array(source, shown, limits, is_bgr=channel_order == "bgr"))
     if channel_order != "rgb":
         raise SettingError(
-            f"channel_order {channel_order!r} must go with an array, and {shown} is none: leave it out, a file and a PIL "
-            "image say their own order"
+            f"channel_order {channel_order!r} must go with an array, and {shown} is none: leave it out, as files "
+            "and PIL images say their own order"
         )
     if isinstance(source, Image.Image):
         _require_single(page, shown)
@@ -279,6 +279,6 @@ def _not_an_image(head: bytes, name: str) -> str:
     if kind is not None:
         return kind.sentence(name)
     return (
-        f"{name} is in a format that is not known (it begins with {head[:8].hex(' ')}), and only {_READABLE} images are "
-        "read: save it as one of those"
+        f"{name} is in a format that is not known (it begins with {head[:8].hex(' ')}), and only {_READABLE} images "
+        "are read: save it as one of those"
     )

@@ -180,6 +180,11 @@ def _check_kind(page: Any, name: str, limits: ReadingLimits) -> None:
             f"{name} is compressed in a way that is not read (TIFF compression {compression}): save it uncompressed or "
             "with LZW, deflate, ZSTD, PackBits or JPEG"
         )
+    if compression == 3 and page.tags.valueof(292, 0) & 3:
+        raise ImageError(
+            f"{name} is compressed as Group 3 fax in two dimensions, in which damage is not found: save it with Group 4 "
+            "or LZW"
+        )
     if photometric not in _CHANNELS:
         what = _COLOURS.get(photometric, f"colour of a kind that is not read (TIFF photometric {photometric})")
         raise ImageError(f"{name} holds {what}, and grey, RGB, palette and CMYK images are read: save it as RGB")
@@ -254,7 +259,7 @@ def _samples(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLim
             import imagecodecs
 
             in_order = bytes(imagecodecs.bitorder_decode(data)) if page.fillorder == 2 else data
-            check_ccitt_part(in_order, part[0, :, :, 0], int(page.compression), page.tags.valueof(292, 0), name)
+            check_ccitt_part(in_order, part[0, :, :, 0], int(page.compression), name)
         rows, columns = min(part.shape[1], height - top), min(part.shape[2], width - left)
         if part.dtype.itemsize > samples.dtype.itemsize:
             raise damaged(name, "TIFF", "its pixels have more bits than it says")
