@@ -17,17 +17,17 @@ from PIL import Image
 import onlygood
 from onlygood.evaluation.evaluate import Evaluation, evaluate
 from onlygood.evaluation.figures import ImageFigures
-from onlygood.evaluation.rates import GuaranteeCheck
+from onlygood.evaluation.rates import GuaranteeCheck, check_sentence
 from onlygood.metrics.costs import OperatingPoint
 from onlygood.metrics.image import exact_proportion
-from onlygood.rates import format_rate
 from onlygood.report import charts, evaluation_report, svg, write_evaluation_report
-from onlygood.report.formatting import format_area, format_p_value, format_share, score_format
+from onlygood.report.formatting import format_area, format_p_value, percent_notation, score_format
 from page_reader import Element, check_page, no_drawing, section
 from textures import DEFECT, Array, save, texture, twelve_bit, with_defect
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DASH = "\N{EN DASH}"
+SHARES = percent_notation([0.01, 0.05, 0.1])
 
 
 @pytest.fixture(scope="module")
@@ -135,11 +135,14 @@ def test_the_verdict_has_exact_intervals_and_the_guarantee_beside_what_was_obser
     for tile, share in zip(tiles, (misses, alarms), strict=False):
         assert f"{share.events} of {share.trials}" in tile
         assert (
-            f"{format_share(share.value)}, exact 95% interval {format_share(share.low)} to {format_share(share.high)}"
+            f"{SHARES.share(share.value, 3)}, exact 95% interval {SHARES.share(share.low, 3)} to {SHARES.share(share.high, 3)}"
             in tile
         )
-    assert "at most " + format_rate(evaluation.guarantee.stated_rate) in tiles[2]
-    assert verdict.one("p", class_="status").text == evaluation.guarantee.sentence
+    assert "at most " + SHARES.at_most(evaluation.guarantee.stated_rate) in tiles[2]
+    check = evaluation.guarantee
+    said = check_sentence(evaluation.metadata, check.observed, check.verdict, SHARES)
+    assert verdict.one("p", class_="status").text == said
+    assert "%" in said and "0.0" not in said.replace("0.0%", "")
 
 
 @pytest.mark.parametrize("word", ["confirmed", "consistent", "contradicted"])
@@ -149,7 +152,9 @@ def test_the_word_on_the_guarantee_is_on_the_page(write: Write, evaluation: Eval
     )
     verdict = section(write(replace(evaluation, guarantee=guarantee)), "verdict")
     status = verdict.one("p", class_="status")
-    assert (status.attributes["class"], status.text) == (f"status {word}", f"It is {word}: so.")
+    assert status.attributes["class"] == f"status {word}"
+    assert {"consistent": "not contradicted", "contradicted": "CONTRADICTED"}.get(word, word) in status.text
+    assert "30 of 100 good images were called anomalous, 30.0% (95% interval 21.2% to 40.0%)" in status.text
     joint = "with" if word == "consistent" else "by"
     assert f"{word} {joint} these images" in verdict.one("dl").text
 
@@ -167,12 +172,12 @@ def test_the_figures_are_those_of_the_evaluation(page: Element, evaluation: Eval
     rows = {row[0]: row[1:3] for row in cells(section(page, "figures").one("table"))}
     assert rows == {
         "Misses": [
-            format_share(image.misses.value),
-            f"{format_share(image.misses.low)} to {format_share(image.misses.high)}",
+            SHARES.share(image.misses.value, 3),
+            f"{SHARES.share(image.misses.low, 3)} to {SHARES.share(image.misses.high, 3)}",
         ],
         "False alarms": [
-            format_share(image.false_alarms.value),
-            f"{format_share(image.false_alarms.low)} to {format_share(image.false_alarms.high)}",
+            SHARES.share(image.false_alarms.value, 3),
+            f"{SHARES.share(image.false_alarms.low, 3)} to {SHARES.share(image.false_alarms.high, 3)}",
         ],
         "AUROC": [format_area(image.auroc.value), f"{format_area(image.auroc.low)} to {format_area(image.auroc.high)}"],
         "Average precision": [format_area(image.average_precision), DASH],
@@ -208,17 +213,17 @@ def test_each_rate_has_a_row_with_misses_and_false_alarms(page: Element, evaluat
         misses, alarms = outcome.misses, outcome.false_alarms
         assert misses is not None and alarms is not None
         row = [
-            f"{outcome.requested_rate:g}{' (own)' if outcome.is_own else ''}",
-            format_rate(outcome.guaranteed_rate),
+            f"{SHARES.share(outcome.requested_rate, 6)}{' (own)' if outcome.is_own else ''}",
+            SHARES.at_most(outcome.guaranteed_rate),
             show(outcome.threshold),
         ]
         for share in (misses, alarms):
-            row.append(f"{share.events} of {share.trials} ({format_share(share.value)})")
-            row.append(f"{format_share(share.low)} to {format_share(share.high)}")
+            row.append(f"{share.events} of {share.trials} ({SHARES.share(share.value, 3)})")
+            row.append(f"{SHARES.share(share.low, 3)} to {SHARES.share(share.high, 3)}")
         expected.append(row)
     rates = section(page, "rates")
     assert cells(rates.one("table")) == expected
-    assert [row[0] for row in expected] == ["0.01", "0.05", "0.1 (own)"]
+    assert [row[0] for row in expected] == ["1.0%", "5.0%", "10.0% (own)"]
     assert "measured on the test images" in rates.text
     assert "so approximately, since the calibration scores are by leave-one-out" in rates.text
 
@@ -230,7 +235,7 @@ def test_the_curve_of_misses_says_in_words_what_is_marked_on_it(page: Element, e
     assert own.misses is not None and own.false_alarms is not None
     for chart in charts:
         said = chart.one("desc").text
-        assert said.startswith("Measured on the test images, over all thresholds. At a false-alarm rate of 0.01 ")
+        assert said.startswith("Measured on the test images, over all thresholds. At a false-alarm rate of 1.0% ")
         assert (
             f"At the model's threshold, for a false-alarm rate of 0.1 {own.misses.events} of 4 anomalous images are "
             f"missed and {own.false_alarms.events} of 6 good images are called anomalous."
@@ -280,7 +285,7 @@ def test_the_advice_on_cost_is_given_if_there_is_one(write: Write, evaluation: E
     assert cells(cost.one("table"))[0][:2] == ["the model's own", "0"]
     nothing = OperatingPoint(threshold=math.inf, false_alarm_rate=0.0, miss_rate=1.0, cost_per_thousand=100.0)
     page = write(replace(evaluation, advice=replace(evaluation.advice, cheapest=nothing)))
-    assert cells(section(page, "cost").one("table"))[1] == ["cheapest here", "+∞", "0.000", "1.000", "100"]
+    assert cells(section(page, "cost").one("table"))[1] == ["cheapest here", "+∞", "0.0%", "100.0%", "100"]
     page = write(replace(evaluation, advice=None))
     assert not [each for each in page.all("section") if each.attributes["aria-labelledby"] == "cost"]
 
