@@ -15,7 +15,7 @@ from onlygood.comparison.compare import FailedMethod
 from onlygood.comparison.recommendation import Recommendation
 from onlygood.evaluation.rates import GuaranteeCheck
 from onlygood.metrics.image import exact_proportion
-from onlygood.report import charts, comparison_report, svg, write_comparison_report
+from onlygood.report import charts, comparison_report, score_charts, svg, write_comparison_report
 from onlygood.report.formatting import format_area, percent_notation
 from page_reader import Element, check_page, no_drawing, section
 from textures import DEFECT, SIZE, save, texture, with_defect
@@ -56,7 +56,7 @@ Write = Callable[[onlygood.Comparison], Element]
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes a report without drawing its charts, checks what holds of every page, and returns its tree."""
-    for module in (charts, svg):
+    for module in (charts, score_charts, svg):
         monkeypatch.setattr(module, "figure_as_svg", no_drawing)
 
     def written(comparison: onlygood.Comparison) -> Element:

@@ -20,7 +20,7 @@ from onlygood.evaluation.figures import ImageFigures
 from onlygood.evaluation.rates import GuaranteeCheck, check_sentence
 from onlygood.metrics.costs import OperatingPoint
 from onlygood.metrics.image import exact_proportion
-from onlygood.report import charts, evaluation_report, svg, write_evaluation_report
+from onlygood.report import charts, evaluation_report, score_charts, svg, write_evaluation_report
 from onlygood.report.formatting import format_area, format_p_value, percent_notation, score_format
 from page_reader import Element, check_page, no_drawing, section
 from textures import DEFECT, Array, save, texture, twelve_bit, with_defect
@@ -70,7 +70,7 @@ Write = Callable[..., Element]
 @pytest.fixture
 def write(tmp_path: Path, inspector: onlygood.Inspector, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes a report without drawing its charts, checks what holds of every page, and returns its tree."""
-    for module in (charts, svg):
+    for module in (charts, score_charts, svg):
         monkeypatch.setattr(module, "figure_as_svg", no_drawing)
 
     def written(evaluation: Evaluation, inspector: onlygood.Inspector = inspector, **keywords: Any) -> Element:
@@ -134,10 +134,8 @@ def test_the_verdict_has_exact_intervals_and_the_guarantee_beside_what_was_obser
     misses, alarms = evaluation.image.misses, evaluation.guarantee.observed
     for tile, share in zip(tiles, (misses, alarms), strict=False):
         assert f"{share.events} of {share.trials}" in tile
-        assert (
-            f"{SHARES.share(share.value, 3)}, exact 95% interval {SHARES.share(share.low, 3)} to {SHARES.share(share.high, 3)}"
-            in tile
-        )
+        low, high = SHARES.share(share.low, 3), SHARES.share(share.high, 3)
+        assert f"{SHARES.share(share.value, 3)}, exact 95% interval {low} to {high}" in tile
     assert "at most " + SHARES.at_most(evaluation.guarantee.stated_rate) in tiles[2]
     check = evaluation.guarantee
     said = check_sentence(evaluation.metadata, check.observed, check.verdict, SHARES)
@@ -157,6 +155,14 @@ def test_the_word_on_the_guarantee_is_on_the_page(write: Write, evaluation: Eval
     assert "30 of 100 good images were called anomalous, 30.0% (95% interval 21.2% to 40.0%)" in status.text
     joint = "with" if word == "consistent" else "by"
     assert f"{word} {joint} these images" in verdict.one("dl").text
+
+
+def test_every_share_of_the_page_is_percent_in_one_precision(page: Element) -> None:
+    said = " ".join(each.text for each in page.one("main").all("p", "td", "th", "dd", "li", "caption"))
+    shares = set(re.findall(r"[\d.]+%", said)) - {"95%"}
+    assert len(shares) > 10 and {"10.0%", "25.0%", "100.0%"} <= shares
+    assert all(re.fullmatch(r"\d+\.\d%", share) for share in shares), shares
+    assert not re.search(r"rate (of|asked for,?) 0\.|of 0\.\d+ of|interval 0\.\d+ to 0\.\d+[^\d.]*anomalous", said)
 
 
 def test_notes_stand_with_the_verdict(page: Element, evaluation: Evaluation) -> None:
@@ -237,7 +243,7 @@ def test_the_curve_of_misses_says_in_words_what_is_marked_on_it(page: Element, e
         said = chart.one("desc").text
         assert said.startswith("Measured on the test images, over all thresholds. At a false-alarm rate of 1.0% ")
         assert (
-            f"At the model's threshold, for a false-alarm rate of 0.1 {own.misses.events} of 4 anomalous images are "
+            f"At the model's threshold, for a false-alarm rate of 10.0% {own.misses.events} of 4 anomalous images are "
             f"missed and {own.false_alarms.events} of 6 good images are called anomalous."
         ) in said
 
@@ -252,8 +258,10 @@ def test_the_sentence_on_misses_stands_with_the_verdict_where_there_is_one(
         evaluation.at_rates[1], misses=exact_proportion(1, 4), false_alarms=exact_proportion(2, 6), is_own=False
     )
     changed = replace(evaluation, at_rates=(own, more))
-    assert changed.miss_sentence is not None
-    assert changed.miss_sentence in section(write(changed), "verdict").text
+    said = changed.miss_sentence_in(SHARES)
+    assert said is not None and "At a rate of 5.0%" in said
+    assert changed.miss_sentence is not None and "At a rate of 0.05" in changed.miss_sentence
+    assert said in section(write(changed), "verdict").text
     nothing = replace(evaluation, at_rates=(own,))
     assert nothing.miss_sentence is None
     assert "are missed." not in section(write(nothing), "verdict").text
@@ -264,10 +272,10 @@ def test_a_model_that_was_calibrated_again_says_so(write: Write, model: onlygood
     page = write(evaluate(inspector, folder, threads=1), inspector)
     facts = dict(cells(section(page, "model").one("table")))
     assert facts["Threshold"] == (
-        "Calibrated again for a false-alarm rate of 0.3 (before: 0.1) from 16 calibration scores in the model; the "
+        "Calibrated again for a false-alarm rate of 30.0% (before: 10.0%) from 16 calibration scores in the model; the "
         f"model before has the digest {model.metadata.content_sha256[:12]}."
     )
-    assert facts["Requested"] == "a false-alarm rate of 0.3"
+    assert facts["Requested"] == "a false-alarm rate of 30.0%"
 
 
 def test_more_sessions_than_a_page_holds_are_counted(write: Write, evaluation: Evaluation) -> None:
@@ -281,7 +289,7 @@ def test_the_advice_on_cost_is_given_if_there_is_one(write: Write, evaluation: E
     assert evaluation.advice is not None
     page = write(evaluation)
     cost = section(page, "cost")
-    assert evaluation.advice.sentence in cost.text
+    assert evaluation.advice.sentence_in(SHARES) in cost.text and "with 1.0% of them anomalous" in cost.text
     assert cells(cost.one("table"))[0][:2] == ["the model's own", "0"]
     nothing = OperatingPoint(threshold=math.inf, false_alarm_rate=0.0, miss_rate=1.0, cost_per_thousand=100.0)
     page = write(replace(evaluation, advice=replace(evaluation.advice, cheapest=nothing)))
@@ -294,7 +302,7 @@ def test_the_model_the_machine_and_its_time_are_described(page: Element, evaluat
     facts = dict(cells(section(page, "model").one("table")))
     metadata = evaluation.metadata
     assert facts["File"] == "part.onnx"
-    assert facts["False alarms"] == metadata.guarantee.statement
+    assert facts["False alarms"] == " ".join(metadata.guarantee.sentences_in(SHARES))
     assert facts["Digest of the model"] == metadata.content_sha256
     assert facts["Takes"] == "uint8, grey, any size, levels 0 to 255"
     median, high = evaluation.latency_ms
@@ -319,7 +327,7 @@ def test_histogram_and_curves_say_in_words_what_they_show(page: Element, evaluat
     assert set(charts) == {"Scores of the images", "Receiver operating characteristic", "Precision and recall"}
     assert "3 of 4 anomalous images lie above the threshold" in charts["Scores of the images"]
     assert format_area(evaluation.image.auroc.value) in charts["Receiver operating characteristic"]
-    assert "0.750 of the anomalous" in charts["Receiver operating characteristic"]
+    assert "75.0% of the anomalous" in charts["Receiver operating characteristic"]
 
 
 @pytest.mark.parametrize("kind", ["good", "anomalous"])
