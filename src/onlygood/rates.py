@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from onlygood._plain import plain
@@ -92,6 +93,27 @@ def format_rate(rate: float) -> str:
     """The rate with three significant digits, rounded up: what is shown is then guaranteed, and can be asked for."""
     unit = 10.0 ** (math.floor(math.log10(rate)) - 2)
     return f"{math.ceil(rate / unit - 1e-6) * unit:.3g}"
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How shares are written in sentences.
+
+    Attributes:
+        share: writes a share with so many significant digits at most, to the nearest.
+        at_most: writes a bound, rounded up, so that it holds as it is written.
+    """
+
+    share: Callable[[float, int], str]
+    at_most: Callable[[float], str]
+
+    def stated(self, rate: float, *, is_guaranteed: bool) -> str:
+        """A rate that is guaranteed, and so a bound, or estimated."""
+        return self.at_most(rate) if is_guaranteed else self.share(rate, 6)
+
+
+# In files, on a terminal and in what a program gives back: as it can be asked for.
+DECIMAL = Notation(share=lambda value, digits: f"{value:.{digits}g}", at_most=format_rate)
 
 
 def rate_in_short(stated_rate: float, *, is_guaranteed: bool, is_exact: bool) -> str:

@@ -11,7 +11,7 @@ from onlygood.report.formatting import (
     format_area,
     format_count,
     format_p_value,
-    format_share,
+    percent_notation,
     score_format,
     visible_or_same,
 )
@@ -52,11 +52,35 @@ def test_all_scores_of_a_page_have_as_many_decimals_as_an_ordinary_one_needs(
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
-    [(0.0, "0.000"), (1.0, "1.000"), (0.06316, "0.063"), (0.01, "0.010"), (0.0042, "0.0042"), (0.00012, "0.00012")],
+    ("rates", "value", "shown"),
+    [
+        ((0.05,), 0.05, "5.0%"),
+        ((0.05,), 0.0, "0.0%"),
+        ((0.05,), 1.0, "100.0%"),
+        ((0.05,), 1 / 14, "7.1%"),
+        ((0.05,), 0.00181, "0.2%"),
+        ((0.05,), 0.00012, "<0.1%"),
+        ((0.05,), 0.99999, ">99.9%"),
+        ((0.05, 0.01), 0.5, "50.0%"),
+        ((0.05, 0.0025), 0.05, "5.00%"),
+        ((0.05, 0.0025), 0.0025, "0.25%"),
+        ((0.00012,), 0.00012, "0.012%"),
+        ((), 0.339, "33.9%"),
+    ],
 )
-def test_a_share_never_vanishes(value: float, shown: str) -> None:
-    assert format_share(value) == shown
+def test_shares_of_a_page_are_percent_in_one_precision_and_never_vanish(
+    rates: tuple[float, ...], value: float, shown: str
+) -> None:
+    assert percent_notation(rates).share(value, 6) == shown
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"), [(0.05, "5.0%"), (1 / 31, "3.3%"), (1 / 6, "16.7%"), (0.0501, "5.1%"), (1e-6, "0.1%")]
+)
+def test_a_guaranteed_rate_is_rounded_up_so_that_it_holds_as_it_is_written(rate: float, shown: str) -> None:
+    notation = percent_notation([0.05])
+    assert notation.at_most(rate) == notation.stated(rate, is_guaranteed=True) == shown
+    assert float(shown.removesuffix("%")) >= 100 * rate - 1e-9
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from onlygood.evaluation.figures import (
     scores_and_labels,
 )
 from onlygood.metrics.costs import OperatingPoint, cheapest_operating_point, check_cost, cost_per_thousand
+from onlygood.rates import DECIMAL, Notation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +45,21 @@ class CostAdvice:
     @property
     def sentence(self) -> str:
         """The advice in words."""
+        return self.sentence_in(DECIMAL)
+
+    def sentence_in(self, notation: Notation) -> str:
+        """The advice in words, with the share of anomalous parts written in this way."""
+        share = notation.share(self.anomaly_share, 3)
         source = "as among the test images" if self.is_share_of_test else "as given"
         if not self.is_cheaper:
             return (
                 f"No other threshold would have been cheaper on these images: {self.current.cost_per_thousand:.4g} "
-                f"per thousand parts, with {self.anomaly_share:.3g} of them anomalous ({source})."
+                f"per thousand parts, with {share} of them anomalous ({source})."
             )
         return (
             f"Cheapest on these images would have been a threshold at score {self.cheapest.threshold:+.4g}: "
             f"{self.cheapest.cost_per_thousand:.4g} per thousand parts instead of "
-            f"{self.current.cost_per_thousand:.4g}, with {self.anomaly_share:.3g} of them anomalous ({source}). It was "
+            f"{self.current.cost_per_thousand:.4g}, with {share} of them anomalous ({source}). It was "
             "chosen on the images that it is measured on, so it is optimistic; nothing was changed."
         )
 

@@ -33,7 +33,7 @@ from onlygood.inspector import Inspector, as_inspector, inspect_each
 from onlygood.metadata import Metadata
 from onlygood.metrics.pixel import PixelTally
 from onlygood.model import ModelSource
-from onlygood.rates import format_rate
+from onlygood.rates import DECIMAL, Notation
 from onlygood.results import Inspection
 
 
@@ -105,6 +105,10 @@ class Evaluation:
 
         None without images of both kinds, too.
         """
+        return self.miss_sentence_in(DECIMAL)
+
+    def miss_sentence_in(self, notation: Notation) -> str | None:
+        """The same with its rates written in this way."""
         own = next(outcome for outcome in self.at_rates if outcome.is_own)
         if own.misses is None or own.false_alarms is None:
             return None
@@ -116,7 +120,8 @@ class Evaluation:
             if outcome.requested_rate <= own.requested_rate or misses.events >= fewest:
                 continue
             # Where one rate is guaranteed, all higher ones are.
-            said = f"{outcome.requested_rate:g}" + ("" if is_guaranteed else f" ({self._guarantee(outcome)})")
+            said = notation.share(outcome.requested_rate, 6)
+            said += "" if is_guaranteed else f" ({self._guarantee(outcome, notation)})"
             if parts:
                 parts.append(f"at {said} it would be {misses.events}, with {alarms.events}")
             else:
@@ -132,14 +137,14 @@ class Evaluation:
             f"{'; '.join(parts)}."
         )
 
-    def _guarantee(self, outcome: RateOutcome) -> str:
+    def _guarantee(self, outcome: RateOutcome, notation: Notation) -> str:
         """What the calibration scores guarantee at a rate, in words."""
         if outcome.guaranteed_rate is None:
             return "estimated from these calibration scores"
         kind = "guaranteed" if self.metadata.guarantee.is_exact else "guaranteed approximately"
         if outcome.is_guaranteed:
             return f"{kind} from these calibration scores"
-        return f"{format_rate(outcome.guaranteed_rate)} is {kind} from these calibration scores"
+        return f"{notation.at_most(outcome.guaranteed_rate)} is {kind} from these calibration scores"
 
     @property
     def latency_ms(self) -> tuple[float, float]:

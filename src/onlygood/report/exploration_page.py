@@ -25,6 +25,7 @@ from onlygood.errors import ImageError
 from onlygood.exploration.explore import Exploration
 from onlygood.exploration.tsne import Layout
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
+from onlygood.rates import Notation
 from onlygood.report import formatting, palette
 from onlygood.report.facts import model_facts
 from onlygood.report.pages import page_path, render_page
@@ -49,6 +50,7 @@ class Kind:
     Attributes:
         name: the label.
         colour: of their marks.
+        dark_colour: of the same on a dark screen.
         is_hollow: whether the marks are outlines, where all colours were used already.
         found: how many there are.
         shown: how many of them are on the page.
@@ -57,6 +59,7 @@ class Kind:
 
     name: str
     colour: str
+    dark_colour: str
     is_hollow: bool
     found: int
     shown: int
@@ -140,6 +143,8 @@ def write_exploration(
     """
     page = exploration_path(path)
     scores = [each.score for each in exploration.inspections]
+    rates = (exploration.metadata.guarantee.requested_rate,)
+    notation = formatting.percent_notation(rates)
     format_score = formatting.score_format(scores)
     kinds = _kinds(exploration)
     titles = [
@@ -147,7 +152,7 @@ def write_exploration(
         f"{format_score(found.score)}, p-value {formatting.format_p_value(found.p_value)}"
         for image, found in zip(exploration.images, exploration.inspections, strict=True)
     ]
-    maps, height = _maps(exploration, titles)
+    maps, height = _maps(exploration, titles, notation)
     thumbnails = _thumbnails(exploration, threads=threads, limits=limits, progress=progress)
     script = resources.files("onlygood.report").joinpath("templates", "exploration.js").read_text(encoding="utf-8")
     content = render_page(
@@ -155,6 +160,7 @@ def write_exploration(
         model_name=model_name,
         written_at=written_at,
         scores=scores,
+        rates=rates,
         exploration=exploration,
         kinds=kinds,
         maps=maps,
@@ -163,7 +169,7 @@ def write_exploration(
         mark_size=_for_count(len(scores), _MARKS, _SMALLEST_MARK),
         anomalous=sum(each.is_anomaly for each in exploration.inspections),
         found=sum(label.found for label in exploration.labels),
-        model=model_facts(exploration.metadata, model_name),
+        model=model_facts(exploration.metadata, model_name, notation),
         unreadable=exploration.unreadable[:LISTED_UNREADABLE],
         data=_data(exploration, format_score, thumbnails, maps),
         script=script,
@@ -189,6 +195,7 @@ def _kinds(exploration: Exploration) -> list[Kind]:
             Kind(
                 name=printable(label.name),
                 colour=colours[place],
+                dark_colour=(palette.DARK_REFERENCES if label.is_reference else palette.DARK_KINDS)[place],
                 is_hollow=turn % 2 == 1,
                 found=label.found,
                 shown=len(verdicts),
@@ -198,7 +205,7 @@ def _kinds(exploration: Exploration) -> list[Kind]:
     return kinds
 
 
-def _maps(exploration: Exploration, titles: Sequence[str]) -> tuple[list[DrawnMap], float]:
+def _maps(exploration: Exploration, titles: Sequence[str], notation: Notation) -> tuple[list[DrawnMap], float]:
     """Before and after training, or the one that there is; and their height."""
     layouts = [layout for layout in (exploration.before, exploration.after) if layout is not None]
     fitted = [_fit_width(layout.points) for layout in layouts]
@@ -218,7 +225,7 @@ def _maps(exploration: Exploration, titles: Sequence[str]) -> tuple[list[DrawnMa
         return DrawnMap(
             identifier=identifier,
             title=title,
-            facts=_facts(layout, exploration.dimensions),
+            facts=_facts(layout, exploration.dimensions, notation),
             marks=[
                 Mark(
                     number=number,
@@ -238,8 +245,8 @@ def _maps(exploration: Exploration, titles: Sequence[str]) -> tuple[list[DrawnMa
     return [draw(*name, *drawn) for name, drawn in zip(names, zip(layouts, fitted, strict=True), strict=True)], height
 
 
-def _facts(layout: Layout, dimensions: int) -> str:
-    share = formatting.format_share(layout.variance_kept)
+def _facts(layout: Layout, dimensions: int, notation: Notation) -> str:
+    share = notation.share(layout.variance_kept, 3)
     return (
         f"{layout.components} principal components of {dimensions:,} dimensions keep {share} of the variance; "
         f"perplexity {layout.perplexity:.4g}."

@@ -14,8 +14,8 @@ from onlygood._files import write_atomically
 from onlygood._printable import printable
 from onlygood._version import __version__
 from onlygood.errors import SettingError
-from onlygood.rates import format_rate
 from onlygood.report import formatting, palette
+from onlygood.report.map_legend import map_legend
 
 _SUFFIXES = (".htm", ".html")
 
@@ -58,6 +58,7 @@ def write_report(
     model_name: str,
     written_at: datetime | None,
     scores: Iterable[float],
+    rates: Iterable[float],
     header: Sequence[str],
     rows: Iterable[Sequence[Any]],
     **values: Any,
@@ -70,6 +71,7 @@ def write_report(
         model_name: what the page calls the model.
         written_at: the date and time that the page bears; None for now.
         scores: all that the page shows, for one form of all of them.
+        rates: false-alarm rates that were asked for, for one form of all shares.
         header: the columns of the CSV file.
         rows: its rows; None for an empty cell.
         **values: what the template needs beside these.
@@ -80,14 +82,26 @@ def write_report(
     """
     page_path, csv_path = report_paths(path)
     page = render_page(
-        template, model_name=model_name, written_at=written_at, scores=scores, csv_name=csv_path.name, **values
+        template,
+        model_name=model_name,
+        written_at=written_at,
+        scores=scores,
+        rates=rates,
+        csv_name=csv_path.name,
+        **values,
     )
     write_atomically(csv_path, csv_bytes(header, rows))
     write_atomically(page_path, page)
 
 
 def render_page(
-    template: str, *, model_name: str, written_at: datetime | None, scores: Iterable[float], **values: Any
+    template: str,
+    *,
+    model_name: str,
+    written_at: datetime | None,
+    scores: Iterable[float],
+    rates: Iterable[float],
+    **values: Any,
 ) -> bytes:
     """The bytes of a page.
 
@@ -96,6 +110,7 @@ def render_page(
         model_name: what the page calls the model.
         written_at: the date and time that the page bears; None for now.
         scores: all that the page shows, for one form of all of them.
+        rates: false-alarm rates that were asked for, for one form of all shares.
         **values: what the template needs beside these.
     """
     import jinja2
@@ -108,13 +123,17 @@ def render_page(
         lstrip_blocks=True,
         finalize=formatting.visible_or_same,
     )
+    notation = formatting.percent_notation(rates)
     environment.globals["palette"] = palette
+    environment.globals["notation"] = notation
+    environment.globals["map_legend"] = map_legend()
     environment.filters.update(
-        share=formatting.format_share,
+        share=notation.share,
         p_value=formatting.format_p_value,
         area=formatting.format_area,
         count=formatting.format_count,
-        rate=format_rate,
+        at_most=notation.at_most,
+        stated=lambda guarantee: notation.stated(guarantee.stated_rate, is_guaranteed=guarantee.is_guaranteed),
         visible=printable,
     )
     page = environment.get_template(f"{template}.html.j2").render(
