@@ -52,6 +52,10 @@ BAD: list[tuple[str, Any, str]] = [
         for number in (0, -1, 73, 2.5, "8", True, None)
     ),
     *(
+        ("sizes", sizes, "sizes must be long sides in pixels, each at least 8, got ")
+        for sizes in (0, (0,), ("64",), "64", (7,), (64.0,), (True,))
+    ),
+    *(
         ("augment", number, f"augment must be a whole number of at least 3, got {number!r}")
         for number in (2, 0, -5, 9.5, "9", True)
     ),

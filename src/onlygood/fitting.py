@@ -15,6 +15,7 @@ from onlygood._extras import need_extra
 from onlygood._parallel import one_blas_thread
 from onlygood._paths import given_path
 from onlygood._verification import verify
+from onlygood.augmentation.sizes import size_notes, sized_sources
 from onlygood.augmentation.sources import check_target, golden_sources, turning_notes
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.calibration.threshold import Calibration, calibrate, resolve_rule, threshold_of
@@ -60,6 +61,7 @@ def fit(
     augment: int | None = None,
     augmentation: AugmentationSettings | None = None,
     rotations: int = 1,
+    sizes: Sequence[int] | None = None,
     skip_unreadable: bool = False,
     max_pixels: int = 100_000_000,
     max_bytes: int = 500_000_000,
@@ -104,6 +106,8 @@ def fit(
         augmentation: the ranges of augmentations.
         rotations: for parts that lie at any angle: learn each good image at so many angles, 1 to 72; 2 or 4 for parts
             that lie in as many positions. Turned copies never calibrate.
+        sizes: for a model that is used at other sizes than the good images have: long sides in pixels, smaller than
+            theirs, at which each image is also learned and calibrates.
         skip_unreadable: leave out images that cannot be read instead of refusing to fit.
         max_pixels: most pixels that one image may have.
         max_bytes: most bytes that one image's file may have.
@@ -149,6 +153,7 @@ def fit(
         augment=augment,
         augmentation=augmentation,
         rotations=rotations,
+        sizes=sizes,  # type: ignore[arg-type]  # a sequence becomes a tuple
         skip_unreadable=skip_unreadable,
         max_pixels=max_pixels,
         max_bytes=max_bytes,
@@ -181,6 +186,9 @@ def fit(
             f"without each of them, got {len(sources)}: add images, or add --golden to learn from augmentations of "
             f"{'this one' if len(sources) == 1 else 'these'}"
         )
+    if settings.sizes:
+        notes = [*notes, *size_notes(len(sources), settings.sizes)]
+        sources = sized_sources(sources, settings.sizes)
     task = _Fit(sources, settings, chosen, files=files, golden=count, notes=notes, show_progress=progress)
     with one_blas_thread():  # or its number would change last digits of the model
         return task.run()

@@ -103,6 +103,12 @@ class FitSettings(Settings):
         description=f"learn each image at so many angles, for parts that lie at any: 1 to {MOST_ROTATIONS}",
         json_schema_extra={"metavar": "N"},
     )
+    sizes: tuple[Annotated[int, Field(ge=8)], ...] | None = Field(
+        default=None,
+        strict=False,
+        description="the model is used at these sizes, too: long sides in pixels, smaller than the images, with commas",
+        json_schema_extra={"must_be": "long sides in pixels, each at least 8", "metavar": "N,..."},
+    )
     skip_unreadable: bool = Field(default=False, description="leave out images that cannot be read")
     max_pixels: int = Field(default=100_000_000, ge=1, description="most pixels of one image")
     max_bytes: int = Field(default=500_000_000, ge=1, description="most bytes of one file")
@@ -123,6 +129,10 @@ class FitSettings(Settings):
             raise SettingError(
                 f"rotations must be left out with {other}, got {self.rotations}: set the rotation of augmentations to "
                 "180 instead, which turns them by any angle"
+            )
+        if self.golden and self.sizes:
+            raise SettingError(
+                f"sizes must be left out with golden, got {self.sizes}: augmentations have a range of scales instead"
             )
         if not is_augmented and self.augmentation not in (None, AugmentationSettings()):
             raise SettingError(

@@ -26,7 +26,7 @@ AUGMENT = "augment_"
 # Groups of the common options; all others are about the images.
 _THRESHOLD = ("false_alarm_rate", "threshold_rule", "calibration", "calibration_fraction")
 _APART = ("group_by", "near_duplicates")
-_MORE = ("golden", "augment", "rotations")
+_MORE = ("golden", "augment", "rotations", "sizes")
 _RUNNING = ("threads", "seed")
 _IMAGES = ("exclude", "skip_unreadable", "window", "max_pixels", "max_bytes")
 

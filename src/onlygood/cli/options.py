@@ -167,7 +167,11 @@ def converter(field: FieldInfo) -> Callable[[str], Any]:
     """From the text of an option to a value of a field's type."""
     kind = value_type(field)
     if get_origin(kind) is tuple:
-        return _names if get_args(kind)[-1] is Ellipsis else _levels
+        if get_args(kind)[-1] is not Ellipsis:
+            return _levels
+        element = get_args(kind)[0]
+        # Of Annotated[int, ...] the first argument is the type.
+        return _whole_numbers if next(iter(get_args(element)), element) is int else _names
     if kind is float and is_share(field):
         return rate
     return kind if kind in (int, float) else str
@@ -175,6 +179,13 @@ def converter(field: FieldInfo) -> Callable[[str], Any]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be whole numbers such as 256,512, got {text!r}") from error
 
 
 def _levels(text: str) -> tuple[float, ...]:

@@ -11,10 +11,15 @@ from numpy.typing import NDArray
 
 from onlygood.datasets.folders import ImageFile
 from onlygood.errors import ImageError, LabelledSetError
-from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits, read_image
+from onlygood.images.reading import DEFAULT_LIMITS, ImageArray, ReadingLimits, read_image
 
 _ENDINGS = ("_mask", "")  # what a mask's name has after its image's stem, the one that says so first
 _LOSSY_HALF = 127
+# In lossy masks, levels so far from black and white are between, and at most this share of the pixels may be.
+_LOSSY_MARGIN = 48
+_LOSSY_BETWEEN = 0.2
+# How many of too many levels a sentence names.
+_SHOWN_LEVELS = 4
 
 
 class Masked(Protocol):
@@ -75,10 +80,11 @@ def pair_masks(
 def read_mask(image: Masked, *, height: int, width: int, limits: ReadingLimits = DEFAULT_LIMITS) -> NDArray[np.bool_]:
     """Which pixels of an image are anomalous, bool [H, W]; at least one is. Safe to call from many threads.
 
-    A pixel is marked if any of its channels is not 0: masks of 0 and 1, of 0 and 255 and of several labels all work,
-    and of a palette the colours count. In JPEG and WebP, where compression leaves a halo around what was drawn, a
-    channel counts above 127. Masks are read as images are: upright by their orientation, and with transparent
-    pixels black, so that these are not marked.
+    A mask has two levels, or two colours, and the brighter one is marked: masks of 0 and 1, of 0 and 255 and of 20 and
+    236 all work, and of a palette the colours count. More than two are no mask. In JPEG and WebP, where compression
+    leaves a halo around what was drawn, a pixel is marked if a channel is above 127, and nearly all must be near 0 or
+    255. Masks are read as images are: upright by their orientation, and with transparent pixels black, so that these
+    are not marked.
 
     Args:
         image: one that has a mask.
@@ -87,7 +93,8 @@ def read_mask(image: Masked, *, height: int, width: int, limits: ReadingLimits =
         limits: bounds on pixels and bytes.
 
     Raises:
-        LabelledSetError: if the mask cannot be read, has another size than the image, or marks nothing.
+        LabelledSetError: if the mask cannot be read, has another size than the image or more than two levels, or marks
+            nothing.
         ValueError: if the image has no mask.
     """
     if image.mask is None:
@@ -103,9 +110,7 @@ def read_mask(image: Masked, *, height: int, width: int, limits: ReadingLimits =
         )
     is_lossy = _is_lossy(image.mask)
     level = _LOSSY_HALF if is_lossy else 0
-    marked: NDArray[np.bool_] = pixels[:, :, 0] > level
-    for channel in range(1, pixels.shape[2]):
-        marked |= pixels[:, :, channel] > level
+    marked = _marked_in_lossy(pixels, image) if is_lossy else _marked_in_exact(pixels, image)
     if not marked.any():
         no_pixel = f"no pixel is above {level}, as a JPEG or WebP mask needs" if is_lossy else "every pixel is 0"
         raise LabelledSetError(
@@ -113,6 +118,50 @@ def read_mask(image: Masked, *, height: int, width: int, limits: ReadingLimits =
             "defect, or remove the mask"
         )
     return marked
+
+
+def _marked_in_lossy(pixels: ImageArray, image: Masked) -> NDArray[np.bool_]:
+    brightest = pixels.max(axis=2)
+    between = float(((brightest > _LOSSY_MARGIN) & (brightest < 255 - _LOSSY_MARGIN)).mean())
+    if between > _LOSSY_BETWEEN and int(brightest.max()) > _LOSSY_HALF:
+        raise LabelledSetError(
+            f"a mask must have two levels, and {between:.0%} of the pixels of {_shown(image)} are between black and "
+            "white: draw it in two levels, and save it as PNG"
+        )
+    marked: NDArray[np.bool_] = brightest > _LOSSY_HALF
+    return marked
+
+
+def _marked_in_exact(pixels: ImageArray, image: Masked) -> NDArray[np.bool_]:
+    # One number a pixel: channels have at most 16 bits, and there are at most 3.
+    codes = np.zeros(pixels.shape[:2], np.uint64)
+    for channel in range(pixels.shape[2]):
+        codes = (codes << np.uint64(16)) | pixels[:, :, channel].astype(np.uint64)
+    levels, first = np.unique(codes, return_index=True)
+    shown = [pixels.reshape(-1, pixels.shape[2])[at].tolist() for at in first[:_SHOWN_LEVELS]]
+    if len(levels) > 2:
+        raise LabelledSetError(
+            f"a mask must have two levels, and {_shown(image)} has {len(levels)} ({_listed(shown)}): draw it in two, "
+            "the defect brighter than the rest"
+        )
+    if len(levels) == 1:
+        marked: NDArray[np.bool_] = codes > 0
+        return marked
+    darker, brighter = sorted((sum(shown[number]), number) for number in (0, 1))
+    if darker[0] == brighter[0]:
+        raise LabelledSetError(
+            f"the defect in a mask must be brighter than the rest, and {_shown(image)} has {_listed(shown)}: draw it "
+            "in black and white"
+        )
+    return np.equal(codes, levels[brighter[1]])
+
+
+def _listed(levels: list[list[int]]) -> str:
+    return ", ".join(str(level[0]) if len(level) == 1 else str(tuple(level)) for level in levels)
+
+
+def _shown(image: Masked) -> str:
+    return f"{image.mask.name if image.mask else ''} of {image.name}"
 
 
 def _stem(file: ImageFile) -> str:

@@ -42,12 +42,14 @@ class Source:
         label: of its group or class.
         read: gives its pixels.
         file_format: gives the format of its file; None for an image in memory.
+        is_copy: whether it is made of another one with its label.
     """
 
     name: str
     label: str
     read: Callable[[], ImageArray]
     file_format: Callable[[], str | None] = lambda: None
+    is_copy: bool = False
 
 
 def file_ranks(sources: Sequence[Source]) -> list[int]:

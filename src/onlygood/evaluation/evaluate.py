@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,9 @@ from onlygood.metrics.pixel import PixelTally
 from onlygood.model import ModelSource
 from onlygood.rates import DECIMAL, Notation
 from onlygood.results import Inspection
+
+# A mask that marks more than this share of its image may be inverted.
+MOST_OF_AN_IMAGE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,18 +220,19 @@ def evaluate(
     elif group_by is not None:
         raise SettingError("group_by goes with a folder or a CSV file, got images that are labelled already")
     with PixelTally() as tally:
+        judge = _Judge(inspector, images, tally)
         results = inspect_each(
             inspector,
             images.images,
             image=lambda each: each.file.named(inspector.limits),
-            then=_Judge(inspector, images, tally),
+            then=judge,
             threads=threads,
             total=len(images.images),
             description="evaluating",
             progress=progress,
         )
         judged, unreadable, unmasked = _sort_out(images.images, results)
-        notes = [*images.notes, *notes_on_kinds(judged), *_notes_on_missing(judged, unmasked)]
+        notes = [*images.notes, *notes_on_kinds(judged), *_notes_on_missing(judged, unmasked, judge.mostly_marked)]
         masks = sum(image.labelled.mask is not None for image in judged) - len(unmasked)
         pixel = None
         if masks:
@@ -263,11 +267,12 @@ class _Judge:
         self.inspector = inspector
         self.has_masks = labelled.has_masks
         self.tally = tally
+        self.mostly_marked: dict[str, float] = {}
 
     def __call__(
         self, labelled: LabelledImage, inspection: Inspection, pixels: ImageArray
     ) -> tuple[EvaluatedImage, str | None]:
-        """The verdict, and why the image's mask cannot be used, if so."""
+        """The verdict, and why the image's mask cannot be used, if so; one that marks most of its image is noted."""
         judged = EvaluatedImage(
             labelled=labelled,
             score=inspection.score,
@@ -286,6 +291,8 @@ class _Judge:
                 mask = read_mask(labelled, height=height, width=width, limits=self.inspector.limits)
             except LabelledSetError as error:
                 return judged, str(error)
+        if mask is not None and mask.mean() > MOST_OF_AN_IMAGE:
+            self.mostly_marked[labelled.name] = float(mask.mean())
         self.tally.add(anomaly_map, mask)
         return judged, None
 
@@ -316,8 +323,10 @@ def _sort_out(
     return judged, unreadable, unmasked
 
 
-def _notes_on_missing(judged: Sequence[EvaluatedImage], unmasked: Sequence[str]) -> list[str]:
-    """What these images do not allow to be measured."""
+def _notes_on_missing(
+    judged: Sequence[EvaluatedImage], unmasked: Sequence[str], mostly_marked: Mapping[str, float]
+) -> list[str]:
+    """What these images do not allow to be measured, or to be measured rightly."""
     notes = []
     kinds = {image.labelled.is_anomalous for image in judged}
     if kinds == {False}:
@@ -331,4 +340,13 @@ def _notes_on_missing(judged: Sequence[EvaluatedImage], unmasked: Sequence[str])
             else f"{len(unmasked)} masks cannot be used; their images are"
         )
         notes.append(f"{masks} left out of the pixel metrics; the first: {unmasked[0]}")
+    if mostly_marked:
+        first = next(image.labelled for image in judged if image.labelled.name in mostly_marked)
+        assert first.mask is not None  # it was read
+        mark = "marks" if len(mostly_marked) == 1 else "mark"
+        notes.append(
+            f"{pluralize(len(mostly_marked), 'mask')} {mark} most of the image, the first: {first.mask.name} of "
+            f"{first.name} ({mostly_marked[first.name]:.0%}). If black and white are exchanged, pixel metrics mean "
+            "nothing: what is marked must be the defect."
+        )
     return notes

@@ -46,20 +46,28 @@ def independent_groups(
             )
         # Augmentations of one image are near-duplicates by design, and independent given the image.
         return list(range(features.given)), []
+    # Copies are with the image that they are made of by its label; small ones are alike whatever they show.
+    own = [position for position, source in enumerate(features.sources) if not source.is_copy]
+    sources, digests = (
+        [features.sources[position] for position in own],
+        [features.digests[position] for position in own],
+    )
     if settings.near_duplicates == "group":
         alike, unclear = near_duplicate_groups(
-            features.descriptors,
-            features.digests,
+            features.descriptors[own],
+            digests,
             noise_scale=noise_scale(
-                features.sources, features.describe, kind.window, seed=settings.seed, show_progress=show_progress
+                sources, features.describe, kind.window, seed=settings.seed, show_progress=show_progress
             ),
-            file_order=file_ranks(features.sources),
+            file_order=file_ranks(sources),
         )
     else:
-        alike, unclear = near_duplicate_groups(None, features.digests)
-    different = len(set(features.digests))
+        alike, unclear = near_duplicate_groups(None, digests)
+    different = len(set(digests))
     labels = [source.label for source in features.sources]
-    groups = merge_groups(labels, alike)
+    apart = range(len(alike), len(alike) + len(labels))
+    sets = dict(zip(own, alike, strict=True))
+    groups = merge_groups(labels, [sets.get(position, apart[position]) for position in range(len(labels))])
     count = len(set(groups))
     doubled = len(alike) - len(set(alike))
     if count < LEAST_GROUPS:
@@ -69,7 +77,7 @@ def independent_groups(
             + (", or if these differ, add --near-duplicates ignore" if len(set(alike)) < different else "")
         )
     notes = []
-    if unclear is not None and len(set(labels)) == len(labels):
+    if unclear is not None and len(set(labels)) == len(own):
         notes.append(unclear)
     else:
         # Of many images of one thing, one: they are alike, and that is no kind.
@@ -78,10 +86,10 @@ def independent_groups(
         notes += [] if kinds is None else [kinds]
     if doubled:
         sizes = np.bincount(alike)
-        sets = int((sizes > 1).sum())
+        count = int((sizes > 1).sum())
         notes.append(
             f"{int(sizes[sizes > 1].sum())} of {len(alike)} good images are near-duplicates of one another, in "
-            f"{pluralize(sets, 'set')}: each set is kept on one side of every split and counts as one"
+            f"{pluralize(count, 'set')}: each set is kept on one side of every split and counts as one"
             + (", or if a set holds different parts, add --near-duplicates ignore." if sizes.max() > FEW else ".")
         )
     return groups, notes
