@@ -153,7 +153,8 @@ def _marked_in_exact(pixels: ImageArray, image: Masked) -> NDArray[np.bool_]:
             f"the defect in a mask must be brighter than the rest, and {_shown(image)} has {_listed(shown)}: draw it "
             "in black and white"
         )
-    return np.equal(codes, levels[brighter[1]])
+    result: NDArray[np.bool_] = np.equal(codes, levels[brighter[1]])
+    return result
 
 
 def _listed(levels: list[list[int]]) -> str:
