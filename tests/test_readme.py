@@ -87,6 +87,7 @@ def helps() -> str:
         ["calibrate"],
         ["explore"],
         ["info"],
+        ["sign"],
     )
     runs = [[sys.executable, "-m", "onlygood", *command, "--help"] for command in commands]
     runs += [[sys.executable, "-m", "benchmarks", command, "--help"] for command in ("run", "table")]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from flat import METHODS, kind_of
 from onlygood.backbones.backbone import (
@@ -429,6 +429,37 @@ def test_functions_of_its_own_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(BackboneError, match="standard ONNX operators only, got some of its own functions"):
         cut(write_backbone(tmp_path, model, tiny_card()))
+
+
+def test_control_flow_and_sizes_that_depend_on_the_image_are_refused_before_the_fit(tmp_path: Path) -> None:
+    def with_node(*nodes: onnx.NodeProto) -> Path:
+        model = tiny_model()
+        model.graph.node[1].output[0] = "before"
+        model.graph.node.insert(2, helper.make_node("Identity", [nodes[-1].output[0]], ["shallow"]))
+        for node in reversed(nodes):
+            model.graph.node.insert(2, node)
+        return write_backbone(tmp_path, model, tiny_card())
+
+    value = helper.make_tensor_value_info("same", TensorProto.FLOAT, None)
+    branch = helper.make_graph([helper.make_node("Identity", ["before"], ["same"])], "branch", [], [value])
+    yes = helper.make_node("Constant", [], ["yes"], value=numpy_helper.from_array(np.array(True)))
+    path = with_node(yes, helper.make_node("If", ["yes"], ["x"], then_branch=branch, else_branch=branch))
+    with pytest.raises(BackboneError) as caught:
+        cut(path)
+    assert str(caught.value) == (
+        "backbone tiny must be a feed-forward network of operators that a model file may hold, got If: export it "
+        "without control flow and without operators whose output's size depends on the image, or use another backbone"
+    )
+    path = with_node(helper.make_node("RandomUniformLike", ["before"], ["x"]))
+    with pytest.raises(BackboneError, match="got RandomUniformLike: export it"):
+        cut(path)
+
+
+def test_what_is_behind_the_taps_does_not_matter(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.graph.node.append(helper.make_node("NonZero", ["logits"], ["found"]))
+    model.graph.output.append(helper.make_tensor_value_info("found", TensorProto.INT64, None))
+    assert cut(write_backbone(tmp_path, model, tiny_card()))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -121,3 +122,26 @@ def test_a_package_that_cannot_be_imported_is_named(folder: Path, onlygood: Comm
     assert (
         "method broken of broken must be importable as nowhere.settings:Broken, got ModuleNotFoundError" in ran.stderr
     )
+
+
+def test_a_graph_that_no_model_file_may_hold_is_refused_by_the_fit(folder: Path) -> None:
+    """In the head when the file is made, in the embedding before anything is learned."""
+    shutil.copytree(folder / "packages", folder / "other-packages")
+    source = folder / "other-packages" / "onlygood_cells" / "detector.py"
+    written = source.read_text()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder / "other-packages"), *sys.path[1:]])}
+    for before, after in (
+        ("Abs (cell_deviations)", "RandomUniformLike (cell_deviations)"),
+        ("cell_levels = Cast <to = 1> (image)", "cell_levels = RandomUniformLike <dtype = 1> (image)"),
+    ):
+        assert before in written
+        source.write_text(written.replace(before, after))
+        line = [sys.executable, "-m", "onlygood", "fit", "good", "-o", "x.onnx", "--method", "cells"]
+        ran = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert ran.returncode == 2
+        assert ran.stderr == (
+            "onlygood: the model that was made must use standard ONNX operators only, those of feed-forward networks, "
+            "got RandomUniformLike: nothing is written that would be refused when it is read; fit with another method, "
+            "backbone or settings\n"
+        )
+        assert not (folder / "x.onnx").exists()

@@ -6,7 +6,7 @@ bounded in `onlygood.graph.costs`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
 from google.protobuf.message import Message
@@ -52,24 +52,36 @@ _NUMBERS = frozenset(
 )
 # Where each type's elements are if they are not in `raw_data`.
 _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
-# Fields of an ONNX file that no file of ours has, by the message that has them, and whether each is one message.
-_ABSENT: Mapping[type[Message], tuple[tuple[str, bool], ...]] = {
-    onnx.ModelProto: (("functions", False), ("training_info", False)),
-    onnx.GraphProto: (("sparse_initializer", False), ("quantization_annotation", False), ("value_info", False)),
-    onnx.AttributeProto: tuple((name, True) for name in ("g", "sparse_tensor", "tp"))
-    + tuple((name, False) for name in ("graphs", "sparse_tensors", "type_protos", "tensors", "strings")),
-    TensorProto: (("segment", True),),
+# Fields of an ONNX file that no file of ours has.
+_ABSENT_IN_GRAPH = ("sparse_initializer", "quantization_annotation", "value_info")
+# Where the value of an attribute of each type is that a node may have.
+_FIELD_OF_ATTRIBUTE: Mapping[int, str] = {
+    onnx.AttributeProto.INT: "i",
+    onnx.AttributeProto.INTS: "ints",
+    onnx.AttributeProto.FLOAT: "f",
+    onnx.AttributeProto.FLOATS: "floats",
+    onnx.AttributeProto.STRING: "s",
+    onnx.AttributeProto.TENSOR: "t",
 }
 
 
-def foreign_operators(parts: Iterable[Message]) -> list[str]:
-    """The operators that a model file may not hold, by their names, with the domain where it is another's.
+def foreign_operators(model: onnx.ModelProto) -> list[str]:
+    """The operators of a graph that a model file may not hold, by their names, with the domain where it is another's.
 
     Args:
-        parts: of a graph, inner graphs included, as `messages` gives them.
+        model: a graph; operators of inner graphs count.
     """
-    nodes = [part for part in parts if isinstance(part, onnx.NodeProto)]
+    nodes = [part for part in _messages(model) if isinstance(part, onnx.NodeProto)]
     return sorted({_operator(node) for node in nodes if not _is_allowed(node)})
+
+
+def _messages(message: Message) -> Iterator[Message]:
+    """A protobuf message and all inside it: nodes of inner graphs, too."""
+    yield message
+    for described, value in message.ListFields():
+        if described.message_type is not None:
+            for inner in (value,) if isinstance(value, Message) else value:
+                yield from _messages(inner)
 
 
 def audit(model: onnx.ModelProto, name: str) -> None:
@@ -82,13 +94,6 @@ def audit(model: onnx.ModelProto, name: str) -> None:
     Raises:
         ModelFormatError: with the first thing that it may not hold.
     """
-    parts = list(messages(model))
-    external = [part.name for part in parts if isinstance(part, TensorProto) and _is_external(part)]
-    if external:
-        raise ModelFormatError(
-            f"the model {name} must hold all of its data, got {external[0]!r} in another file: do not run it, and fit "
-            "it again"
-        )
     require_operators(model, name)
     _audit_signature(model, name)
     if len(model.opset_import) != 1 or model.opset_import[0].domain not in ("", "ai.onnx"):
@@ -103,8 +108,12 @@ def audit(model: onnx.ModelProto, name: str) -> None:
     ):
         if count > most:
             raise ModelFormatError(f"the model {name} must have at most {most} {what}, got {count}: do not run it")
-    for part in parts:
-        _refuse_what_we_never_write(part, name)
+    absent = [field for field in _ABSENT_IN_GRAPH if len(getattr(graph, field))]
+    if absent or len(model.training_info):
+        raise ModelFormatError(
+            f"the model {name} must have no {' '.join(absent) or 'training_info'}, as `onlygood fit` writes none, got "
+            "some: do not run it, and fit it again"
+        )
     for node in graph.node:
         _audit_node(node, name)
     for tensor in graph.initializer:
@@ -120,33 +129,18 @@ def require_operators(model: onnx.ModelProto, name: str) -> None:
         name: what messages call the model.
 
     Raises:
-        ModelFormatError: with the first of them.
+        ModelFormatError: with what it holds.
     """
-    foreign = ["functions of its own"] if len(model.functions) else foreign_operators(messages(model))
-    if foreign:
-        raise ModelFormatError(
-            f"the model {name} must use standard ONNX operators only, those of feed-forward networks, got "
-            f"{', '.join(foreign[:9])}: do not run it, and fit it again"
-        )
-
-
-def messages(message: Message) -> Iterator[Message]:
-    """A protobuf message and all inside it: nodes of inner graphs, tensors wherever they hang."""
-    yield message
-    for described, value in message.ListFields():
-        if described.message_type is not None:
-            for inner in (value,) if isinstance(value, Message) else value:
-                yield from messages(inner)
-
-
-def _refuse_what_we_never_write(part: Message, name: str) -> None:
-    for field, is_one in _ABSENT.get(type(part), ()):
-        if part.HasField(field) if is_one else len(getattr(part, field)):
-            kind = type(part).__name__.removesuffix("Proto").lower()
-            raise ModelFormatError(
-                f"the model {name} must have no {field} in its {kind}, as `onlygood fit` writes none, got some: do "
-                "not run it, and fit it again"
-            )
+    if len(model.functions):
+        foreign = ["functions of its own"]
+    elif all(_is_allowed(node) for node in model.graph.node):
+        return
+    else:
+        foreign = foreign_operators(model)
+    raise ModelFormatError(
+        f"the model {name} must use standard ONNX operators only, those of feed-forward networks, got "
+        f"{', '.join(foreign[:9])}: do not run it, and fit it again"
+    )
 
 
 def _is_allowed(node: onnx.NodeProto) -> bool:
@@ -191,7 +185,7 @@ def _audit_node(node: onnx.NodeProto, name: str) -> None:
             f"{len(node.input)} inputs and {len(node.output)} outputs at {where}: do not run it, and fit it again"
         )
     for attribute in node.attribute:
-        problem = "one by another's name" if attribute.ref_attr_name else attribute_problem(attribute)
+        problem = _odd_attribute(attribute) or attribute_problem(attribute)
         if problem is not None:
             raise ModelFormatError(
                 f"the model {name} must have a value of {str(attribute.name)[:60]!r} that `onlygood fit` could have "
@@ -205,12 +199,27 @@ def _audit_node(node: onnx.NodeProto, name: str) -> None:
         )
 
 
+def _odd_attribute(attribute: onnx.AttributeProto) -> str | None:
+    """What an attribute has beside the one value of its type."""
+    if attribute.ref_attr_name:
+        return "one by another's name"
+    filled = [described.name for described, _ in attribute.ListFields()]
+    field = _FIELD_OF_ATTRIBUTE.get(attribute.type)
+    odd = set(filled) - {"name", "type", "doc_string", field}
+    return None if field is not None and not odd else f"values in {', '.join(sorted(odd)) or 'no field of its type'}"
+
+
 def _is_external(tensor: TensorProto) -> bool:
     return tensor.data_location == TensorProto.EXTERNAL or len(tensor.external_data) > 0
 
 
 def _audit_tensor(tensor: TensorProto, name: str) -> None:
-    """Refuse a tensor whose data are not those of its type and shape."""
+    """Refuse a tensor whose data are elsewhere, or not those of its type and shape."""
+    if _is_external(tensor):
+        raise ModelFormatError(
+            f"the model {name} must hold all of its data, got {str(tensor.name)[:60]!r} in another file: do not run "
+            "it, and fit it again"
+        )
     problem = _tensor_problem(tensor)
     if problem is not None:
         raise ModelFormatError(
@@ -220,7 +229,7 @@ def _audit_tensor(tensor: TensorProto, name: str) -> None:
 
 
 def _tensor_problem(tensor: TensorProto) -> str | None:
-    if tensor.data_type not in _NUMBERS:
+    if tensor.data_type not in _NUMBERS or tensor.HasField("segment"):
         return f"type {tensor.data_type}"
     shape = tuple(tensor.dims)
     if len(shape) > MOST_AXES or min(shape, default=0) < 0:

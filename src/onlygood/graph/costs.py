@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,17 @@ class _Value:
     shape: Shape
     constant: Array | None = None
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         return size_of(self.shape) * bytes_each(self.kind)
+
+    @cached_property
+    def type(self) -> onnx.TypeProto:
+        return _type(self.kind, self.shape)
+
+    @cached_property
+    def tensor(self) -> TensorProto | None:
+        return None if self.constant is None else numpy_helper.from_array(self.constant)
 
     def is_like(self, other: _Value) -> bool:
         if (self.kind, self.shape) != (other.kind, other.shape):
@@ -76,6 +85,8 @@ class CostBound:
         except Exception as error:  # of several kinds, without a root of their own
             raise self._broken(error) from error
         self._nodes = list(self._skeleton.graph.node)
+        # Inputs and outputs of each node; those that are left out have an empty name.
+        self._names = [(list(node.input), list(node.output)) for node in self._nodes]
         (image,) = model.graph.input
         self._input, self._kind = image.name, image.type.tensor_type.elem_type
         self._outputs = [value.name for value in model.graph.output]
@@ -83,7 +94,7 @@ class CostBound:
         version = max(entry.version for entry in opsets)
         self._opsets, self._ir_version = opsets, model.ir_version
         try:
-            self._schemas = [onnx.defs.get_schema(node.op_type, version, "") for node in self._nodes]
+            self._schemas = [_schema(node.op_type, version) for node in self._nodes]
         except onnx.defs.SchemaError as error:
             raise self._broken(error) from error
         self._fixed = {tensor.name: _of_tensor(tensor) for tensor in model.graph.initializer}
@@ -120,43 +131,42 @@ class CostBound:
         """The values that another size of image changes; all of them where none is known yet."""
         changed = {self._input: _Value(self._kind, shape)}
         known = self._values
-        for node, schema in zip(self._nodes, self._schemas, strict=True):
-            first = next(output for output in node.output if output)
-            if first in known and not any(name in changed for name in node.input):
+        for position, (taken, made) in enumerate(self._names):
+            if made[0] in known and changed.keys().isdisjoint(taken):
                 continue
-            inputs = [changed.get(name) or known[name] if name else None for name in node.input]
-            for name, value in zip(node.output, self._infer(node, schema, inputs), strict=True):
+            inputs = [(changed.get(name) or known[name]) if name else None for name in taken]
+            for name, value in zip(made, self._infer(position, inputs), strict=True):
                 if value is not None and not (name in known and value.is_like(known[name])):
                     changed[name] = value
         return changed
 
-    def _infer(self, node: onnx.NodeProto, schema: Any, inputs: Sequence[_Value | None]) -> list[_Value | None]:
-        given = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
-        types = {name: helper.make_tensor_type_proto(value.kind, value.shape) for name, value in given.items()}
-        data = {
-            name: numpy_helper.from_array(value.constant, name)
-            for name, value in given.items()
-            if value.constant is not None
-        }
+    def _infer(self, position: int, inputs: Sequence[_Value | None]) -> list[_Value | None]:
+        """What a node gives, from what is known of its inputs."""
+        node, (taken, made) = self._nodes[position], self._names[position]
+        types, data = {}, {}
+        for name, value in zip(taken, inputs, strict=True):
+            if value is not None:
+                types[name] = value.type
+                if value.tensor is not None:
+                    data[name] = value.tensor
         try:
             found = shape_inference.infer_node_outputs(
-                schema, node, types, data, opset_imports=self._opsets, ir_version=self._ir_version
+                self._schemas[position], node, types, data, opset_imports=self._opsets, ir_version=self._ir_version
             )
         except Exception as error:  # of several kinds, without a root of their own
             raise self._broken(error) from error
-        values = [self._value(node, name, found) if name else None for name in node.output]
-        constants = [value.constant if value is not None else None for value in inputs]
-        all_known = all(value is None or value.constant is not None for value in inputs)
-        if len(values) == 1 and values[0] is not None and size_of(values[0].shape) <= MOST_ELEMENTS:
-            computed = None
-            if node.op_type in ("Shape", "Size") and inputs[0] is not None:
-                computed = _size(node, inputs[0].shape)
-            elif all_known:
-                computed = fold(node, constants)
-            if computed is not None and computed.shape == values[0].shape:
-                kind = values[0].kind
-                values = [_Value(kind, values[0].shape, computed.astype(helper.tensor_dtype_to_np_dtype(kind)))]
-        return values
+        values = [self._value(node, name, found) if name else None for name in made]
+        (value, *others) = values
+        if others or value is None or size_of(value.shape) > MOST_ELEMENTS:
+            return values
+        computed = None
+        if node.op_type in ("Shape", "Size") and inputs[0] is not None:
+            computed = _size(node, inputs[0].shape)
+        elif len(data) == len(types):
+            computed = fold(node, [each.constant if each is not None else None for each in inputs])
+        if computed is None or computed.shape != value.shape:
+            return values
+        return [_Value(value.kind, value.shape, computed.astype(helper.tensor_dtype_to_np_dtype(value.kind)))]
 
     def _value(self, node: onnx.NodeProto, name: str, found: Mapping[str, onnx.TypeProto]) -> _Value:
         tensor = found[name].tensor_type if name in found else None
@@ -166,7 +176,7 @@ class CostBound:
                 f"the model {self._name} must have values whose sizes follow from the image's size, got {name!r} of "
                 f"{node.op_type} whose size is not known before it runs: do not run it, and fit it again"
             )
-        shape = tuple(dim.dim_value for dim in dims)
+        shape = tuple([dim.dim_value for dim in dims])
         if len(shape) > _MOST_AXES or min(shape, default=0) < 0 or size_of(shape) > _MOST_ELEMENTS:
             raise self._too_much(f"the value {name!r} of {node.op_type} with the shape {' x '.join(map(str, shape))}")
         return _Value(tensor.elem_type, shape)
@@ -176,29 +186,30 @@ class CostBound:
         most = images * (MAX_VALUE_BYTES + BYTES_PER_PIXEL * pixels)
         held = {self._input: values[self._input].bytes}
         there, work = held[self._input], 0
-        for position, node in enumerate(self._nodes):
-            inputs = [values[name].shape if name else None for name in node.input]
-            outputs = [values[name].shape for name in node.output if name]
+        for position, (taken, made) in enumerate(self._names):
+            node = self._nodes[position]
+            inputs = [values[name].shape if name else None for name in taken]
+            outputs = [values[name].shape for name in made if name]
             work += OPERATORS[node.op_type](inputs, outputs, node)
-            for name in node.output:
-                if name:
-                    held[name] = values[name].bytes
-                    there += held[name]
-            where = f"{' x '.join(map(str, shape))} levels at {node.output[0]!r} of {node.op_type}"
-            if there > most:
-                raise self._too_much(f"{there / 1e9:.1f} GB of values (at most {most / 1e9:.1f}) for images of {where}")
-            if work > images * MAX_WORK:
-                raise self._too_much(
-                    f"{work:.1e} multiplications (at most {images * MAX_WORK:.1e}) for images of {where}"
+            for name in filter(None, made):
+                held[name] = values[name].bytes
+                there += held[name]
+            if there > most or work > images * MAX_WORK:
+                where = f"{' x '.join(map(str, shape))} levels at {made[0]!r} of {node.op_type}"
+                what = (
+                    f"{there / 1e9:.1f} GB of values (at most {most / 1e9:.1f})"
+                    if there > most
+                    else f"{work:.1e} multiplications (at most {images * MAX_WORK:.1e})"
                 )
+                raise self._too_much(f"{what} for images of {where}")
             for name in self._last_use.get(position, ()):
                 there -= held.pop(name, 0)
 
     def _last_uses(self) -> dict[int, list[str]]:
         """Which values nobody needs any more after the node at a position."""
         last: dict[str, int] = {}
-        for position, node in enumerate(self._nodes):
-            last.update(dict.fromkeys((*node.input, *node.output), position))
+        for position, (taken, made) in enumerate(self._names):
+            last.update(dict.fromkeys((*taken, *made), position))
         found: dict[int, list[str]] = {}
         for name, position in last.items():
             if name and name not in self._outputs:
@@ -233,6 +244,17 @@ def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return bare
 
 
+@lru_cache(maxsize=1024)
+def _schema(operator: str, version: int) -> Any:
+    return onnx.defs.get_schema(operator, version, "")
+
+
+@lru_cache(maxsize=4096)
+def _type(kind: int, shape: Shape) -> onnx.TypeProto:
+    return helper.make_tensor_type_proto(kind, shape)
+
+
+@cache
 def bytes_each(kind: int) -> int:
     """The bytes of one element of a type of ONNX."""
     return max(1, helper.tensor_dtype_to_np_dtype(kind).itemsize)

@@ -95,9 +95,9 @@ _EACH_ELEMENT = """
     SpaceToDepth Split Sqrt Squeeze Sub Sum ThresholdedRelu Tile Transpose Trilu Unsqueeze Where Xor
 """
 _EACH_FUNCTION = """
-    Celu Cos Elu Erf Exp Gelu GlobalLpPool GroupNormalization InstanceNormalization LayerNormalization Log LogSoftmax
-    LpNormalization MeanVarianceNormalization Mish Pow RMSNormalization ReduceLogSum ReduceLogSumExp Selu Sigmoid Sin
-    Softmax Softplus Softsign Swish Tanh
+    Acos Acosh Asin Asinh Atan Atanh Celu Cos Cosh Elu Erf Exp Gelu GlobalLpPool GroupNormalization Hardmax
+    InstanceNormalization LayerNormalization Log LogSoftmax LpNormalization MeanVarianceNormalization Mish Pow
+    RMSNormalization ReduceLogSum ReduceLogSumExp Selu Shrink Sigmoid Sin Sinh Softmax Softplus Softsign Swish Tan Tanh
 """
 # Each operator that a model file may hold, and its work.
 OPERATORS: Mapping[str, Work] = {

@@ -12,7 +12,7 @@ from onnx import TensorProto, compose, helper, numpy_helper, utils, version_conv
 
 from onlygood.backbones.backbone import Backbone, Card, Tap
 from onlygood.errors import BackboneError
-from onlygood.graph.audit import foreign_operators, messages
+from onlygood.graph.audit import foreign_operators
 from onlygood.graph.subgraph import IR_VERSION, OPSET, in_trunk
 
 # Operators that have weights to train.
@@ -64,21 +64,32 @@ def cut_trunk(backbone: Backbone, taps: Sequence[Tap]) -> onnx.ModelProto:
             model = version_converter.convert_version(model, OPSET)
         onnx.checker.check_model(model)
     except Exception as error:
+        # A value that a branch takes from outside is lost where a graph is cut.
+        _require_operators(backbone.model, backbone.card)
         raise BackboneError(f"backbone {backbone.card.name} cannot be cut at its taps: {error}") from error
     # What it has behind its taps does not come into a model file.
-    refused = foreign_operators(messages(model))
-    if refused:
-        raise BackboneError(
-            f"backbone {backbone.card.name} must be a feed-forward network of operators that a model file may hold, "
-            f"got {', '.join(refused)}: export it without control flow and without operators whose output's size "
-            "depends on the image, or use another backbone"
-        )
+    _require_operators(model, backbone.card)
     _check_shapes(model, backbone.card, taps)
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", max(OPSET, opset_of(backbone.model))))
     model.ir_version = max(IR_VERSION, model.ir_version)
     del model.graph.value_info[:]
     return compose.add_prefix(model, in_trunk(""))
+
+
+def _require_operators(model: onnx.ModelProto, card: Card) -> None:
+    """Refuse a network that no model file may hold.
+
+    Raises:
+        BackboneError: with the operators that it has and may not have.
+    """
+    refused = foreign_operators(model)
+    if refused:
+        raise BackboneError(
+            f"backbone {card.name} must be a feed-forward network of operators that a model file may hold, got "
+            f"{', '.join(refused)}: export it without control flow and without operators whose output's size depends "
+            "on the image, or use another backbone"
+        )
 
 
 def split_trunk(trunk: onnx.ModelProto, layers: int) -> TrunkParts:

@@ -12,10 +12,11 @@ from onlygood.errors import ImageError
 from onlygood.images._codecs import need_codec
 from onlygood.images._isobmff import Box, boxes
 from onlygood.images._quiet import quiet_decoders
-from onlygood.images.limits import ReadingLimits, check_size, damaged
+from onlygood.images.limits import ReadingLimits, check_no_zeros, check_size, damaged
 from onlygood.images.pixels import ImageArray, split_alpha
 
 _KIND = "AVIF"
+_ZEROS = 128
 
 
 def read_avif(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
@@ -53,6 +54,8 @@ def read_avif(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
         # AV1CodecConfigurationRecord: more than 8 bits, and 12
         flags = max((data[box.start + 2] & 0x60 for box in properties if box.kind == b"av1C"), default=0)
         pixels = split_alpha(pixels, {0x40: 1023, 0x60: 4095}.get(flags, 255))
+    if b"Exif" not in data[meta.start : meta.end]:  # such a block has zeros of its own
+        check_no_zeros(data, meta.end, len(data), _ZEROS, name, _KIND)
     return _upright(pixels, data, own)
 
 

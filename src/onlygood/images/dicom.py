@@ -24,12 +24,15 @@ _TAGS = [
     "NumberOfFrames",
     "PixelData",
 ]
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _UNCOMPRESSED = {
     "1.2.840.10008.1.2": "<",  # implicit VR
     "1.2.840.10008.1.2.1": "<",
-    "1.2.840.10008.1.2.1.99": "<",  # deflated as a whole
     "1.2.840.10008.1.2.2": ">",
+    _DEFLATED: "<",
 }
+# the one element that may follow the pixels, in both orders of bytes
+_PADDING = (b"\xfc\xff\xfc\xff", b"\xff\xfc\xff\xfc")
 
 
 def is_dicom(head: bytes) -> bool:
@@ -49,10 +52,10 @@ def read_dicom(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     import pydicom
 
     with quiet_decoders():
-        return _grey(pydicom.dcmread(io.BytesIO(data), specific_tags=_TAGS), name, limits)
+        return _grey(pydicom.dcmread(io.BytesIO(data), specific_tags=_TAGS), data, name, limits)
 
 
-def _grey(header: Any, name: str, limits: ReadingLimits) -> ImageArray:
+def _grey(header: Any, data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     syntax = header.file_meta.TransferSyntaxUID
     if str(syntax) not in _UNCOMPRESSED:
         raise ImageError(f"{name} is a compressed DICOM image ({syntax.name}): save it uncompressed")
@@ -60,6 +63,9 @@ def _grey(header: Any, name: str, limits: ReadingLimits) -> ImageArray:
     if missing:
         raise damaged(name, "DICOM", f"it has no {missing[0]}")
     check_size(header.Columns, header.Rows, name, limits)
+    element = header.get_item("PixelData")
+    if str(syntax) != _DEFLATED and data[element.value_tell + element.length :][:4] not in (b"", *_PADDING):
+        raise damaged(name, "DICOM", "there is something after its pixels")
     _check_kind(header, name)
     stored: NDArray[Any] = _values(header, _UNCOMPRESSED[str(syntax)], name)
     bits = int(header.get("BitsStored", header.BitsAllocated))

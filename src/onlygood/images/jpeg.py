@@ -11,14 +11,16 @@ from collections.abc import Iterator
 import simplejpeg
 
 from onlygood.errors import ImageError
-from onlygood.images.limits import ReadingLimits, check_size, damaged
+from onlygood.images.limits import ReadingLimits, check_no_zeros, check_size, damaged
 from onlygood.images.pixels import ImageArray, cmyk_to_rgb, exif_orientation, turn
 
 _END = b"\xff\xd9"
 _COLOUR_SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 _COEFFICIENTS = 64
 _MAX_SCANS = 500
+_SEQUENTIAL = (0xC0, 0xC1)
 _ARITHMETIC = (0xC9, 0xCA)
+_ZEROS = 128
 _FILLER = b"\x55" * 64
 # after a scan's header: neither a stuffed 0, nor a restart marker, nor a fill byte
 _NEXT_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
@@ -100,9 +102,26 @@ def _strictly(stream: bytes, colour_space: str, name: str, kind: str) -> ImageAr
     if pixels is None:
         raise damaged(name, kind, f"its pixels are not whole ({warning})")
     marker, _ = _frame(stream, name, kind)
+    if marker in _SEQUENTIAL and _zeros_are_coefficients(stream, name, kind):
+        check_no_zeros(_PADDING.sub(b"", stream), stream.index(b"\xff\xda"), len(stream), _ZEROS, name, kind)
     if marker in _ARITHMETIC:
         _check_arithmetic(stream, colour_space, name, kind)
     return pixels
+
+
+def _zeros_are_coefficients(stream: bytes, name: str, kind: str) -> bool:
+    """Whether a long run of zero bits is a block with 63 equal coefficients, which no image has, and no even area.
+
+    It is if the shortest code of a table of AC coefficients, the one of zeros alone, stands for a coefficient.
+    """
+    for marker, segment, _ in _segments(stream, name, kind):
+        body, at = segment[4:], 0
+        while marker == 0xC4 and at < len(body):
+            symbols = body[at + 17 : at + 17 + sum(body[at + 1 : at + 17])]
+            if body[at] >> 4 == 1 and symbols and symbols[0] & 15:
+                return True
+            at += 17 + len(symbols)
+    return False
 
 
 def _with_warning(stream: bytes, colour_space: str) -> tuple[ImageArray | None, str]:

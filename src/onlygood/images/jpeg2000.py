@@ -7,12 +7,13 @@ from onlygood.errors import ImageError
 from onlygood.images._codecs import need_codec
 from onlygood.images._isobmff import boxes
 from onlygood.images._quiet import quiet_decoders
-from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged
+from onlygood.images.limits import RESCALE, ReadingLimits, check_no_zeros, check_size, damaged
 from onlygood.images.pixels import ImageArray, split_alpha, stretch
 
 _KIND = "JPEG 2000"
 _START, _END = b"\xff\x4f\xff\x51", b"\xff\xd9"
-_TILE_PART = 0xFF90
+_TILE_PART, _CODING = 0xFF90, 0xFF52
+_ZEROS = 160
 _RGB, _GREY = 16, 17
 
 
@@ -119,6 +120,9 @@ def _check_tile_parts(data: bytes, start: int, end: int, name: str) -> None:
     at = start + 2
     while at + 12 <= end:
         marker, length = struct.unpack_from(">HH", data, at)
+        if marker == _CODING and not data[at + 4] & 1 and data[at + 6 : at + 8] == b"\0\1":
+            # an empty packet is a byte of 0: one each of 33 resolutions of 4 channels, and more with layers or precincts
+            check_no_zeros(data, start, end, _ZEROS, name, _KIND)
         if marker != _TILE_PART:
             at += 2 + max(length, 2)
             continue

@@ -90,3 +90,12 @@ def reason(error: Exception) -> str:
 def damaged(name: str, kind: str, what: str) -> ImageError:
     """The error for a file that its own format calls damaged; the caller raises it."""
     return ImageError(f"{name} is a damaged {kind} file: {what}; copy or save the image again")
+
+
+def check_no_zeros(data: bytes, start: int, end: int, run: int, name: str, kind: str) -> None:
+    """Raises if compressed data hold a run of so many zero bytes, as lost sectors of a disk leave them.
+
+    Compression does not produce them: what is even costs next to nothing.
+    """
+    if data.find(bytes(run), start, end) >= 0:
+        raise damaged(name, kind, "a part of its pixels was overwritten with zeros")

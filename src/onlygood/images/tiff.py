@@ -19,7 +19,7 @@ from onlygood.images._quiet import quiet_decoders
 from onlygood.images.ccitt import check_ccitt_part
 from onlygood.images.extensions import CAMERA_RAW
 from onlygood.images.jpeg import check_jpeg_part
-from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged, decoding
+from onlygood.images.limits import RESCALE, ReadingLimits, check_no_zeros, check_size, damaged, decoding
 from onlygood.images.pixels import ImageArray, cmyk_to_rgb, look_up, over_black, turn
 
 # none, CCITT (2, 3, 4), LZW, JPEG, deflate (8, 32946), PackBits, LZMA, ZSTD: those with a size that can be bounded
@@ -49,6 +49,8 @@ _LAYOUT_TAGS = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 332, 338, 339, 347}
     | {512, 513, 514, 530, 32997, 32998}
 )
+# a block of 128 kB that hardly gets smaller is stored as it is, with up to a 64th of zeros
+_ZSTD_ZEROS = 4096
 _DNG_VERSION, _SUB_DIRECTORIES = 50706, 330
 
 
@@ -182,8 +184,8 @@ def _check_kind(page: Any, name: str, limits: ReadingLimits) -> None:
         )
     if compression == 3 and page.tags.valueof(292, 0) & 3:
         raise ImageError(
-            f"{name} is compressed as Group 3 fax in two dimensions, in which damage is not found: save it with Group 4 "
-            "or LZW"
+            f"{name} is compressed as Group 3 fax in two dimensions, in which damage is not found: save it with "
+            "Group 4 or LZW"
         )
     if photometric not in _CHANNELS:
         what = _COLOURS.get(photometric, f"colour of a kind that is not read (TIFF photometric {photometric})")
@@ -252,6 +254,8 @@ def _samples(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLim
         data = file.read(length)
         if page.compression == 7:
             check_jpeg_part((page.jpegheader or b"") + data, page.jpegtables, name, limits)
+        if page.compression == 50000:
+            check_no_zeros(data, 0, len(data), _ZSTD_ZEROS, name, "TIFF")
         part, (plane, _, top, left, _), _ = page.decode(
             data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
         )
