@@ -72,7 +72,7 @@ def test_the_command_line(model_path: Path, new_folder: Path, tmp_path: Path, ru
     plain, hidden = tmp_path / "plain", tmp_path / "hidden"
     assert run("inspect", model_path, new_folder, "--heatmaps", plain).code == 1
     assert run("inspect", model_path, new_folder, "--heatmaps", hidden, "--occlusion").code == 1
-    images: list[Any] = [np.asarray(Image.open(folder / "b.png.png")) for folder in (plain, hidden)]
+    images: list[Any] = [np.asarray(Image.open(folder / "b_heatmap.png")) for folder in (plain, hidden)]
     assert images[0].shape == images[1].shape
     assert (images[0] != images[1]).any()
     ran = run("inspect", model_path, new_folder, "--occlusion")

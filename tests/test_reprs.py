@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import onlygood
+from onlygood.cli.heatmaps import heatmap_paths
 from onlygood.comparison.compare import Comparison, MeasuredMethod
 from onlygood.comparison.recommendation import Recommendation
 from onlygood.datasets.folders import ImageFile
@@ -270,7 +271,8 @@ def test_a_heat_map_is_the_one_that_the_command_line_draws(
     run("inspect", model_path, new_folder, "--heatmaps", tmp_path)
     for found in onlygood.Inspector(model_path).map(new_folder):
         assert isinstance(found, onlygood.Inspection)
-        np.testing.assert_array_equal(found.heatmap(), Image.open(tmp_path / f"{found.name}.png"))
+        drawn = Image.open(tmp_path / heatmap_paths([found.name])[found.name])
+        np.testing.assert_array_equal(found.heatmap(), drawn)
 
 
 def test_a_heat_map_of_sixteen_bits_is_seen_through_the_models_window(sixteen_bit_model: onlygood.Model) -> None:

@@ -238,7 +238,7 @@ def test_a_rate_may_be_a_percentage(run: Any) -> None:
         ),
         (("--backbone", "none.onnx"), "backbone none.onnx needs none.onnx and its card none.json"),
         (("--bank-size", "0"), "bank_size must be a whole number of at least 1, got 0"),
-        (("--threads", "-1"), "threads must be a whole number of at least 0, got -1"),
+        (("--threads", "-1"), "threads must be a whole number from 0 to 4096, got -1"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_one_sentence(

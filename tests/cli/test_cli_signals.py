@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,12 @@ def test_a_signal_during_a_training_keeps_what_was_trained(
     code, _, err = run_to_its_end("", *line, "--resume", "-q")
     assert (code, err) == (0, "")
     assert left(tmp_path) == ["part.onnx"]
+
+
+def test_the_command_is_the_process_that_ends_so() -> None:
+    """And not `onlygood.cli.main`, before which everything that it needs is imported."""
+    pyproject = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert pyproject["project"]["scripts"] == {"onlygood": "onlygood.__main__:main"}
 
 
 def ready(process: subprocess.Popen[str]) -> bool:
