@@ -13,12 +13,12 @@ from onlygood.images.reading import ImageArray
 
 # Colours of the map at typical, at high, and at each doubling beyond: ever darker, from yellow over red to violet, so
 # that the order is seen without red and green, and in grey, too.
-COLOURS = ((255, 220, 0), (255, 122, 0), (205, 30, 70), (120, 12, 118), (36, 6, 84))
+COLOURS = ((255, 220, 0), (255, 122, 0), (212, 34, 66), (136, 16, 114), (62, 8, 104), (12, 4, 46))
 OCTAVES = len(COLOURS) - 2
 # Their opacity at high, and where the scale ends.
 OPACITY, MOST_OPAQUE = 0.6, 0.85
-# Of high, a line at each; those beyond the first are fainter.
-CONTOURS = tuple(2.0 ** (step / 2) for step in range(2 * OCTAVES + 1))
+# Of high, a line at each; those beyond the first are fainter. They go on where colours end.
+CONTOURS = tuple(2.0 ** (step / 2) for step in range(13))
 CONTOUR, HALO = (255, 255, 255), (40, 20, 30)
 FAINTNESS = 0.5
 # The outline of a mask: dashes of two colours, so that it is seen on every image and told from the contour by form.
@@ -66,9 +66,9 @@ def overlay(
     """The image with its map, RGB: clear where typical, coloured where anomalous.
 
     The scale is the model's own, never the image's: a good image's map stays nearly clear. From typical to high, colour
-    fades in; beyond high the scale is logarithmic and ends at 8 times as far from typical. A white line surrounds what
-    is above the high level, which hardly any good image reaches anywhere, and a fainter one each level that is further
-    from typical by the square root of 2.
+    fades in; beyond high the scale is logarithmic, and its colours end at 16 times as far from typical. A white line
+    surrounds what is above the high level, which hardly any good image reaches anywhere, and a fainter one each level
+    that is further from typical by the square root of 2, up to 64 times as far.
 
     Args:
         base: RGB, of W x H pixels.
