@@ -54,12 +54,12 @@ def test_a_good_images_map_stays_quiet_and_colour_fades_in_up_to_high() -> None:
 
 
 def test_levels_above_high_are_told_apart_also_beyond_twice_as_high() -> None:
-    strengths = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+    strengths = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0)
     for background in (20, 128, 235):
         shades = [lightness(drawn_level(strength, background=background)) for strength in strengths]
         steps = -np.diff(shades)
         assert (steps > 3).all(), f"ever darker, by what eyes can see: {shades} on {background}"
-    np.testing.assert_array_equal(drawn_level(8.0), drawn_level(500.0))
+    np.testing.assert_array_equal(drawn_level(16.0), drawn_level(500.0))
 
 
 def test_the_scale_is_ordered_for_those_who_see_no_red_or_no_green() -> None:
@@ -75,19 +75,23 @@ def test_the_scale_is_ordered_for_those_who_see_no_red_or_no_green() -> None:
         assert (-np.diff(shades) > 8).all(), shades
 
 
-def test_lines_inside_a_strong_defect_stand_at_levels_of_equal_ratio() -> None:
-    """A cone: as many rings as the levels that it passes."""
-    rows, columns = np.indices((161, 161)) - 80
-    strength = 7.9 * np.maximum(0, 1 - np.hypot(rows, columns) / 78)
-    image = np.full((161, 161, 3), 60, np.uint8)
+@pytest.mark.parametrize("most", [7.9, 60.0])
+def test_lines_inside_a_strong_defect_stand_at_levels_of_equal_ratio(most: float) -> None:
+    """A hill whose level falls by a constant ratio: as many rings as the levels that it passes, equally far apart."""
+    rows, columns = np.indices((321, 321)) - 160
+    distance = np.hypot(rows, columns)
+    strength = most * (0.9 / most) ** (distance / 150)
+    image = np.full((321, 321, 3), 60, np.uint8)
     _, drawn = halves(image, (1.0 + 2.0 * strength).astype(np.float32))
-    shades = np.array([lightness(colour) for colour in drawn[80, 80:].reshape(-1, 3)])
+    ray = drawn[160, 160:]
+    outermost = int(np.flatnonzero((ray == CONTOUR).all(axis=1))[-1])
+    shades = np.array([lightness(colour) for colour in ray[: outermost + 2]])
     # A ring is lighter than what lies on both of its sides.
-    rings = [at for at in range(1, 80) if shades[at] > shades[at - 1] + 3 and shades[at] > shades[at + 1] + 3]
-    expected = [78 * (1 - level / 7.9) for level in CONTOURS if level < 7.9]
-    assert len(rings) == len(expected)
+    rings = [at for at in range(1, len(shades) - 1) if shades[at] > max(shades[at - 1], shades[at + 1]) + 3]
+    expected = [150 * np.log(level / most) / np.log(0.9 / most) for level in CONTOURS if level < most]
+    assert len(rings) == len(expected) >= 6
     np.testing.assert_allclose(rings, sorted(expected), atol=1.5)
-    assert (drawn[80, 80 + rings[-1]] == CONTOUR).all() and not (drawn[80, 80 + rings[0]] == CONTOUR).all()
+    assert not (ray[rings[0]] == CONTOUR).all(), "the lines within are fainter"
 
 
 def test_the_line_is_seen_on_a_white_part() -> None:
@@ -100,7 +104,7 @@ def test_the_line_is_seen_on_a_white_part() -> None:
 
 
 def test_a_legend_shows_the_colours_of_the_map() -> None:
-    strengths = np.array([0.0, 0.5, 1.0, 2.0, 4.0, 8.0])
+    strengths = np.array([0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
     positions = np.where(strengths < 1, strengths, 1 + np.log2(np.maximum(strengths, 1)))
     drawn = np.array([drawn_level(strength) for strength in strengths])
     assert np.abs(scale_colours(positions).astype(int) - drawn).max() <= 3

@@ -21,8 +21,8 @@
     const scroller = element.closest(".scroll");
     if (!scroller || scroller === element) {
       if (box.left < -1 || box.right > wide + 1) say(element, `lies from ${box.left} to ${box.right} of ${wide}`);
-    } else if (getComputedStyle(scroller).overflowX !== "auto") {
-      say(scroller, "is wider than its box and does not scroll");
+    } else if (getComputedStyle(scroller).overflowX !== "auto" && box.right > wide + 1) {
+      say(element, "is wider than the page in a box that does not scroll");
     }
     if (style.overflowX === "hidden" && element.scrollWidth > element.clientWidth + 1) say(element, "is cut off");
   }

@@ -27,6 +27,8 @@ from textures import DEFECT, SIZE, save, texture, with_defect
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 LONG = "line-3_camera-2_2026-03-01T12-00-00.000_a_name_without_any_place_to_break_it"
 LAYOUT_CHECK = Path(__file__).with_name("layout_check.js").read_text(encoding="utf-8")
+# Between the margins, in CSS pixels.
+A4_WIDTH = 688
 KINDS = ("fit", "inspection", "evaluation", "comparison", "exploration")
 
 
@@ -152,9 +154,10 @@ def test_nothing_is_cut_off_overlaps_or_makes_the_page_wider_than_the_screen(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_on_paper_a_page_is_light_and_shows_the_charts_for_wide_screens(open_page: Any, kind: str) -> None:
-    page = open_page(kind, 800, scheme="dark")
+def test_on_paper_a_page_is_light_whole_and_shows_the_charts_for_wide_screens(open_page: Any, kind: str) -> None:
+    page = open_page(kind, A4_WIDTH, scheme="dark")
     page.emulate_media(media="print")
+    assert page.evaluate(LAYOUT_CHECK) == []
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 36, 48)"
     wide, narrow = (

@@ -22,8 +22,8 @@ Box: TypeAlias = tuple[float, float, float, float]
 SIZE = 12
 MARK = 6.0
 _AWAY = (9.0, 16.0, 26.0, 40.0, 60.0, 85.0, 115.0, 150.0)
-# Right and above first, where curves that fall leave room.
-_DIRECTIONS = ((1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1), (1, 0), (-1, 0))
+# To the right first, where it is plain whose label it is, then above that, where curves that fall leave room.
+_DIRECTIONS = ((1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1))
 # A label further from its point than this has a line to it.
 _LEADER = 24.0
 # What it costs to lie on a line, and on a label or a mark, in pixels further away.

@@ -37,6 +37,6 @@ def map_legend() -> MapLegend:
     names = ["typical", "high", *(f"{2**octave}\N{MULTIPLICATION SIGN}" for octave in range(1, OCTAVES + 1))]
     return MapLegend(
         gradient=", ".join(stops),
-        lines=tuple(round(100 * (1 + float(np.log2(level))) / length, 2) for level in CONTOURS),
+        lines=tuple(round(100 * (1 + float(np.log2(level))) / length, 2) for level in CONTOURS if level <= 2**OCTAVES),
         ticks=tuple((round(100 * place / length, 2), name) for place, name in enumerate(names)),
     )
