@@ -82,7 +82,7 @@ def share_above(
         def draw(figure: Figure) -> None:
             axes = figure.subplots()
             axes.set_yscale("log")
-            _scale(axes, axis, is_narrow=width == NARROW)
+            _scale(axes, axis, ends=(axis.low, axis.high), is_narrow=width == NARROW)
             axes.plot(*thinned(scores, shares), color=GOOD, linewidth=2.0, drawstyle="steps-post")
             axes.axhline(rate, color=ANOMALOUS, linewidth=1.2, linestyle=(0, (1, 2)))
             _write_above(axes, f"dotted: {rate_name}", ANOMALOUS, line=_SECOND_LINE)
@@ -107,8 +107,7 @@ def _histograms(groups: Sequence[Scores], width: int) -> Callable[[Figure], None
     def draw(figure: Figure) -> None:
         rows: list[Axes] = list(figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0])
         for number, (axes, group) in enumerate(zip(rows, groups, strict=True)):
-            _scale(axes, axis, is_narrow=width != WIDE)
-            axes.set_xlim(edges[0], edges[-1])
+            _scale(axes, axis, ends=(float(edges[0]), float(edges[-1])), is_narrow=width != WIDE)
             _draw_histogram(axes, group, edges, line=_FIRST_LINE if number else _SECOND_LINE)
         _mark_threshold(rows, is_narrow=width != WIDE)
         rows[-1].set_xlabel(_axis_name(axis))
@@ -138,15 +137,16 @@ def _draw_histogram(axes: Axes, group: Scores, edges: NDArray[np.float64], *, li
     _write_above(axes, group.label, colour, line=line, weight="bold")
 
 
-def _scale(axes: Axes, axis: ScoreAxis, *, is_narrow: bool) -> None:
+def _scale(axes: Axes, axis: ScoreAxis, *, ends: tuple[float, float], is_narrow: bool) -> None:
     """Give axes that axis of scores, with its ticks and a ground where it is logarithmic."""
     axes.set_xscale("function", functions=(axis.forward, axis.inverse))
-    axes.set_xlim(axis.low, axis.high)
+    axes.set_xlim(*ends)
     ticks = axis.ticks(NARROW_TICKS if is_narrow else TICKS)
     axes.set_xticks(ticks, [f"{tick:g}".replace("-", "\N{MINUS SIGN}") for tick in ticks])
     axes.minorticks_off()
     for start, end in axis.stretched:
-        axes.axvspan(start, end, facecolor=PANEL, linewidth=0, zorder=0)
+        part = (start, ends[1]) if start == axis.core_high else (ends[0], end)
+        axes.axvspan(*part, facecolor=PANEL, linewidth=0, zorder=0)
 
 
 def _axis_name(axis: ScoreAxis) -> str:
