@@ -347,7 +347,7 @@ def test_rates_that_cannot_be_used_are_refused(model: onlygood.Model, rate: Any)
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({}, SettingError, "calibrate needs a false-alarm rate or new good images, got neither"),
+        ({}, SettingError, "calibrate needs a false-alarm rate, a threshold or new good images, got none"),
         (
             {"false_alarm_rate": 0.1, "group_by": "folder"},
             SettingError,

@@ -100,6 +100,8 @@ def test_an_inspection_is_plain_json_without_its_map() -> None:
         "score": -1.25,
         "p_value": 0.5,
         "latency_ms": 1.235,
+        "regions": None,
+        "differences": [],
     }
 
 

@@ -106,7 +106,7 @@ class FitSettings(Settings):
     sizes: tuple[Annotated[int, Field(ge=8)], ...] | None = Field(
         default=None,
         strict=False,
-        description="the model is used at these sizes, too: long sides in pixels, smaller than the images, with commas",
+        description="learn them smaller, too, for a model used at several sizes: long sides",
         json_schema_extra={"must_be": "long sides in pixels, each at least 8", "metavar": "N,..."},
     )
     skip_unreadable: bool = Field(default=False, description="leave out images that cannot be read")
@@ -116,7 +116,7 @@ class FitSettings(Settings):
         default=0,
         ge=0,
         le=MOST_THREADS,
-        description="images worked on at once; 0 for one a core",
+        description="images at once; 0 for one a core",
         json_schema_extra={"metavar": "N"},
     )
     seed: int = Field(default=0, ge=0, le=HIGHEST_SEED, description="of everything random")

@@ -91,6 +91,7 @@ COMMON: dict[str, tuple[list[str], Any]] = {
     "golden": ([], True),
     "augment": (["60"], 60),
     "rotations": (["8"], 8),
+    "sizes": (["48,96"], (48, 96)),
     "skip_unreadable": ([], True),
     "max_pixels": (["5"], 5),
     "max_bytes": (["6"], 6),
@@ -347,7 +348,7 @@ def test_v_shows_where_an_error_arose(run: Any, tmp_path: Path) -> None:
 
 
 def test_an_error_that_is_a_bug_is_one_line_too(run: Any, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Any) -> None:
+    def fail(_: Any, **__: Any) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr("onlygood.graph.model_file.read_model_file", fail)
@@ -392,7 +393,9 @@ def test_inspect_with_json_prints_one_object_a_line_and_nothing_else(
     ran = run("inspect", model_path, new_folder, "--json")
     assert (ran.code, ran.err) == (1, "")
     found = [json.loads(line) for line in ran.out.splitlines()]
-    assert [set(entry) for entry in found] == [{"name", "is_anomaly", "score", "p_value", "latency_ms"}] * 3
+    assert [set(entry) for entry in found] == [
+        {"name", "is_anomaly", "score", "p_value", "latency_ms", "regions", "differences"}
+    ] * 3
     assert [(entry["name"], entry["is_anomaly"]) for entry in found] == [
         ("a.png", False),
         ("b.png", True),
@@ -421,7 +424,7 @@ def test_inspect_at_another_rate_says_which_and_what_is_guaranteed_and_leaves_th
     for row in rows:
         name, _, score, _ = row.split()
         assert float(score) == pytest.approx(inspect(new_folder / name).score, abs=1e-3)
-    assert "guaranteed false-alarm rate of 0.0589" in (tmp_path / "a.html").read_text()
+    assert "guaranteed false-alarm rate of 5.9%" in (tmp_path / "a.html").read_text()
     assert model_path.read_bytes() == content
 
 

@@ -103,7 +103,8 @@ def test_what_another_rate_would_give_follows_the_guarantee(
     graph = onnx.load_model_from_string(model.file.content)
     replace_calibration(graph, calibration)
     guarantee = model.metadata.guarantee.replaced(requested_rate=0.01, stated_rate=1 / 50)
-    metadata = model.metadata.replaced(guarantee=guarantee)
+    found = model.metadata.calibration.replaced(threshold=calibration.threshold)
+    metadata = model.metadata.replaced(guarantee=guarantee, calibration=found)
     (tmp_path / "blind.onnx").write_bytes(pack(graph, metadata).content)
     lines = run("evaluate", tmp_path / "blind.onnx", test_folder).out.splitlines()
     assert lines[1].startswith("Found 0 of 4 anomalous images")
@@ -129,7 +130,7 @@ def test_another_rate_holds_for_this_run_and_is_said(
     assert lines[1].startswith("At most 0.4 of good images will be called anomalous (approximate")
     assert lines[2].startswith(f"{model_path} on {test_folder}: 10 images")
     assert "and at most 0.4 was guaranteed" in ran.out
-    assert "a false-alarm rate of 0.4" in (tmp_path / "out.html").read_text()
+    assert "a false-alarm rate of 40.0%" in (tmp_path / "out.html").read_text()
     as_json = run("evaluate", model_path, test_folder, "--false-alarm-rate", 0.4, "--json")
     assert as_json.err.startswith("note: This run uses the threshold for a false-alarm rate of 0.4")
     values = json.loads(as_json.out)

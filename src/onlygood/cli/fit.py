@@ -53,7 +53,7 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
         help=f"good {PATHS_HELP}",
     )
     fit.add_argument("-o", "--output", required=True, metavar="MODEL", help="the model file to write (.onnx)")
-    fit.add_argument("--report", metavar="HTML", help="write a page on what was learned, and a CSV file beside it")
+    fit.add_argument("--report", metavar="HTML", help="write a page on what was learned, and a CSV beside it")
     fit.add_argument(
         "--method",
         default=DEFAULT_METHOD,
