@@ -15,7 +15,7 @@ from hostile import noise
 from onlygood.backbones.backbone import Card
 from onlygood.datasets import folders
 from onlygood.errors import ImageError, ImageTooLargeError
-from onlygood.images import reading
+from onlygood.images import reading, signatures
 from onlygood.images.reading import ReadingLimits, read_image
 from onlygood.inspector import Inspector
 from textures import texture
@@ -36,7 +36,7 @@ def run_code_of(page: str) -> dict[str, Any]:
 def with_qoi(monkeypatch: pytest.MonkeyPatch) -> None:
     """QOI where the page says that it is named."""
     read_qoi = run_code_of("image-format.md")["read_qoi"]
-    monkeypatch.setattr(reading, "_MAGIC", (*reading._MAGIC, (b"qoif", "QOI")))
+    monkeypatch.setattr(signatures, "_READ", (*signatures._READ, (b"qoif", "QOI")))
     monkeypatch.setitem(reading._READERS, "QOI", read_qoi)
     monkeypatch.setattr(folders, "EXTENSIONS", (*folders.EXTENSIONS, ".qoi"))
 

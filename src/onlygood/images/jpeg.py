@@ -102,7 +102,7 @@ def _strictly(stream: bytes, colour_space: str, name: str, kind: str) -> ImageAr
     if pixels is None:
         raise damaged(name, kind, f"its pixels are not whole ({warning})")
     marker, _ = _frame(stream, name, kind)
-    if marker in _SEQUENTIAL and _zeros_are_coefficients(stream, name, kind):
+    if marker in _SEQUENTIAL and bytes(_ZEROS) in stream and _zeros_are_coefficients(stream, name, kind):
         check_no_zeros(_PADDING.sub(b"", stream), stream.index(b"\xff\xda"), len(stream), _ZEROS, name, kind)
     if marker in _ARITHMETIC:
         _check_arithmetic(stream, colour_space, name, kind)
