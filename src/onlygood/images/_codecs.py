@@ -19,6 +19,6 @@ def need_codec(codec: str, kind: str, name: str) -> None:
     if not getattr(imagecodecs, codec).available:
         article = "an" if kind[0] in "AEIOU" else "a"
         raise ImageError(
-            f"{name} is {article} {kind} image, and this build of imagecodecs has no decoder of it: install another, as "
-            "pip does"
+            f"{name} is {article} {kind} image, and this build of imagecodecs has no decoder of it: install another, "
+            "as pip does"
         )
