@@ -10,9 +10,10 @@ DATA ?= $(firstword $(wildcard data ../data ../*/data) data)
 # The benchmarks lie beside the package and are found from this folder.
 BENCH := $(BIN)/python -m benchmarks
 FIGURES := benchmarks/results
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable chrome
 
 .PHONY: help docs demo demo-golden test test-slow check bench bench-peers bench-sets bench-resplits bench-cost \
-    bench-deep-svdd bench-pretrained bench-doc bench-templates backbone clean
+    bench-deep-svdd bench-pretrained bench-doc bench-templates backbone browser clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -50,6 +51,13 @@ demo: $(VENV)/.demo ## fit on real solar cells, inspect others, leave images and
 
 demo-golden: $(VENV)/.bench ## learn one golden image with two methods, one of them in torch; leaves demo-output/golden
 	$(BIN)/python scripts/golden_demo.py demo-output/golden --methods patch,deep-svdd
+
+# On Debian, root installs the distribution's; elsewhere Playwright fetches its own.
+browser: $(VENV)/.dev ## install Chromium, in which tests open every page, unless there is one
+	@for name in $(BROWSERS); do if command -v $$name > /dev/null; then exit 0; fi; done; \
+	if [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	then exit 0; fi; \
+	$(BIN)/python -m playwright install chromium
 
 # One thread of OpenMP each: two processes that train on all cores would wait for one another most of the time.
 test: $(VENV)/.dev ## run the tests

@@ -149,6 +149,26 @@ def test_a_name_that_is_too_long_is_reported(tmp_path: Path) -> None:
     assert left(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["x" * 250 + ".onnx", "ü" * 125 + ".onnx", "検" * 83 + ".onnx"])
+def test_the_longest_name_that_a_folder_takes_is_written(name: str, tmp_path: Path) -> None:
+    """Beside it, its temporary file has a name that is longer than it."""
+    assert len(os.fsencode(name)) in (254, 255)
+    check_writable(tmp_path / name)
+    write_atomically(tmp_path / name, b"new")
+    assert left(tmp_path) == [name]
+
+
+def test_what_a_killed_process_left_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    old, young = ".a.onnx.0123abcd.part", ".a.onnx.0123abce.part"
+    others = [".b.onnx.0123abcd.part", ".a.onnx.part", "a.onnx.0123abcd.part", ".a.onnx.0123abcd.partial"]
+    for name in (old, young, *others):
+        (tmp_path / name).write_bytes(b"half")
+        if name != young:
+            os.utime(tmp_path / name, (1_000_000_000, 1_000_000_000))
+    check_writable(tmp_path / "a.onnx")
+    assert left(tmp_path) == sorted([young, *others])
+
+
 @as_user
 def test_a_folder_without_permission_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
@@ -161,7 +181,7 @@ def test_a_folder_without_permission_is_reported(tmp_path: Path) -> None:
 
 
 def test_permission_denied_is_reported_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "touch", failing(PermissionError(errno.EACCES, "Permission denied")))
+    monkeypatch.setattr(Path, "open", failing(PermissionError(errno.EACCES, "Permission denied")))
     with pytest.raises(WriteError, match=r"a\.onnx cannot be written: permission denied: choose another place"):
         check_writable(tmp_path / "a.onnx")
 

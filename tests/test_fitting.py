@@ -188,7 +188,7 @@ def test_near_duplicates_are_not_looked_for_when_they_are_to_be_ignored_but_equa
     [
         ({"groups": ["a"]}, SettingError, "groups must have one label an image, got 1 for 4 images"),
         ({"groups": ["a"] * 4}, FolderError, "at least 3 independent things, got 4 images in 1 group"),
-        ({"group_by": "folder"}, SettingError, "group_by needs a folder of images, got a sequence"),
+        ({"group_by": "folder"}, SettingError, "group_by needs paths, got a sequence with others"),
         ({"calibration": "split", "groups": list("aabc")}, FolderError, "at least 3 independent things beside those"),
     ],
 )
@@ -198,7 +198,7 @@ def test_groups_that_cannot_be_used_are_refused(settings: dict[str, Any], error:
 
 
 def test_a_folder_takes_no_labels(good_folder: Path) -> None:
-    with pytest.raises(SettingError, match="groups goes with a sequence of images, got a folder: use group_by"):
+    with pytest.raises(SettingError, match="groups goes with a sequence of images, got one path: use group_by"):
         fit(good_folder, groups=["a"] * GOOD)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onlygood.heatmap import CONTOUR, GAP, draw_heatmap, to_png
+from onlygood.heatmap import COLOURS, CONTOUR, CONTOURS, GAP, OCTAVES, draw_heatmap, scale_colours, to_png
 from textures import Array, texture
 
 LEVELS = (1.0, 3.0)
@@ -31,18 +31,80 @@ def test_what_is_typical_stays_clear(level: float) -> None:
     np.testing.assert_array_equal(drawn, plain)
 
 
-def test_colour_fades_in_up_to_remarkable_and_darkens_beyond() -> None:
-    image = np.full((20, 20, 3), 100, np.uint8)
+def lightness(colour: Array) -> float:
+    """L* of CIELAB, 0 to 100, of an sRGB colour in [0, 255]."""
+    channels = np.asarray(colour, dtype=float) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ (0.2126, 0.7152, 0.0722))
+    return 116 * luminance ** (1 / 3) - 16 if luminance > 0.008856 else 903.3 * luminance
 
-    def colour(level: float) -> Array:
-        _, drawn = halves(image, constant_map(image, level))
-        return drawn[10, 10].astype(int)
 
-    reds = [colour(level)[0] for level in (1.0, 1.5, 2.0, 3.0)]
-    assert reds == sorted(set(reds)), "strictly rising"
-    greens = [colour(level)[1] for level in (3.0, 4.0, 5.0)]
-    assert greens == sorted(set(greens), reverse=True), "strictly falling"
-    np.testing.assert_array_equal(colour(5.0), colour(500.0))
+def drawn_level(strength: float, *, background: int = 128) -> Array:
+    """The colour of a place that is so many times as far from typical as the high level is."""
+    image = np.full((20, 20, 3), background, np.uint8)
+    _, drawn = halves(image, constant_map(image, LEVELS[0] + strength * (LEVELS[1] - LEVELS[0])))
+    return drawn[10, 10].astype(int)
+
+
+def test_a_good_images_map_stays_quiet_and_colour_fades_in_up_to_high() -> None:
+    changes = [int(np.abs(drawn_level(share, background=100) - 100).max()) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert changes == sorted(set(changes)), "strictly rising"
+    assert changes[2] <= 12, "half way to high is hardly seen"
+    assert changes[-1] >= 60
+
+
+def test_levels_above_high_are_told_apart_also_beyond_twice_as_high() -> None:
+    strengths = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+    for background in (20, 128, 235):
+        shades = [lightness(drawn_level(strength, background=background)) for strength in strengths]
+        steps = -np.diff(shades)
+        assert (steps > 3).all(), f"ever darker, by what eyes can see: {shades} on {background}"
+    np.testing.assert_array_equal(drawn_level(8.0), drawn_level(500.0))
+
+
+def test_the_scale_is_ordered_for_those_who_see_no_red_or_no_green() -> None:
+    """What protanopes and deuteranopes see, by the matrices of Machado, Oliveira and Fernandes (2009)."""
+    matrices = {
+        "protanopia": ((0.152, 1.053, -0.205), (0.115, 0.786, 0.099), (-0.004, -0.048, 1.052)),
+        "deuteranopia": ((0.367, 0.861, -0.228), (0.280, 0.673, 0.047), (-0.012, 0.043, 0.969)),
+    }
+    for matrix in matrices.values():
+        linear = (np.array(COLOURS) / 255) ** 2.2
+        seen = 255 * np.clip(linear @ np.array(matrix).T, 0, 1) ** (1 / 2.2)
+        shades = [lightness(colour) for colour in seen]
+        assert (-np.diff(shades) > 8).all(), shades
+
+
+def test_lines_inside_a_strong_defect_stand_at_levels_of_equal_ratio() -> None:
+    """A cone: as many rings as the levels that it passes."""
+    rows, columns = np.indices((161, 161)) - 80
+    strength = 7.9 * np.maximum(0, 1 - np.hypot(rows, columns) / 78)
+    image = np.full((161, 161, 3), 60, np.uint8)
+    _, drawn = halves(image, (1.0 + 2.0 * strength).astype(np.float32))
+    shades = np.array([lightness(colour) for colour in drawn[80, 80:].reshape(-1, 3)])
+    # A ring is lighter than what lies on both of its sides.
+    rings = [at for at in range(1, 80) if shades[at] > shades[at - 1] + 3 and shades[at] > shades[at + 1] + 3]
+    expected = [78 * (1 - level / 7.9) for level in CONTOURS if level < 7.9]
+    assert len(rings) == len(expected)
+    np.testing.assert_allclose(rings, sorted(expected), atol=1.5)
+    assert (drawn[80, 80 + rings[-1]] == CONTOUR).all() and not (drawn[80, 80 + rings[0]] == CONTOUR).all()
+
+
+def test_the_line_is_seen_on_a_white_part() -> None:
+    image = np.full((40, 40, 3), 255, np.uint8)
+    anomaly_map = constant_map(image, 1.0)
+    anomaly_map[10:20, 12:30] = 3.5
+    _, drawn = halves(image, anomaly_map)
+    assert (drawn[9, 12:30] == CONTOUR).all()
+    assert lightness(drawn[8, 20]) < 80
+
+
+def test_a_legend_shows_the_colours_of_the_map() -> None:
+    strengths = np.array([0.0, 0.5, 1.0, 2.0, 4.0, 8.0])
+    positions = np.where(strengths < 1, strengths, 1 + np.log2(np.maximum(strengths, 1)))
+    drawn = np.array([drawn_level(strength) for strength in strengths])
+    assert np.abs(scale_colours(positions).astype(int) - drawn).max() <= 3
+    assert positions[-1] == OCTAVES + 1
 
 
 def test_a_line_surrounds_what_is_remarkable_and_nothing_else() -> None:

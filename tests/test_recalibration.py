@@ -17,8 +17,10 @@ from onnx import numpy_helper
 
 import onlygood
 from flat import fit
+from onlygood.calibration.threshold import Calibration
 from onlygood.errors import FolderError, ModelFormatError, SettingError, VerificationError
 from onlygood.graph.model_file import FORMAT, pack, read_model_file, unpack
+from onlygood.graph.verdict import replace_calibration
 from onlygood.guarantee import Guarantee
 from textures import FAST, GOOD, Array, numbered, save, texture, textures, twelve_bit, with_defect
 
@@ -354,7 +356,7 @@ def test_rates_that_cannot_be_used_are_refused(model: onlygood.Model, rate: Any)
         ({"images": []}, FolderError, "calibrate needs good images, got an empty sequence"),
         ({"images": 7}, FolderError, "calibrate needs a folder or a sequence of good images, got int"),
         ({"images": NEW[:2], "groups": ["a"]}, SettingError, "groups must have one label an image, got 1 for 2"),
-        ({"images": NEW[:2], "group_by": "folder"}, SettingError, "group_by needs a folder of images"),
+        ({"images": NEW[:2], "group_by": "folder"}, SettingError, "group_by needs paths"),
         ({"images": "none"}, FolderError, "none does not exist"),
         ({"images": NEW[:2], "threads": -1}, SettingError, "threads must be 0"),
         ({"images": NEW[:2], "provider": "abacus"}, SettingError, "the provider must be one that"),
@@ -435,16 +437,11 @@ def of_text(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     "edit",
     [
-        torn,
-        of_text,
         *map(renamed, ("threshold", "calibration_scores", "calibration_weights", "own_weight")),
-        filled("calibration_scores", np.zeros(3, np.float32)),
         filled("calibration_scores", np.full(16, np.nan, np.float32)),
         filled("calibration_scores", np.arange(16, 0, -1).astype(np.float32)),
         filled("calibration_weights", np.zeros(16)),
-        filled("calibration_weights", np.ones(16, np.float32)),
         filled("own_weight", np.array([0.0])),
-        filled("threshold", np.zeros(2, np.float32)),
     ],
 )
 def test_a_model_without_usable_calibration_scores_is_refused_in_one_sentence(
@@ -466,6 +463,23 @@ def test_a_model_without_usable_calibration_scores_is_refused_in_one_sentence(
         )
 
 
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (torn, "got 7 bytes for 64 as 'calibration_scores'"),
+        (of_text, "got type 8 as 'calibration_scores'"),
+        (filled("calibration_scores", np.zeros(3, np.float32)), "whose parts fit together, got: .*Incompatible dim"),
+        (filled("calibration_weights", np.ones(16, np.float32)), "whose parts fit together, got: .*inconsistent type"),
+        (filled("threshold", np.zeros(2, np.float32)), "must give score in the type and shape of every model file"),
+    ],
+)
+def test_a_model_whose_calibration_scores_do_not_fit_its_graph_cannot_be_written(
+    model: onlygood.Model, edit: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    with pytest.raises(ModelFormatError, match=message):
+        without(model, edit)
+
+
 def test_a_model_without_a_raw_score_is_refused_with_images_alone(model: onlygood.Model) -> None:
     bare = without(model, renamed("raw_score"))
     assert onlygood.calibrate(bare, false_alarm_rate=0.2).guarantee.requested_rate == 0.2
@@ -476,6 +490,12 @@ def test_a_model_without_a_raw_score_is_refused_with_images_alone(model: onlygoo
 def test_a_file_that_gives_other_scores_is_not_handed_over(
     model: onlygood.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onlygood.recalibration.replace_calibration", lambda *_: None)
+    def replace(model: onnx.ModelProto, calibration: Calibration) -> None:
+        replace_calibration(model, calibration)
+        for tensor in model.graph.initializer:
+            if tensor.name.endswith("_memory_bank"):
+                filled(tensor.name, numpy_helper.to_array(tensor) + 1)(model)
+
+    monkeypatch.setattr("onlygood.recalibration.replace_calibration", replace)
     with pytest.raises(VerificationError, match=r"must give image 0 the raw score .*: nothing was written"):
         onlygood.calibrate(model, NEW, false_alarm_rate=0.5)

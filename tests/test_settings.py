@@ -25,8 +25,16 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     *(
         (name, number, f"{name} must be a whole number of at least {least}, got {number!r}")
-        for name, least in (("max_pixels", 1), ("max_bytes", 1), ("threads", 0))
+        for name, least in (("max_pixels", 1), ("max_bytes", 1))
         for number in (-1, 1.5, "3", None, True)
+    ),
+    *(
+        ("threads", number, f"threads must be a whole number from 0 to 4096, got {number!r}")
+        for number in (-1, 1.5, "3", None, True, 4097, 2**63)
+    ),
+    *(
+        ("false_alarm_rate", rate, "false_alarm_rate must be from 1e-09 to 0.999999999, since no number of images says")
+        for rate in (5e-324, 1e-320, 1e-310, 9.9e-10, 0.9999999999999999, 1 - 1e-16 * 2)
     ),
     *((name, 0, f"{name} must be a whole number of at least 1") for name in ("max_pixels", "max_bytes")),
     *(("seed", seed, "seed must be a whole number from 0 to 4294967295") for seed in (-1, 1.5, "3", None, True, 2**32)),
@@ -84,11 +92,13 @@ METHOD_BAD: list[tuple[str, str, Any, str]] = [
     ("deep-svdd", "warmup_epochs", 0.5, "warmup_epochs must be a whole number of at least 1, got 0.5"),
     ("doc", "epochs", 0, "epochs must be a whole number of at least 1, got 0"),
     ("doc", "batch_size", 1, "batch_size must be a whole number of at least 2, got 1"),
-    ("doc", "learning_rate", 0.0, "learning_rate must be a number above 0, got 0.0"),
+    ("doc", "learning_rate", 0.0, "learning_rate must be above 0 and at most 1000, got 0.0"),
+    ("doc", "learning_rate", 1e200, "learning_rate must be above 0 and at most 1000, got 1e+200"),
+    ("discriminator", "weight_decay", 1e200, "weight_decay must be a number from 0 to 1000, got 1e+200"),
     *(("discriminator", "noise_std", std, f"noise_std must be a number above 0, got {std!r}") for std in (0, None)),
     ("doc", "head", "mahalanobis", "head must be one of knn, lof, got 'mahalanobis'"),
     ("doc", "compactness_weight", -0.1, "compactness_weight must be a number of at least 0, got -0.1"),
-    ("deep-svdd", "weight_decay", -1.0, "weight_decay must be a number of at least 0, got -1.0"),
+    ("deep-svdd", "weight_decay", -1.0, "weight_decay must be a number from 0 to 1000, got -1.0"),
     ("discriminator", "accelerator", "abacus", "accelerator must be one of auto, cpu, gpu, got 'abacus'"),
     ("doc", "reference", None, "reference must be given for method doc, got none"),
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
+from onlygood._printable import printable
+
 
 def escape(text: str) -> str:
-    """The text as HTML shows it. Half a character, which a file's name may hold, is written out."""
-    return html.escape(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    """The text as HTML shows it. What is not seen, which a file's name may hold, is written out."""
+    return html.escape(printable(text))
 
 
 def table(rows: Iterable[Sequence[str]], *, header: Sequence[str] = ()) -> str:

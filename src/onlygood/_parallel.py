@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from onlygood.errors import SettingError
+from onlygood._integers import check_threads
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -30,11 +30,9 @@ def map_in_order(work: Callable[[In], Out], items: Iterable[In], *, threads: int
         threads: how many; 0 for one a core.
 
     Raises:
-        SettingError: a negative number of threads.
+        SettingError: a number of threads that cannot be used.
     """
-    if threads < 0:
-        raise SettingError(f"threads must be 0 (one a core) or more, got {threads}")
-    return _mapped(work, items, threads or os.cpu_count() or 1)
+    return _mapped(work, items, check_threads(threads) or os.cpu_count() or 1)
 
 
 def _mapped(work: Callable[[In], Out], items: Iterable[In], workers: int) -> Iterator[Out]:

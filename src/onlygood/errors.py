@@ -8,6 +8,7 @@ Their tree::
     |   |-- ImageTooLargeError    more pixels or bytes than the limits allow
     |   `-- ImageFormatError      readable, but not of the kind that this model takes (bit depth, colour)
     |-- FolderError               a set of images cannot be used (missing, empty, nothing readable, too few)
+    |   `-- NotAllGoodError       a folder of good images holds what looks like defects, masks or test images
     |-- BackboneError             a backbone file or its card cannot be used
     |-- ModelFileError            a model file cannot be used
     |   |-- ModelFormatError      not a model of ours, damaged, or with parts that we do not accept
@@ -51,6 +52,10 @@ class ImageFormatError(ImageError):
 
 class FolderError(OnlygoodError):
     """A set of images is missing, empty, unreadable or too small."""
+
+
+class NotAllGoodError(FolderError):
+    """Below a folder that is to hold good images alone there is what looks like defects, masks or test images."""
 
 
 class BackboneError(OnlygoodError):

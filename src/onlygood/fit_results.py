@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from onlygood.detectors.base import GoodScores, Learned, Split
 from onlygood.features.extraction import Features, set_digest
 from onlygood.features.input_kind import InputKind
 from onlygood.guarantee import Guarantee
+from onlygood.kind_notes import kinds_facts
 from onlygood.metadata import (
     BackboneFacts,
     CalibrationFacts,
@@ -123,7 +125,7 @@ def describe(
     return Metadata(
         method=method.name,
         description=learned.description,
-        settings={**settings.to_dict(), **method.to_dict()},
+        settings=_without_threads({**settings.to_dict(), **method.to_dict()}),
         input=InputFacts(
             dtype="uint8" if kind.dtype == np.uint8 else "uint16",
             channels=1 if features.channels == 1 else 3,
@@ -140,6 +142,7 @@ def describe(
             heights=(min(heights), max(heights)),
             widths=(min(widths), max(widths)),
             sha256=set_digest(features.digests[: features.given]),
+            kinds=kinds_facts(features.kinds),
         ),
         calibration=CalibrationFacts(
             method=settings.calibration,
@@ -158,3 +161,8 @@ def describe(
             "numpy": np.__version__,
         },
     )
+
+
+def _without_threads(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as a file records them: how many images were worked on at once changes nothing else in it."""
+    return {name: value for name, value in settings.items() if name != "threads"}

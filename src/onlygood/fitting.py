@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Never
 
 import numpy as np
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 
 from onlygood import settings as types
 from onlygood._extras import need_extra
+from onlygood._parallel import one_blas_thread
+from onlygood._paths import given_path
 from onlygood._verification import verify
 from onlygood.augmentation.sources import check_target, golden_sources, turning_notes
 from onlygood.augmentation_settings import AugmentationSettings
@@ -25,7 +26,7 @@ from onlygood.features.extraction import Embedder, extract_features
 from onlygood.features.independence import LEAST_GROUPS, independent_groups
 from onlygood.features.input_kind import input_kind
 from onlygood.fit_results import describe, good_images_of, guarantee_of, highest_scoring
-from onlygood.graph.model_file import OUTPUTS, pack
+from onlygood.graph.model_file import OUTPUTS, pack, require_writable
 from onlygood.graph.runtime import open_session
 from onlygood.graph.subgraph import join
 from onlygood.graph.verdict import full_size_map, verdict
@@ -72,8 +73,10 @@ def fit(
     """A detector of everything that does not look like these images, calibrated and ready to save.
 
     Args:
-        images: a folder of good images, or a sequence of paths, bytes, PIL images or arrays uint8 or uint16
-            [H, W], [H, W, C].
+        images: a path or a sequence of paths: folders of good images, ZIP archives, images, patterns such as
+            `lot*/*.png`, or text files (.txt) with a path a line. Or a sequence of paths of images, bytes, PIL images
+            or arrays uint8 or uint16 [H, W], [H, W, C]; three channels are red, green, blue. Below a folder, what
+            looks like defects, masks or test images is refused.
         method: its name, for its defaults, or its settings: `onlygood.Knn(num_neighbors=3)`.
         false_alarm_rate: alpha, the share of good images that may be called anomalous, in (0, 1).
         threshold_rule: "conformal" guarantees the rate as far as there are enough good images, and lets the few most
@@ -86,7 +89,7 @@ def fit(
         calibration_fraction: share of the images (or of their groups) held out by "split", in (0, 1); unless given, as
             many as are expected to have 5 above the threshold, and at most a third (half of a golden sample's
             augmentations).
-        group_by: for a folder, what keeps images of one session or part together: "folder" (the sub-folder) or a
+        group_by: for paths, what keeps images of one session or part together: "folder" (the sub-folder) or a
             regular expression searched in each image's name, whose first group is the label.
         groups: for a sequence, one label an image instead: images with equal labels stay on one side of every split.
         exclude: names of good images to leave out; "@" and the path of a text file stand for its lines.
@@ -114,7 +117,7 @@ def fit(
 
     Raises:
         SettingError: a setting that does not exist or cannot be used.
-        FolderError: images that are missing, unreadable, too few or too alike.
+        FolderError: images that are missing, unreadable, too few or too alike; NotAllGoodError, defects below a folder.
         BackboneError: a backbone that cannot be used.
         TrainingError: a network cannot be trained, or a checkpoint not be resumed from.
         MissingExtraError: a method that trains, and no torch.
@@ -159,12 +162,14 @@ def fit(
     if chosen.extra == "train":
         for module, library in _TRAINING_LIBRARIES.items():
             need_extra(library, module=module, extra="train", purpose=f"--method {chosen.name}")
-    files = None if checkpoint is None else TrainingFiles(Path(checkpoint), resume)
+    files = None if checkpoint is None else TrainingFiles(given_path(checkpoint), resume)
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
-    sources = list_sources(images, group_by=group_by, groups=groups, limits=limits, allow_one=golden)
-    excluded: list[str] = []
+    found = list_sources(images, group_by=group_by, groups=groups, limits=limits, allow_one=golden)
+    sources = found.sources
+    notes = found.notes
     if settings.exclude is not None:
         sources, excluded = exclude_named(sources, settings.exclude)
+        notes += exclusion_notes(excluded)
     count = 0
     if golden:
         count, sources = len(sources), golden_sources(sources, settings)
@@ -176,7 +181,9 @@ def fit(
             f"without each of them, got {len(sources)}: add images, or add --golden to learn from augmentations of "
             f"{'this one' if len(sources) == 1 else 'these'}"
         )
-    return _Fit(sources, settings, chosen, files=files, golden=count, excluded=excluded, show_progress=progress).run()
+    task = _Fit(sources, settings, chosen, files=files, golden=count, notes=notes, show_progress=progress)
+    with one_blas_thread():  # or its number would change last digits of the model
+        return task.run()
 
 
 def _unknown_keyword(name: str, method: MethodSettings) -> str:
@@ -212,7 +219,7 @@ class _Fit:
     method: MethodSettings
     files: TrainingFiles | None
     golden: int
-    excluded: Sequence[str]
+    notes: Sequence[str]
     show_progress: bool
 
     def run(self) -> Model:
@@ -227,9 +234,11 @@ class _Fit:
         )
         detector = self.method.make_detector(task)
         embedding = detector.embedding
+        embedding_graph = join(*embedding.subgraphs, outputs=list(embedding.outputs))
+        require_writable(embedding_graph)
         features = extract_features(
             self.sources,
-            Embedder(join(*embedding.subgraphs, outputs=list(embedding.outputs)), embedding.outputs),
+            Embedder(embedding_graph, embedding.outputs),
             kind,
             settings,
             rows_each=embedding.rows_each,
@@ -248,7 +257,7 @@ class _Fit:
         odd = odd_note(calibration, images)
         deciding = deciding_sentence(calibration, images, rule=settings.threshold_rule, is_exact=guarantee.is_exact)
         notes = (
-            *exclusion_notes(self.excluded),
+            *self.notes,
             *features.notes,
             *duplicate_notes,
             *turning_notes(guarantee.fitted_images, settings.rotations),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, computed_field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator, model_validator
 
 from onlygood._plurals import pluralize
-from onlygood.rates import Rule, format_rate, images_needed, rate_in_short
+from onlygood.rates import DECIMAL, Notation, Rule, images_needed, rate_in_short
 
 # An estimated rate is an extrapolation where fewer independent images than this are expected above its threshold.
 FAR_BELOW = 0.1
+# One over a lower rate is no number.
+LEAST_RATE = 1e-300
 
 
 class Guarantee(BaseModel):
@@ -27,8 +29,9 @@ class Guarantee(BaseModel):
         golden_images: how many golden images all of these are augmentations of; 0 if they are images of parts.
         augmentations: how many augmentations of the fitted images it learned from beside them.
         rotations: at how many angles it learned each of the fitted images; 1 is as they were given.
-        rule: "conformal" or "estimated": how the threshold was decided.
-        interval: with the estimated rule, between which rates the true one lies, by resampling (90 %).
+        rule: "conformal" or "estimated": how the threshold was decided; "given" if a person named it.
+        interval: between which rates the true one lies (90 %): with the estimated rule by resampling, of a threshold
+            that was given by counting.
         odd: how many images the estimated rule set aside, since their scores stand apart from the others.
         folds: with cross-fitting, how many parts of the images were each left out in turn; else 0.
 
@@ -39,21 +42,21 @@ class Guarantee(BaseModel):
         (0.1, 12)
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
-    requested_rate: float
-    stated_rate: float
+    requested_rate: float = Field(gt=LEAST_RATE, lt=1)
+    stated_rate: float = Field(gt=LEAST_RATE, le=1)
     is_exact: bool
-    calibration_images: int
-    groups: int
-    fitted_images: int
-    golden_images: int = 0
-    augmentations: int = 0
-    rotations: int = 1
+    calibration_images: int = Field(ge=0)
+    groups: int = Field(ge=0)
+    fitted_images: int = Field(ge=0)
+    golden_images: int = Field(default=0, ge=0)
+    augmentations: int = Field(default=0, ge=0)
+    rotations: int = Field(default=1, ge=1)
     rule: Rule = "conformal"
-    interval: tuple[float, float] | None = None
-    odd: int = 0
-    folds: int = 0
+    interval: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] | None = None
+    odd: int = Field(default=0, ge=0)
+    folds: int = Field(default=0, ge=0)
 
     def __repr__(self) -> str:
         rate = rate_in_short(self.stated_rate, is_guaranteed=self.is_guaranteed, is_exact=self.is_exact)
@@ -85,6 +88,10 @@ class Guarantee(BaseModel):
     @property
     def sentences(self) -> list[str]:
         """The guarantee in words."""
+        return self.sentences_in(DECIMAL)
+
+    def sentences_in(self, notation: Notation) -> list[str]:
+        """The guarantee in words, with its rates written in this way."""
         noun = "augmented" if self.golden_images else "good"
         images = pluralize(self.calibration_images, f"{noun} image")
         if self.groups < self.calibration_images:
@@ -94,7 +101,8 @@ class Guarantee(BaseModel):
             whose = f"augmentations of {golden}"
         else:
             whose = "good images"
-        said = self._guaranteed(whose, images) if self.is_guaranteed else self._estimated(whose, images)
+        say = {"conformal": self._guaranteed, "estimated": self._estimated, "given": self._given}[self.rule]
+        said = say(whose, images, notation)
         if self.golden_images:
             said.append(
                 "This holds for these augmentations, not for tomorrow's parts: how good parts differ from one another "
@@ -104,24 +112,25 @@ class Guarantee(BaseModel):
             said.append("This holds for images taken as these were; a new session, lens or lamp asks for a new fit.")
         return said
 
-    def _guaranteed(self, whose: str, images: str) -> list[str]:
+    def _guaranteed(self, whose: str, images: str, notation: Notation) -> list[str]:
         if self.is_exact:
             argument = f"exact, by split conformal calibration on {images} that the detector has not seen"
         else:
             how = f"cross-fitting in {pluralize(self.folds, 'fold')}" if self.folds else "leave-one-out"
             argument = f"approximate, by {how} over {images}"
-        said = [f"At most {format_rate(self.stated_rate)} of {whose} will be called anomalous ({argument})."]
+        said = [f"At most {notation.at_most(self.stated_rate)} of {whose} will be called anomalous ({argument})."]
         if self.stated_rate > self.requested_rate:
+            asked = notation.share(self.requested_rate, 6)
             unit = "images" if self.groups == self.calibration_images else "independent groups of images"
             said.append(
-                f"The rate asked for, {self.requested_rate:g}, needs at least {self.groups_needed} {unit} to calibrate "
+                f"The rate asked for, {asked}, needs at least {self.groups_needed} {unit} to calibrate "
                 f"with, got {self.groups}: the threshold is the highest calibration score; add images"
                 f"{' (augmentations do not count)' if self.augmentations else ''}, or ask for "
-                f"{format_rate(self.stated_rate)}."
+                f"{notation.at_most(self.stated_rate)}."
             )
         return said
 
-    def _estimated(self, whose: str, images: str) -> list[str]:
+    def _estimated(self, whose: str, images: str, notation: Notation) -> list[str]:
         if self.is_exact:
             source = f"{images} that the detector has not seen"
         else:
@@ -130,8 +139,9 @@ class Guarantee(BaseModel):
         between = ""
         if self.interval is not None:
             low, high = self.interval
-            between = f"; 90 % interval {low:.2g} to {high:.2g}"
+            between = f"; 90% interval {notation.share(low, 2)} to {notation.share(high, 2)}"
         guaranteed = self.guaranteed_rate
+        stated, asked = (notation.share(rate, 6) for rate in (self.stated_rate, self.requested_rate))
         far = []
         if self.requested_rate * (self.groups + 1) < FAR_BELOW:
             far.append(
@@ -139,17 +149,30 @@ class Guarantee(BaseModel):
                 "extrapolation that they cannot check."
             )
         return [
-            f"About {self.stated_rate:g} of {whose} will be called anomalous (estimated, not guaranteed, from the "
+            f"About {stated} of {whose} will be called anomalous (estimated, not guaranteed, from the "
             f"tail of the scores of {source}{without}{between}).",
-            f"With threshold_rule conformal, at most {format_rate(guaranteed)} would be guaranteed"
+            f"With threshold_rule conformal, at most {notation.at_most(guaranteed)} would be guaranteed"
             + (" approximately" if not self.is_exact else "")
             + (
-                f", as {self.requested_rate:g} needs at least {self.groups_needed} independent images, got "
-                f"{self.groups}."
+                f", as {asked} needs at least {self.groups_needed} independent images, got {self.groups}."
                 if guaranteed > self.requested_rate
                 else "; then a few of the most anomalous good images decide the threshold."
             ),
             *far,
+        ]
+
+    def _given(self, whose: str, images: str, notation: Notation) -> list[str]:
+        source = "that the detector has not seen" if self.is_exact else "each scored without itself"
+        above = round(self.stated_rate * (self.groups + 1)) - 1
+        things = "of them" if self.groups == self.calibration_images else "groups of them"
+        between = ""
+        if self.interval is not None:
+            low, high = self.interval
+            between = f"; 90% interval {notation.share(low, 2)} to {notation.share(high, 2)}"
+        return [
+            f"The threshold was given, not calibrated: of the scores of {images}, {source}, about {above} {things} lie "
+            f"above it, so that about {notation.share(self.stated_rate, 2)} of {whose} will be called anomalous "
+            f"(counted, not guaranteed{between})."
         ]
 
     @property

@@ -7,18 +7,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageFilter
 
 from onlygood.images.reading import ImageArray
 
-# Colours of the overlay, from typical to far beyond high. Distinguishable without red and green, too.
-LOW, MIDDLE, HIGH = (255, 220, 0), (255, 110, 0), (190, 0, 60)
-OPACITY = 0.6
-CONTOUR = (255, 255, 255)
+# Colours of the map at typical, at high, and at each doubling beyond: ever darker, from yellow over red to violet, so
+# that the order is seen without red and green, and in grey, too.
+COLOURS = ((255, 220, 0), (255, 122, 0), (205, 30, 70), (120, 12, 118), (36, 6, 84))
+OCTAVES = len(COLOURS) - 2
+# Their opacity at high, and where the scale ends.
+OPACITY, MOST_OPAQUE = 0.6, 0.85
+# Of high, a line at each; those beyond the first are fainter.
+CONTOURS = tuple(2.0 ** (step / 2) for step in range(2 * OCTAVES + 1))
+CONTOUR, HALO = (255, 255, 255), (40, 20, 30)
+FAINTNESS = 0.5
 # The outline of a mask: dashes of two colours, so that it is seen on every image and told from the contour by form.
 MASK_DASHES = (0, 70, 160), (110, 220, 255)
 DASH = 4
 GAP = 4
+_STEPS = 256
+_FAINT = [round(FAINTNESS * value) for value in range(256)]
 
 
 def draw_heatmap(
@@ -57,8 +65,10 @@ def overlay(
 ) -> Image.Image:
     """The image with its map, RGB: clear where typical, coloured where anomalous.
 
-    The scale is the model's own, never the image's: a good image's map stays (nearly) clear. A white line surrounds
-    what is above the high level, which hardly any good image reaches anywhere.
+    The scale is the model's own, never the image's: a good image's map stays nearly clear. From typical to high, colour
+    fades in; beyond high the scale is logarithmic and ends at 8 times as far from typical. A white line surrounds what
+    is above the high level, which hardly any good image reaches anywhere, and a fainter one each level that is further
+    from typical by the square root of 2.
 
     Args:
         base: RGB, of W x H pixels.
@@ -67,21 +77,42 @@ def overlay(
         mask: bool [H, W]; what it marks is surrounded by a line of blue dashes, if it is given.
     """
     typical, high = levels
-    # 0 at typical, 1/2 at high, 1 as far beyond again.
-    strength = np.clip((anomaly_map - typical) / max(2.0 * (high - typical), 1e-12), 0.0, 1.0)
-    grey = Image.fromarray((255 * strength).astype(np.uint8))
-    colours = ImageOps.colorize(grey, black=LOW, mid=MIDDLE, white=HIGH)
-    # Fades in from nothing at typical to full at high, so that the ordinary unevenness of a map stays quiet.
-    fade = np.minimum(2.0 * strength, 1.0) ** 2
-    coloured = Image.composite(colours, base, Image.fromarray((255 * OPACITY * fade).astype(np.uint8)))
-    coloured.paste(CONTOUR, mask=_line_around(anomaly_map > high, 1))
+    strength = (anomaly_map - np.float32(typical)) / np.float32(max(high - typical, 1e-12))
+    colours, opacity = _tables()
+    position = _position(strength)
+    coloured = Image.composite(Image.fromarray(colours[position]), base, Image.fromarray(opacity[position]))
+    drawn = anomaly_map > high
+    for number, level in enumerate(CONTOURS):
+        beyond = drawn if number == 0 else strength > level
+        if not beyond.any():
+            break
+        line = _line_around(beyond, 1)
+        if number == 0:
+            # A shade outside the white line, so that it is seen on a white part, too.
+            coloured.paste(HALO, mask=ImageChops.subtract(_line_around(beyond, 2), line).point(_FAINT))
+            coloured.paste(CONTOUR, mask=line)
+        else:
+            coloured.paste(CONTOUR, mask=line.point(_FAINT))
     if mask is not None:
-        line = np.asarray(_line_around(mask, 2))
+        dashed = np.asarray(_line_around(mask, 2))
         rows, columns = np.indices(mask.shape)
         odd = (rows + columns) // DASH % 2
         for parity, colour in enumerate(MASK_DASHES):
-            coloured.paste(colour, mask=Image.fromarray(np.where(odd == parity, line, 0).astype(np.uint8)))
+            coloured.paste(colour, mask=Image.fromarray(np.where(odd == parity, dashed, 0).astype(np.uint8)))
     return coloured
+
+
+def scale_colours(positions: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """What the overlay makes of a mid-grey image, for a legend: RGB, uint8 [n, 3].
+
+    Args:
+        positions: [n], from 0 at typical over 1 at high, and on by 1 a doubling.
+    """
+    colours, opacity = _tables()
+    at = np.rint(np.clip(positions / (OCTAVES + 1), 0, 1) * (len(colours) - 1)).astype(int)
+    share = opacity[at, None] / 255
+    mixed: NDArray[np.uint8] = np.rint(share * colours[at] + (1 - share) * 128).astype(np.uint8)
+    return mixed
 
 
 def to_screen(image: ImageArray, window: tuple[float, float]) -> Image.Image:
@@ -98,6 +129,26 @@ def to_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _tables() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Colour, uint8 [n, 3], and opacity, uint8 [n], along the scale from typical to its end."""
+    along = np.linspace(0, OCTAVES + 1, _STEPS)
+    marks = np.arange(len(COLOURS))
+    colours = np.stack([np.interp(along, marks, channel) for channel in zip(*COLOURS, strict=True)], axis=1)
+    # Colour fades in late, so that the ordinary unevenness of a map stays quiet.
+    fading = OPACITY * np.minimum(along, 1.0) ** 3
+    opacity = fading + (MOST_OPAQUE - OPACITY) * np.maximum(along - 1.0, 0.0) / OCTAVES
+    return np.rint(colours).astype(np.uint8), np.rint(255 * opacity).astype(np.uint8)
+
+
+def _position(strength: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Where on the scale: in proportion from 0 to 1, where high is, and beyond it by the logarithm."""
+    along = np.clip(strength, 0, 2**OCTAVES)
+    beyond = along > 1
+    along[beyond] = 1 + np.log2(along[beyond])
+    position: NDArray[np.uint8] = np.rint(along * ((_STEPS - 1) / (OCTAVES + 1))).astype(np.uint8)
+    return position
 
 
 def _line_around(marked: NDArray[np.bool_], width: int) -> Image.Image:

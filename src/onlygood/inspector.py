@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -17,21 +16,37 @@ from numpy.typing import NDArray
 from onlygood._parallel import map_in_order
 from onlygood._plurals import shorten
 from onlygood._progress import track
-from onlygood.datasets.folders import find_images
+from onlygood.datasets.folders import ImageFile
+from onlygood.datasets.given import find_given, stands_for_several
 from onlygood.datasets.sources import is_one_in_memory, name_of
 from onlygood.errors import ImageError, SettingError
+from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.model_file import keep_outputs
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import CalibrationScores
+from onlygood.images.kinds import format_of_source, kind_of
 from onlygood.images.named import NamedImage
-from onlygood.images.reading import ImageArray, ImageSource, ReadingLimits, fit_channels, read_image, require_depth
+from onlygood.images.reading import (
+    ChannelOrder,
+    ImageArray,
+    ImageSource,
+    ReadingLimits,
+    check_channel_order,
+    fit_channels,
+    read_image,
+    require_depth,
+)
+from onlygood.kind_notes import Difference, differences, may_be_swapped
 from onlygood.metadata import Metadata
 from onlygood.model import ModelSource, file_and_name
 from onlygood.occlusion import occlusion_map
 from onlygood.rates import rate_in_short
-from onlygood.recalibration import at_rate
+from onlygood.recalibration import at_rate, at_threshold
+from onlygood.regions import find_regions
 from onlygood.results import NAME_LENGTH, InspectedPixels, Inspection
 
+# An image that fits much better with red and blue swapped keeps at most this share of its score then.
+SWAPPED_SHARE = 0.25
 VERDICT_OUTPUTS = ("score", "p_value", "is_anomaly")
 
 In = TypeVar("In")
@@ -44,6 +59,8 @@ class Inspector:
     Args:
         model: path of a model file, what `onlygood.fit` or `onlygood.calibrate` returned, or another Inspector, whose
             model it is then.
+        threshold: use another threshold instead of the one in the file, named as a score of this model (0 is the one in
+            the file); scores are then relative to it, and `metadata` say what it means for good images.
         false_alarm_rate: use the threshold that the calibration scores in the file give at this rate, in (0, 1),
             instead of the one in the file. The file stays as it is; `metadata` are those that it would have.
         provider: the hardware that ONNX Runtime uses, "cpu" or one that its installation has ("cuda", ...).
@@ -52,12 +69,18 @@ class Inspector:
         by_occlusion: make those maps by hiding parts of the image (see `onlygood.occlusion`), which takes some eighty
             inspections each, instead of in the graph. They say something also where the model's latent space has no
             places.
+        channel_order: of arrays with colour: "rgb", or "bgr" for blue, green, red, as OpenCV gives them. Files and PIL
+            images say their own order.
         max_pixels: most pixels that one image may have.
         max_bytes: most bytes that one image's file may have.
+        require_signature: path of a public key: the model must be signed by its holder with `onlygood sign`.
+        max_model_bytes: most bytes that the model file may have.
 
     Raises:
-        ModelFileError: the file is missing, damaged, of another kind or newer than this onlygood.
-        SettingError: a provider that is not installed, or a rate, a limit or a number of threads that cannot be used.
+        ModelFileError: the file is missing, damaged, of another kind, newer than this onlygood, or not signed by the
+            key that is required.
+        SettingError: a provider that is not installed, or a rate, a limit, a key or a number of threads that cannot be
+            used.
 
     Example:
         >>> import onlygood
@@ -72,23 +95,33 @@ class Inspector:
         model: ModelSource,
         *,
         false_alarm_rate: float | None = None,
+        threshold: float | None = None,
         provider: str = "cpu",
         threads: int = 0,
         with_map: bool = True,
         by_occlusion: bool = False,
+        channel_order: ChannelOrder = "rgb",
         max_pixels: int = ReadingLimits.max_pixels,
         max_bytes: int = ReadingLimits.max_bytes,
+        require_signature: str | os.PathLike[str] | None = None,
+        max_model_bytes: int = MAX_MODEL_BYTES,
     ) -> None:
-        file, shown = file_and_name(model)
+        file, shown = file_and_name(model, max_model_bytes=max_model_bytes, require_signature=require_signature)
+        if false_alarm_rate is not None and threshold is not None:
+            raise SettingError("a threshold goes without a false-alarm rate, got both: leave one out")
         if false_alarm_rate is not None:
             file = at_rate(file, false_alarm_rate, name=shown).file
+        if threshold is not None:
+            file = at_threshold(file, threshold, name=shown).file
         self.file = file
+        self._is_recalibrated = false_alarm_rate is not None or threshold is not None
         self.metadata: Metadata = file.metadata
         self.calibration_scores: CalibrationScores | None = file.calibration_scores
         self.limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
         from_graph = with_map and not by_occlusion
         self._by_occlusion = with_map and by_occlusion
         self._outputs = [*VERDICT_OUTPUTS, "anomaly_map"] if from_graph else list(VERDICT_OUTPUTS)
+        self._channel_order = check_channel_order(channel_order)
         self._shown, self._provider, self._threads = shown, provider, threads
         self._session = self._open(threads)
         self._one_thread: Inspector | None = None
@@ -97,12 +130,12 @@ class Inspector:
     def _open(self, threads: int) -> Any:
         with_map = "anomaly_map" in self._outputs
         content = self.file.content if with_map else keep_outputs(self.file.content, self._outputs)
-        return open_model(content, self._shown, provider=self._provider, threads=threads)
+        return open_model(content, self._shown, self.file.costs, provider=self._provider, threads=threads)
 
     def __repr__(self) -> str:
         guarantee = self.metadata.guarantee
         rate = rate_in_short(guarantee.stated_rate, is_guaranteed=guarantee.is_guaranteed, is_exact=guarantee.is_exact)
-        maps = "with maps" if self._by_occlusion or "anomaly_map" in self._outputs else "without maps"
+        maps = "with maps" if self.with_map else "without maps"
         return f"<Inspector of {shorten(self._shown, NAME_LENGTH)}: {self.metadata.method}, {rate}, {maps}>"
 
     def for_many(self) -> Inspector:
@@ -119,6 +152,16 @@ class Inspector:
                 self._one_thread = copy.copy(self)
                 self._one_thread._threads, self._one_thread._session = 1, self._open(1)
             return self._one_thread
+
+    @property
+    def with_map(self) -> bool:
+        """Whether it gives anomaly maps."""
+        return self._by_occlusion or "anomaly_map" in self._outputs
+
+    @property
+    def is_recalibrated(self) -> bool:
+        """Whether it uses another threshold than the one in the model that it was made of."""
+        return self._is_recalibrated
 
     @property
     def map_levels(self) -> tuple[float, float]:
@@ -139,7 +182,8 @@ class Inspector:
         """The verdict on one image.
 
         Args:
-            image: a path, the bytes of a file, a PIL image, or an array uint8 or uint16 [H, W] or [H, W, C].
+            image: a path, the bytes of a file, a PIL image, or an array uint8 or uint16 [H, W], [H, W, 1], [H, W, 3]
+                (red, green, blue, or as `channel_order` says) or [H, W, 4] (with alpha).
             name: what to call it; its path unless given.
             page: of a multi-page TIFF, from 0.
 
@@ -163,9 +207,10 @@ class Inspector:
         of them takes is mostly their maps, which `with_map=False` leaves out.
 
         Args:
-            images: a folder, searched with its sub-folders, or an iterable of images as this object takes them and of
-                `NamedImage`. Those in a folder are called by their paths in it, others as when they are inspected
-                alone; "image 3" is the fourth of those that have no name.
+            images: a folder, searched with its sub-folders, a ZIP archive, a pattern such as `lot*/*.png`, a text file
+                (.txt) with a path a line, a list of such, or an iterable of images as this object takes them and of
+                `NamedImage`. Those in a folder are called by their paths in it, of several with its path before it,
+                others as when they are inspected alone; "image 3" is the fourth of those that have no name.
             threads: images worked on at once, one thread each; 0 for one a core.
             progress: draw a progress bar if stderr is a terminal.
 
@@ -177,12 +222,12 @@ class Inspector:
             for each in onlygood.Inspector("part.onnx").map("incoming/"):
                 print(each.name, each if isinstance(each, onlygood.ImageError) else each.is_anomaly)
         """
-        named = self._named(images)
-        total = len(named) if isinstance(named, Sized) else len(images) if isinstance(images, Sized) else None
+        items = self._items(images)
+        total = len(items) if isinstance(items, Sized) else len(images) if isinstance(images, Sized) else None
         return inspect_each(
             self,
-            named,
-            image=lambda each: each,
+            items,
+            image=lambda each: each.named(self.limits) if isinstance(each, ImageFile) else each,
             then=lambda _, inspection, __: inspection,
             threads=threads,
             total=total,
@@ -190,11 +235,12 @@ class Inspector:
             progress=progress,
         )
 
-    def _named(self, images: str | os.PathLike[str] | Iterable[ImageSource | NamedImage]) -> Iterable[NamedImage]:
+    def _items(
+        self, images: str | os.PathLike[str] | Iterable[ImageSource | NamedImage]
+    ) -> Iterable[NamedImage | ImageFile]:
         """The images with their names."""
-        if isinstance(images, str | os.PathLike):
-            files = find_images(Path(images), allow_file=True, limits=self.limits)
-            return [NamedImage(file.name, file.path, file.page) for file in files]
+        if isinstance(images, str | os.PathLike) or stands_for_several(images):
+            return find_given(images, limits=self.limits).images
         if is_one_in_memory(images) or not isinstance(images, Iterable):
             raise SettingError(
                 f"map takes a folder or several images, got one {type(images).__name__}: call the inspector with it, "
@@ -202,10 +248,14 @@ class Inspector:
             )
         return (_with_name(image, position) for position, image in enumerate(images))
 
-    def inspect(self, image: ImageSource, name: str, page: int | None) -> tuple[Inspection, ImageArray]:
+    def inspect(
+        self, image: ImageSource, name: str, page: int | None, channel_order: ChannelOrder | None = None
+    ) -> tuple[Inspection, ImageArray]:
         """The verdict on one image, as when this object is called, and the pixels [H, W, C] that it is about."""
+        order = (channel_order or self._channel_order) if isinstance(image, np.ndarray) else "rgb"
         try:
-            pixels = read_for(self.metadata, image, name=name, page=page, limits=self.limits)
+            given = read_image(image, name=name, page=page, channel_order=order, limits=self.limits)
+            pixels = as_input(self.metadata, given, name)
             started = time.perf_counter()
             values = run(self._session, self._outputs, {"image": pixels[None]})
             latency_ms = 1e3 * (time.perf_counter() - started)
@@ -213,12 +263,37 @@ class Inspector:
             if self._by_occlusion:
                 anomaly_map = occlusion_map(pixels, self._scores)
             found = to_inspection(name, values, anomaly_map=anomaly_map, latency_ms=latency_ms)
+            found = replace(found, differences=self._differences(image, given, pixels, found))
             if anomaly_map is not None:
-                found = replace(found, pixels=InspectedPixels(pixels, self.map_levels, self.window))
+                found = replace(
+                    found,
+                    regions=find_regions(anomaly_map, self.map_levels[1]),
+                    pixels=InspectedPixels(pixels, self.map_levels, self.window),
+                )
             return found, pixels
         except ImageError as error:
             error.name = name
             raise
+
+    def _differences(
+        self, image: ImageSource, given: ImageArray, pixels: ImageArray, found: Inspection
+    ) -> tuple[Difference, ...]:
+        """In what an image differs in kind from the good ones.
+
+        Args:
+            image: as it was given.
+            given: its pixels as they were read.
+            pixels: as the model takes them.
+            found: the verdict.
+        """
+        kind = kind_of(given, format_of_source(image))
+        differing = differences(kind, self.metadata.good_images)
+        if found.is_anomaly and pixels.shape[2] == 3 and may_be_swapped(kind, self.metadata.good_images):
+            swapped = float(self._scores(np.ascontiguousarray(pixels[None, ..., ::-1]))[0])
+            if swapped <= max(0.0, SWAPPED_SHARE * found.score):
+                scores = f"score {swapped:+.3g} with red and blue swapped instead of {found.score:+.3g}"
+                differing += (Difference("channel order", scores, "red, green, blue"),)
+        return differing
 
     def _scores(self, images: ImageArray) -> NDArray[np.float32]:
         """Scores of several images of one size, float32 [n]."""
@@ -265,9 +340,9 @@ def inspect_each(
     alone = inspector if total == 1 else inspector.for_many()
 
     def work(item: In) -> Out | ImageError:
-        named = image(item)
         try:
-            return then(item, *alone.inspect(named.image, named.name, named.page))
+            named = image(item)
+            return then(item, *alone.inspect(named.image, named.name, named.page, named.channel_order))
         except ImageError as error:
             return error
 
@@ -295,10 +370,17 @@ def read_for(
     Raises:
         ImageError: it cannot be read, or is not of the kind that this model takes.
     """
-    kind = metadata.input
-    pixels = read_image(image, name=name, page=page, limits=limits)
-    require_depth(pixels, np.dtype(kind.dtype), name)
-    return fit_channels(pixels, kind.channels, name)
+    return as_input(metadata, read_image(image, name=name, page=page, limits=limits), name)
+
+
+def as_input(metadata: Metadata, image: ImageArray, name: str) -> ImageArray:
+    """Pixels that were read, [H, W, C], as the model with these metadata takes them.
+
+    Raises:
+        ImageFormatError: they are not of the kind that this model takes.
+    """
+    require_depth(image, np.dtype(metadata.input.dtype), name)
+    return fit_channels(image, metadata.input.channels, name)
 
 
 def to_inspection(
@@ -313,16 +395,21 @@ def to_inspection(
         latency_ms: as in the inspection.
 
     Raises:
-        ImageError: a score that is not finite.
+        ImageError: a score or a map that is not finite, or a p-value that is none.
     """
     # Here and below, the shortest decimal of a float32: 0.05 stays 0.05 and does not become 0.0500000007.
     score = float(str(verdict[0][0]))
     if not np.isfinite(score):
         raise ImageError(f"{name} has a score that is not finite, {score}: report this with the image")
+    p_value = float(str(verdict[1][0]))
+    if not 0.0 <= p_value <= 1.0:
+        raise ImageError(f"{name} has a p-value that is not between 0 and 1, {p_value}: report this with the image")
+    if anomaly_map is not None and not np.isfinite(anomaly_map).all():
+        raise ImageError(f"{name} has an anomaly map that is not finite: report this with the image")
     return Inspection(
         name=name,
         score=score,
-        p_value=float(str(verdict[1][0])),
+        p_value=p_value,
         is_anomaly=bool(verdict[2][0]),
         anomaly_map=anomaly_map,
         latency_ms=latency_ms,

@@ -6,23 +6,47 @@ A field that a newer onlygood added is kept, through a recalibration, too; one t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from onlygood._printable import printable
 from onlygood.errors import ModelFormatError
 from onlygood.guarantee import Guarantee
 from onlygood.rates import Rule, ThresholdRule
 
 # The format of the description and of the graph: see `onlygood.graph.model_file`.
 FORMAT = 2
+# Bounds of what a description may hold, known fields and unknown ones: values, one inside another, and letters of each.
+MOST_VALUES = 200_000
+DEEPEST = 64
+LONGEST_TEXT = 100_000
+_MOST_PIXELS = 2**31 - 1
+
+
+def _ordered(bounds: tuple[int, int]) -> tuple[int, int]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("the first must not be above the second")
+    return bounds
+
+
+def _black_below_white(levels: tuple[float, float]) -> tuple[float, float]:
+    if not levels[0] < levels[1]:
+        raise ValueError("black must be below white")
+    return levels
+
+
+Count: TypeAlias = Annotated[int, Field(ge=0)]
+Side: TypeAlias = Annotated[int, Field(ge=1, le=_MOST_PIXELS)]
+Span: TypeAlias = Annotated[tuple[Side, Side], AfterValidator(_ordered)]
 
 
 class Part(BaseModel):
     """Named values of the description, which never change; fields that this onlygood does not know are kept."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True, allow_inf_nan=False)
 
     def replaced(self, **changes: Any) -> Self:
         """A copy with other values for some fields."""
@@ -34,8 +58,10 @@ class InputFacts(Part):
 
     dtype: Literal["uint8", "uint16"] = Field(description="of the pixels")
     channels: Literal[1, 3] = Field(description="1 for grey, 3 for colour (grey images are taken, too)")
-    window: tuple[float, float] = Field(description="the levels of black and white")
-    input_shape: tuple[int, int] = Field(description="height and width in pixels that images are resized to")
+    window: Annotated[tuple[float, float], AfterValidator(_black_below_white)] = Field(
+        description="the levels of black and white"
+    )
+    input_shape: tuple[Side, Side] = Field(description="height and width in pixels that images are resized to")
 
 
 class BackboneFacts(Part):
@@ -52,26 +78,42 @@ class FineTuned(Part):
 
     backbone: str = Field(description="the name of the backbone, or of its file")
     tap: str = Field(description="the output that ends the trained part")
-    layers: int = Field(description="how many layers before it were trained")
+    layers: Count = Field(description="how many layers before it were trained")
 
 
 class Training(Part):
     """How a network was trained."""
 
-    batch_size: int
+    batch_size: Count
     learning_rate: float
     weight_decay: float
     losses: dict[str, list[float]] = Field(description="the mean loss of each epoch, by stage")
 
 
+class KindsFacts(Part):
+    """What kinds of images the good ones are, whatever they show; each pair is the least and the greatest."""
+
+    aspect_ratios: tuple[float, float] = Field(description="width over height")
+    bits: Span = Field(description="that the highest level of an image needs")
+    sharpness: tuple[float, float] | None = Field(
+        default=None, description="the squared difference of neighbouring pixels over twice the variance"
+    )
+    red_minus_blue: tuple[float, float] | None = Field(
+        default=None, description="the mean of red without that of blue, as a share of the range of levels"
+    )
+    channels: tuple[Literal[1, 3], ...] = Field(description="1 for grey, 3 for colour, as they were given")
+    formats: tuple[str, ...] = Field(default=(), description="of their files; none for images in memory")
+
+
 class GoodImagesFacts(Part):
     """The good images that were given."""
 
-    count: int
-    unreadable: int = Field(description="how many were left out since they could not be read")
-    heights: tuple[int, int] = Field(description="the least and the greatest, in pixels")
-    widths: tuple[int, int] = Field(description="the least and the greatest, in pixels")
+    count: Count
+    unreadable: Count = Field(description="how many were left out since they could not be read")
+    heights: Span = Field(description="the least and the greatest, in pixels")
+    widths: Span = Field(description="the least and the greatest, in pixels")
     sha256: str = Field(description="of their pixels, in any order")
+    kinds: KindsFacts | None = Field(default=None, description="what kinds of images; none in older files")
 
 
 class CalibrationFacts(Part):
@@ -97,11 +139,11 @@ class Recalibration(Part):
     source: Literal["calibration scores", "new good images"] = Field(
         validation_alias="from", serialization_alias="from"
     )
-    images: int
-    groups: int
+    images: Count
+    groups: Count
     images_sha256: str | None = Field(default=None, description="of the new images' pixels")
-    requested_rate: float
-    requested_rate_before: float
+    requested_rate: Annotated[float, Field(gt=0, lt=1)]
+    requested_rate_before: Annotated[float, Field(gt=0, lt=1)]
     threshold_before: float
     model_sha256: str = Field(description="content_sha256 of the model before")
     notes: tuple[str, ...] = ()
@@ -121,7 +163,7 @@ class Metadata(Part):
     format: int = Field(default=FORMAT, description="of the file; this onlygood writes 2")
     method: str = Field(description="the name of the method")
     description: str = Field(default="", description="what the detector is, in a line")
-    settings: dict[str, Any] = Field(description="of the fit and of the method, by their keywords")
+    settings: dict[str, Any] = Field(description="of the fit and of the method, by their keywords, without threads")
     input: InputFacts = Field(description="what images the model takes")
     backbone: BackboneFacts | None = Field(default=None, description="the pretrained network, if it is on one")
     fine_tuned: FineTuned | None = Field(default=None, description="what of the backbone was trained")
@@ -154,8 +196,10 @@ class Metadata(Part):
             return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "it"
-            what = "got none" if first["type"] == "missing" else f"got {first['input']!r} ({first['msg'].lower()})"
+            where = printable(".".join(map(str, first["loc"]))[:200]) or "it"
+            what = (
+                "got none" if first["type"] == "missing" else f"got {_short(first['input'])} ({first['msg'].lower()})"
+            )
             raise ModelFormatError(
                 f"the model {name} must have {where} in its description, {what}: copy it again, or fit it again"
             ) from error
@@ -187,6 +231,39 @@ class Metadata(Part):
         dumped = self.model_dump(mode="json", by_alias=True)
         absent = [name for name in ("backbone", "fine_tuned", "training") if dumped[name] is None]
         return {name: value for name, value in dumped.items() if name not in absent}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+def description_problem(values: Mapping[str, Any]) -> str | None:
+    """What in a description is no plain value that can be shown and computed with; None where all are.
+
+    Fields that this onlygood does not know are looked at, too: they are kept and printed.
+
+    Args:
+        values: as they were parsed from JSON.
+    """
+    waiting: list[tuple[str, Any, int]] = [("it", values, 0)]
+    count = 0
+    while waiting:
+        where, value, depth = waiting.pop()
+        if isinstance(value, dict | list):
+            count += len(value)
+            if depth >= DEEPEST or count > MOST_VALUES:
+                return f"more than {MOST_VALUES} values, or values more than {DEEPEST} deep"
+            inner = value.items() if isinstance(value, dict) else ((where, each) for each in value)
+            waiting += [(str(name), each, depth + 1) for name, each in inner]
+            continue
+        if len(where) > LONGEST_TEXT or (isinstance(value, str) and len(value) > LONGEST_TEXT):
+            return f"a text of more than {LONGEST_TEXT} letters at {where[:60]!r}"
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{value} at {where[:60]!r}"
+        if isinstance(value, int) and abs(value) >= 2**63:
+            return f"a whole number of more than 64 bits at {where[:60]!r}"
+    return None
 
 
 def metadata_schema() -> dict[str, Any]:

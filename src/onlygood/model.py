@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from onlygood._files import write_atomically
 from onlygood._html import table
+from onlygood._paths import given_path
 from onlygood.calibration.threshold import Calibration
 from onlygood.datasets.sources import Source
-from onlygood.errors import SettingError
+from onlygood.errors import ModelFileError, SettingError
+from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.model_file import ModelFile, read_model_file
+from onlygood.graph.signature import require_signature_of
 from onlygood.guarantee import Guarantee
 from onlygood.metadata import Metadata
 from onlygood.rates import rate_in_short
@@ -155,21 +158,35 @@ class HasModelFile(Protocol):
 ModelSource: TypeAlias = str | os.PathLike[str] | HasModelFile
 
 
-def file_and_name(model: ModelSource) -> tuple[ModelFile, str]:
+def file_and_name(
+    model: ModelSource,
+    *,
+    max_model_bytes: int = MAX_MODEL_BYTES,
+    require_signature: str | os.PathLike[str] | None = None,
+) -> tuple[ModelFile, str]:
     """The file of a model that is given by its path or in memory, and what messages call it.
+
+    Args:
+        model: in any way that a model can be given.
+        max_model_bytes: most bytes that a file that is read may have.
+        require_signature: path of a public key by whose holder the file must be signed, in memory, too.
 
     Raises:
         ModelFileError: as `read_model_file`.
-        SettingError: what is given is no model.
+        SettingError: what is given is no model, or the key cannot be used.
     """
     if isinstance(model, str | os.PathLike):
-        return read_model_file(model), os.fspath(model)
+        given_path(model, error=ModelFileError)
+        read = read_model_file(model, max_bytes=max_model_bytes, require_signature=require_signature)
+        return read, os.fspath(model)
     file = getattr(model, "file", None)
     if not isinstance(file, ModelFile):
         raise SettingError(
             f"a model must be the path of a model file, a Model, a CalibratedModel or an Inspector, got "
             f"{type(model).__name__}: give one of those"
         )
+    if require_signature is not None:
+        require_signature_of(file.content, require_signature, "in memory")
     return file, "in memory"
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,14 +14,14 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
+from onlygood._plain import plain
 from onlygood._plurals import pluralize
 from onlygood._progress import track
 from onlygood._verification import verify
 from onlygood._version import __version__
 from onlygood.calibration.threshold import Calibration, resolve_rule, threshold_of
 from onlygood.calibration.threshold import calibrate as conformal_threshold
-from onlygood.datasets.folders import find_images, group_labels
-from onlygood.datasets.sources import GoodImages, Source, list_sources
+from onlygood.datasets.sources import FoundSources, GoodImages, Source, list_sources
 from onlygood.datasets.splits import merge_groups
 from onlygood.errors import (
     FolderError,
@@ -31,11 +30,13 @@ from onlygood.errors import (
     SettingError,
 )
 from onlygood.features.extraction import pixel_digest, set_digest
+from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.model_file import ModelFile, pack, with_raw_score
 from onlygood.graph.runtime import open_model, run
+from onlygood.graph.signature import fingerprint_in
 from onlygood.graph.verdict import CALIBRATION_INITIALIZERS, RAW_SCORE, CalibrationScores, replace_calibration
 from onlygood.guarantee import Guarantee
-from onlygood.images.reading import ImageArray, ReadingLimits, fit_channels, read_image, require_depth
+from onlygood.images.reading import ImageArray, ReadingLimits, fit_channels, require_depth
 from onlygood.metadata import MapLevels, Metadata, Recalibration
 from onlygood.model import CalibratedModel, ModelSource, file_and_name
 from onlygood.rates import check_false_alarm_rate, format_rate
@@ -44,6 +45,10 @@ MAP_NOTE = (
     "The levels of the anomaly map are those of the false-alarm rate that the model had before: the calibration scores "
     "alone do not give others."
 )
+SIGNATURE_NOTE = (
+    "The model that was given is signed, this one is another and is not: sign it with `onlygood sign` if it is to be "
+    "trusted like that one."
+)
 
 
 def calibrate(
@@ -51,12 +56,15 @@ def calibrate(
     images: GoodImages | None = None,
     *,
     false_alarm_rate: float | None = None,
+    threshold: float | None = None,
     group_by: str | None = None,
     groups: Sequence[str] | None = None,
     provider: str = "cpu",
     threads: int = 0,
     max_pixels: int = ReadingLimits.max_pixels,
     max_bytes: int = ReadingLimits.max_bytes,
+    require_signature: str | os.PathLike[str] | None = None,
+    max_model_bytes: int = MAX_MODEL_BYTES,
     progress: bool = False,
 ) -> CalibratedModel:
     """The same detector with another threshold; the model that is given stays as it is.
@@ -72,16 +80,20 @@ def calibrate(
             arrays as `onlygood.fit` takes them); None to use the scores in the file.
         false_alarm_rate: alpha, in (0, 1); the one that the model was asked for before unless given, if there are
             images.
+        threshold: a score of this model, such as evaluate's advice on costs names, to be the threshold instead; goes
+            without images and rate.
         group_by: what says which images are of one session or part, as in `FitSettings`.
         groups: for a sequence of images, one label an image instead.
         provider: the hardware that ONNX Runtime uses.
         threads: images worked on at once; 0 for one a core.
         max_pixels: most pixels that one image may have.
         max_bytes: most bytes that one image's file may have.
+        require_signature: path of a public key: the model must be signed by its holder. The new one is not signed.
+        max_model_bytes: most bytes that the model file may have.
         progress: draw a progress bar if stderr is a terminal.
 
     Raises:
-        SettingError: a rate outside (0, 1), neither a rate nor images, or groups that cannot be used.
+        SettingError: a rate outside (0, 1), no rate, threshold or images, or groups or a key that cannot be used.
         FolderError: images that are missing or cannot be read, or that are those that the model learned from.
         ModelFileError: the model cannot be used, or has no calibration scores.
         VerificationError: the new file gives other scores than those it was calibrated with.
@@ -94,18 +106,25 @@ def calibrate(
         >>> model.save("part-0.2.onnx")
     """
     if false_alarm_rate is not None:
-        check_false_alarm_rate(false_alarm_rate)
-    file, name = file_and_name(model)
+        false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
+    file, name = file_and_name(model, max_model_bytes=max_model_bytes, require_signature=require_signature)
+    if threshold is not None:
+        if images is not None or false_alarm_rate is not None:
+            raise SettingError("a threshold goes without images and without a rate, got both: leave one out")
+        return at_threshold(file, threshold, name=name)
     if images is None:
         if group_by is not None or groups is not None:
             raise SettingError("group_by and groups go with images, got none: give images, or leave them out")
         if false_alarm_rate is None:
-            raise SettingError("calibrate needs a false-alarm rate or new good images, got neither: give one of them")
+            raise SettingError(
+                "calibrate needs a false-alarm rate, a threshold or new good images, got none: give one of them"
+            )
         return at_rate(file, false_alarm_rate, name=name)
     rate = file.metadata.guarantee.requested_rate if false_alarm_rate is None else false_alarm_rate
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
-    sources = _list_images(images, group_by=group_by, groups=groups, limits=limits)
-    return _ByImages(file, name, sources, provider=provider, threads=threads, show_progress=progress).at(rate)
+    found = list_sources(images, group_by=group_by, groups=groups, limits=limits, allow_one=True, command="calibrate")
+    by_images = _ByImages(file, name, found, provider=provider, threads=threads, show_progress=progress)
+    return by_images.at(rate)
 
 
 def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> CalibratedModel:
@@ -120,7 +139,7 @@ def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> Calibrate
         SettingError: the rate is outside (0, 1).
         ModelFormatError: the file has no calibration scores.
     """
-    check_false_alarm_rate(false_alarm_rate)
+    false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
     before = file.metadata.guarantee
     calibration = require_calibration_scores(file, name).at(
         false_alarm_rate, rule=file.metadata.threshold_rule, is_exact=before.is_exact
@@ -130,6 +149,28 @@ def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> Calibrate
     described = file.metadata.replaced(guarantee=_guarantee_at(before, calibration), calibration=found)
     notes = () if false_alarm_rate == before.requested_rate else (MAP_NOTE,)
     return _calibrated(file, calibration, described, notes=notes, source="calibration scores")
+
+
+def at_threshold(file: ModelFile, threshold: float, *, name: str) -> CalibratedModel:
+    """The model with a threshold that is given, and what the calibration scores in its file say of that.
+
+    Args:
+        file: of the model.
+        threshold: as a score of this model, in which the threshold in the file is 0.
+        name: what messages call the model.
+
+    Raises:
+        SettingError: the threshold is not finite.
+        ModelFormatError: the file has no calibration scores.
+    """
+    threshold = plain(threshold)
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
+        raise SettingError(f"a threshold must be a finite number, a score of this model, got {threshold!r}")
+    scores = require_calibration_scores(file, name)
+    calibration = scores.at_threshold(scores.threshold + threshold)
+    found = file.metadata.calibration.replaced(threshold=calibration.threshold, rule="given", decided_by=None)
+    described = file.metadata.replaced(guarantee=_guarantee_at(file.metadata.guarantee, calibration), calibration=found)
+    return _calibrated(file, calibration, described, notes=(MAP_NOTE,), source="calibration scores")
 
 
 def require_calibration_scores(file: ModelFile, name: str) -> CalibrationScores:
@@ -192,6 +233,8 @@ def _calibrated(
         notes=tuple(notes),
         onlygood=__version__,
     )
+    # Of the file as it was, so not in the record that the new one keeps.
+    notes = [*notes, *([SIGNATURE_NOTE] if fingerprint_in(file.content) is not None else [])]
     described = described.replaced(
         settings={**before.settings, "false_alarm_rate": calibration.requested_rate},
         recalibrations=(*before.recalibrations, record),
@@ -218,7 +261,7 @@ class _ByImages:
         self,
         file: ModelFile,
         name: str,
-        sources: Sequence[Source],
+        found: FoundSources,
         *,
         provider: str,
         threads: int,
@@ -227,7 +270,8 @@ class _ByImages:
         require_calibration_scores(file, name)  # they will be replaced
         self.file = file
         self.name = name
-        self.sources = sources
+        self.sources = found.sources
+        self.found_notes = found.notes
         self.provider = provider
         self.threads = threads
         self.show_progress = show_progress
@@ -277,7 +321,7 @@ class _ByImages:
             self.file,
             calibration,
             described,
-            notes=self.notes(raw, digests),
+            notes=(*self.found_notes, *self.notes(raw, digests)),
             source="new good images",
             images_sha256=images_sha256,
         )
@@ -290,7 +334,13 @@ class _ByImages:
         Raises:
             FolderError: images that cannot be read, or are not of the kind that this model takes.
         """
-        session = open_model(with_raw_score(self.file.content, self.name), self.name, provider=self.provider, threads=1)
+        session = open_model(
+            with_raw_score(self.file.content, self.name),
+            self.name,
+            self.file.costs,
+            provider=self.provider,
+            threads=1,
+        )
 
         def score(source: Source) -> _Scored | ImageError:
             try:
@@ -349,31 +399,9 @@ class _ByImages:
         verify(
             model,
             # Several images at once, each on one thread, are faster than one image on all threads.
-            open_model(model.file.content, self.name, provider=self.provider, threads=1),
+            open_model(model.file.content, self.name, model.file.costs, provider=self.provider, threads=1),
             len(raw),
             image=lambda at: (self.sources[at].name, self.as_input(self.sources[at].read(), self.sources[at].name)),
             raw_score=lambda at: float(raw[at]),
             remedy="try another version of onnxruntime and report this",
         )
-
-
-def _list_images(
-    images: GoodImages, *, group_by: str | None, groups: Sequence[str] | None, limits: ReadingLimits
-) -> list[Source]:
-    """The images, in a fixed order: below folders, in files, or in memory."""
-    is_path = isinstance(images, str | os.PathLike)
-    paths: list[Any] = [images] if is_path else list(images) if isinstance(images, list | tuple) else []
-    if not paths or groups is not None or not all(isinstance(each, str | os.PathLike) for each in paths):
-        return list_sources(
-            images, group_by=group_by, groups=groups, limits=limits, allow_one=True, command="calibrate"
-        )
-    found = []
-    for path in map(Path, paths):
-        prefix = path if path.is_dir() else path.parent
-        for file in find_images(path, allow_file=True, limits=limits):
-            # Of several folders, images and sub-folders of equal names stay apart.
-            found.append(replace(file, relative=(prefix / file.relative).as_posix()) if len(paths) > 1 else file)
-    return [
-        Source(file.name, label, partial(read_image, file.path, name=file.name, page=file.page, limits=limits))
-        for file, label in zip(found, group_labels(found, group_by), strict=True)
-    ]

@@ -15,6 +15,8 @@ from onlygood._plurals import shorten
 from onlygood.errors import SettingError
 from onlygood.heatmap import draw_heatmap, side_by_side, to_png
 from onlygood.images.reading import ImageArray
+from onlygood.kind_notes import Difference
+from onlygood.regions import Region
 from onlygood.thumbnails import draw_small
 
 # The long side of an image in a notebook, in pixels, and the most characters of its name in a line.
@@ -49,6 +51,10 @@ class Inspection:
         anomaly_map: float32 [H, W], at the image's own size, higher is more anomalous; None if it was not asked for. In
             the same unit as the raw score; `Inspector.map_levels` says what is ordinary.
         latency_ms: of the graph's run, without reading the file.
+        regions: where the map is above the high level of `Inspector.map_levels`, the highest peak first; None without a
+            map.
+        differences: in what the image is as no good image was (size, format, sharpness, ...): where there are any, the
+            verdict may say nothing of what the image shows.
         pixels: what `heatmap` draws the map on; None without a map, so that nothing large is kept then.
 
     Example:
@@ -64,6 +70,8 @@ class Inspection:
     is_anomaly: bool
     anomaly_map: NDArray[np.float32] | None
     latency_ms: float
+    regions: tuple[Region, ...] | None = None
+    differences: tuple[Difference, ...] = ()
     pixels: InspectedPixels | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -73,6 +81,7 @@ class Inspection:
     def _repr_html_(self) -> str:
         """Verdict and heat map, as notebooks show them."""
         said = f"<div><b>{escape(self.name)}</b>: {self._verdict}</div>"
+        said += "".join(f"<div>{escape(difference.sentence)}</div>" for difference in self.differences)
         if self.anomaly_map is None or self.pixels is None:
             return said
         seen = self.pixels
@@ -113,4 +122,6 @@ class Inspection:
             "score": self.score,
             "p_value": self.p_value,
             "latency_ms": round(self.latency_ms, 3),
+            "regions": None if self.regions is None else [region.to_dict() for region in self.regions],
+            "differences": [difference.to_dict() for difference in self.differences],
         }

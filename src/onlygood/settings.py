@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictFloat, StringConstraints
 
-from onlygood._integers import HIGHEST_SEED
+from onlygood._integers import HIGHEST_SEED, MOST_THREADS
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import SettingError
-from onlygood.rates import ThresholdRule
+from onlygood.rates import ThresholdRule, check_false_alarm_rate
 from onlygood.validation import Settings, one_of
 
 if TYPE_CHECKING:
@@ -107,11 +107,16 @@ class FitSettings(Settings):
     max_pixels: int = Field(default=100_000_000, ge=1, description="most pixels of one image")
     max_bytes: int = Field(default=500_000_000, ge=1, description="most bytes of one file")
     threads: int = Field(
-        default=0, ge=0, description="images worked on at once; 0 for one a core", json_schema_extra={"metavar": "N"}
+        default=0,
+        ge=0,
+        le=MOST_THREADS,
+        description="images worked on at once; 0 for one a core",
+        json_schema_extra={"metavar": "N"},
     )
     seed: int = Field(default=0, ge=0, le=HIGHEST_SEED, description="of everything random")
 
     def check(self) -> None:  # noqa: D102
+        check_false_alarm_rate(self.false_alarm_rate, name="false_alarm_rate")
         is_augmented = self.golden or self.augment is not None
         if self.rotations > 1 and is_augmented:
             other = "golden" if self.golden else "augment"

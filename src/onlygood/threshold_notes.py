@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from onlygood._plurals import name_some
 from onlygood.calibration.threshold import Calibration, resolve_rule, threshold_weighted
 from onlygood.model import GoodImage
-from onlygood.rates import ThresholdRule
+from onlygood.rates import DECIMAL, Notation, ThresholdRule
 
 # Rates that are compared with the one asked for.
 OTHER_RATES = (0.01, 0.05, 0.1)
@@ -16,7 +16,12 @@ NAMED = 10
 
 
 def deciding_sentence(
-    calibration: Calibration, images: Sequence[GoodImage], *, rule: ThresholdRule, is_exact: bool
+    calibration: Calibration,
+    images: Sequence[GoodImage],
+    *,
+    rule: ThresholdRule,
+    is_exact: bool,
+    notation: Notation = DECIMAL,
 ) -> str:
     """What decides the threshold, and how far from it another rate's would be.
 
@@ -25,6 +30,7 @@ def deciding_sentence(
         images: all good ones, with their scores relative to the threshold.
         rule: what was asked for, "auto" included, and so what decides at other rates.
         is_exact: whether the images that calibrate were held out.
+        notation: of the rates.
     """
     calibrating = [each for each in images if each.calibrates]
     if calibration.is_guaranteed:
@@ -49,7 +55,9 @@ def deciding_sentence(
         )
         step = other - calibration.threshold
         if step:
-            changes.append(f"{abs(step):.3g} {'higher' if step > 0 else 'lower'} at a rate of {rate:g}")
+            changes.append(
+                f"{abs(step):.3g} {'higher' if step > 0 else 'lower'} at a rate of {notation.share(rate, 6)}"
+            )
     return f"{said}; it would be {' and '.join(changes)}." if changes else f"{said}."
 
 

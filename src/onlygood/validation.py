@@ -1,7 +1,7 @@
 """Settings that are checked when they are made, and the sentence that refuses a value.
 
 Pydantic checks types and bounds; what it finds is said in the form of all other errors. Imports nothing of onlygood but
-`errors`.
+`errors` and the reading of numbers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
+from onlygood._plain import plain
 from onlygood.errors import SettingError
 
 
@@ -37,6 +38,7 @@ class Settings(BaseModel):
     if not TYPE_CHECKING:  # type checkers make the signature from the fields
 
         def __init__(self, **values: Any) -> None:
+            values = {name: plain(value) for name, value in values.items()}
             try:
                 super().__init__(**values)
             except ValidationError as error:

@@ -225,7 +225,7 @@ def test_images_that_cannot_be_read_are_skipped_and_not_augmented(tmp_path: Path
     assert fit(folder, augment=5, skip_unreadable=True, **FAST).guarantee.augmentations == 0
     with pytest.raises(SettingError, match="augment must be at least 5, as many as there are good images, got 4"):
         fit(folder, augment=4, skip_unreadable=True, **FAST)
-    sources = list_sources(folder, group_by=None, groups=None, limits=ReadingLimits())
+    sources = list_sources(folder, group_by=None, groups=None, limits=ReadingLimits()).sources
     with pytest.raises(ImageError, match=r"03\.png"):
         augmentation_sheet(sources, settings_of(augment=12))
     assert augmentation_sheet(sources, settings_of(augment=12, skip_unreadable=True)).width == 1240

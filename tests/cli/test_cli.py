@@ -260,7 +260,7 @@ def test_sets_of_images_that_cannot_be_used_are_one_sentence_and_leave_nothing(r
     expected = {
         "none": "none does not exist: check the path",
         "empty": "empty is empty: put images into it",
-        "texts": "texts holds 1 other file but no images: files that end in",
+        "texts": "texts holds 1 other file but no images: ",
         "one/a.png": "a.png is one image where a folder of good ones is meant: give a folder",
         "one": "fit needs at least 3 good images, so that what good images have in common can be told without each",
         "same": "calibration needs good images of at least 3 independent things",
@@ -487,7 +487,7 @@ def test_inspect_takes_several_folders_and_images_and_names_them_apart(
     ran = run("inspect", model_path, "one", "two/lot", "two/b.png", "--heatmaps", "maps", "--json")
     names = [json.loads(line)["name"] for line in ran.out.splitlines()]
     assert names == ["one/a.png", "one/b.png", "one/lot/c.png", "two/lot/c.png", "two/b.png"]
-    assert left(tmp_path / "maps") == sorted(f"{name}.png" for name in names)
+    assert left(tmp_path / "maps") == sorted(name.replace(".png", "_heatmap.png") for name in names)
 
 
 def test_heat_maps_are_images_beside_their_maps_under_the_images_names(
@@ -502,13 +502,14 @@ def test_heat_maps_are_images_beside_their_maps_under_the_images_names(
         *("a.png", "b.png", "lot/c.png", "stack.tif#1", "stack.tif#2"),
     ]
     maps = tmp_path / "maps" / "today"
-    assert left(maps) == ["a.png.png", "b.png.png", "lot/c.png.png", "stack.tif#1.png", "stack.tif#2.png"]
+    stack = ["stack.tif#1_heatmap.png", "stack.tif#2_heatmap.png"]
+    assert left(maps) == ["a_heatmap.png", "b_heatmap.png", "lot/c_heatmap.png", *stack]
     drawn = {name: np.asarray(Image.open(maps / name)).astype(int) for name in left(maps)}
     for name, sheet in drawn.items():
         assert sheet.shape == (96, 2 * 96 + 4, 3), name
     changed = {name: np.abs(sheet[:, :96] - sheet[:, 100:]).mean() for name, sheet in drawn.items()}
-    assert min(changed["b.png.png"], changed["stack.tif#2.png"]) > 3 * changed["a.png.png"]
-    np.testing.assert_array_equal(drawn["a.png.png"][:, :96, 0], np.asarray(Image.open(new_folder / "a.png")))
+    assert min(changed["b_heatmap.png"], changed[stack[1]]) > 3 * changed["a_heatmap.png"]
+    np.testing.assert_array_equal(drawn["a_heatmap.png"][:, :96, 0], np.asarray(Image.open(new_folder / "a.png")))
 
 
 def test_heat_maps_stay_below_their_folder_and_apart(
@@ -537,7 +538,7 @@ def test_names_that_look_like_options_or_are_no_text_can_be_inspected(
     run: Any, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    odd = ["-", "--json", "-v.png", "a b.png", "#1.png", "\u00e4\u4e2d.png", "100%.png", os.fsdecode(b"latin\xe4.png")]
+    odd = ["--json", "-v.png", "a b.png", "#1.png", "\u00e4\u4e2d.png", "100%.png", os.fsdecode(b"latin\xe4.png")]
     data = save(tmp_path / "one", {"a.png": texture(100)}) / "a.png"
     for name in odd:
         try:
@@ -550,6 +551,8 @@ def test_names_that_look_like_options_or_are_no_text_can_be_inspected(
         assert ran.out.splitlines()[1].startswith(name.encode(errors="backslashreplace").decode()), name
         ran = run("inspect", "--json", "--heatmaps", "maps", "--", model_path, name)
         assert json.loads(ran.out)["name"] == name
+    (tmp_path / "-").write_bytes(data.read_bytes())  # by itself, it stands for standard input
+    assert run("inspect", model_path, "./-").out.splitlines()[1].startswith("- ")
     assert len(left(tmp_path / "maps")) == len(odd)
 
 
@@ -650,4 +653,4 @@ def test_files_that_are_passed_over_are_mentioned(run: Any, model_path: Path, tm
     (tmp_path / "labels.csv").write_text("a.png,good")
     ran = run("inspect", model_path, tmp_path, "--json")
     assert len(ran.out.splitlines()) == 1
-    assert ran.err == f"note: 1 other file in {tmp_path} not looked at, the first: labels.csv\n"
+    assert ran.err == f"note: 1 other file is not looked at in {tmp_path}: labels.csv.\n"

@@ -74,7 +74,7 @@ def test_v_prints_the_metadata_and_files_passed_over_are_mentioned(run: Any, mod
     save(tmp_path / "in", numbered(textures(3, start=900)))
     (tmp_path / "in" / "notes.txt").write_text("lens changed")
     ran = run("calibrate", model_path, tmp_path / "in", "-o", tmp_path / "new.onnx", "-v")
-    assert "1 other file in" in ran.err
+    assert "1 other file is not looked at in" in ran.err
     assert json.loads(ran.err[ran.err.index("{") :]) == onlygood.Inspector(tmp_path / "new.onnx").metadata.to_dict()
 
 

@@ -37,7 +37,7 @@ def test_fit_inspect_and_info_from_a_shell(good_folder: Path, new_folder: Path, 
     assert (inspected.returncode, inspected.stderr) == (1, "")
     found = [json.loads(line) for line in inspected.stdout.splitlines()]
     assert [entry["is_anomaly"] for entry in found] == [False, True, False]
-    assert left(tmp_path / "maps") == ["a.png.png", "b.png.png", "lot"]
+    assert left(tmp_path / "maps") == ["a_heatmap.png", "b_heatmap.png", "lot"]
 
     assert onlygood_process("inspect", model, new_folder / "a.png").returncode == 0
     info = onlygood_process("info", model, "--json")

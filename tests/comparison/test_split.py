@@ -150,7 +150,7 @@ def test_an_anomalous_image_with_the_pixels_of_a_good_one_is_said(tmp_path: Path
             LabelledSetError,
             "needs good images to learn from, and {root} holds dent, hole alone",
         ),
-        (good(3, "ok") | bad(1), LabelledSetError, "{root} holds ok, which would count as a type of defect: rename"),
+        (good(3, "0") | bad(1), LabelledSetError, "{root} holds 0, which would count as a type of defect: rename"),
         (good(3, "train/good"), LabelledSetError, "{root} holds train without test: add it, or give {root}/train/good"),
         (good(3, "test/good"), LabelledSetError, "{root} holds test without train/good: add it, or give {root}/test"),
         (good(3, "train") | bad(1, "test"), FolderError, "images to learn from must lie in a folder called good"),

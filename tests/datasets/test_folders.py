@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hostile import encoded, noise, small_images, tiff, tiff_tags
-from onlygood.datasets.folders import EXTENSIONS, ImageFile, find_images, group_labels, other_files
+from onlygood.datasets.folders import EXTENSIONS, ImageFile, find_images, group_labels, look_into
 from onlygood.errors import FolderError, ImageError, SettingError
 from onlygood.images.reading import ReadingLimits, read_image
 
@@ -38,7 +38,7 @@ def test_images_come_sorted_by_relative_path(tmp_path: Path) -> None:
 
 def test_extensions_decide_and_their_case_does_not(tmp_path: Path) -> None:
     put(tmp_path, *(f"a{extension}" for extension in EXTENSIONS), "b.PNG", "c.Jpg")
-    put(tmp_path, "d.gif", "e.txt", "png", "f.png.bak", "Thumbs.db", data=b"x")
+    put(tmp_path, "d.mkv", "e.txt", "png", "f.png.bak", "Thumbs.db", data=b"x")
     assert names(tmp_path) == sorted([*(f"a{extension}" for extension in EXTENSIONS), "b.PNG", "c.Jpg"])
 
 
@@ -113,12 +113,12 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
 def test_folders_without_images_have_their_sentences(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     (empty / "sub").mkdir(parents=True)
-    other = put(tmp_path / "other", "a.txt", "sub/b.gif", data=b"x")
+    other = put(tmp_path / "other", "a.txt", "sub/b.mkv", data=b"x")
     one = put(tmp_path / "one", "a.txt", data=b"x")
     for folder, words in (
         (tmp_path / "missing", "missing does not exist: check the path"),
         (empty, "empty is empty: put images into it"),
-        (other, r"other holds 2 other files but no images: files that end in \.bmp, .*\.webp are read"),
+        (other, r"other holds 2 other files but no images: .*b\.mkv is a video .* files that end in \.avif, .*\.webp"),
         (one, "one holds 1 other file but no images"),
         (Path("null\0character"), "cannot be opened"),
     ):
@@ -130,7 +130,7 @@ def test_a_file_is_refused_unless_allowed(tmp_path: Path) -> None:
     path = put(tmp_path, "a.png") / "a.png"
     with pytest.raises(FolderError, match=r"a\.png is a file where a folder of images is meant: give its folder"):
         find_images(path)
-    assert find_images(path, allow_file=True) == [ImageFile(path, "a.png", 0, 1)]
+    assert find_images(path, allow_file=True) == [ImageFile(path, "a.png")]
     stack = put(tmp_path, "stack.bin", data=small_images()["tiff-pages"]) / "stack.bin"
     assert [one.name for one in find_images(stack, allow_file=True)] == [f"stack.bin#{page}" for page in (1, 2, 3)]
 
@@ -190,9 +190,70 @@ def test_a_pattern_must_label_every_image(pattern: str) -> None:
         group_labels(images, pattern)
 
 
-def test_files_that_are_passed_over_can_be_named(tmp_path: Path) -> None:
-    (tmp_path / "lot").mkdir()
-    for name in ("a.png", "B.JPG", "labels.csv", "lot/noext", ".hidden", "lot/c.gif"):
-        (tmp_path / name).write_bytes(b"")
-    assert other_files(tmp_path) == ["labels.csv", "lot/c.gif", "lot/noext"]
-    assert other_files(tmp_path / "a.png") == []
+def test_files_that_are_passed_over_are_named_in_a_note(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "B.JPG", "labels.csv", "lot/noext", ".hidden")
+    assert look_into(tmp_path).notes == [
+        f"2 other files are not looked at in {tmp_path}: labels.csv, lot/noext.",
+    ]
+    assert look_into(tmp_path / "a.png", allow_file=True).notes == []
+
+
+def test_files_that_look_like_images_and_are_not_read_are_named_as_what_they_are(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "a.txt", "defects/1.heic", "defects/2.heic", "line.mkv")
+    looks, other = look_into(tmp_path).notes
+    assert looks.startswith(f"3 files in {tmp_path} look like images and are not read: defects/1.heic is a HEIC image")
+    assert "(1 more .heic); line.mkv is a video (Matroska), which is not read: save its frames" in looks
+    assert other == f"1 other file is not looked at in {tmp_path}: a.txt."
+
+
+SERVICE = ("@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", ".thumbnails", "System Volume Information")
+
+
+def test_what_a_storage_system_keeps_for_itself_is_left_out_and_counted(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "lot1/b.png", *(f"{folder}/a.png/SYNOPHOTO_M.jpg" for folder in SERVICE))
+    put(tmp_path, "lot1/@eaDir/b.png/SYNOPHOTO_M.jpg")
+    found = look_into(tmp_path)
+    assert [one.name for one in found.images] == ["a.png", "lot1/b.png"]
+    (note,) = found.notes
+    assert note.startswith(f"7 folders are left out of {tmp_path} as what a storage system keeps for itself (")
+    assert note.endswith("), with 7 images.")
+
+
+def test_a_service_folder_that_may_not_be_listed_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "a.png", "lost+found/b.png")
+    scandir = os.scandir
+
+    def refuse(path: str | Path) -> object:
+        if Path(path).name == "lost+found":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = look_into(tmp_path)
+    assert [one.name for one in found.images] == ["a.png"]
+    assert found.notes == [
+        f"1 folder is left out of {tmp_path} as what a storage system keeps for itself (lost+found)."
+    ]
+
+
+def test_masks_are_no_images_by_their_folder_or_beside_their_image(tmp_path: Path) -> None:
+    put(tmp_path, "test/crack/1.png", "ground_truth/crack/1_mask.png", "Masks/2.png", "x/3.jpg", "x/3_GT.png")
+    found = look_into(tmp_path)
+    assert [one.name for one in found.images] == ["test/crack/1.png", "x/3.jpg"]
+    assert found.notes == [
+        f"3 images are left out of {tmp_path} as masks, by the names: Masks/2.png, ground_truth/crack/1_mask.png, "
+        "x/3_GT.png; to use them as images, give their folder itself."
+    ]
+    assert names(tmp_path / "ground_truth") == ["crack/1_mask.png"]
+    with pytest.raises(
+        FolderError, match=r"must hold images, got 1 mask alone \(ground_truth/crack/1_mask\.png\): give"
+    ):
+        look_into(put(tmp_path / "alone", "ground_truth/crack/1_mask.png"))
+
+
+def test_an_empty_path_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(put(tmp_path, "a.png"))
+    with pytest.raises(
+        FolderError, match=r"a path to images must not be empty, got '': give a folder, or \. for the one"
+    ):
+        find_images("")

@@ -206,25 +206,50 @@ def test_only_good_or_only_bad_images_are_a_set_and_the_latter_is_noted(tmp_path
 
 def test_hidden_files_are_skipped_and_other_files_noted(tmp_path: Path) -> None:
     put(tmp_path, "good/0.png", "good/.1.png", ".cache/2.png", "__MACOSX/good/0.png", ".3.png", "readme.txt")
-    put(tmp_path, "hole/notes.txt", "good/a.gif", "good/lot/b.gif")
+    put(tmp_path, "hole/notes.txt", "good/a.log", "good/lot/b.mkv")
     (tmp_path / "dent").mkdir()
     found = find_labelled(tmp_path)
     assert [one.name for one in found.images] == ["good/0.png"]
     assert found.notes == (
         "The folder dent holds no images.",
         "The folder hole holds no images.",
-        f"3 other files in {tmp_path} are not looked at, the first: good/a.gif.",
+        f"1 folder is left out of {tmp_path} as what a storage system keeps for itself (__MACOSX), with 1 image.",
+        f"1 file in {tmp_path} looks like images and is not read: good/lot/b.mkv is a video (Matroska), which is not "
+        "read: save its frames as PNG images.",
+        f"2 other files are not looked at in {tmp_path}: good/a.log, hole/notes.txt.",
     )
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("ok", "OK", "pass", "normal", "non_defective", "Non-Defective", "no defect", "i.O.", "0"),
-        *("goods", "good2", "good_lot3", "good parts"),
+        *(
+            "ok",
+            "OK",
+            "pass",
+            "normal",
+            "non_defective",
+            "Non-Defective",
+            "no defect",
+            "i.O.",
+            "normal_dir",
+            "ok_front",
+        ),
+        *("goods", "good2", "good parts", "NODefect_images", "Gut"),
     ],
 )
-def test_other_words_for_good_are_refused(tmp_path: Path, name: str) -> None:
+def test_other_words_for_good_are_good_and_a_note_says_so(tmp_path: Path, name: str) -> None:
+    put(tmp_path, f"{name}/0.png", "crack/0.png")
+    found = find_labelled(tmp_path)
+    assert {one.name: (one.is_anomalous, one.defect) for one in found.images} == {
+        "crack/0.png": (True, "crack"),
+        f"{name}/0.png": (False, "good"),
+    }
+    assert found.notes == (f"The images in {name} count as good, and those in all other folders as anomalous.",)
+
+
+@pytest.mark.parametrize("name", ["0", "negative", "clean", "good_lot3", "MT_Free"])
+def test_words_that_may_mean_good_are_refused(tmp_path: Path, name: str) -> None:
     put(tmp_path, f"{name}/0.png", "crack/0.png")
     assert refused(tmp_path) == (
         f"good images must lie in a folder called good, and {tmp_path} holds {name}, which would count as a type of "
@@ -240,13 +265,36 @@ def test_words_for_bad_are_types_of_defects(tmp_path: Path, name: str) -> None:
     assert (f"{name}/0.png", True, name) in said(find_labelled(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["masks", "Mask", "ground-truth", "groundtruth", "gt"])
-def test_masks_under_another_name_are_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["masks", "Mask", "ground-truth", "groundtruth", "gt", "mask_dir"])
+def test_masks_may_lie_under_another_name(tmp_path: Path, name: str) -> None:
     put(tmp_path, "good/0.png", "crack/0.png", f"{name}/crack/0.png")
-    assert refused(tmp_path) == (
-        f"masks must lie in a folder called ground_truth, and {tmp_path} holds {name}, which would count as a type of "
-        "defect: rename it to ground_truth, with a folder for each type of defect in it"
-    )
+    found = find_labelled(tmp_path)
+    assert [(one.name, one.mask) for one in found.images] == [
+        ("crack/0.png", tmp_path / name / "crack" / "0.png"),
+        ("good/0.png", None),
+    ]
+    put(tmp_path, "masks_2/crack/0.png")
+    assert refused(tmp_path).endswith("leave one, called ground_truth, with a folder for each type of defect in it")
+
+
+@pytest.mark.parametrize(
+    ("files", "given"),
+    [
+        (("01/train/ok/1.bmp", "01/test/ok/1.bmp", "01/test/ko/1.bmp", "01/ground_truth/ko/1.png"), "01"),
+        (("Data/Images/Normal/1.JPG", "Data/Images/Anomaly/1.JPG", "Data/Masks/Anomaly/1.png"), "Data/Images"),
+    ],
+    ids=["btad", "visa"],
+)
+def test_layouts_of_other_data_sets_are_taken_right(tmp_path: Path, files: tuple[str, ...], given: str) -> None:
+    put(tmp_path, *files)
+    good, anomalous = sorted(find_labelled(tmp_path / given).images, key=lambda one: one.is_anomalous)
+    assert (good.is_anomalous, good.mask, anomalous.is_anomalous) == (False, None, True)
+    assert anomalous.mask is not None
+
+
+def test_the_root_of_visa_is_answered_with_the_folder_to_give(tmp_path: Path) -> None:
+    put(tmp_path, "Data/Images/Normal/1.JPG", "Data/Images/Anomaly/1.JPG", "Data/Masks/Anomaly/1.png")
+    assert f"so that Data is no type of defect: give {tmp_path}/Data/Images, or arrange" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["train", "validation"])

@@ -115,7 +115,12 @@ def test_masks_are_no_images(tmp_path: Path) -> None:
         (("empty",), None, FolderError, "empty is empty: put images into it"),
         (("a", "a/../a"), None, SettingError, "each folder must be given once, got .* twice: leave one out"),
         (("a",), "a", SettingError, "each folder must be given once"),
-        (("masks",), None, FolderError, "masks must hold images, got 1 in ground_truth alone, where masks lie: give"),
+        (
+            ("masks",),
+            None,
+            FolderError,
+            r"masks must hold images, got 1 mask alone \(ground_truth/crack/1\.png\): give",
+        ),
         (("a/1.png",), None, FolderError, "is a file where a folder of images is meant"),
         (
             ("a",),

@@ -134,7 +134,7 @@ def test_a_backbone_that_takes_any_shape_says_so() -> None:
 
 
 def median_size(images: list[Any]) -> tuple[int, int]:
-    sources = list_sources(images, group_by=None, groups=None, limits=ReadingLimits(), allow_one=True)
+    sources = list_sources(images, group_by=None, groups=None, limits=ReadingLimits(), allow_one=True).sources
     return input_kind(sources, FitSettings(), show_progress=False).size
 
 

@@ -143,6 +143,15 @@ def test_a_window_is_two_levels_in_order(black: Any, white: Any) -> None:
     assert f"({black!r}, {white!r})" in str(raised.value)
 
 
+@pytest.mark.parametrize(("black", "white"), [(0, 5e-324), (0, 1e-310), (254.5, 255), (3, 3.999)])
+def test_a_window_within_one_level_is_refused(black: float, white: float) -> None:
+    with pytest.raises(
+        SettingError, match="a window must be at least 1 level wide, since levels are whole numbers, got"
+    ):
+        Window(black, white)
+    Window(black, black + 1)
+
+
 def test_a_window_is_a_value() -> None:
     assert Window(0, 65_535) == Window(0.0, 65_535.0)
     with pytest.raises(AttributeError):

@@ -15,13 +15,14 @@ from onlygood.comparison.compare import FailedMethod
 from onlygood.comparison.recommendation import Recommendation
 from onlygood.evaluation.rates import GuaranteeCheck
 from onlygood.metrics.image import exact_proportion
-from onlygood.report import charts, comparison_report, svg, write_comparison_report
-from onlygood.report.formatting import format_area, format_share
+from onlygood.report import charts, comparison_report, score_charts, svg, write_comparison_report
+from onlygood.report.formatting import format_area, percent_notation
 from page_reader import Element, check_page, no_drawing, section
 from textures import DEFECT, SIZE, save, texture, with_defect
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DASH = "\N{EN DASH}"
+SHARES = percent_notation([0.1])
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ Write = Callable[[onlygood.Comparison], Element]
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes a report without drawing its charts, checks what holds of every page, and returns its tree."""
-    for module in (charts, svg):
+    for module in (charts, score_charts, svg):
         monkeypatch.setattr(module, "figure_as_svg", no_drawing)
 
     def written(comparison: onlygood.Comparison) -> Element:
@@ -89,7 +90,7 @@ def test_the_figures_are_those_of_the_comparison(page: Element, comparison: only
             for share in (image.misses, image.false_alarms)
             for text in (
                 f"{share.events} of {share.trials}",
-                f"{format_share(share.low)} to {format_share(share.high)}",
+                f"{SHARES.share(share.low, 3)} to {SHARES.share(share.high, 3)}",
             )
         ]
         assert error[6] == evaluation.guarantee.verdict.replace("consistent", "not contradicted")

@@ -17,17 +17,17 @@ from PIL import Image
 import onlygood
 from onlygood.evaluation.evaluate import Evaluation, evaluate
 from onlygood.evaluation.figures import ImageFigures
-from onlygood.evaluation.rates import GuaranteeCheck
+from onlygood.evaluation.rates import GuaranteeCheck, check_sentence
 from onlygood.metrics.costs import OperatingPoint
 from onlygood.metrics.image import exact_proportion
-from onlygood.rates import format_rate
-from onlygood.report import charts, evaluation_report, svg, write_evaluation_report
-from onlygood.report.formatting import format_area, format_p_value, format_share, score_format
+from onlygood.report import charts, evaluation_report, score_charts, svg, write_evaluation_report
+from onlygood.report.formatting import format_area, format_p_value, percent_notation, score_format
 from page_reader import Element, check_page, no_drawing, section
 from textures import DEFECT, Array, save, texture, twelve_bit, with_defect
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DASH = "\N{EN DASH}"
+SHARES = percent_notation([0.01, 0.05, 0.1])
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ Write = Callable[..., Element]
 @pytest.fixture
 def write(tmp_path: Path, inspector: onlygood.Inspector, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes a report without drawing its charts, checks what holds of every page, and returns its tree."""
-    for module in (charts, svg):
+    for module in (charts, score_charts, svg):
         monkeypatch.setattr(module, "figure_as_svg", no_drawing)
 
     def written(evaluation: Evaluation, inspector: onlygood.Inspector = inspector, **keywords: Any) -> Element:
@@ -134,12 +134,13 @@ def test_the_verdict_has_exact_intervals_and_the_guarantee_beside_what_was_obser
     misses, alarms = evaluation.image.misses, evaluation.guarantee.observed
     for tile, share in zip(tiles, (misses, alarms), strict=False):
         assert f"{share.events} of {share.trials}" in tile
-        assert (
-            f"{format_share(share.value)}, exact 95% interval {format_share(share.low)} to {format_share(share.high)}"
-            in tile
-        )
-    assert "at most " + format_rate(evaluation.guarantee.stated_rate) in tiles[2]
-    assert verdict.one("p", class_="status").text == evaluation.guarantee.sentence
+        low, high = SHARES.share(share.low, 3), SHARES.share(share.high, 3)
+        assert f"{SHARES.share(share.value, 3)}, exact 95% interval {low} to {high}" in tile
+    assert "at most " + SHARES.at_most(evaluation.guarantee.stated_rate) in tiles[2]
+    check = evaluation.guarantee
+    said = check_sentence(evaluation.metadata, check.observed, check.verdict, SHARES)
+    assert verdict.one("p", class_="status").text == said
+    assert "%" in said and "0.0" not in said.replace("0.0%", "")
 
 
 @pytest.mark.parametrize("word", ["confirmed", "consistent", "contradicted"])
@@ -149,9 +150,19 @@ def test_the_word_on_the_guarantee_is_on_the_page(write: Write, evaluation: Eval
     )
     verdict = section(write(replace(evaluation, guarantee=guarantee)), "verdict")
     status = verdict.one("p", class_="status")
-    assert (status.attributes["class"], status.text) == (f"status {word}", f"It is {word}: so.")
+    assert status.attributes["class"] == f"status {word}"
+    assert {"consistent": "not contradicted", "contradicted": "CONTRADICTED"}.get(word, word) in status.text
+    assert "30 of 100 good images were called anomalous, 30.0% (95% interval 21.2% to 40.0%)" in status.text
     joint = "with" if word == "consistent" else "by"
     assert f"{word} {joint} these images" in verdict.one("dl").text
+
+
+def test_every_share_of_the_page_is_percent_in_one_precision(page: Element) -> None:
+    said = " ".join(each.text for each in page.one("main").all("p", "td", "th", "dd", "li", "caption"))
+    shares = set(re.findall(r"[\d.]+%", said)) - {"95%"}
+    assert len(shares) > 10 and {"10.0%", "25.0%", "100.0%"} <= shares
+    assert all(re.fullmatch(r"\d+\.\d%", share) for share in shares), shares
+    assert not re.search(r"rate (of|asked for,?) 0\.|of 0\.\d+ of|interval 0\.\d+ to 0\.\d+[^\d.]*anomalous", said)
 
 
 def test_notes_stand_with_the_verdict(page: Element, evaluation: Evaluation) -> None:
@@ -167,12 +178,12 @@ def test_the_figures_are_those_of_the_evaluation(page: Element, evaluation: Eval
     rows = {row[0]: row[1:3] for row in cells(section(page, "figures").one("table"))}
     assert rows == {
         "Misses": [
-            format_share(image.misses.value),
-            f"{format_share(image.misses.low)} to {format_share(image.misses.high)}",
+            SHARES.share(image.misses.value, 3),
+            f"{SHARES.share(image.misses.low, 3)} to {SHARES.share(image.misses.high, 3)}",
         ],
         "False alarms": [
-            format_share(image.false_alarms.value),
-            f"{format_share(image.false_alarms.low)} to {format_share(image.false_alarms.high)}",
+            SHARES.share(image.false_alarms.value, 3),
+            f"{SHARES.share(image.false_alarms.low, 3)} to {SHARES.share(image.false_alarms.high, 3)}",
         ],
         "AUROC": [format_area(image.auroc.value), f"{format_area(image.auroc.low)} to {format_area(image.auroc.high)}"],
         "Average precision": [format_area(image.average_precision), DASH],
@@ -208,17 +219,17 @@ def test_each_rate_has_a_row_with_misses_and_false_alarms(page: Element, evaluat
         misses, alarms = outcome.misses, outcome.false_alarms
         assert misses is not None and alarms is not None
         row = [
-            f"{outcome.requested_rate:g}{' (own)' if outcome.is_own else ''}",
-            format_rate(outcome.guaranteed_rate),
+            f"{SHARES.share(outcome.requested_rate, 6)}{' (own)' if outcome.is_own else ''}",
+            SHARES.at_most(outcome.guaranteed_rate),
             show(outcome.threshold),
         ]
         for share in (misses, alarms):
-            row.append(f"{share.events} of {share.trials} ({format_share(share.value)})")
-            row.append(f"{format_share(share.low)} to {format_share(share.high)}")
+            row.append(f"{share.events} of {share.trials} ({SHARES.share(share.value, 3)})")
+            row.append(f"{SHARES.share(share.low, 3)} to {SHARES.share(share.high, 3)}")
         expected.append(row)
     rates = section(page, "rates")
     assert cells(rates.one("table")) == expected
-    assert [row[0] for row in expected] == ["0.01", "0.05", "0.1 (own)"]
+    assert [row[0] for row in expected] == ["1.0%", "5.0%", "10.0% (own)"]
     assert "measured on the test images" in rates.text
     assert "so approximately, since the calibration scores are by leave-one-out" in rates.text
 
@@ -230,9 +241,9 @@ def test_the_curve_of_misses_says_in_words_what_is_marked_on_it(page: Element, e
     assert own.misses is not None and own.false_alarms is not None
     for chart in charts:
         said = chart.one("desc").text
-        assert said.startswith("Measured on the test images, over all thresholds. At a false-alarm rate of 0.01 ")
+        assert said.startswith("Measured on the test images, over all thresholds. At a false-alarm rate of 1.0% ")
         assert (
-            f"At the model's threshold, for a false-alarm rate of 0.1 {own.misses.events} of 4 anomalous images are "
+            f"At the model's threshold, for a false-alarm rate of 10.0% {own.misses.events} of 4 anomalous images are "
             f"missed and {own.false_alarms.events} of 6 good images are called anomalous."
         ) in said
 
@@ -247,8 +258,10 @@ def test_the_sentence_on_misses_stands_with_the_verdict_where_there_is_one(
         evaluation.at_rates[1], misses=exact_proportion(1, 4), false_alarms=exact_proportion(2, 6), is_own=False
     )
     changed = replace(evaluation, at_rates=(own, more))
-    assert changed.miss_sentence is not None
-    assert changed.miss_sentence in section(write(changed), "verdict").text
+    said = changed.miss_sentence_in(SHARES)
+    assert said is not None and "At a rate of 5.0%" in said
+    assert changed.miss_sentence is not None and "At a rate of 0.05" in changed.miss_sentence
+    assert said in section(write(changed), "verdict").text
     nothing = replace(evaluation, at_rates=(own,))
     assert nothing.miss_sentence is None
     assert "are missed." not in section(write(nothing), "verdict").text
@@ -259,10 +272,10 @@ def test_a_model_that_was_calibrated_again_says_so(write: Write, model: onlygood
     page = write(evaluate(inspector, folder, threads=1), inspector)
     facts = dict(cells(section(page, "model").one("table")))
     assert facts["Threshold"] == (
-        "Calibrated again for a false-alarm rate of 0.3 (before: 0.1) from 16 calibration scores in the model; the "
+        "Calibrated again for a false-alarm rate of 30.0% (before: 10.0%) from 16 calibration scores in the model; the "
         f"model before has the digest {model.metadata.content_sha256[:12]}."
     )
-    assert facts["Requested"] == "a false-alarm rate of 0.3"
+    assert facts["Requested"] == "a false-alarm rate of 30.0%"
 
 
 def test_more_sessions_than_a_page_holds_are_counted(write: Write, evaluation: Evaluation) -> None:
@@ -276,11 +289,11 @@ def test_the_advice_on_cost_is_given_if_there_is_one(write: Write, evaluation: E
     assert evaluation.advice is not None
     page = write(evaluation)
     cost = section(page, "cost")
-    assert evaluation.advice.sentence in cost.text
+    assert evaluation.advice.sentence_in(SHARES) in cost.text and "with 1.0% of them anomalous" in cost.text
     assert cells(cost.one("table"))[0][:2] == ["the model's own", "0"]
     nothing = OperatingPoint(threshold=math.inf, false_alarm_rate=0.0, miss_rate=1.0, cost_per_thousand=100.0)
     page = write(replace(evaluation, advice=replace(evaluation.advice, cheapest=nothing)))
-    assert cells(section(page, "cost").one("table"))[1] == ["cheapest here", "+∞", "0.000", "1.000", "100"]
+    assert cells(section(page, "cost").one("table"))[1] == ["cheapest here", "+∞", "0.0%", "100.0%", "100"]
     page = write(replace(evaluation, advice=None))
     assert not [each for each in page.all("section") if each.attributes["aria-labelledby"] == "cost"]
 
@@ -289,7 +302,7 @@ def test_the_model_the_machine_and_its_time_are_described(page: Element, evaluat
     facts = dict(cells(section(page, "model").one("table")))
     metadata = evaluation.metadata
     assert facts["File"] == "part.onnx"
-    assert facts["False alarms"] == metadata.guarantee.statement
+    assert facts["False alarms"] == " ".join(metadata.guarantee.sentences_in(SHARES))
     assert facts["Digest of the model"] == metadata.content_sha256
     assert facts["Takes"] == "uint8, grey, any size, levels 0 to 255"
     median, high = evaluation.latency_ms
@@ -314,7 +327,7 @@ def test_histogram_and_curves_say_in_words_what_they_show(page: Element, evaluat
     assert set(charts) == {"Scores of the images", "Receiver operating characteristic", "Precision and recall"}
     assert "3 of 4 anomalous images lie above the threshold" in charts["Scores of the images"]
     assert format_area(evaluation.image.auroc.value) in charts["Receiver operating characteristic"]
-    assert "0.750 of the anomalous" in charts["Receiver operating characteristic"]
+    assert "75.0% of the anomalous" in charts["Receiver operating characteristic"]
 
 
 @pytest.mark.parametrize("kind", ["good", "anomalous"])

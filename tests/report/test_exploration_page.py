@@ -124,7 +124,7 @@ def test_before_and_after_training_stand_side_by_side(exploration: Exploration, 
     assert len(page.all("svg")) == len(data_of(page)["places"]) == 2
     assert len({svg.attributes["viewbox"] for svg in page.all("svg")}) == 1
     captions = [caption.text for caption in page.all("figcaption")]
-    assert "keep 0.500 of the variance; perplexity 2.333." in captions[0]
+    assert "keep 50.0% of the variance; perplexity 2.333." in captions[0]
     assert "mirrored" in section(page, "reading").text
 
 

@@ -10,12 +10,14 @@ import pytest
 
 import onlygood
 from onlygood.calibration.threshold import calibrate
-from onlygood.report import charts, fit_report, svg, write_fit_report
-from onlygood.report.formatting import score_format
+from onlygood.report import charts, fit_report, score_charts, svg, write_fit_report
+from onlygood.report.formatting import percent_notation, score_format
+from onlygood.threshold_notes import deciding_sentence
 from page_reader import Element, check_page, no_drawing, section
 from textures import Array
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SHARES = percent_notation([0.1])
 
 Write = Callable[..., Element]
 
@@ -23,7 +25,7 @@ Write = Callable[..., Element]
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes a report without drawing its charts, checks what holds of every page, and returns its tree."""
-    for module in (charts, svg):
+    for module in (charts, score_charts, svg):
         monkeypatch.setattr(module, "figure_as_svg", no_drawing)
 
     def written(model: onlygood.Model, **keywords: Any) -> Element:
@@ -43,18 +45,29 @@ def test_a_page_with_its_charts_is_sound(model: onlygood.Model, tmp_path: Path) 
     write_fit_report(tmp_path / "fit.html", model, model_name="part.onnx", curves=curves, threads=1)
     page = check_page((tmp_path / "fit.html").read_bytes())
     assert [svg.one("title").text for svg in section(page, "training").all("svg")] == list(curves)
-    assert "guaranteed rate 0.1" in {text.text for text in section(page, "scores").all("text")}
+    assert "dotted: guaranteed rate 10.0%" in {text.text for text in section(page, "scores").all("text")}
 
 
 def test_the_guarantee_comes_first_in_its_own_words(write: Write, model: onlygood.Model) -> None:
     page = write(model)
     verdict = page.one("main").children[0]
     assert verdict is section(page, "verdict")
-    first, *others = model.guarantee.sentences
+    first, *others = model.guarantee.sentences_in(SHARES)
+    assert first.startswith("At most 10.0% of good images")
     assert verdict.one("p", class_="lead").text == (
         f"Learned from {model.guarantee.fitted_images} good images. {first}"
     )
     assert all(sentence in verdict.text for sentence in others)
+
+
+def test_what_decides_the_threshold_is_said_in_the_pages_form(write: Write, model: onlygood.Model) -> None:
+    assert model.deciding in section(write(model), "verdict").text
+    said = [
+        deciding_sentence(model.calibration, model.good_images, rule="estimated", is_exact=False, **notation)
+        for notation in ({}, {"notation": SHARES})
+    ]
+    assert " at a rate of 0.01" in said[0] and " at a rate of 1.0%" in said[1]
+    assert said[0] == said[1].replace("rate of 1.0%", "rate of 0.01").replace("rate of 5.0%", "rate of 0.05")
 
 
 def test_notes_are_shown_where_there_are_any(write: Write, model: onlygood.Model) -> None:
@@ -158,8 +171,8 @@ def test_the_curve_of_shares_is_what_is_guaranteed_at_every_score(rate: float, m
         drawn.update(scores=scores, shares=shares, **others)
         return ""
 
-    monkeypatch.setattr(charts, "share_above", record)
-    fit_report._share_above(calibration)
+    monkeypatch.setattr(score_charts, "share_above", record)
+    fit_report._share_above(calibration, SHARES)
     different = sorted(set(calibration.scores.tolist()))
     expected = [
         sum(weight for score, weight in zip(calibration.scores, calibration.weights, strict=True) if score > level)

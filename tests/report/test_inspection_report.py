@@ -12,7 +12,7 @@ import pytest
 import onlygood
 from onlygood.datasets.folders import ImageFile, find_images
 from onlygood.errors import ImageError
-from onlygood.report import InspectedImage, charts, inspection_report, svg, write_inspection_report
+from onlygood.report import InspectedImage, charts, inspection_report, score_charts, svg, write_inspection_report
 from onlygood.report.formatting import format_p_value, score_format
 from page_reader import Element, check_page, no_drawing, section
 from textures import save, texture, with_defect
@@ -57,7 +57,7 @@ Write = Callable[..., Element]
 @pytest.fixture
 def write(tmp_path: Path, inspector: onlygood.Inspector, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes a report without drawing its charts, checks what holds of every page, and returns its tree."""
-    for module in (charts, svg):
+    for module in (charts, score_charts, svg):
         monkeypatch.setattr(module, "figure_as_svg", no_drawing)
 
     def written(
@@ -111,7 +111,7 @@ def test_the_verdict_says_how_many_false_alarms_good_images_would_give(
     """16 good images and a rate of 0.1: 8 images that were read, 0.8 of them on average."""
     assert (
         "Were all 8 inspected images good, up to 0.8 of them would on average still be called anomalous, at the "
-        "guaranteed false-alarm rate of 0.1."
+        "guaranteed false-alarm rate of 10.0%."
     ) in section(write(inspected), "verdict").text
 
 

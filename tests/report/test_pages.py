@@ -70,8 +70,8 @@ def test_templates_are_part_of_the_package_and_refuse_what_is_not_defined() -> N
     names = {entry.name for entry in resources.files("onlygood.report").joinpath("templates").iterdir()}
     assert {"page.html.j2", "evaluation.html.j2", "inspection.html.j2", "fit.html.j2", "style.css.j2"} <= names
     assert {"exploration.html.j2", "exploration.css.j2", "exploration.js"} <= names
-    with pytest.raises(jinja2.UndefinedError, match="'curves' is undefined"):
-        pages.render_page("fit", model_name="m", written_at=None, scores=[], images=3)
+    with pytest.raises(jinja2.UndefinedError, match="'guarantee' is undefined"):
+        pages.render_page("fit", model_name="m", written_at=None, scores=[], rates=[], images=3)
 
 
 @pytest.mark.parametrize("name", ["evaluation", "inspection", "fit", "exploration", "pieces", "page"])
@@ -86,7 +86,7 @@ def test_templates_mark_nothing_as_safe_but_charts_and_our_own_script(name: str)
 
 def test_the_style_has_rules_for_print_phones_and_focus() -> None:
     style = resources.files("onlygood.report").joinpath("templates", "style.css.j2").read_text(encoding="utf-8")
-    assert "@media print" in style and "@media (max-width" in style and ":focus-visible" in style
+    assert "@media print" in style and "@media screen and (max-width" in style and ":focus-visible" in style
     colours: Any = re.findall(r"#[0-9a-fA-F]{3,6}\b", style)
     assert colours == [], "colours come from the palette, whose contrast is tested"
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from onlygood._integers import is_integer
+from onlygood._integers import check_integer, is_integer
+from onlygood._plain import plain
 from onlygood.augmentation.changes import Change, change_image, check_image
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.errors import FolderError, SettingError
@@ -122,8 +123,7 @@ def draw_change(settings: AugmentationSettings, *, seed: int, number: int) -> Ch
         SettingError: a seed or a number that is not a whole number of at least 0.
     """
     for name, value in (("a seed", seed), ("an augmentation's number", number)):
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
-            raise SettingError(f"{name} must be a whole number of at least 0, got {value!r}")
+        check_integer(name, value, 0)
     if number == 0:
         return Change()
     shares = _generator(seed, number, 0).random(_DRAWS).tolist()
@@ -155,6 +155,7 @@ def plan_augmentations(images: int, count: int) -> list[tuple[int, int]]:
     """
     if images < 1:
         raise FolderError("augmentation needs at least one good image, got none: add one")
+    count = plain(count)
     if not is_integer(count, images):
         raise SettingError(
             f"the number of images after augmentation must be a whole number of at least {images}, as many as "

@@ -33,9 +33,10 @@ class Calibration:
         stated_rate: with the conformal rule, what is guaranteed: requested_rate, or 1 / (groups + 1) where that is
             larger. With the estimated rule, what is estimated: requested_rate.
         threshold: the calibration score above which an image is called anomalous.
-        rule: "conformal" or "estimated".
+        rule: "conformal" or "estimated"; "given" for a threshold that a person named.
         odd: how many of the highest scores stand apart from the others. The estimated rule sets them aside.
-        interval: with the estimated rule, between which rates the true one lies, by resampling (90 %); else None.
+        interval: between which rates the true one lies (90 %): with the estimated rule by resampling, of a threshold
+            that was given by counting; None with the conformal rule.
     """
 
     scores: NDArray[np.float32] = field(repr=False)
@@ -197,7 +198,7 @@ def _decide(
     odd: int,
 ) -> _Decision:
     """The threshold of scores of which the `odd` highest stand apart; other arguments as in `calibrate_weighted`."""
-    check_false_alarm_rate(false_alarm_rate)
+    false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
     if rule not in RULES:
         raise ValueError(f"the rule must be one of {', '.join(RULES)}, got {rule!r}")
     # The tail begins at the median, so a rate of a half or more is the order statistic's.

@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import onlygood
-from onlygood.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NO_READER, complain, discard_output, keep_quiet
+from onlygood.cli.console import (
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    EXIT_NO_READER,
+    complain,
+    discard_output,
+    keep_quiet,
+    open_closed_streams,
+    output_reason,
+    require_output,
+)
 from onlygood.cli.parser import Parser
 from onlygood.errors import OnlygoodError
 
@@ -24,9 +34,12 @@ COMMANDS = {
     "calibrate": "give a model another false-alarm rate, or new good images for its threshold",
     "explore": "draw a map of images as a model sees them",
     "info": "what a model file is, guarantees and was made from",
+    "sign": "sign a model file, and make keys for it",
     "methods": "list the methods, what each is for and what it needs",
     "completion": "print the script with which a shell completes commands, options and files",
 }
+# Those of which nothing is left but what they print.
+_PRINTING = ("evaluate", "compare", "info", "methods", "completion")
 # Set by the shell's script where it asks for completions.
 _COMPLETING = "_ARGCOMPLETE"
 
@@ -34,22 +47,25 @@ _COMPLETING = "_ARGCOMPLETE"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0, 1 if an image is anomalous, 2 on an error, 130 on Ctrl-C,
     141 where nobody reads the output any more.
+
+    `onlygood.__main__` runs it as a process of its own, and says how that one ends when a signal tells it to.
     """
     if _COMPLETING in os.environ:
         from onlygood.cli.completion import complete
 
         complete()  # and leaves
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        options = make_parser(arguments).parse_args(arguments)
-    except OnlygoodError as error:  # the method that is named cannot be loaded
-        complain(f"onlygood: {error}")
-        return EXIT_ERROR
-    keep_quiet(options.quiet)
+    open_closed_streams()
+    is_verbose = False
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # The name of a file may be no text at all, or not in the terminal's alphabet: escaped, it can still be printed.
+        # What is no control character may still not be in the terminal's alphabet: escaped, it can be printed.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        options = make_parser(arguments).parse_args(arguments)
+        is_verbose = options.verbose
+        keep_quiet(options.quiet)
+        if _prints_its_result(options):
+            require_output(f"{options.called} --json" if getattr(options, "json", False) else options.called)
         code: int = options.command(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -62,25 +78,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # Ours are WriteError and the like: what is left is the standard output, on a full disk.
         discard_output()
-        if options.verbose:
-            traceback.print_exc()
-        complain(
-            f"onlygood: the standard output cannot be written: {(error.strerror or str(error)).lower()}: make room"
-        )
-        return EXIT_ERROR
+        return _failed(output_reason(error), is_verbose=is_verbose)
     except OnlygoodError as error:
-        if options.verbose:
-            traceback.print_exc()
-        complain(f"onlygood: {error}")
-        return EXIT_ERROR
+        return _failed(str(error), is_verbose=is_verbose)
     except Exception as error:
-        if options.verbose:
-            traceback.print_exc()
-        complain(
-            f"onlygood: an error that should not happen, {type(error).__name__}: {error} (run with -v and report it)"
-        )
-        return EXIT_ERROR
+        what = f"{type(error).__name__}: {error}"
+        return _failed(f"an error that should not happen, {what} (run with -v and report it)", is_verbose=is_verbose)
     return code
+
+
+def _failed(sentence: str, *, is_verbose: bool) -> int:
+    """The exit code of an error, which is said; with -v, where it arose, too."""
+    if is_verbose:
+        for line in traceback.format_exc().splitlines():
+            complain(line)
+    complain(f"onlygood: {sentence}")
+    return EXIT_ERROR
+
+
+def _prints_its_result(options: argparse.Namespace) -> bool:
+    """Whether what a command prints is all that it is run for: neither its exit code nor a file says the same."""
+    if getattr(options, "json", False):
+        return True
+    return options.called in _PRINTING and getattr(options, "report", None) is None
 
 
 def make_parser(arguments: Sequence[str] | None = None) -> argparse.ArgumentParser:
@@ -98,6 +118,7 @@ def make_parser(arguments: Sequence[str] | None = None) -> argparse.ArgumentPars
     named = next((each for each in arguments or () if not each.startswith("-")), None)
     for name, text in COMMANDS.items():
         added = commands.add_parser(name, help=text)
+        added.set_defaults(called=name)
         if arguments is None or name == named:
             module = import_module(f"onlygood.cli.{name}")
             # Those of `fit` depend on the method that is named.

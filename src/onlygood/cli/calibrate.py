@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from onlygood.cli.console import EXIT_GOOD, note_other_files, say
-from onlygood.cli.options import add_running_options, add_settings, chosen_limits
+from onlygood.cli.console import EXIT_GOOD, say, say_json, show
+from onlygood.cli.options import (
+    PATHS_HELP,
+    add_running_options,
+    add_settings,
+    add_threshold,
+    chosen_limits,
+    given_paths,
+)
+from onlygood.cli.trust import add_model_options
 from onlygood.cli.values import rate
 from onlygood.settings import FitSettings
 
@@ -19,7 +26,7 @@ def add_options(calibrate: argparse.ArgumentParser) -> None:
         "from their scores alone."
     )
     calibrate.add_argument("model", metavar="MODEL", help="a model file that fit or calibrate wrote")
-    calibrate.add_argument("images", metavar="GOOD", nargs="*", help="folders of new good images, or images")
+    calibrate.add_argument("images", metavar="GOOD", nargs="*", help=f"new good images: {PATHS_HELP}")
     calibrate.add_argument("-o", "--output", required=True, metavar="NEW", help="the model file to write (.onnx)")
     calibrate.add_argument(
         "--false-alarm-rate",
@@ -28,8 +35,10 @@ def add_options(calibrate: argparse.ArgumentParser) -> None:
         help="share of good images that may be called anomalous, such as 0.05 or 5%% (default with images: the "
         "rate that the model was asked for before)",
     )
+    add_threshold(calibrate, stays="needs neither images nor a rate")
     add_settings(calibrate, FitSettings, "group_by", with_defaults=True)
     add_running_options(calibrate)
+    add_model_options(calibrate)
     calibrate.set_defaults(command=run_calibrate)
 
 
@@ -42,24 +51,29 @@ def run_calibrate(options: argparse.Namespace) -> int:
     limits = chosen_limits(options)
     model = calibrate(
         options.model,
-        options.images or None,
+        given_paths(options.images) if options.images else None,
         false_alarm_rate=options.false_alarm_rate,
+        threshold=options.threshold,
         group_by=options.group_by,
         provider=options.provider,
         threads=options.threads,
+        require_signature=options.require_signature,
+        max_model_bytes=options.max_model_bytes,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
         progress=not options.quiet,
     )
     model.save(options.output)
-    note_other_files(options.images)
     for note in model.notes:
         say(f"note: {note}")
     count = len(model.calibration.scores)
     source = f"{count} new good images" if options.images else f"the {count} calibration scores in {options.model}"
-    print(f"{options.output}: threshold for a false-alarm rate of {model.calibration.requested_rate:g}, from {source}")
+    what = f"threshold for a false-alarm rate of {model.calibration.requested_rate:g}, from {source}"
+    if options.threshold is not None:
+        what = f"threshold at score {options.threshold:+.4g} of {options.model}"
+    show(f"{options.output}: {what}")
     for sentence in model.guarantee.sentences:
-        print(sentence)
+        show(sentence)
     if options.verbose:
-        say(json.dumps(model.metadata.to_dict(), indent=2))
+        say_json(model.metadata.to_dict())
     return EXIT_GOOD

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
-from onlygood.cli.console import EXIT_GOOD, complain, say
+from onlygood._printable import printable
+from onlygood.cli.console import EXIT_GOOD, complain, say, show, show_json
 from onlygood.cli.evaluate import auroc_cell
 from onlygood.cli.options import add_settings, check_report, converter
 from onlygood.detectors.registry import make_method, method_class
@@ -91,7 +91,7 @@ def run_compare(options: argparse.Namespace) -> int:
 
         write_comparison_report(options.report, comparison, data_name=Path(options.data).absolute().name)
     if options.json:
-        print(json.dumps({"data": options.data, **comparison.to_dict()}, indent=2))
+        show_json({"data": options.data, **comparison.to_dict()})
     else:
         _print(comparison, options.data)
     return EXIT_GOOD
@@ -156,20 +156,20 @@ def _value(kind: type[MethodSettings], name: str, text: str) -> Any:
 
 
 def _print(comparison: Comparison, data: str) -> None:
-    print(f"{data}: {comparison.split}")
-    print()
+    show(f"{data}: {comparison.split}")
+    show()
     for line in _table(comparison):
-        print(line.rstrip())
-    print()
+        show(line.rstrip())
+    show()
     for sentence in comparison.recommendation.sentences:
-        print(sentence)
+        show(sentence)
 
 
 def _table(comparison: Comparison) -> list[str]:
     """Lines of aligned columns; a column that would be empty is left out."""
     measured = comparison.measured
     columns: dict[str, list[str]] = {
-        "": [method.label for method in measured],
+        "": [printable(method.label) for method in measured],
         "AUROC": [auroc_cell(method.evaluation.image.auroc) for method in measured],
         "missed": [_proportion_cell(method.evaluation.image.misses) for method in measured],
         "false alarms": [_proportion_cell(method.evaluation.image.false_alarms) for method in measured],
@@ -182,7 +182,7 @@ def _table(comparison: Comparison) -> list[str]:
     }
     columns = {name: cells for name, cells in columns.items() if any(cell != "-" for cell in cells)}
     right = ("fit", "image", "file")
-    first = max(len(label) for label in (*columns[""], *(method.label for method in comparison.failed)))
+    first = max(len(label) for label in (*columns[""], *(printable(method.label) for method in comparison.failed)))
     widths = {name: max([len(name), *map(len, cells)]) for name, cells in columns.items()} | {"": first}
 
     def line(cells: Sequence[str]) -> str:
@@ -193,7 +193,7 @@ def _table(comparison: Comparison) -> list[str]:
 
     lines = [line(list(columns))]
     lines += [line(row) for row in zip(*columns.values(), strict=True)]
-    lines += [f"{method.label:<{first}}  not measured: {method.reason}" for method in comparison.failed]
+    lines += [f"{printable(method.label):<{first}}  not measured: {method.reason}" for method in comparison.failed]
     return lines
 
 

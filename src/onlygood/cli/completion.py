@@ -6,7 +6,7 @@ import argparse
 import os
 import shlex
 
-from onlygood.cli.console import EXIT_GOOD
+from onlygood.cli.console import EXIT_GOOD, show
 
 SHELLS = ("bash", "zsh", "fish")
 # What arguments and options of these metavars name.
@@ -35,7 +35,8 @@ def run_completion(options: argparse.Namespace) -> int:
     """`onlygood completion`."""
     from argcomplete.shell_integration import shellcode
 
-    print(shellcode(["onlygood"], shell=options.shell))
+    for line in shellcode(["onlygood"], shell=options.shell).splitlines():
+        show(line)
     return EXIT_GOOD
 
 

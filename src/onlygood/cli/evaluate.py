@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onlygood.cli.console import EXIT_GOOD, complain, say
-from onlygood.cli.options import add_false_alarm_rate, add_running_options, check_report, rate_sentences
+from onlygood._printable import printable
+from onlygood.cli.console import EXIT_GOOD, complain, say, show, show_json
+from onlygood.cli.options import (
+    add_false_alarm_rate,
+    add_running_options,
+    add_threshold,
+    check_report,
+    rate_sentences,
+)
+from onlygood.cli.trust import add_model_options
 from onlygood.cli.values import rate
 from onlygood.rates import format_rate
 
@@ -16,6 +24,7 @@ if TYPE_CHECKING:
     from onlygood.evaluation.evaluate import Evaluation
     from onlygood.evaluation.figures import ImageFigures
     from onlygood.evaluation.rates import RateOutcome
+    from onlygood.inspector import Inspector
     from onlygood.metrics.image import AurocEstimate, Proportion
 
 
@@ -52,7 +61,9 @@ def add_options(evaluate: argparse.ArgumentParser) -> None:
         "images)",
     )
     add_false_alarm_rate(evaluate)
+    add_threshold(evaluate)
     add_running_options(evaluate)
+    add_model_options(evaluate)
     evaluate.set_defaults(command=run_evaluate)
 
 
@@ -66,8 +77,11 @@ def run_evaluate(options: argparse.Namespace) -> int:
     inspector = Inspector(
         options.model,
         false_alarm_rate=options.false_alarm_rate,
+        threshold=options.threshold,
         provider=options.provider,
         threads=1,  # several images at once, each on one thread
+        require_signature=options.require_signature,
+        max_model_bytes=options.max_model_bytes,
         max_pixels=options.max_pixels,
         max_bytes=options.max_bytes,
     )
@@ -85,7 +99,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         complain(f"onlygood: {reason}")
     for note in evaluation.notes:
         say(f"note: {note}")
-    sentences = [] if options.false_alarm_rate is None else rate_sentences(inspector)
+    sentences = rate_sentences(inspector) if inspector.is_recalibrated else []
     if options.report:
         from onlygood.report import write_evaluation_report
 
@@ -100,47 +114,69 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if options.json:
         for sentence in sentences:
             say(f"note: {sentence}")
-        print(json.dumps({"model": options.model, "test": options.images, **evaluation.to_dict()}, indent=2))
+        show_json({"model": options.model, "test": options.images, **evaluation.to_dict()})
     else:
         for sentence in sentences:
-            print(sentence)
-        _print(evaluation, f"{options.model} on {options.images}")
+            show(sentence)
+        apply = _how_to_apply(evaluation, inspector, options.model)
+        _print(evaluation, f"{options.model} on {options.images}", apply=apply)
     return EXIT_GOOD
 
 
-def _print(evaluation: Evaluation, title: str) -> None:
+def _how_to_apply(evaluation: Evaluation, inspector: Inspector, model: str) -> str | None:
+    """The commands that apply the advice on costs; None where there is none, or nothing to change."""
+    advice = evaluation.advice
+    if advice is None or not advice.is_cheaper or not math.isfinite(advice.cheapest.threshold):
+        return None
+    score = advice.cheapest.threshold
+    if inspector.is_recalibrated:  # scores of this run are relative to another threshold than the file's
+        metadata = inspector.metadata
+        score += metadata.calibration.threshold - metadata.recalibrations[-1].threshold_before
+    return (
+        f"To apply it: onlygood inspect {model} IMAGES --threshold {score:.6g}; or in a new file: onlygood calibrate "
+        f"{model} --threshold {score:.6g} -o NEW.onnx"
+    )
+
+
+def _print(evaluation: Evaluation, title: str, *, apply: str | None) -> None:
     image = evaluation.image
-    print(f"{title}: {len(evaluation.images)} images, {image.good} good, {image.anomalous} anomalous", end="")
-    print(f", {len(evaluation.unreadable)} not readable" if evaluation.unreadable else "")
+    unreadable = f", {len(evaluation.unreadable)} not readable" if evaluation.unreadable else ""
+    show(f"{title}: {len(evaluation.images)} images, {image.good} good, {image.anomalous} anomalous{unreadable}")
     if image.misses is not None:
         found = image.misses.trials - image.misses.events
-        print(f"Found {found} of {image.misses.trials} anomalous images; missed {_share(image.misses)}.")
+        show(f"Found {found} of {image.misses.trials} anomalous images; missed {_share(image.misses)}.")
     if evaluation.guarantee is not None:
-        print(evaluation.guarantee.sentence)
+        show(evaluation.guarantee.sentence)
     if evaluation.miss_sentence is not None:
-        print(evaluation.miss_sentence)
+        show(evaluation.miss_sentence)
     rows = {"all": image}
-    rows |= {f"defect {name}": figures for name, figures in evaluation.per_defect.items()}
-    rows |= {f"session {name}": figures for name, figures in evaluation.per_session.items()}
+    rows |= {f"defect {printable(name)}": figures for name, figures in evaluation.per_defect.items()}
+    rows |= {f"session {printable(name)}": figures for name, figures in evaluation.per_session.items()}
     width = max(len(name) for name in rows)
-    print(
-        f"\n{'':<{width}}  {'good':>5}  {'anom.':>5}  {'AUROC':<21}  {'AP':<5}  {'F1max':<5}  {'missed':<21}  "
+    show()
+    show(
+        f"{'':<{width}}  {'good':>5}  {'anom.':>5}  {'AUROC':<21}  {'AP':<5}  {'F1max':<5}  {'missed':<21}  "
         "false alarms"
     )
     for name, figures in rows.items():
-        print(f"{name:<{width}}  {_row(figures)}".rstrip())
+        show(f"{name:<{width}}  {_row(figures)}".rstrip())
     _print_rates(evaluation)
     if evaluation.pixel is not None:
         metrics = evaluation.pixel.metrics
-        print(
-            f"\nPixels, at the images' own size: AUROC {metrics.pixel_auroc:.4f}, AUPRO {metrics.aupro:.4f} (to a "
+        show()
+        show(
+            f"Pixels, at the images' own size: AUROC {metrics.pixel_auroc:.4f}, AUPRO {metrics.aupro:.4f} (to a "
             f"false-positive rate of {metrics.fpr_limit:g}), average precision {metrics.pixel_average_precision:.4f}; "
             f"{evaluation.pixel.masks} masks with {metrics.regions} regions."
         )
     if evaluation.advice is not None:
-        print(f"\n{evaluation.advice.sentence}")
+        show()
+        show(f"{evaluation.advice.sentence}")
+        if apply is not None:
+            show(apply)
     median, high = evaluation.latency_ms
-    print(f"\nAn image takes {median:.1f} ms on one thread (median; 95 % take at most {high:.1f} ms).")
+    show()
+    show(f"An image takes {median:.1f} ms on one thread (median; 95 % take at most {high:.1f} ms).")
 
 
 def _print_rates(evaluation: Evaluation) -> None:
@@ -148,16 +184,17 @@ def _print_rates(evaluation: Evaluation) -> None:
     guarantee = evaluation.metadata.guarantee
     how = "cross-fitting" if guarantee.folds else "leave-one-out"
     approximate = "" if guarantee.is_exact else f", by {how}, hence approximate"
-    print(
-        f"\nMisses and false alarms by false-alarm rate: thresholds from the calibration scores in the model"
+    show()
+    show(
+        f"Misses and false alarms by false-alarm rate: thresholds from the calibration scores in the model"
         f"{approximate}; measured on these test images"
     )
-    print(f"{'rate':<6}  {'guaranteed':<10}  {'threshold':>10}  {'missed':<21}  false alarms")
+    show(f"{'rate':<6}  {'guaranteed':<10}  {'threshold':>10}  {'missed':<21}  false alarms")
     for outcome in evaluation.at_rates:
         missed = "-" if outcome.misses is None else _share(outcome.misses)
         alarms = "-" if outcome.false_alarms is None else _share(outcome.false_alarms)
         own = "  (the model's own)" if outcome.is_own else ""
-        print(
+        show(
             f"{outcome.requested_rate:<6g}  {_guaranteed(outcome):<10}  {outcome.threshold:>+10.4g}  "
             f"{missed:<21}  {alarms}{own}"
         )

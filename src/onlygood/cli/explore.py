@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from onlygood.cli.console import EXIT_GOOD, complain, note_other_files, say
+from onlygood.cli.console import EXIT_GOOD, complain, say, show
 from onlygood.cli.options import add_running_options, chosen_limits
+from onlygood.cli.trust import add_model_options
 
 # As `onlygood.exploration.explore.MAX_IMAGES`, which is not imported for a help text alone.
 MAX_IMAGES = 2000
@@ -52,6 +53,7 @@ def add_options(explore: argparse.ArgumentParser) -> None:
         "training",
     )
     add_running_options(explore)
+    add_model_options(explore)
     explore.set_defaults(command=run_explore)
 
 
@@ -73,11 +75,14 @@ def run_explore(options: argparse.Namespace) -> int:
         backbone=options.backbone,
         provider=options.provider,
         threads=options.threads,
+        require_signature=options.require_signature,
+        max_model_bytes=options.max_model_bytes,
         max_pixels=limits.max_pixels,
         max_bytes=limits.max_bytes,
         progress=not options.quiet,
     )
-    note_other_files([*options.folders, *([options.reference] if options.reference else [])])
+    for note in exploration.notes:
+        say(f"note: {note}")
     for _, reason in exploration.unreadable:
         complain(f"onlygood: {reason}")
     if exploration.before_note is not None:
@@ -92,5 +97,5 @@ def run_explore(options: argparse.Namespace) -> int:
     )
     found, shown = sum(label.found for label in exploration.labels), len(exploration.images)
     unreadable = f", {len(exploration.unreadable)} not readable" if exploration.unreadable else ""
-    print(f"{options.output}: {shown} of {found} images in {len(exploration.labels)} folders{unreadable}")
+    show(f"{options.output}: {shown} of {found} images in {len(exploration.labels)} folders{unreadable}")
     return EXIT_GOOD

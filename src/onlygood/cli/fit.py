@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onlygood._ending import before_ending
 from onlygood.augmentation_settings import AugmentationSettings
-from onlygood.cli.console import EXIT_GOOD, note_other_files, say
-from onlygood.cli.options import add_settings, check_report, given_settings
+from onlygood.cli.console import EXIT_GOOD, say, say_json, show
+from onlygood.cli.options import PATHS_HELP, add_settings, check_report, given_paths, given_settings
 from onlygood.cli.parser import Parser
 from onlygood.detectors.registry import make_method, method_class, method_names, methods
 from onlygood.errors import SettingError, WriteError
@@ -41,7 +41,7 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     named, is_augmented = _look_ahead(arguments)
     method = named or DEFAULT_METHOD
     fit.description = "Learn what good looks like."
-    fit.usage = "onlygood fit [options] -o MODEL GOOD"
+    fit.usage = "onlygood fit [options] -o MODEL GOOD [GOOD ...]"
     fit.epilog = (
         "`onlygood methods` says what each method is for; `onlygood fit --method knn --help` shows the options "
         "of that one beside these, `onlygood fit --golden --help` those of augmentation."
@@ -49,7 +49,8 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     fit.add_argument(
         "images",
         metavar="GOOD",
-        help="folder of good images, searched with its sub-folders; with --golden also one image",
+        nargs="+",
+        help=f"good {PATHS_HELP}",
     )
     fit.add_argument("-o", "--output", required=True, metavar="MODEL", help="the model file to write (.onnx)")
     fit.add_argument("--report", metavar="HTML", help="write a page on what was learned, and a CSV file beside it")
@@ -87,6 +88,7 @@ def run_fit(options: argparse.Namespace) -> int:
     """`onlygood fit`."""
     from onlygood._files import check_writable
 
+    options.images_given = given_paths(options.images)
     if options.method_class is None:
         method_class(options.method)  # refuses it
     method = make_method(options.method, **given_settings(options, options.method_class))
@@ -109,16 +111,15 @@ def run_fit(options: argparse.Namespace) -> int:
         from onlygood.report import write_fit_report
 
         write_fit_report(options.report, model, model_name=Path(options.output).name)
-    note_other_files([options.images])
     for note in model.notes:
         say(f"note: {note}")
     size = len(model.file.content) / 1e6
-    print(f"{options.output}: learned from {model.guarantee.learned_from}, {size:.1f} MB")
+    show(f"{options.output}: learned from {model.guarantee.learned_from}, {size:.1f} MB")
     for sentence in model.guarantee.sentences:
-        print(sentence)
-    print(model.deciding)
+        show(sentence)
+    show(model.deciding)
     if options.verbose:
-        say(json.dumps(model.metadata.to_dict(), indent=2))
+        say_json(model.metadata.to_dict())
     return EXIT_GOOD
 
 
@@ -156,20 +157,25 @@ def _fit_and_save(options: argparse.Namespace, method: MethodSettings, common: d
 
     checkpoint = Path(f"{options.output}.training")
     before = _written_at(checkpoint)
-    try:
-        model = fit(
-            options.images,
-            method=method,
-            progress=not options.quiet,
-            checkpoint=checkpoint if method.trains else None,
-            resume=options.resume,
-            **common,
-        )
-        model.save(options.output)
-    except (KeyboardInterrupt, WriteError):
+
+    def say_how_to_go_on() -> None:
         # One of before counts only if this line was to go on from it.
         if method.trains and _written_at(checkpoint) and (options.resume or _written_at(checkpoint) != before):
             say(f"{checkpoint} holds what was trained so far: the same line with --resume goes on from it")
+
+    try:
+        with before_ending(say_how_to_go_on):
+            model = fit(
+                options.images_given,
+                method=method,
+                progress=not options.quiet,
+                checkpoint=checkpoint if method.trains else None,
+                resume=options.resume,
+                **common,
+            )
+            model.save(options.output)
+    except (KeyboardInterrupt, WriteError):
+        say_how_to_go_on()
         raise
     if method.trains:
         checkpoint.unlink(missing_ok=True)
@@ -192,5 +198,7 @@ def _show_augmentations(options: argparse.Namespace, settings: FitSettings) -> N
     if settings.augment is None:
         raise SettingError("--show-augmentations goes with --augment or --golden, got it without: add one of them")
     limits = ReadingLimits(max_pixels=settings.max_pixels, max_bytes=settings.max_bytes)
-    sources = list_sources(options.images, group_by=None, groups=None, limits=limits, allow_one=settings.golden)
+    sources = list_sources(
+        options.images_given, group_by=None, groups=None, limits=limits, allow_one=settings.golden
+    ).sources
     write_atomically(options.show_augmentations, to_png(augmentation_sheet(sources, settings)))

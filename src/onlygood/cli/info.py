@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 
-from onlygood.cli.console import EXIT_GOOD
+from onlygood.cli.console import EXIT_GOOD, show, show_json
+from onlygood.cli.trust import add_model_options
 
 
 def add_options(info: argparse.ArgumentParser) -> None:
     """The options of `onlygood info`."""
     info.description = "What a model file is, what it guarantees, and what it was made from."
     info.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
+    add_model_options(info)
     info.add_argument("--json", action="store_true", help="the whole description as JSON")
     info.set_defaults(command=run_info)
 
@@ -20,10 +21,14 @@ def add_options(info: argparse.ArgumentParser) -> None:
 def run_info(options: argparse.Namespace) -> int:
     """`onlygood info`."""
     from onlygood.graph.model_file import read_model_file
+    from onlygood.graph.signature import fingerprint_in
 
-    metadata = read_model_file(options.model).metadata
+    file = read_model_file(
+        options.model, max_bytes=options.max_model_bytes, require_signature=options.require_signature
+    )
+    metadata = file.metadata
     if options.json:
-        print(json.dumps(metadata.to_dict(), indent=2, sort_keys=True))
+        show_json(metadata.to_dict(), sort_keys=True)
         return EXIT_GOOD
     from onlygood.report.facts import augmentations_beside, input_shape, recalibration_sentences, takes_sentence
 
@@ -42,12 +47,20 @@ def run_info(options: argparse.Namespace) -> int:
         "made with": ", ".join(f"{name} {version}" for name, version in metadata.made_with.items()),
         "guarantee": metadata.guarantee.statement,
     }
-    for name, value in lines.items():
-        print(f"{name + ':':<11}{value}")
-    for sentence in recalibration_sentences(metadata):
-        print(f"{'threshold:':<11}{sentence}")
-    for note in metadata.notes:
-        print(f"{'note:':<11}{note}")
+    signed_by = fingerprint_in(file.content)
+    if signed_by is not None:
+        lines["signed by"] = f"the key {signed_by}, " + (
+            "which is the one required"
+            if options.require_signature
+            else "not checked: give it with --require-signature"
+        )
+    said = [
+        *lines.items(),
+        *(("threshold", sentence) for sentence in recalibration_sentences(metadata)),
+        *(("note", note) for note in metadata.notes),
+    ]
+    for name, value in said:
+        show(f"{name + ':':<11}{value}")
     return EXIT_GOOD
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import textwrap
 
-from onlygood.cli.console import EXIT_GOOD
+from onlygood.cli.console import EXIT_GOOD, show, show_json
 
 
 def add_options(methods: argparse.ArgumentParser) -> None:
@@ -36,13 +35,13 @@ def run_methods(options: argparse.Namespace) -> int:
             }
             for method in found
         ]
-        print(json.dumps(described, indent=2))
+        show_json(described)
         return EXIT_GOOD
     width = max(len(method.name) for method in found)
     for method in found:
         needs = f"trains a network; needs pip install 'onlygood[{method.extra}]'" if method.trains else "trains nothing"
         lines = textwrap.wrap(method.summary, 78 - width)
-        print(f"{method.name:<{width}}  {lines[0]}")
+        show(f"{method.name:<{width}}  {lines[0]}")
         for line in (*lines[1:], f"({needs}; calibration {' or '.join(method.calibrations)})"):
-            print(f"{'':<{width}}  {line}")
+            show(f"{'':<{width}}  {line}")
     return EXIT_GOOD

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from onlygood.cli.values import rate
+from onlygood.errors import SettingError
 from onlygood.settings import FitSettings
 from onlygood.validation import Settings, is_share, metavar, value_type
 
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from onlygood.inspector import Inspector
 
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+STANDARD_INPUT = "-"
+# What is said of an option whose values `given_paths` takes.
+PATHS_HELP = "folders, images, ZIP archives, patterns, lists (.txt), or - for a list on standard input"
 
 
 def add_settings(
@@ -57,6 +64,24 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, FitSettings, "max_pixels", "max_bytes", with_defaults=True)
 
 
+def given_paths(values: Sequence[str]) -> str | list[str]:
+    """The paths on a command line, with those on standard input where `-` stands; one alone as it is.
+
+    Raises:
+        FolderError: `-` is there, and standard input is closed or lists nothing.
+        SettingError: `-` is there more than once.
+    """
+    if STANDARD_INPUT not in values:
+        return values[0] if len(values) == 1 else list(values)
+    if values.count(STANDARD_INPUT) > 1:
+        raise SettingError(f"paths can be read from standard input once, got {STANDARD_INPUT} twice: leave one out")
+    from onlygood.datasets.given import paths_in_list
+
+    listed = paths_in_list(sys.stdin.buffer.read(), "standard input")
+    at = values.index(STANDARD_INPUT)
+    return [*values[:at], *listed, *values[at + 1 :]]
+
+
 def add_false_alarm_rate(parser: argparse.ArgumentParser) -> None:
     """The option of commands that run a model at another rate than its own."""
     parser.add_argument(
@@ -68,10 +93,31 @@ def add_false_alarm_rate(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_threshold(
+    parser: argparse._ActionsContainer, *, stays: str = "for this run; the model file stays as it is"
+) -> None:
+    """The option of commands that put another threshold in the place of a model's own."""
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="SCORE",
+        help="call anomalous what has more than this score of the model, whose own threshold is at 0, and say what "
+        f"that means for good images; {stays}",
+    )
+
+
 def rate_sentences(inspector: Inspector) -> list[str]:
-    """What is to be said of a run at another rate than the model's own: the rate, and what is guaranteed."""
+    """What is to be said of a run at another rate or threshold than the model's own, and what is guaranteed."""
     guarantee = inspector.metadata.guarantee
-    former = inspector.metadata.recalibrations[-1].requested_rate_before
+    last = inspector.metadata.recalibrations[-1]
+    if guarantee.rule == "given":
+        moved = inspector.metadata.calibration.threshold - last.threshold_before
+        return [
+            f"This run uses a threshold at score {moved:+.4g} of the model file, which stays as it is; scores are "
+            "relative to it.",
+            *guarantee.sentences[:-1],
+        ]
+    former = last.requested_rate_before
     return [
         f"This run uses the threshold for a false-alarm rate of {guarantee.requested_rate:g}; the model file, which "
         f"asks for {former:g}, stays as it is.",

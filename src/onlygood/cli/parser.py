@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from onlygood.cli.console import EXIT_ERROR, complain
+from onlygood.cli.console import EXIT_ERROR, complain, require_output
 
 _NUMBERS = {int: "a whole number", float: "a number"}
 _NEGATIVE_NUMBER = re.compile(r"-\.?\d")
@@ -62,6 +63,12 @@ class Parser(argparse.ArgumentParser):
         complain(f"`{self.prog} --help` shows what can be given.")
         self.exit(EXIT_ERROR)
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Help and versions: what argparse would lose without a word where stdout cannot be written is an error."""
+        if file is sys.stdout:
+            require_output("what is asked for")
+        print(message, end="", file=sys.stderr if file is None else file, flush=True)
+
     @property
     def _called(self) -> str:
         """What a sentence calls this command: `inspect`, or `onlygood` itself."""
@@ -86,6 +93,9 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{self._called} has no option {name}{why}")
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        # As from a variable of a script that is not set. Of a command, its own parser asks the same.
+        if not arg_string and not isinstance(action, argparse._SubParsersAction):
+            raise argparse.ArgumentError(action, "must not be empty, got '': give a value, or leave it out")
         wanted = next((words for kind, words in _NUMBERS.items() if action.type is kind), None)
         try:
             return super()._get_value(action, arg_string)

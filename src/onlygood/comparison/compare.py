@@ -25,7 +25,7 @@ from onlygood.errors import ImageError, OnlygoodError, SettingError, WriteError
 from onlygood.evaluation.evaluate import Evaluation, evaluate
 from onlygood.fitting import fit
 from onlygood.guarantee import Guarantee
-from onlygood.images.reading import ReadingLimits, read_image
+from onlygood.images.reading import ReadingLimits
 from onlygood.inspector import Inspector
 from onlygood.settings import FitSettings, MethodSettings
 
@@ -329,7 +329,7 @@ class _Work:
         for position in evenly_spaced(len(images), TIMED_IMAGES + 1):
             file = images[position].file
             try:
-                image = read_image(file.path, name=file.name, page=file.page, limits=limits)
+                image = file.read(limits)
                 taken = [inspector(image, name=file.name).latency_ms for inspector in inspectors]
             except ImageError:  # the evaluation has said so
                 continue

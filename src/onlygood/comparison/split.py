@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from onlygood._parallel import map_in_order
+from onlygood._paths import given_path
 from onlygood._plurals import pluralize
 from onlygood.calibration.near_duplicates import near_duplicate_groups
-from onlygood.datasets.folders import ImageFile, find_images, group_labels
-from onlygood.datasets.labelled import child_folder, find_labelled
+from onlygood.datasets.folders import ImageFile, group_labels, look_into
+from onlygood.datasets.labelled import child_folder, find_labelled, good_folders
 from onlygood.datasets.labelled_set import GOOD, LabelledImage, LabelledSet
 from onlygood.datasets.sources import file_ranks, list_sources
 from onlygood.datasets.splits import hold_out, merge_groups
@@ -24,7 +25,7 @@ from onlygood.features.independence import LEAST_GROUPS
 from onlygood.features.input_kind import input_kind
 from onlygood.features.noise_scale import noise_scale
 from onlygood.graph.subgraph import join
-from onlygood.images.reading import ReadingLimits, read_image
+from onlygood.images.reading import ReadingLimits
 from onlygood.settings import FitSettings
 
 # The share of the good images, or of their groups, that are held out where nothing says which are to be tested.
@@ -72,7 +73,7 @@ def split_data(data: str | os.PathLike[str], settings: FitSettings, *, show_prog
         FolderError: good images that are missing or too few.
         SettingError: `group_by` is no regular expression, or finds no label in some name.
     """
-    root, shown = Path(data), os.fsdecode(data)
+    root, shown = given_path(data), os.fsdecode(data)
     limits = ReadingLimits(max_pixels=settings.max_pixels, max_bytes=settings.max_bytes)
     train, test = child_folder(root, "train"), child_folder(root, "test")
     if train is not None and test is not None:
@@ -89,13 +90,12 @@ def split_data(data: str | os.PathLike[str], settings: FitSettings, *, show_prog
 
 
 def _by_folders(train: Path, test: Path, settings: FitSettings, limits: ReadingLimits) -> DataSplit:
-    good = child_folder(train, GOOD)
-    if good is None:
-        raise FolderError(
-            f"images to learn from must lie in a folder called good, and {train} holds none: move them into "
-            f"{train / GOOD}"
-        )
-    learned = find_images(good, limits=limits)
+    good = good_folders(train)
+    if len(good) != 1:
+        there = f"{good[0].name} and {good[1].name}: leave one" if good else f"none: move them into {train / GOOD}"
+        raise FolderError(f"images to learn from must lie in a folder called good, and {train} holds {there}")
+    found = look_into(good[0], good="compare", limits=limits)
+    learned = found.images
     tested = find_labelled(test, limits=limits)
     digests = {digest: file.name for file, digest in _digests(learned, settings.threads, limits) if digest is not None}
     return DataSplit(
@@ -103,16 +103,17 @@ def _by_folders(train: Path, test: Path, settings: FitSettings, limits: ReadingL
         learned=tuple(learned),
         groups=tuple(group_labels(learned, settings.group_by)),
         tested=tested,
-        sentence=f"Every method learned from the {pluralize(len(learned), 'image')} in {train.name}/{good.name} and "
+        sentence=f"Every method learned from the {pluralize(len(learned), 'image')} in {train.name}/{good[0].name} and "
         f"was tested on those in {test.name}: {_kinds_of(tested)}.",
-        notes=tuple(_shared_notes(digests, tested.images, settings.threads, limits)),
+        notes=(*found.notes, *_shared_notes(digests, tested.images, settings.threads, limits)),
     )
 
 
 def _labelled(root: Path, shown: str, settings: FitSettings, limits: ReadingLimits) -> LabelledSet:
     """All images of a folder or a CSV file in which nothing says which are to be tested."""
-    if root.is_dir() and child_folder(root, GOOD) is None:
-        files = find_images(root, limits=limits)
+    if root.is_dir() and not good_folders(root):
+        found = look_into(root, limits=limits)
+        files = found.images
         if not any(file.first_folder for file in files):
             sessions: Sequence[str | None] = [None] * len(files)
             if settings.group_by is not None:
@@ -121,7 +122,7 @@ def _labelled(root: Path, shown: str, settings: FitSettings, limits: ReadingLimi
                 LabelledImage(file=file, is_anomalous=False, defect=GOOD, mask=None, session=session)
                 for file, session in zip(files, sessions, strict=True)
             )
-            return LabelledSet(images=images, layout="folders", notes=())
+            return LabelledSet(images=images, layout="folders", notes=tuple(found.notes))
     labelled = find_labelled(root, group_by=settings.group_by, limits=limits)
     if all(image.is_anomalous for image in labelled.images):
         kinds = sorted({image.defect for image in labelled.images})
@@ -191,7 +192,8 @@ def _looked_at(
     """What is found of the good images that can be read, and a label each: images of one session or of (nearly) the
     same thing have the same.
     """
-    sources = list_sources([image.file for image in good], group_by=None, groups=_labels(good), limits=limits)
+    files = [image.file for image in good]
+    sources = list_sources(files, group_by=None, groups=_labels(good), limits=limits).sources
     kind = input_kind(sources, settings, show_progress=show_progress)
     task = FitTask(kind=kind, images=len(sources), settings=settings, show_progress=show_progress)
     embedding = make_method(SEEN_BY).make_detector(task).embedding
@@ -253,7 +255,7 @@ def _digests(files: Sequence[ImageFile], threads: int, limits: ReadingLimits) ->
 
     def digest(file: ImageFile) -> tuple[ImageFile, str | None]:
         try:
-            return file, pixel_digest(read_image(file.path, name=file.name, page=file.page, limits=limits))
+            return file, pixel_digest(file.read(limits))
         except ImageError:
             return file, None
 

@@ -3,18 +3,25 @@
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from onlygood._paths import given_path
+from onlygood._plurals import name_some, pluralize
+from onlygood.datasets.folder_names import FolderKind, folder_kind, masks_beside
+from onlygood.datasets.good_folders import check_good
+from onlygood.datasets.tree import ARCHIVE, FileTree, Member, archive_tree, folder_tree
 from onlygood.errors import FolderError, ImageError, SettingError
-from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits, image_pages
+from onlygood.images.extensions import READ_EXTENSIONS, why_not_taken
+from onlygood.images.kinds import format_of_source
+from onlygood.images.named import NamedImage
+from onlygood.images.reading import DEFAULT_LIMITS, ImageArray, ImageSource, ReadingLimits, image_pages, read_image
 
-EXTENSIONS = (".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+EXTENSIONS = READ_EXTENSIONS
 _TIFF_EXTENSIONS = (".tif", ".tiff")
-# Where data sets laid out as MVTec AD keep the masks of their defects.
-MASKS_FOLDER = "ground_truth"
-_SKIPPED_FOLDERS = ("__MACOSX",)  # archives of macOS keep resource forks there, under the images' own names
+# How many names a note gives.
+_SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -22,16 +29,20 @@ class ImageFile:
     """One image in a folder: a file, or one page of a multi-page TIFF.
 
     Attributes:
-        path: where to read it.
+        path: where to read it; of a file in an archive, the archive's.
         relative: its path from the folder, with forward slashes; the file's name if a file was given.
         page: which page to read, from 0; None for a file that is to hold one image.
         pages: how many images the file holds.
+        member: the file in the archive at `path`; None for a file of its own.
+        problem: why it cannot be read, as a sentence, where that was found already; else None.
     """
 
     path: Path
     relative: str
     page: int | None = None
     pages: int = 1
+    member: Member | None = None
+    problem: str | None = None
 
     @property
     def name(self) -> str:
@@ -43,6 +54,58 @@ class ImageFile:
         """The first sub-folder that it is in, such as its class; empty if it is in none."""
         head, slash, _ = self.relative.partition("/")
         return head if slash else ""
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Two of the same image, by whatever links, have the same."""
+        return os.path.realpath(self.path), self.member.name if self.member else "", self.page or 0
+
+    def source(self, limits: ReadingLimits = DEFAULT_LIMITS) -> ImageSource:
+        """What `read_image` reads: its path, or its bytes, which are taken out of an archive now.
+
+        Raises:
+            ImageError: it has a problem, or the archive cannot be read.
+        """
+        try:
+            if self.problem is not None:
+                raise ImageError(self.problem)
+            return self.path if self.member is None else self.member.read(self.name, limits)
+        except ImageError as error:
+            error.name = self.name
+            raise
+
+    def named(self, limits: ReadingLimits = DEFAULT_LIMITS) -> NamedImage:
+        """The image with its name, for an Inspector.
+
+        Raises:
+            ImageError: as `source`.
+        """
+        return NamedImage(self.name, self.source(limits), self.page)
+
+    def file_format(self) -> str | None:
+        """By its first bytes, as `format_of_source` gives it."""
+        return format_of_source(self.path if self.member is None else self.member.head())
+
+    def read(self, limits: ReadingLimits = DEFAULT_LIMITS) -> ImageArray:
+        """Its pixels, as `read_image` gives them.
+
+        Raises:
+            ImageError: as `read_image`.
+        """
+        return read_image(self.source(limits), name=self.name, page=self.page, limits=limits)
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """The images of a folder, and what else lies there.
+
+    Attributes:
+        images: sorted by relative path (code points) and page.
+        notes: what was left out, a sentence each.
+    """
+
+    images: list[ImageFile]
+    notes: list[str]
 
 
 def find_by_class(
@@ -60,7 +123,7 @@ def find_by_class(
     Raises:
         FolderError: as `find_images`, or images beside the sub-folders.
     """
-    files = find_without_masks(folder, limits=limits)
+    files = find_images(folder, limits=limits)
     loose = [file.name for file in files if not file.first_folder]
     if loose:
         raise FolderError(
@@ -79,82 +142,128 @@ def by_first_folder(files: Sequence[ImageFile]) -> dict[str, list[ImageFile]]:
     return {name: folders[name] for name in sorted(folders)}
 
 
-def find_without_masks(folder: str | os.PathLike[str], *, limits: ReadingLimits = DEFAULT_LIMITS) -> list[ImageFile]:
-    """The images of a folder, as `find_images` finds them, without the masks of data sets laid out as MVTec AD.
-
-    Raises:
-        FolderError: as `find_images`, or there are masks alone.
-    """
-    found = find_images(folder, limits=limits)
-    images = [file for file in found if MASKS_FOLDER not in file.relative.casefold().split("/")[:-1]]
-    if not images:
-        raise FolderError(
-            f"{os.fsdecode(folder)} must hold images, got {len(found)} in {MASKS_FOLDER} alone, where masks lie: "
-            "give the folder with the images"
-        )
-    return images
-
-
 def find_images(
     folder: str | os.PathLike[str], *, allow_file: bool = False, limits: ReadingLimits = DEFAULT_LIMITS
 ) -> list[ImageFile]:
-    """All images below a folder, by extension, sorted by relative path (code points) and page; at least one.
-
-    Hidden files and folders (a name that begins with a dot) and `__MACOSX` are skipped. Links are followed, but each
-    folder is listed once, under its own path rather than a link's where it has both: an image under two names would
-    stand on both sides of a split. A TIFF whose pages cannot be counted is listed as one image, so that reading it
-    reports what is wrong; so are links that lead nowhere.
+    """The images that `look_into` finds.
 
     Args:
-        folder: the folder, or with `allow_file` one image file, whatever its extension.
+        folder: the folder or ZIP archive, or with `allow_file` one image file, whatever its extension.
         allow_file: whether a file may be given.
         limits: bounds on bytes and pages while pages are counted.
 
     Raises:
-        FolderError: if it is missing, is a file where a folder is meant, may not be listed, or holds no images.
+        FolderError: as `look_into`.
     """
-    root, shown = Path(folder), os.fsdecode(folder)
-    try:
-        is_folder = stat.S_ISDIR(root.stat().st_mode)
-    except FileNotFoundError as error:
-        raise FolderError(f"{shown} does not exist: check the path") from error
-    except (OSError, ValueError) as error:  # ValueError: a null character
-        raise FolderError(f"{shown} cannot be opened ({error}): check its path and permissions") from error
-    if not is_folder:
-        if not allow_file:
-            raise FolderError(f"{shown} is a file where a folder of images is meant: give its folder")
-        return _pages_of(root, root.name, limits)
-    files = _files_below(root, shown)
-    images = {
-        relative: path for relative, path in files.items() if PurePosixPath(relative).suffix.lower() in EXTENSIONS
-    }
-    if not files:
-        raise FolderError(f"{shown} is empty: put images into it")
-    if not images:
-        others = "1 other file" if len(files) == 1 else f"{len(files):,} other files"
-        raise FolderError(f"{shown} holds {others} but no images: files that end in {', '.join(EXTENSIONS)} are read")
-    found: list[ImageFile] = []
-    for relative in sorted(images):
-        if relative.lower().endswith(_TIFF_EXTENSIONS):
-            found.extend(_pages_of(images[relative], relative, limits))
-        else:
-            found.append(ImageFile(images[relative], relative))
-    return found
+    return look_into(folder, allow_file=allow_file, limits=limits).images
 
 
-def other_files(folder: str | os.PathLike[str]) -> list[str]:
-    """Relative paths of a folder's files that `find_images` passes over by their extension; none for a file.
+def look_into(
+    folder: str | os.PathLike[str],
+    *,
+    allow_file: bool = False,
+    good: str | None = None,
+    limits: ReadingLimits = DEFAULT_LIMITS,
+) -> FoundImages:
+    """All images below a folder or in a ZIP archive, by extension; at least one.
 
-    Hidden files are not among them.
+    Left out are hidden files and folders (a name that begins with a dot), service folders of storage systems and
+    archives (`@eaDir`, `#recycle`, `lost+found`, `__MACOSX`, ...), and masks, by the names of their folders
+    (`ground_truth`, `masks`, ...) or their own (`7_mask.png` beside `7.png`); the notes say so. Links are followed, but
+    each folder is listed once, under its own path rather than a link's where it has both: an image under two names
+    would stand on both sides of a split. A TIFF whose pages cannot be counted is listed as one image, so that reading
+    it reports what is wrong; so are links that lead nowhere.
+
+    Args:
+        folder: the folder or archive, or with `allow_file` one image file, whatever its extension.
+        allow_file: whether a file may be given.
+        good: the command that needs good images alone, such as "fit": a folder that holds what looks like defects,
+            masks or test images is refused then. None where any images will do.
+        limits: bounds on bytes and pages while pages are counted.
 
     Raises:
-        FolderError: if the folder may not be listed.
+        FolderError: if it is missing, is a file where a folder is meant, may not be listed, or holds no images.
+        NotAllGoodError: good images are needed, and there are others.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        return []
-    files = _files_below(root, os.fsdecode(folder))
-    return sorted(name for name in files if PurePosixPath(name).suffix.lower() not in EXTENSIONS)
+    root, shown = given_path(folder), os.fsdecode(folder)
+    mode = _mode_of(root, shown)
+    if not stat.S_ISDIR(mode):
+        if stat.S_ISREG(mode) and root.suffix.lower() == ARCHIVE:
+            return _of_tree(archive_tree(root, shown), good, limits)
+        if not allow_file:
+            raise FolderError(f"{shown} is a file where a folder of images is meant: give its folder")
+        return FoundImages(_listed({root.name: root}, limits), [])
+    return _of_tree(folder_tree(root, shown), good, limits)
+
+
+def find_masks(folder: Path, *, limits: ReadingLimits = DEFAULT_LIMITS) -> FoundImages:
+    """The masks below a folder of masks: all of its images, of which there may be none.
+
+    Raises:
+        FolderError: it may not be listed.
+    """
+    tree = folder_tree(folder, os.fsdecode(folder))
+    return FoundImages(_listed(tree.images(), limits), left_out_notes(tree, []))
+
+
+def images_of(tree: FileTree, limits: ReadingLimits) -> FoundImages:
+    """The images of a folder or an archive, of which there may be none here, without masks.
+
+    Args:
+        tree: what lies there.
+        limits: bounds on bytes and pages while pages are counted.
+    """
+    images = tree.images()
+    named = masks_beside(images)
+    masks = [each for each in images if each in named or _is_below_masks(each)]
+    for each in masks:
+        del images[each]
+    return FoundImages(_listed(images, limits), left_out_notes(tree, masks))
+
+
+def left_out_notes(tree: FileTree, masks: Sequence[str]) -> list[str]:
+    """What was left out of a folder or an archive, a sentence each.
+
+    Args:
+        tree: of it.
+        masks: relative paths of images that were left out as masks.
+    """
+    notes = []
+    if tree.service_folders:
+        count = len(tree.service_folders)
+        holding = f", with {pluralize(tree.service_images, 'image')}" if tree.service_images else ""
+        notes.append(
+            f"{pluralize(count, 'folder', verb='is')} left out of {tree.shown} as what a storage system keeps for "
+            f"itself ({name_some(tree.service_folders, _SHOWN_NAMES)}){holding}."
+        )
+    if masks:
+        notes.append(
+            f"{pluralize(len(masks), 'image', verb='is')} left out of {tree.shown} as masks, by the names: "
+            f"{name_some(masks, _SHOWN_NAMES)}; to use them as images, give their folder itself."
+        )
+    others = tree.others()
+    unread = [(each, sentence) for each in others if (sentence := why_not_taken(each)) is not None]
+    if unread:
+        by_extension: dict[str, list[str]] = {}
+        for name, sentence in unread:
+            by_extension.setdefault(PurePosixPath(name).suffix.lower(), []).append(sentence)
+        said = [
+            sentences[0] + (f" ({len(sentences) - 1:,} more {extension})" if len(sentences) > 1 else "")
+            for extension, sentences in by_extension.items()
+        ]
+        is_one = len(unread) == 1
+        more = f"; and {len(said) - _SHOWN_NAMES} other kinds" if len(said) > _SHOWN_NAMES else ""
+        notes.append(
+            f"{pluralize(len(unread), 'file')} in {tree.shown} {'looks' if is_one else 'look'} like images and "
+            f"{'is' if is_one else 'are'} not read: {'; '.join(said[:_SHOWN_NAMES])}{more}."
+        )
+    plain = [each for each in others if why_not_taken(each) is None]
+    if plain:
+        notes.append(
+            f"{pluralize(len(plain), 'other file', verb='is')} not looked at in {tree.shown}: "
+            f"{name_some(plain, _SHOWN_NAMES)}."
+        )
+    return notes
 
 
 def group_labels(images: Sequence[ImageFile], group_by: str | None) -> list[str]:
@@ -196,45 +305,65 @@ def _label(pattern: re.Pattern[str], name: str) -> str:
     return match[1 if pattern.groups else 0] or ""
 
 
-def _pages_of(path: Path, relative: str, limits: ReadingLimits) -> list[ImageFile]:
+def _mode_of(root: Path, shown: str) -> int:
+    """What kind of thing a path leads to, as the system says it.
+
+    Raises:
+        FolderError: it leads nowhere.
+    """
     try:
-        pages = image_pages(path, limits=limits)
+        return root.stat().st_mode
+    except FileNotFoundError as error:
+        raise FolderError(f"{shown} does not exist: check the path") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        raise FolderError(f"{shown} cannot be opened ({error}): check its path and permissions") from error
+
+
+def _of_tree(tree: FileTree, good: str | None, limits: ReadingLimits) -> FoundImages:
+    images = tree.images()
+    if good is not None:
+        check_good(list(images), tree.shown, command=good)
+    if not tree.files:
+        inside = f" but {name_some(tree.service_folders, _SHOWN_NAMES)}" if tree.service_folders else ""
+        raise FolderError(f"{tree.shown} is empty{inside}: put images into it")
+    found = images_of(tree, limits)
+    if not found.images and images:
+        raise FolderError(
+            f"{tree.shown} must hold images, got {pluralize(len(images), 'mask')} alone ({next(iter(images))}): give "
+            "the folder with the images"
+        )
+    if not found.images:
+        raise FolderError(
+            f"{tree.shown} holds {pluralize(len(tree.files), 'other file')} but no images: {' '.join(found.notes)} "
+            f"Read are files that end in {', '.join(EXTENSIONS)}"
+        )
+    return found
+
+
+def _is_below_masks(relative: str) -> bool:
+    return any(folder_kind(each) is FolderKind.MASKS for each in relative.split("/")[:-1])
+
+
+def _listed(images: Mapping[str, Path | Member], limits: ReadingLimits) -> list[ImageFile]:
+    found: list[ImageFile] = []
+    for relative, place in images.items():
+        # By their content, files of unknown extensions may be stacks, too.
+        if relative.lower().endswith(_TIFF_EXTENSIONS) or not relative.lower().endswith(EXTENSIONS):
+            found.extend(_pages_of(place, relative, limits))
+        else:
+            found.append(_image_file(place, relative))
+    return found
+
+
+def _image_file(place: Path | Member, relative: str, page: int | None = None, pages: int = 1) -> ImageFile:
+    if isinstance(place, Member):
+        return ImageFile(place.archive, relative, page, pages, member=place)
+    return ImageFile(place, relative, page, pages)
+
+
+def _pages_of(place: Path | Member, relative: str, limits: ReadingLimits) -> list[ImageFile]:
+    try:
+        pages = image_pages(place if isinstance(place, Path) else place.read(relative, limits), limits=limits)
     except ImageError:
-        return [ImageFile(path, relative)]
-    return [ImageFile(path, relative, page, len(pages)) for page in pages]
-
-
-def _files_below(root: Path, shown: str) -> dict[str, Path]:
-    """Files that are not hidden, by relative path. Linked folders wait until all real ones have been listed."""
-    files: dict[str, Path] = {}
-    seen: set[tuple[int, int]] = set()
-    real: list[tuple[str, Path]] = [("", root)]
-    linked: list[tuple[str, Path]] = []
-    while real or linked:
-        prefix, folder = real.pop() if real else linked.pop(0)
-        try:
-            status = folder.stat()
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if not _is_folder(entry):
-                    files[prefix + entry.name] = folder / entry.name
-                elif entry.name not in _SKIPPED_FOLDERS:
-                    (linked if entry.is_symlink() else real).append((f"{prefix}{entry.name}/", folder / entry.name))
-        except OSError as error:
-            where = f"{prefix[:-1]} in {shown}" if prefix else shown
-            reason = error.strerror or type(error).__name__
-            raise FolderError(f"{where} cannot be listed ({reason}): change its permissions or move it away") from error
-    return files
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
+        return [_image_file(place, relative)]
+    return [_image_file(place, relative, page, len(pages)) for page in pages]

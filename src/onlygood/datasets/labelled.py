@@ -15,31 +15,29 @@ doubt is refused rather than guessed: a wrong label is worse than none.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from onlygood._paths import given_path
 from onlygood._plurals import pluralize
-from onlygood.datasets.folders import EXTENSIONS, MASKS_FOLDER, ImageFile, find_images, group_labels, other_files
+from onlygood.datasets.folder_names import FolderKind, folder_kind
+from onlygood.datasets.folders import EXTENSIONS, ImageFile, find_masks, group_labels, images_of
 from onlygood.datasets.labelled_csv import labelled_from_csv
 from onlygood.datasets.labelled_set import GOOD, LabelledImage, LabelledSet, checked_set
 from onlygood.datasets.masks import pair_masks
+from onlygood.datasets.tree import FileTree, folder_tree, service_tree
 from onlygood.errors import FolderError, LabelledSetError, SettingError
 from onlygood.images.limits import reason
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
 
 _TEST = "test"
+# Folders of test images in data sets that keep the masks beside them: MVTec AD, BTAD; VisA.
+_WITH_MASKS_BESIDE = ("test", "images")
 
-# Names of folders that are no type of defect, without what is neither a letter nor a digit.
-_OTHER_WORDS_FOR_GOOD = frozenset(
-    {"0", "accepted", "clean", "correct", "defectfree", "faultless", "flawless", "free", "goods", "gut", "healthy"}
-    | {"intact", "io", "negative", "negatives", "noanomaly", "nodefect", "nodefects", "nominal", "nonanomalous"}
-    | {"nondefective", "normal", "normals", "notdefective", "ok", "okay", "pass", "passed", "perfect", "undamaged"}
-)
-_WORDS_FOR_MASKS = frozenset({"groundtruth", "groundtruths", "gt", "mask", "masks"})
-_OTHER_SETS = frozenset({"train", "training", "val", "validation"})
+# What the folder of masks is called in MVTec AD, and in what is said here.
+MASKS_FOLDER = "ground_truth"
 
 _LAYOUT = (
     "arrange them as good/1.png, scratch/1.png and so on, with a folder for each type of defect, or list them in a CSV "
@@ -70,7 +68,7 @@ def find_labelled(
         LabelledSetError: if there are no images, or it is not certain which of them are good.
         SettingError: if `group_by` is no regular expression, or finds no session in some name.
     """
-    root, shown = Path(path), os.fsdecode(path)
+    root, shown = given_path(path), os.fsdecode(path)
     try:
         mode = root.stat().st_mode
     except FileNotFoundError as error:
@@ -91,8 +89,8 @@ def find_labelled(
 
 
 def _from_folder(root: Path, shown: str, group_by: str | None, limits: ReadingLimits) -> LabelledSet:
-    inner, has_good = child_folder(root, _TEST), child_folder(root, GOOD) is not None
-    if inner is not None and has_good:
+    inner = child_folder(root, _TEST)
+    if inner is not None and child_folder(root, GOOD) is not None:
         raise LabelledSetError(
             f"{shown} holds {inner.name} beside good, and only one of them can be the test images: give "
             f"{inner}, or rename {inner.name} if it is a type of defect"
@@ -100,23 +98,14 @@ def _from_folder(root: Path, shown: str, group_by: str | None, limits: ReadingLi
     if inner is not None:
         root, shown = inner, os.fsdecode(inner)
     folders, loose = _top_level(root, shown)
-    truth = next((folder for folder in folders if folder.name.casefold() == MASKS_FOLDER), None)
+    truth = _truth(folders, root, shown)
     folders = [folder for folder in folders if folder != truth]
     _check_top_level(folders, loose, shown)
-    # As it was named, and where links and .. lead.
-    for place in (root.absolute(), root.resolve()):
-        if truth is None and place.name.casefold() == _TEST:
-            truth = child_folder(place.parent, MASKS_FOLDER)
-
-    found: list[ImageFile] = []
-    notes: list[str] = []
-    passed_over: list[str] = []
-    for folder in folders:
-        images, others = _look_into(folder, limits)
-        found += [replace(one, relative=f"{folder.name}/{one.relative}") for one in images]
-        passed_over += [f"{folder.name}/{other}" for other in others]
-        if not images:
-            notes.append(f"The folder {folder.name} holds no images.")
+    tree = _tree_of(root, shown, [folder.name for folder in folders])
+    listed = images_of(tree, limits)
+    found = listed.images
+    tops = {_top(file) for file in found}
+    notes = [f"The folder {folder.name} holds no images." for folder in folders if folder.name not in tops]
     if not found:
         raise LabelledSetError(f"{shown} must hold folders of labelled images, got none: {_LAYOUT}")
     found.sort(key=lambda file: (file.relative, file.page or 0))
@@ -139,13 +128,12 @@ def _from_folder(root: Path, shown: str, group_by: str | None, limits: ReadingLi
         )
         for file, session in zip(found, sessions, strict=True)
     ]
-    if not any(folder.name.casefold() == GOOD for folder in folders):
+    good = [folder.name for folder in folders if folder_kind(folder.name) is FolderKind.GOOD]
+    if not good:
         notes.append(f"No folder is called good: all {len(found):,} images count as anomalous.")
-    if passed_over:
-        verb = "is" if len(passed_over) == 1 else "are"
-        notes.append(
-            f"{pluralize(len(passed_over), 'other file')} in {shown} {verb} not looked at, the first: {passed_over[0]}."
-        )
+    elif [name.casefold() for name in good] != [GOOD]:
+        notes.append(f"The images in {', '.join(good)} count as good, and those in all other folders as anomalous.")
+    notes += listed.notes
     if left_over:
         verb = "belongs" if len(left_over) == 1 else "belong"
         notes.append(
@@ -164,6 +152,11 @@ def child_folder(folder: Path, name: str) -> Path | None:
     return named[0] if named else None
 
 
+def good_folders(folder: Path) -> list[Path]:
+    """The sub-folders whose names say that their images are good; none where the folder may not be listed."""
+    return _of_kind(folder, FolderKind.GOOD)
+
+
 def _top_level(root: Path, shown: str) -> tuple[list[Path], list[str]]:
     """The folders at the top, and the images that lie beside them."""
     try:
@@ -175,7 +168,54 @@ def _top_level(root: Path, shown: str) -> tuple[list[Path], list[str]]:
         ) from error
     known = set(folders)
     loose = [entry.name for entry in entries if entry not in known and entry.suffix.lower() in EXTENSIONS]
-    return [folder for folder in folders if folder.name != "__MACOSX"], loose
+    return [folder for folder in folders if folder_kind(folder.name) is not FolderKind.SERVICE], loose
+
+
+def _truth(folders: Sequence[Path], root: Path, shown: str) -> Path | None:
+    """The folder of masks: within the test images, or beside them where their folder's name says that it may be.
+
+    Raises:
+        LabelledSetError: several may be it.
+    """
+    within = [folder for folder in folders if folder_kind(folder.name) is FolderKind.MASKS]
+    if not within:
+        # As it was named, and where links and .. lead.
+        for place in (root.absolute(), root.resolve()):
+            if place.name.casefold() in _WITH_MASKS_BESIDE:
+                within = within or _of_kind(place.parent, FolderKind.MASKS)
+    if len(within) > 1:
+        names = " and ".join(folder.name for folder in within[:2])
+        raise LabelledSetError(
+            f"masks must lie in one folder, and {within[0].parent} holds {names}: leave one, called {MASKS_FOLDER}, "
+            "with a folder for each type of defect in it"
+        )
+    return within[0] if within else None
+
+
+def _of_kind(folder: Path, kind: FolderKind) -> list[Path]:
+    """The sub-folders whose names say one thing; none where the folder may not be listed."""
+    try:
+        return sorted(each for each in folder.iterdir() if folder_kind(each.name) is kind and each.is_dir())
+    except OSError:
+        return []
+
+
+def _tree_of(root: Path, shown: str, names: Sequence[str]) -> FileTree:
+    """What lies in some folders of one, and the service folders beside them.
+
+    Raises:
+        LabelledSetError: a folder may not be listed.
+    """
+    try:
+        trees = {name: folder_tree(root / name, os.fsdecode(root / name)) for name in names}
+        beside = service_tree(root, shown)
+    except FolderError as error:
+        raise LabelledSetError(str(error)) from error
+    for name, tree in trees.items():
+        beside.files.update({f"{name}/{relative}": place for relative, place in tree.files.items()})
+        beside.service_folders += [f"{name}/{each}" for each in tree.service_folders]
+        beside.service_images += tree.service_images
+    return beside
 
 
 def _check_top_level(folders: Sequence[Path], loose: Sequence[str], shown: str) -> None:
@@ -189,56 +229,41 @@ def _check_top_level(folders: Sequence[Path], loose: Sequence[str], shown: str) 
             f"{shown} holds {pluralize(len(loose), 'image')} beside its folders, the first: {loose[0]}, and nothing "
             f"says whether {'it is' if len(loose) == 1 else 'they are'} good: {_LAYOUT}"
         )
-    has_good = any(folder.name.casefold() == GOOD for folder in folders)
-    for folder in folders:
-        name = folder.name
-        plain = re.sub(r"[\W_]", "", name.casefold())
-        is_good_and_more = name.casefold() != GOOD and re.match(r"good(?![a-z])", name.casefold()) is not None
-        if is_good_and_more or plain in _OTHER_WORDS_FOR_GOOD:
+    kinds = {folder.name: folder_kind(folder.name) for folder in folders}
+    has_good = FolderKind.GOOD in kinds.values()
+    for name, kind in kinds.items():
+        if kind is FolderKind.MAYBE_GOOD:
             remedy = "move its images into good" if has_good else "rename it to good"
             raise LabelledSetError(
                 f"good images must lie in a folder called good, and {shown} holds {name}, which would count as a "
                 f"type of defect: {remedy}, or list the images in a CSV file with the columns path and label"
             )
-        if plain in _WORDS_FOR_MASKS:
-            raise LabelledSetError(
-                f"masks must lie in a folder called {MASKS_FOLDER}, and {shown} holds {name}, which would count as a "
-                f"type of defect: rename it to {MASKS_FOLDER}, with a folder for each type of defect in it"
-            )
-        if plain in _OTHER_SETS:
+        if kind in (FolderKind.TRAIN, FolderKind.TEST):
             raise LabelledSetError(
                 f"the folders of {shown} must be good and types of defects, got {name}: give the folder of the test "
                 f"images alone, or move {name} away"
             )
 
 
-def _look_into(folder: Path, limits: ReadingLimits) -> tuple[list[ImageFile], list[str]]:
-    """The images of a folder, which may be none, and its other files."""
-    try:
-        others = other_files(folder)  # here a folder that may not be listed is told from one without images
-    except FolderError as error:
-        raise LabelledSetError(str(error)) from error
-    try:
-        return find_images(folder, limits=limits), others
-    except FolderError:
-        return [], others
-
-
 def _check_nested(found: Sequence[ImageFile], shown: str) -> None:
     """Nothing, if no folder called good lies in a type of defect: then the layout is another one."""
     for file in found:
         folders = file.relative.split("/")[:-1]
-        below = [folder.casefold() for folder in folders[1:]]
-        if _is_anomalous(file) and GOOD in below:
-            above = "/".join(folders[: below.index(GOOD) + 1])
+        below = [folder_kind(folder) for folder in folders[1:]]
+        if _is_anomalous(file) and FolderKind.GOOD in below:
+            at = below.index(FolderKind.GOOD) + 1
+            above = "/".join(folders[:at])
             raise LabelledSetError(
-                f"the folder good must lie at the top, and {shown} holds {above}/{folders[below.index(GOOD) + 1]}, so "
+                f"the folder good must lie at the top, and {shown} holds {above}/{folders[at]}, so "
                 f"that {folders[0]} is no type of defect: give {Path(shown, above)}, or {_LAYOUT}"
             )
 
 
 def _masks(found: Sequence[ImageFile], truth: Path, limits: ReadingLimits) -> tuple[dict[ImageFile, Path], list[str]]:
-    files, _ = _look_into(truth, limits)
+    try:
+        files = find_masks(truth, limits=limits).images
+    except FolderError as error:
+        raise LabelledSetError(str(error)) from error
     anomalous = [file for file in found if _is_anomalous(file)]
     masks, left_over = pair_masks(anomalous, files)
     single = [file.relative for file in anomalous if file.pages == 1]
@@ -271,7 +296,7 @@ def _top(file: ImageFile) -> str:
 
 
 def _is_anomalous(file: ImageFile) -> bool:
-    return _top(file).casefold() != GOOD
+    return folder_kind(_top(file)) is not FolderKind.GOOD
 
 
 # CSV files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,10 +59,10 @@ class LabelledSet:
 
 def checked_set(labelled: Sequence[LabelledImage], layout: str, notes: list[str], shown: str) -> LabelledSet:
     """A set of these images, after checks: an image that is there twice, masks of other images, sets of one kind."""
-    first: dict[tuple[str, int], LabelledImage] = {}
+    first: dict[tuple[str, str, int], LabelledImage] = {}
     again: list[str] = []
     for image in labelled:
-        same = first.setdefault((os.path.realpath(image.file.path), image.file.page or 0), image)
+        same = first.setdefault(image.file.place, image)
         if same.is_anomalous != image.is_anomalous:
             good, anomalous = (image, same) if same.is_anomalous else (same, image)
             raise LabelledSetError(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from onlygood.datasets.folders import ImageFile, by_first_folder, find_by_class, find_without_masks
+from onlygood._paths import given_path
+from onlygood.datasets.folders import ImageFile, by_first_folder, find_by_class, look_into
 from onlygood.errors import SettingError
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
 
@@ -53,10 +54,12 @@ class ImageChoice:
     Attributes:
         images: by label, in the order of their names.
         labels: at least one.
+        notes: what was left out where they lie, a sentence each.
     """
 
     images: tuple[ChosenImage, ...]
     labels: tuple[Label, ...]
+    notes: tuple[str, ...]
 
 
 def choose_images(
@@ -70,7 +73,7 @@ def choose_images(
     """The images of one folder, labelled by its first sub-folders, or of several, each labelled by its name.
 
     Where there are more than wanted they are drawn at random, as many of each label as of any other, or all of those
-    that have fewer. Masks, which are what lies in a sub-folder called `ground_truth`, are no images.
+    that have fewer. Masks are no images, as in `look_into`.
 
     Args:
         folders: at least one.
@@ -99,33 +102,40 @@ def choose_images(
         for position in np.sort(generator.permutation(len(each.files))[:count]).tolist():
             file = each.files[position]
             images.append(ChosenImage(name=f"{each.prefix}{file.name}", file=file, label=number))
-    return ImageChoice(images=tuple(images), labels=tuple(labels))
+    return ImageChoice(
+        images=tuple(images), labels=tuple(labels), notes=tuple(note for each in sets for note in each.notes)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Set:
     name: str
     files: list[ImageFile]
+    notes: list[str] = field(default_factory=list)
     prefix: str = ""
     is_reference: bool = False
 
 
 def _one_folder(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[_Set]:
-    classes = by_first_folder(find_without_masks(folder, limits=limits))
+    found = look_into(folder, limits=limits)
+    classes = by_first_folder(found.images)
     own = folder_labels([folder])[0]
     if own in classes:
         own = f"{own}/."  # no sub-folder can be called that
     # What is good comes first, whatever its neighbours are called.
     ordered = sorted(classes, key=lambda name: name.casefold() != GOOD)
-    return [_Set(name=name or own, files=classes[name]) for name in ordered]
+    return [
+        _Set(name=name or own, files=classes[name], notes=found.notes if name == ordered[0] else []) for name in ordered
+    ]
 
 
 def _several_folders(folders: Sequence[str | os.PathLike[str]], limits: ReadingLimits) -> list[_Set]:
     names = folder_labels(folders)
-    return [
-        _Set(name=name, files=find_without_masks(folder, limits=limits), prefix=f"{name}/")
-        for name, folder in zip(names, folders, strict=True)
-    ]
+    sets = []
+    for name, folder in zip(names, folders, strict=True):
+        found = look_into(folder, limits=limits)
+        sets.append(_Set(name=name, files=found.images, notes=found.notes, prefix=f"{name}/"))
+    return sets
 
 
 def _references(folder: str | os.PathLike[str], limits: ReadingLimits) -> list[_Set]:
@@ -156,13 +166,13 @@ def folder_labels(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
 
 def _spelled_out(folder: str | os.PathLike[str]) -> Path:
     """Its whole path, without `.` and `..`; links keep the names that people gave them."""
-    return Path(os.path.abspath(folder))  # noqa: PTH100 - what ruff would have instead follows links
+    return Path(os.path.abspath(given_path(folder)))  # noqa: PTH100 - what ruff would have instead follows links
 
 
 def _refuse_twins(folders: Sequence[str | os.PathLike[str]]) -> None:
     seen = set()
     for folder in folders:
-        place = os.path.realpath(folder)
+        place = os.path.realpath(given_path(folder))
         if place in seen:
             raise SettingError(f"each folder must be given once, got {os.fsdecode(folder)} twice: leave one out")
         seen.add(place)

@@ -7,15 +7,20 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from onlygood._paths import given_path
 from onlygood._plurals import name_some, pluralize
-from onlygood.datasets.folders import ImageFile, find_by_class, find_images, group_labels
+from onlygood.datasets.folders import ImageFile, find_by_class, group_labels
+from onlygood.datasets.given import LIST, OnePath, find_given
+from onlygood.datasets.tree import ARCHIVE
 from onlygood.errors import FolderError, SettingError
+from onlygood.images.kinds import format_of_source
 from onlygood.images.reading import ImageArray, ReadingLimits, read_image
 from onlygood.settings import REFERENCE_WHY
 
@@ -30,11 +35,19 @@ SHOWN_NAMES = 3
 
 @dataclass(frozen=True)
 class Source:
-    """One image: its name, the label of its group or class, and how to read it."""
+    """One image.
+
+    Attributes:
+        name: what it is called.
+        label: of its group or class.
+        read: gives its pixels.
+        file_format: gives the format of its file; None for an image in memory.
+    """
 
     name: str
     label: str
     read: Callable[[], ImageArray]
+    file_format: Callable[[], str | None] = lambda: None
 
 
 def file_ranks(sources: Sequence[Source]) -> list[int]:
@@ -50,6 +63,19 @@ def file_ranks(sources: Sequence[Source]) -> list[int]:
     return ranks
 
 
+@dataclass(frozen=True)
+class FoundSources:
+    """The images that were given, and what was left out where they lie.
+
+    Attributes:
+        sources: in a fixed order.
+        notes: what was left out, a sentence each.
+    """
+
+    sources: list[Source]
+    notes: list[str]
+
+
 def list_sources(
     images: GoodImages,
     *,
@@ -58,35 +84,31 @@ def list_sources(
     limits: ReadingLimits,
     allow_one: bool = False,
     command: str = "fit",
-) -> list[Source]:
+) -> FoundSources:
     """The good images of a fit or a calibration, in a fixed order.
 
     Args:
-        images: a folder, or a sequence of paths, bytes, PIL images or arrays; an array [N, H, W, C] counts as one. Also
-            of images that were found in a folder, which keep their names and pages.
-        group_by: as in FitSettings; needs a folder.
-        groups: a label an image instead.
+        images: a path or a sequence of paths, as `find_given` takes them, or a sequence of paths of images, bytes, PIL
+            images or arrays; an array [N, H, W, C] counts as one. Also of images that were found in a folder, which
+            keep their names and pages.
+        group_by: as in FitSettings; needs paths.
+        groups: a label an image instead; needs a sequence of images.
         limits: on pixels and bytes.
         allow_one: take one image, too: a file, bytes, a PIL image or an array.
         command: what needs them, as the subject of a sentence.
 
     Raises:
         FolderError: nothing there, or one image where several are meant.
+        NotAllGoodError: a folder holds what looks like defects.
         SettingError: labels that do not fit the images.
     """
     if isinstance(images, str | os.PathLike):
         if groups is not None:
-            raise SettingError("groups goes with a sequence of images, got a folder: use group_by")
-        if not allow_one and Path(images).is_file():
+            raise SettingError("groups goes with a sequence of images, got one path: use group_by")
+        is_several = given_path(images).suffix.lower() in (ARCHIVE, LIST)
+        if not allow_one and Path(images).is_file() and not is_several:
             raise FolderError(f"{os.fsdecode(images)} is one image where a folder of good ones is meant: {ONE}")
-        found = find_images(Path(images), allow_file=allow_one, limits=limits)
-        labels = group_labels(found, group_by)
-        return [
-            Source(file.name, label, _reader(file.path, file.name, limits, file.page))
-            for file, label in zip(found, labels, strict=True)
-        ]
-    if group_by is not None:
-        raise SettingError(f"group_by needs a folder of images, got a sequence with group_by={group_by!r}: use groups")
+        return _from_paths(images, group_by, limits, command)
     if is_one_in_memory(images):
         if not allow_one:
             raise FolderError(f"{command} needs a folder or a sequence of good images, got one image: {ONE}")
@@ -96,13 +118,42 @@ def list_sources(
     items = list(images)
     if not items:
         raise FolderError(f"{command} needs good images, got an empty sequence")
+    if groups is None and all(isinstance(item, str | os.PathLike) for item in items):
+        return _from_paths(items, group_by, limits, command)
+    if group_by is not None:
+        raise SettingError(f"group_by needs paths, got a sequence with others and group_by={group_by!r}: use groups")
+    return FoundSources(_one_each(items, groups, limits), [])
+
+
+def _from_paths(
+    paths: OnePath | Sequence[OnePath], group_by: str | None, limits: ReadingLimits, command: str
+) -> FoundSources:
+    found = find_given(paths, good=command, limits=limits)
+    labels = group_labels(found.images, group_by)
+    return FoundSources(
+        [
+            Source(file.name, label, partial(file.read, limits), file.file_format)
+            for file, label in zip(found.images, labels, strict=True)
+        ],
+        found.notes,
+    )
+
+
+def _one_each(items: Sequence[Any], groups: Sequence[str] | None, limits: ReadingLimits) -> list[Source]:
+    """A source an item, each an image."""
+    folders = [item for item in items if isinstance(item, str | os.PathLike) and Path(item).is_dir()]
+    if folders:
+        raise SettingError(
+            "a sequence with groups or with images in memory must hold one image an item, got the folder "
+            f"{folders[0]}: give its images, or folders alone"
+        )
     names = [name_of(item, position) for position, item in enumerate(items)]
     if groups is None:
         groups = [str(position) for position in range(len(items))]
     if len(groups) != len(items):
         raise SettingError(f"groups must have one label an image, got {len(groups)} for {len(items)} images")
     return [
-        Source(name, str(label), _reader(item, name, limits, None))
+        Source(name, str(label), _reader(item, name, limits), _format_reader(item))
         for item, name, label in zip(items, names, groups, strict=True)
     ]
 
@@ -173,7 +224,7 @@ def list_references(reference: ReferenceImages, *, limits: ReadingLimits) -> lis
     if isinstance(reference, str | os.PathLike):
         shown = os.fsdecode(reference)
         found = [
-            Source(file.name, label, _reader(file.path, file.name, limits, file.page))
+            Source(file.name, label, partial(file.read, limits), file.file_format)
             for label, files in find_by_class(reference, limits=limits).items()
             for file in files
         ]
@@ -189,7 +240,7 @@ def list_references(reference: ReferenceImages, *, limits: ReadingLimits) -> lis
                 )
             for place, item in enumerate(items):
                 name = f"{label}: {name_of(item, place)}"
-                found.append(Source(name, str(label), _reader(item, name, limits, None)))
+                found.append(Source(name, str(label), _reader(item, name, limits)))
     else:
         raise FolderError(
             f"reference must be a folder, or sequences of images by class, got {type(reference).__name__}"
@@ -208,10 +259,14 @@ def is_one_in_memory(item: Any) -> bool:
     return isinstance(item, bytes | Image.Image) or (isinstance(item, np.ndarray) and item.ndim != 4)
 
 
-def _reader(item: Any, name: str, limits: ReadingLimits, page: int | None) -> Callable[[], ImageArray]:
+def _reader(item: Any, name: str, limits: ReadingLimits) -> Callable[[], ImageArray]:
     if isinstance(item, ImageFile):
-        item, page = item.path, item.page
-    return lambda: read_image(item, name=name, page=page, limits=limits)
+        return partial(item.read, limits)
+    return partial(read_image, item, name=name, limits=limits)
+
+
+def _format_reader(item: Any) -> Callable[[], str | None]:
+    return item.file_format if isinstance(item, ImageFile) else partial(format_of_source, item)
 
 
 def name_of(item: Any, position: int) -> str:

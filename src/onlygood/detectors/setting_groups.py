@@ -11,6 +11,8 @@ from onlygood.settings import MethodSettings
 
 Metric = Literal["euclidean", "cosine", "whitened"]
 Accelerator = Literal["auto", "cpu", "gpu"]
+# The highest learning rate and weight decay: far above those that train anything, and a number that torch takes.
+MOST_STEP = 1000.0
 
 
 class SizedSettings(MethodSettings):
@@ -76,7 +78,9 @@ class TrainingSettings(MethodSettings):
         ge=2,
         description="images (patches where these are trained on) a step; the network's own unless given",
     )
-    learning_rate: float | None = Field(default=None, gt=0, description="of training; the network's own unless given")
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=MOST_STEP, description="of training; the network's own unless given"
+    )
     accelerator: Accelerator = Field(default="auto", description="what trains: cpu, gpu, or whichever is there")
 
 

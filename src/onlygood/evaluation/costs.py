@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onlygood._plain import plain
 from onlygood.errors import SettingError
 from onlygood.evaluation.figures import (
     EvaluatedImage,
     ImageFigures,
     scores_and_labels,
 )
-from onlygood.metrics.costs import OperatingPoint, cheapest_operating_point, cost_per_thousand
+from onlygood.metrics.costs import OperatingPoint, cheapest_operating_point, check_cost, cost_per_thousand
+from onlygood.rates import DECIMAL, Notation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +38,28 @@ class CostAdvice:
     cheapest: OperatingPoint
 
     @property
+    def is_cheaper(self) -> bool:
+        """Whether another threshold than the model's own would have been cheaper."""
+        return self.cheapest.cost_per_thousand < self.current.cost_per_thousand
+
+    @property
     def sentence(self) -> str:
         """The advice in words."""
+        return self.sentence_in(DECIMAL)
+
+    def sentence_in(self, notation: Notation) -> str:
+        """The advice in words, with the share of anomalous parts written in this way."""
+        share = notation.share(self.anomaly_share, 3)
         source = "as among the test images" if self.is_share_of_test else "as given"
-        if self.cheapest.cost_per_thousand >= self.current.cost_per_thousand:
+        if not self.is_cheaper:
             return (
                 f"No other threshold would have been cheaper on these images: {self.current.cost_per_thousand:.4g} "
-                f"per thousand parts, with {self.anomaly_share:.3g} of them anomalous ({source})."
+                f"per thousand parts, with {share} of them anomalous ({source})."
             )
         return (
             f"Cheapest on these images would have been a threshold at score {self.cheapest.threshold:+.4g}: "
             f"{self.cheapest.cost_per_thousand:.4g} per thousand parts instead of "
-            f"{self.current.cost_per_thousand:.4g}, with {self.anomaly_share:.3g} of them anomalous ({source}). It was "
+            f"{self.current.cost_per_thousand:.4g}, with {share} of them anomalous ({source}). It was "
             "chosen on the images that it is measured on, so it is optimistic; nothing was changed."
         )
 
@@ -102,9 +113,8 @@ def check_costs(
     if false_alarm is None or miss is None:
         given, missing = ("cost_miss", "cost_false_alarm") if false_alarm is None else ("cost_false_alarm", "cost_miss")
         raise SettingError(f"{given} goes with {missing}, got none: give both, in the same unit")
-    for name, cost in (("cost_false_alarm", false_alarm), ("cost_miss", miss)):
-        if not (math.isfinite(cost) and cost >= 0):
-            raise SettingError(f"{name} must be a number of at least 0, got {cost!r}")
+    false_alarm, miss = check_cost("cost_false_alarm", false_alarm), check_cost("cost_miss", miss)
+    share = plain(share)
     if share is not None and not 0.0 < share < 1.0:
         raise SettingError(f"anomaly_share must be between 0 and 1, both excluded, got {share!r}")
     return false_alarm, miss, share

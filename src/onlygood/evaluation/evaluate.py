@@ -26,14 +26,14 @@ from onlygood.evaluation.figures import (
     figures_per_session,
     image_figures,
 )
+from onlygood.evaluation.kinds import notes_on_kinds
 from onlygood.evaluation.rates import GuaranteeCheck, RateOutcome, check_guarantee, outcomes_at_rates
-from onlygood.images.named import NamedImage
 from onlygood.images.reading import ImageArray
 from onlygood.inspector import Inspector, as_inspector, inspect_each
 from onlygood.metadata import Metadata
 from onlygood.metrics.pixel import PixelTally
 from onlygood.model import ModelSource
-from onlygood.rates import format_rate
+from onlygood.rates import DECIMAL, Notation
 from onlygood.results import Inspection
 
 
@@ -105,6 +105,10 @@ class Evaluation:
 
         None without images of both kinds, too.
         """
+        return self.miss_sentence_in(DECIMAL)
+
+    def miss_sentence_in(self, notation: Notation) -> str | None:
+        """The same with its rates written in this way."""
         own = next(outcome for outcome in self.at_rates if outcome.is_own)
         if own.misses is None or own.false_alarms is None:
             return None
@@ -116,7 +120,8 @@ class Evaluation:
             if outcome.requested_rate <= own.requested_rate or misses.events >= fewest:
                 continue
             # Where one rate is guaranteed, all higher ones are.
-            said = f"{outcome.requested_rate:g}" + ("" if is_guaranteed else f" ({self._guarantee(outcome)})")
+            said = notation.share(outcome.requested_rate, 6)
+            said += "" if is_guaranteed else f" ({self._guarantee(outcome, notation)})"
             if parts:
                 parts.append(f"at {said} it would be {misses.events}, with {alarms.events}")
             else:
@@ -132,14 +137,14 @@ class Evaluation:
             f"{'; '.join(parts)}."
         )
 
-    def _guarantee(self, outcome: RateOutcome) -> str:
+    def _guarantee(self, outcome: RateOutcome, notation: Notation) -> str:
         """What the calibration scores guarantee at a rate, in words."""
         if outcome.guaranteed_rate is None:
             return "estimated from these calibration scores"
         kind = "guaranteed" if self.metadata.guarantee.is_exact else "guaranteed approximately"
         if outcome.is_guaranteed:
             return f"{kind} from these calibration scores"
-        return f"{format_rate(outcome.guaranteed_rate)} is {kind} from these calibration scores"
+        return f"{notation.at_most(outcome.guaranteed_rate)} is {kind} from these calibration scores"
 
     @property
     def latency_ms(self) -> tuple[float, float]:
@@ -215,7 +220,7 @@ def evaluate(
         results = inspect_each(
             inspector,
             images.images,
-            image=lambda each: NamedImage(each.name, each.file.path, each.file.page),
+            image=lambda each: each.file.named(inspector.limits),
             then=_Judge(inspector, images, tally),
             threads=threads,
             total=len(images.images),
@@ -223,7 +228,7 @@ def evaluate(
             progress=progress,
         )
         judged, unreadable, unmasked = _sort_out(images.images, results)
-        notes = [*images.notes, *_notes_on_missing(judged, unmasked)]
+        notes = [*images.notes, *notes_on_kinds(judged), *_notes_on_missing(judged, unmasked)]
         masks = sum(image.labelled.mask is not None for image in judged) - len(unmasked)
         pixel = None
         if masks:
@@ -269,6 +274,7 @@ class _Judge:
             p_value=inspection.p_value,
             is_anomaly=inspection.is_anomaly,
             latency_ms=inspection.latency_ms,
+            differences=inspection.differences,
         )
         anomaly_map = inspection.anomaly_map
         if not self.has_masks or anomaly_map is None or (labelled.is_anomalous and labelled.mask is None):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onlygood._html import escape, table
 from onlygood.datasets.labelled_set import LabelledImage
+from onlygood.kind_notes import Difference
 from onlygood.metrics.image import (
     AurocEstimate,
     F1Max,
@@ -36,6 +37,7 @@ class EvaluatedImage:
         p_value: share of good images at least this anomalous.
         is_anomaly: the model's verdict.
         latency_ms: of the graph's run on one thread.
+        differences: in what the image is as no good image of the model was.
     """
 
     labelled: LabelledImage
@@ -43,6 +45,7 @@ class EvaluatedImage:
     p_value: float
     is_anomaly: bool
     latency_ms: float
+    differences: tuple[Difference, ...] = ()
 
     @property
     def is_right(self) -> bool:
@@ -60,6 +63,7 @@ class EvaluatedImage:
             "score": self.score,
             "p_value": self.p_value,
             "latency_ms": round(self.latency_ms, 3),
+            "differences": [difference.to_dict() for difference in self.differences],
         }
 
 

@@ -18,7 +18,7 @@ from onlygood.metrics.image import (
     Proportion,
     exact_proportion,
 )
-from onlygood.rates import format_rate
+from onlygood.rates import DECIMAL, Notation
 
 # Misses and false alarms are tabulated at these false-alarm rates beside the model's own.
 TABULATED_RATES = (0.01, 0.05, 0.1)
@@ -98,28 +98,40 @@ def check_guarantee(metadata: Metadata, observed: Proportion) -> GuaranteeCheck:
         metadata: of the model.
         observed: good images called anomalous.
     """
+    rate = metadata.guarantee.stated_rate
+    verdict = "contradicted" if observed.low > rate else "confirmed" if observed.high <= rate else "consistent"
+    sentence = check_sentence(metadata, observed, verdict, DECIMAL)
+    return GuaranteeCheck(stated_rate=rate, observed=observed, verdict=verdict, sentence=sentence)
+
+
+def check_sentence(metadata: Metadata, observed: Proportion, verdict: str, notation: Notation) -> str:
+    """A check of a guarantee in words.
+
+    Args:
+        metadata: of the model.
+        observed: good images called anomalous.
+        verdict: of `GuaranteeCheck`.
+        notation: of shares and rates.
+    """
     guarantee = metadata.guarantee
-    rate = guarantee.stated_rate
+    stated = notation.stated(guarantee.stated_rate, is_guaranteed=guarantee.is_guaranteed)
     if guarantee.is_guaranteed:
-        what, stated = "guarantee", f"at most {format_rate(rate)} was guaranteed"
+        what, stated = "guarantee", f"at most {stated} was guaranteed"
     else:
-        what, stated = "estimate", f"about {rate:g} was estimated"
+        what, stated = "estimate", f"about {stated} was estimated"
     seen = (
-        f"{observed.events} of {observed.trials} good images were called anomalous, {observed.value:.3g} "
-        f"({observed.confidence:.0%} interval {observed.low:.3g} to {observed.high:.3g}), and {stated}"
+        f"{observed.events} of {observed.trials} good images were called anomalous, "
+        f"{notation.share(observed.value, 3)} ({observed.confidence:.0%} interval {notation.share(observed.low, 3)} to "
+        f"{notation.share(observed.high, 3)}), and {stated}"
     )
-    if observed.low > rate:
-        verdict = "contradicted"
-        sentence = (
+    if verdict == "contradicted":
+        return (
             f"The {what} is CONTRADICTED: {seen}. These good images are not like those that the model learned from: "
             "look at the false alarms, and fit again with good images taken as these were."
         )
-    elif observed.high <= rate:
-        verdict, sentence = "confirmed", f"The {what} is confirmed: {seen}."
-    else:
-        verdict = "consistent"
-        sentence = f"The {what} is not contradicted: {seen}. More good images would be needed to confirm it."
-    return GuaranteeCheck(stated_rate=rate, observed=observed, verdict=verdict, sentence=sentence)
+    if verdict == "confirmed":
+        return f"The {what} is confirmed: {seen}."
+    return f"The {what} is not contradicted: {seen}. More good images would be needed to confirm it."
 
 
 def outcomes_at_rates(

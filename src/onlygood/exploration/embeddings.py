@@ -20,6 +20,7 @@ from onlygood._progress import track
 from onlygood.backbones.backbone import available_backbones, load_backbone
 from onlygood.datasets.selection import ChosenImage
 from onlygood.errors import BackboneError, FolderError, ImageError, SettingError
+from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.trunk import TrunkParts, cut_trunk, split_trunk
 from onlygood.graph.vectors import VECTOR, VECTOR_BEFORE, vector_source, with_vectors
@@ -64,6 +65,8 @@ def embeddings(
     provider: str = "cpu",
     threads: int = 0,
     limits: ReadingLimits = DEFAULT_LIMITS,
+    require_signature: str | os.PathLike[str] | None = None,
+    max_model_bytes: int = MAX_MODEL_BYTES,
     progress: bool = False,
 ) -> Embeddings:
     """The vectors in which a model compares images, and its verdicts on them.
@@ -76,6 +79,8 @@ def embeddings(
         provider: the hardware that ONNX Runtime uses.
         threads: images worked on at once; 0 for one a core.
         limits: bounds on pixels and bytes.
+        require_signature: path of a public key: the model must be signed by its holder.
+        max_model_bytes: most bytes that the model file may have.
         progress: draw a progress bar if stderr is a terminal.
 
     Raises:
@@ -84,24 +89,29 @@ def embeddings(
         SettingError: a backbone for a model that trained none, a provider that is not installed.
         FolderError: none of the images can be read.
     """
-    file, shown = file_and_name(model)
+    file, shown = file_and_name(model, max_model_bytes=max_model_bytes, require_signature=require_signature)
     graph = onnx.load_model_from_string(file.content)
     source = vector_source(graph, shown)
     untrained, note = _before_training(file.metadata, backbone)
     whole = with_vectors(graph, source, VERDICT_OUTPUTS, untrained=untrained)
     # Several images at once, each on one thread, are faster than one image on all threads.
-    session = open_model(whole.SerializeToString(), shown, provider=provider, threads=1)
+    session = open_model(whole.SerializeToString(), shown, file.costs, provider=provider, threads=1)
     outputs = [*VERDICT_OUTPUTS, VECTOR, *([VECTOR_BEFORE] if untrained is not None else [])]
 
     def embed(image: ChosenImage) -> tuple[Inspection, list[NDArray[np.float32]]] | ImageError:
         try:
-            pixels = read_for(file.metadata, image.file.path, name=image.name, page=image.file.page, limits=limits)
+            pixels = read_for(
+                file.metadata, image.file.source(limits), name=image.name, page=image.file.page, limits=limits
+            )
             started = time.perf_counter()
             values = run(session, outputs, {"image": pixels[None]})
             latency_ms = 1e3 * (time.perf_counter() - started)
             inspection = to_inspection(image.name, values, anomaly_map=None, latency_ms=latency_ms)
         except ImageError as error:
             return error
+        for vector in values[len(VERDICT_OUTPUTS) :]:
+            if vector.ndim != 2 or not np.isfinite(vector).all():
+                return ImageError(f"{image.name} has an embedding that is not a finite vector: report this with it")
         return inspection, [vector[0] for vector in values[len(VERDICT_OUTPUTS) :]]
 
     results = map_in_order(embed, images, threads=threads)

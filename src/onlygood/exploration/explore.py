@@ -13,6 +13,7 @@ from onlygood._progress import waiting
 from onlygood.datasets.selection import ChosenImage, Label, choose_images
 from onlygood.exploration.embeddings import embeddings
 from onlygood.exploration.tsne import LEAST_IMAGES, Layout, align_points, check_perplexity, lay_out
+from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.images.reading import ReadingLimits
 from onlygood.metadata import Metadata
 from onlygood.model import ModelSource
@@ -37,6 +38,7 @@ class Exploration:
         before_note: why there is none, where it may be expected; else None.
         seed: of what was random.
         unreadable: names of images that could not be read or used, each with the reason.
+        notes: what was left out where the images lie, a sentence each.
 
     Example:
         >>> import onlygood
@@ -58,6 +60,7 @@ class Exploration:
     before_note: str | None
     seed: int
     unreadable: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         anomalous = sum(each.is_anomaly for each in self.inspections)
@@ -82,6 +85,8 @@ def explore(
     threads: int = 0,
     max_pixels: int = ReadingLimits.max_pixels,
     max_bytes: int = ReadingLimits.max_bytes,
+    require_signature: str | os.PathLike[str] | None = None,
+    max_model_bytes: int = MAX_MODEL_BYTES,
     progress: bool = False,
 ) -> Exploration:
     """Images on a plane, near one another where a model sees them as alike, and its verdicts on them.
@@ -103,6 +108,8 @@ def explore(
         threads: images worked on at once; 0 for one a core.
         max_pixels: most pixels that one image may have.
         max_bytes: most bytes that one image's file may have.
+        require_signature: path of a public key: the model must be signed by its holder.
+        max_model_bytes: most bytes that the model file may have.
         progress: draw a progress bar if stderr is a terminal.
 
     Raises:
@@ -118,8 +125,8 @@ def explore(
         [('good', 12), ('new', 4)]
     """
     need_extra("scikit-learn", module="sklearn", extra="report", purpose="explore")
-    check_integer("max_images", max_images, LEAST_IMAGES)
-    check_integer("seed", seed, 0, HIGHEST_SEED)
+    max_images = check_integer("max_images", max_images, LEAST_IMAGES)
+    seed = check_integer("seed", seed, 0, HIGHEST_SEED)
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
     given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
     choice = choose_images(given, reference=reference, most=max_images, seed=seed, limits=limits)
@@ -132,6 +139,8 @@ def explore(
         provider=provider,
         threads=threads,
         limits=limits,
+        require_signature=require_signature,
+        max_model_bytes=max_model_bytes,
         progress=progress,
     )
     before = None
@@ -152,4 +161,5 @@ def explore(
         before_note=found.before_note,
         seed=seed,
         unreadable=found.unreadable,
+        notes=choice.notes,
     )

@@ -44,8 +44,9 @@ def check_perplexity(perplexity: float | None, images: int) -> None:
             f"a map needs at least {LEAST_IMAGES} images that can be read, got {images}: give more of them"
         )
     if perplexity is not None and not 1 <= perplexity < images:
+        shown = f"{perplexity:g}" if isinstance(perplexity, float) else perplexity
         raise SettingError(
-            f"perplexity must be at least 1 and below the number of images, {images}, got {perplexity:g}: change "
+            f"perplexity must be at least 1 and below the number of images, {images}, got {shown}: change "
             "it, or leave it out"
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
@@ -18,6 +18,7 @@ from onlygood.errors import FolderError, ImageError
 from onlygood.features.descriptors import Projector, cell_means
 from onlygood.features.input_kind import InputKind
 from onlygood.graph.runtime import open_session, run
+from onlygood.images.kinds import ImageKind, kind_of
 from onlygood.images.reading import ImageArray
 from onlygood.settings import FitSettings
 
@@ -68,6 +69,7 @@ class Features:
         image_vectors: float32 [images, d], the mean of each one's first embedding.
         digests: sha256 of each image's pixels.
         sizes: (height, width) of each that was given.
+        kinds: of each that was given.
         channels: 1 if every image is grey, else 3.
         unreadable: one sentence for each image that was left out.
         notes: sentences that a person should read.
@@ -85,6 +87,7 @@ class Features:
     image_vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     digests: list[str] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
+    kinds: list[ImageKind] = field(default_factory=list)
     channels: int = 1
     unreadable: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -119,6 +122,7 @@ class _ImageFeatures:
     digest: str
     shape: tuple[int, int, int]
     is_constant: bool
+    kind: ImageKind | None = None
 
 
 def extract_features(
@@ -160,7 +164,8 @@ def extract_features(
                 f"{what} images must all have one bit depth, got {source.name} with {8 * image.dtype.itemsize} "
                 f"bits a channel among images with {8 * kind.dtype.itemsize}: fit one model for each"
             )
-        return _extract(image, embedder, seed=settings.seed, number=number, rows_each=rows_each)
+        extracted = _extract(image, embedder, seed=settings.seed, number=number, rows_each=rows_each)
+        return replace(extracted, kind=kind_of(image, source.file_format()))
 
     entries = _Entries(found)
     channel_counts: list[int] = []
@@ -173,6 +178,8 @@ def extract_features(
             continue
         entries.add(source, extracted)
         found.sizes.append(extracted.shape[:2])
+        assert extracted.kind is not None  # that of an image as it was given
+        found.kinds.append(extracted.kind)
         projector.add(cell_means(extracted.embeddings[0]))
         channel_counts.append(extracted.shape[2])
         if extracted.is_constant:
@@ -251,7 +258,9 @@ def extract_turned(
         rows_each: as for `extract_features`.
         show_progress: draw a bar if stderr is a terminal.
     """
-    found = Features(given.embedder, given=given.given, sizes=given.sizes, channels=given.channels, as_given=given)
+    found = Features(
+        given.embedder, given=given.given, sizes=given.sizes, kinds=given.kinds, channels=given.channels, as_given=given
+    )
     extract_augmentations(found, turned, settings, rows_each=rows_each, show_progress=show_progress)
     return found
 

@@ -15,22 +15,28 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto, helper
 
-from onlygood.errors import ModelFileError, ModelFormatError, ModelVersionError
+from onlygood.errors import ModelFormatError, ModelVersionError
+from onlygood.graph import audit
+from onlygood.graph.agreement import require_agreement
+from onlygood.graph.content import HIGHEST_LIMIT, MAX_MODEL_BYTES, parse, read_content
+from onlygood.graph.costs import CostBound
 from onlygood.graph.format_1 import from_format_1
+from onlygood.graph.signature import require_signature_of
 from onlygood.graph.verdict import RAW_SCORE, CalibrationScores, find_calibration_scores
-from onlygood.metadata import FORMAT, Metadata
+from onlygood.metadata import FORMAT, Metadata, description_problem
 
 METADATA_KEY = "onlygood"
-INPUT = "image"
-OUTPUTS = ("score", "p_value", "is_anomaly", "anomaly_map", "patch_scores")
+INPUT = audit.INPUT
+OUTPUTS = tuple(audit.OUTPUTS)
+# What messages call a model that was not read from a file.
+IN_MEMORY = "that was made"
 
 
 @dataclass(frozen=True)
@@ -41,48 +47,94 @@ class ModelFile:
         content: the file's bytes, ready for a runtime.
         metadata: the description, in the newest format.
         calibration_scores: those in the graph; None where it has none that can be used.
+        costs: what running the graph on images of any size will take.
     """
 
     content: bytes = field(repr=False)
     metadata: Metadata = field(repr=False)
     calibration_scores: CalibrationScores | None = field(repr=False, compare=False)
+    costs: CostBound = field(repr=False, compare=False)
 
 
 def pack(model: onnx.ModelProto, metadata: Metadata) -> ModelFile:
-    """The model with its metadata and a digest of both, as it is written to disk.
+    """The model with its metadata and a digest of both, as it is written to disk, after the audit of one that is read.
 
     Args:
         model: the whole graph; changed in place.
         metadata: the description; `format` and `content_sha256` are set.
-    """
-    described = metadata.replaced(format=FORMAT).to_dict()
-    text = json.dumps({**described, "content_sha256": content_digest(model, described)}, sort_keys=True)
-    del model.metadata_props[:]
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, text
-    return ModelFile(
-        content=model.SerializeToString(deterministic=True),
-        metadata=Metadata.from_dict(json.loads(text), "in memory"),
-        calibration_scores=find_calibration_scores(model),
-    )
-
-
-def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
-    """A model file's bytes and metadata, after an audit.
 
     Raises:
-        ModelFileError: the file cannot be read.
-        ModelFormatError: not ours, damaged, or with external data, custom operators or other inputs and outputs.
-        ModelVersionError: written by a newer onlygood.
+        ModelFormatError: the file would be refused when it is read.
     """
+    described = metadata.replaced(format=FORMAT).to_dict()
+    with _as_writing():
+        audit.audit(model, IN_MEMORY)
+    del model.metadata_props[:]
+    text = json.dumps({**described, "content_sha256": _digest(model, described)}, sort_keys=True)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, text
+    content = model.SerializeToString(deterministic=True)
+    if len(content) > HIGHEST_LIMIT:
+        raise ModelFormatError(
+            f"a model file must have at most {HIGHEST_LIMIT} bytes, got {len(content)}: fit with a smaller backbone or "
+            "memory bank"
+        )
+    with _as_writing():
+        return _checked(content, model, json.loads(text), IN_MEMORY)
+
+
+def require_writable(embedding: onnx.ModelProto) -> None:
+    """Refuse the first part of a graph that no model file may hold, before a fit works with it.
+
+    Args:
+        embedding: from `image` on. It may take images in colour, in grey or both.
+
+    Raises:
+        ModelFormatError: an operator that a model file may not hold, or a cost that cannot be accepted.
+    """
+    with _as_writing():
+        audit.require_operators(embedding, IN_MEMORY)
+        try:
+            CostBound(embedding, channels=3, name=IN_MEMORY)
+        except ModelFormatError:
+            CostBound(embedding, channels=1, name=IN_MEMORY)
+
+
+@contextmanager
+def _as_writing() -> Iterator[None]:
+    """Says what is refused of a model that was made as what it is: none that someone gave."""
     try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise ModelFileError(f"the model {path} does not exist: fit one with `onlygood fit`") from error
-    except IsADirectoryError as error:
-        raise ModelFileError(f"a model must be a file, got the folder {path}: give the .onnx file in it") from error
-    except OSError as error:
-        raise ModelFileError(f"the model {path} cannot be read: {error.strerror}") from error
+        yield
+    except ModelFormatError as error:
+        said = str(error).rpartition(": ")[0]
+        raise ModelFormatError(
+            f"{said}: nothing is written that would be refused when it is read; fit with another method, backbone or "
+            "settings"
+        ) from error
+
+
+def read_model_file(
+    path: str | os.PathLike[str],
+    *,
+    max_bytes: int = MAX_MODEL_BYTES,
+    require_signature: str | os.PathLike[str] | None = None,
+) -> ModelFile:
+    """A model file's bytes and metadata, after an audit.
+
+    Args:
+        path: of the file.
+        max_bytes: most bytes that it may have.
+        require_signature: path of a public key: the file must be signed by its holder.
+
+    Raises:
+        ModelFileError: the file cannot be read, or is not signed by that key.
+        ModelFormatError: not ours, damaged, or with parts that no file of ours has.
+        ModelVersionError: written by a newer onlygood.
+        SettingError: the limit or the key cannot be used.
+    """
+    content = read_content(path, max_bytes=max_bytes)
+    if require_signature is not None:
+        require_signature_of(content, require_signature, str(path))
     return unpack(content, str(path))
 
 
@@ -96,22 +148,30 @@ def unpack(content: bytes, name: str) -> ModelFile:
     Raises:
         ModelFormatError, ModelVersionError: as `read_model_file`.
     """
-    try:
-        model = onnx.load_model_from_string(content)
-    except DecodeError as error:
-        raise ModelFormatError(
-            f"the model {name} must be an ONNX file, got {len(content)} bytes that are not one or are cut short: "
-            f"copy it again or fit it again"
-        ) from error
+    model = parse(content, name)
     metadata = _metadata(model, name)
-    _audit(model, name)
-    if metadata.get("content_sha256") != content_digest(model, metadata):
+    audit.audit(model, name)
+    del model.metadata_props[:]
+    if metadata.get("content_sha256") != _digest(model, metadata):
         raise ModelFormatError(
             f"the model {name} is damaged or was edited: its content is not what `onlygood fit` wrote: copy it again "
             f"or fit it again"
         )
-    described = Metadata.from_dict(_newest(metadata), name)
-    return ModelFile(content=content, metadata=described, calibration_scores=find_calibration_scores(model))
+    return _checked(content, model, metadata, name)
+
+
+def _checked(content: bytes, model: onnx.ModelProto, metadata: dict[str, Any], name: str) -> ModelFile:
+    """The file, whose structure was audited, if its description and its cost can be accepted."""
+    problem = description_problem(metadata)
+    if problem is not None:
+        raise ModelFormatError(
+            f"the model {name} must have a description of plain values, got {problem}: copy it again or fit it again"
+        )
+    described = Metadata.from_dict(_newest(metadata, name), name)
+    scores = find_calibration_scores(model)
+    costs = CostBound(model, channels=described.input.channels, name=name)
+    require_agreement(model, described, costs, scores, name)
+    return ModelFile(content=content, metadata=described, calibration_scores=scores, costs=costs)
 
 
 def keep_outputs(content: bytes, outputs: Sequence[str]) -> bytes:
@@ -157,6 +217,11 @@ def content_digest(model: onnx.ModelProto, metadata: dict[str, Any]) -> str:
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     del bare.metadata_props[:]
+    return _digest(bare, metadata)
+
+
+def _digest(bare: onnx.ModelProto, metadata: dict[str, Any]) -> str:
+    """As `content_digest`, of a model without `metadata_props`: a large one need not be copied."""
     described = {key: value for key, value in metadata.items() if key != "content_sha256"}
     digest = hashlib.sha256(bare.SerializeToString(deterministic=True))
     digest.update(json.dumps(described, sort_keys=True).encode())
@@ -179,7 +244,7 @@ def _metadata(model: onnx.ModelProto, name: str) -> dict[str, Any]:
             f"the model {name} has a description that cannot be read ({type(error).__name__}: {error}): copy it again "
             f"or fit it again"
         ) from error
-    if not isinstance(number, int) or number < 1:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ModelFormatError(
             f"the model {name} must have a format number of at least 1, got {number!r}: fit it again"
         )
@@ -190,42 +255,12 @@ def _metadata(model: onnx.ModelProto, name: str) -> dict[str, Any]:
     return dict(metadata)
 
 
-def _newest(metadata: dict[str, Any]) -> dict[str, Any]:
+def _newest(metadata: dict[str, Any], name: str) -> dict[str, Any]:
     """A description in the newest format; `format` still says which the file has."""
-    return metadata if metadata["format"] >= FORMAT else from_format_1(metadata)
-
-
-def _audit(model: onnx.ModelProto, name: str) -> None:
-    """Refuse what no file of ours holds, before a runtime sees it."""
-    parts = list(_messages(model))
-    # Names of a damaged file may be bytes where text is due, hence str.
-    domains = {str(part.domain) for part in parts if isinstance(part, onnx.NodeProto)}
-    foreign = sorted(domains - {"", "ai.onnx"})
-    if foreign or len(model.functions):
+    try:
+        return metadata if metadata["format"] >= FORMAT else from_format_1(metadata)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise ModelFormatError(
-            f"the model {name} must use standard ONNX operators only, got operators of "
-            f"{', '.join(foreign) or 'its own'}: do not run it, and fit it again"
-        )
-    tensors = [part for part in parts if isinstance(part, TensorProto)]
-    external = [tensor.name for tensor in tensors if tensor.data_location == TensorProto.EXTERNAL]
-    if external:
-        raise ModelFormatError(
-            f"the model {name} must hold all of its data, got {external[0]!r} in another file: do not run it, and fit "
-            "it again"
-        )
-    inputs = [str(value.name) for value in model.graph.input]
-    outputs = [str(value.name) for value in model.graph.output]
-    if inputs != [INPUT] or not set(OUTPUTS) <= set(outputs):
-        raise ModelFormatError(
-            f"the model {name} must have the input {INPUT} and the outputs {', '.join(OUTPUTS)}, got "
-            f"{', '.join(inputs) or 'none'} and {', '.join(outputs) or 'none'}: fit it again"
-        )
-
-
-def _messages(message: Message) -> Iterator[Message]:
-    """A protobuf message and all inside it: nodes of inner graphs, tensors wherever they hang."""
-    yield message
-    for described, value in message.ListFields():
-        if described.message_type is not None:
-            for inner in (value,) if isinstance(value, Message) else value:
-                yield from _messages(inner)
+            f"the model {name} must have the description of format 1, got one with other parts "
+            f"({type(error).__name__}: {error}): copy it again or fit it again"
+        ) from error

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
+from onlygood._integers import check_threads
 from onlygood.errors import ModelFileError, OnlygoodError, SettingError
+from onlygood.graph.costs import CostBound, one_line
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -17,7 +21,8 @@ PROVIDERS = {
     "directml": "DmlExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
-ERRORS_ONLY = 3
+# Errors are raised, too; what is logged of them quotes names from the file as they are.
+FATAL_ONLY = 4
 # The first version of ONNX Runtime in which it can be said how long threads spin, and how long they do.
 SPIN_DURATION_SINCE = (1, 26)
 SPIN_US = 200
@@ -32,14 +37,12 @@ def open_session(model: bytes, *, provider: str = "cpu", threads: int = 0) -> An
         threads: that share one image's work; 0 for one a core.
 
     Raises:
-        SettingError: a provider that is not known or not installed, or a negative number of threads.
+        SettingError: a provider that is not known or not installed, or a number of threads that cannot be used.
     """
     check_provider(provider)
-    if not isinstance(threads, int) or threads < 0:
-        raise SettingError(f"threads must be 0 (one a core) or more, got {threads!r}")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = ERRORS_ONLY
+    options.intra_op_num_threads = check_threads(threads)
+    options.log_severity_level = FATAL_ONLY
     for entry, value in waiting_options(onnxruntime.__version__).items():
         options.add_session_config_entry(entry, value)
     names = [PROVIDERS[provider]] if provider == "cpu" else [PROVIDERS[provider], PROVIDERS["cpu"]]
@@ -59,12 +62,28 @@ def waiting_options(version: str) -> dict[str, str]:
     return {"session.intra_op.allow_spinning": "1", "session.intra_op.spin_duration_us": str(SPIN_US)}
 
 
-def open_model(content: bytes, name: str, *, provider: str = "cpu", threads: int = 0) -> Any:
+@dataclass(frozen=True)
+class ModelSession:
+    """A session of a model file: `run` refuses images that would cost too much before it runs them.
+
+    Attributes:
+        session: of ONNX Runtime.
+        name: what messages call the model.
+        costs: of its graph.
+    """
+
+    session: Any
+    name: str
+    costs: CostBound
+
+
+def open_model(content: bytes, name: str, costs: CostBound, *, provider: str = "cpu", threads: int = 0) -> ModelSession:
     """`open_session` of a model file.
 
     Args:
-        content: the file's.
+        content: the file's, or of a graph made of it that does no more work.
         name: what messages call it.
+        costs: of the file's graph.
         provider: as for `open_session`.
         threads: as for `open_session`.
 
@@ -73,13 +92,13 @@ def open_model(content: bytes, name: str, *, provider: str = "cpu", threads: int
         SettingError: as `open_session`.
     """
     try:
-        return open_session(content, provider=provider, threads=threads)
+        return ModelSession(open_session(content, provider=provider, threads=threads), name, costs)
     except OnlygoodError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no root of their own
         raise ModelFileError(
             f"the model {name} must be one that ONNX Runtime {onnxruntime.__version__} can run, got: "
-            f"{' '.join(str(error).split())}: install a newer onnxruntime, or fit again"
+            f"{one_line(error)}: install a newer onnxruntime, or fit again"
         ) from error
 
 
@@ -99,7 +118,27 @@ def check_provider(provider: str) -> None:
 
 
 def run(session: Any, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
-    """The named outputs. The session's others are computed, too: only a build for training can leave them out."""
+    """The named outputs. The session's others are computed, too: only a build for training can leave them out.
+
+    Args:
+        session: of ONNX Runtime, or a ModelSession.
+        outputs: their names.
+        feeds: the inputs, by their names.
+
+    Raises:
+        ModelFileError: a ModelSession whose model cannot be run on these images, or would cost too much.
+    """
     options = onnxruntime.RunOptions()
-    options.log_severity_level = ERRORS_ONLY
-    return list(session.run(list(outputs), feeds, options))
+    options.log_severity_level = FATAL_ONLY
+    if not isinstance(session, ModelSession):
+        return list(session.run(list(outputs), feeds, options))
+    for images in feeds.values():
+        session.costs.check(np.shape(images))
+    try:
+        return list(session.session.run(list(outputs), feeds, options))
+    except Exception as error:  # ONNX Runtime's exceptions have no root of their own
+        shape = " x ".join(str(size) for images in feeds.values() for size in np.shape(images))
+        raise ModelFileError(
+            f"the model {session.name} must be one that ONNX Runtime {onnxruntime.__version__} can run on images of "
+            f"{shape} levels, got: {one_line(error)}: fit it again, or report this if it is one that was fitted"
+        ) from error

@@ -12,6 +12,7 @@ from onnx import TensorProto, compose, helper, numpy_helper, utils, version_conv
 
 from onlygood.backbones.backbone import Backbone, Card, Tap
 from onlygood.errors import BackboneError
+from onlygood.graph.audit import foreign_operators, messages
 from onlygood.graph.subgraph import IR_VERSION, OPSET, in_trunk
 
 # Operators that have weights to train.
@@ -64,6 +65,14 @@ def cut_trunk(backbone: Backbone, taps: Sequence[Tap]) -> onnx.ModelProto:
         onnx.checker.check_model(model)
     except Exception as error:
         raise BackboneError(f"backbone {backbone.card.name} cannot be cut at its taps: {error}") from error
+    # What it has behind its taps does not come into a model file.
+    refused = foreign_operators(messages(model))
+    if refused:
+        raise BackboneError(
+            f"backbone {backbone.card.name} must be a feed-forward network of operators that a model file may hold, "
+            f"got {', '.join(refused)}: export it without control flow and without operators whose output's size "
+            "depends on the image, or use another backbone"
+        )
     _check_shapes(model, backbone.card, taps)
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", max(OPSET, opset_of(backbone.model))))

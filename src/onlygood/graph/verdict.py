@@ -11,9 +11,11 @@ from onnx import numpy_helper
 
 from onlygood.calibration.threshold import Calibration, calibrate_weighted, resolve_rule
 from onlygood.graph.subgraph import OPSET, subgraph
-from onlygood.rates import ThresholdRule, check_false_alarm_rate
+from onlygood.rates import ThresholdRule, binomial_interval, check_false_alarm_rate
 
 RAW_SCORE = "raw_score"
+# A rate is below 1, also of a threshold below all scores.
+LARGEST_RATE = 0.999999
 # The initializers of `verdict` that a calibration decides.
 CALIBRATION_INITIALIZERS = ("threshold", "calibration_scores", "calibration_weights", "own_weight")
 
@@ -87,9 +89,32 @@ class CalibrationScores:
         Raises:
             SettingError: the rate is outside (0, 1).
         """
-        check_false_alarm_rate(false_alarm_rate)
-        rule = resolve_rule(rule, self.groups, false_alarm_rate, is_exact=is_exact)
-        return calibrate_weighted(self.scores, self.weights, self.groups, false_alarm_rate, rule=rule)
+        false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
+        resolved = resolve_rule(rule, self.groups, false_alarm_rate, is_exact=is_exact)
+        return calibrate_weighted(self.scores, self.weights, self.groups, false_alarm_rate, rule=resolved)
+
+    def at_threshold(self, threshold: float) -> Calibration:
+        """The calibration with these scores at a threshold that was given.
+
+        What is stated is the p-value of an image right at the threshold: the share of groups above it, with the new
+        image's own group counted among them.
+
+        Args:
+            threshold: of the raw score.
+        """
+        cut = np.float32(threshold)
+        above = float(self.weights[self.scores > cut].sum())
+        stated = above + 1.0 / (self.groups + 1)
+        return Calibration(
+            scores=self.scores,
+            weights=self.weights,
+            groups=self.groups,
+            requested_rate=min(stated, LARGEST_RATE),
+            stated_rate=min(stated, LARGEST_RATE),
+            threshold=float(cut),
+            rule="given",
+            interval=binomial_interval(above * (self.groups + 1), self.groups),
+        )
 
 
 def find_calibration_scores(model: onnx.ModelProto) -> CalibrationScores | None:

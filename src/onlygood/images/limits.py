@@ -29,7 +29,7 @@ class ReadingLimits:
 
     def __post_init__(self) -> None:
         for setting in ("max_pixels", "max_bytes", "max_pages"):
-            check_integer(setting, getattr(self, setting), 1)
+            object.__setattr__(self, setting, check_integer(setting, getattr(self, setting), 1))
 
 
 DEFAULT_LIMITS = ReadingLimits()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from onlygood._plain import plain
 from onlygood.images.reading import ChannelOrder, ImageSource
 
 
@@ -16,7 +17,8 @@ class NamedImage:
         image: a path, the bytes of a file, a PIL image, or an array uint8 or uint16 of shape [H, W], [H, W, 1],
             [H, W, 3] (R, G, B) or [H, W, 4] (R, G, B, alpha).
         page: of a multi-page TIFF, from 0.
-        channel_order: of an array with colour; "bgr" says that it is B, G, R or B, G, R, alpha, as OpenCV has it.
+        channel_order: of an array with colour; "bgr" says that it is B, G, R or B, G, R, alpha, as OpenCV has it. That
+            of the Inspector unless given.
 
     Example:
         >>> import onlygood
@@ -28,4 +30,7 @@ class NamedImage:
     name: str
     image: ImageSource = field(repr=False)
     page: int | None = None
-    channel_order: ChannelOrder = "rgb"
+    channel_order: ChannelOrder | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "page", plain(self.page))

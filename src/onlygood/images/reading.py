@@ -31,7 +31,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -39,6 +38,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlygood._integers import check_integer
+from onlygood._paths import given_path
 from onlygood.errors import ImageError, ImageFormatError, SettingError
 from onlygood.images.avif import read_avif
 from onlygood.images.bmp import read_bmp
@@ -112,9 +112,8 @@ def read_image(
         True
     """
     if page is not None:
-        check_integer("a page", page, 0)
-    if channel_order not in get_args(ChannelOrder):
-        raise SettingError(f"channel_order must be 'rgb' or 'bgr', got {channel_order!r}")
+        page = check_integer("a page", page, 0)
+    check_channel_order(channel_order)
     shown = name if name is not None else _name_of(source) + (f"#{page + 1}" if page else "")
     if isinstance(source, np.ndarray):
         _require_single(page, shown)
@@ -139,6 +138,17 @@ def read_image(
         data = source if isinstance(source, bytes) else file.read()
     with decoding(kind, shown):
         return np.ascontiguousarray(_READERS[kind](data, shown, limits))
+
+
+def check_channel_order(order: ChannelOrder) -> ChannelOrder:
+    """The order, if it is one.
+
+    Raises:
+        SettingError: it is neither "rgb" nor "bgr".
+    """
+    if order not in get_args(ChannelOrder):
+        raise SettingError(f"channel_order must be 'rgb' or 'bgr', got {order!r}")
+    return order
 
 
 def image_pages(
@@ -224,7 +234,7 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str, limits: ReadingLi
             f"an image must be a path, bytes, a PIL image or an array, got {type(source).__name__}: give one of those"
         )
     try:
-        path = Path(source)
+        path = given_path(source, error=ImageError)
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(f"{name} is a folder where an image is meant: give the path of one image file")

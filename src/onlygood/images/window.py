@@ -18,10 +18,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onlygood._plain import plain
 from onlygood.errors import ImageFormatError, SettingError
 from onlygood.images.reading import ImageArray
 
 _LEVELS = 65_536
+# The least from black to white.
+_NARROWEST = 1.0
 _CHUNK = 1 << 20  # np.bincount makes 8 bytes of each value: 8 MiB at a time
 
 
@@ -41,12 +44,19 @@ class Window:
     white: float
 
     def __post_init__(self) -> None:
+        for name in ("black", "white"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
         for level in (self.black, self.white):
             if not isinstance(level, (int, float)) or isinstance(level, bool) or not math.isfinite(level):
                 raise SettingError(f"a window must be two levels with black < white, got {self._shown}")
         if not 0 <= self.black < self.white <= _LEVELS - 1:
             raise SettingError(
                 f"a window must be two levels with black < white, both from 0 to {_LEVELS - 1}, got {self._shown}"
+            )
+        if self.white - self.black < _NARROWEST:
+            raise SettingError(
+                f"a window must be at least {_NARROWEST:g} level wide, since levels are whole numbers, got "
+                f"{self._shown}: raise white or lower black"
             )
 
     @property

@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from onlygood._plain import plain
 from onlygood.errors import SettingError
 from onlygood.metrics.image import TOLERANCE, between_scores, roc_points
+
+# The highest cost of one error, in any unit: a thousand of them can still be added up.
+MOST_COST = 1e100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,20 @@ def cheapest_operating_point(
     )
 
 
+def check_cost(name: str, cost: float) -> float:
+    """The cost as a number of Python's.
+
+    Raises:
+        SettingError: it is not a number from 0 to MOST_COST.
+    """
+    cost = plain(cost)
+    if not 0 <= cost < math.inf:
+        raise SettingError(f"{name} must be a number of at least 0, got {cost!r}")
+    if cost > MOST_COST:
+        raise SettingError(f"{name} must be at most {MOST_COST:g}, got {cost!r}: count in a larger unit")
+    return float(cost)
+
+
 def cost_per_thousand(
     false_alarm_rate: float,
     miss_rate: float,
@@ -109,8 +127,7 @@ def cost_per_thousand(
 
 
 def _check_costs(cost_false_alarm: float, cost_miss: float, anomaly_share: float) -> None:
-    for name, cost in (("cost_false_alarm", cost_false_alarm), ("cost_miss", cost_miss)):
-        if not (math.isfinite(cost) and cost >= 0):
-            raise SettingError(f"{name} must be a number of at least 0, got {cost!r}")
+    check_cost("cost_false_alarm", cost_false_alarm)
+    check_cost("cost_miss", cost_miss)
     if not 0.0 < anomaly_share < 1.0:
         raise SettingError(f"anomaly_share must be between 0 and 1, both excluded, got {anomaly_share!r}")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onlygood._extras import need_extra
+from onlygood._plain import plain
 from onlygood.errors import SettingError
 
 # Costs of thresholds are compared with each other; this absorbs binary rounding, nothing else.
@@ -284,6 +285,7 @@ def between_scores(thresholds: NDArray[np.float64], place: int) -> float:
 
 def _tail(confidence: float) -> float:
     """Half of alpha, where alpha is 1 - confidence."""
+    confidence = plain(confidence)
     if not (isinstance(confidence, int | float) and 0.0 < confidence < 1.0):
         raise SettingError(f"the confidence must be between 0 and 1, both excluded, got {confidence!r}")
     return (1.0 - confidence) / 2

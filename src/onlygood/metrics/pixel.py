@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from onlygood._extras import need_extra
 from onlygood._integers import check_integer
+from onlygood._plain import plain
 from onlygood.errors import SettingError, WriteError
 from onlygood.metrics._marked_pixels import MarkedPixels, keys_of, marked_pixels
 from onlygood.metrics._overlap import Overlap
@@ -175,6 +176,7 @@ class PixelTally:
         Source: Bergmann, Batzner, Fauser, Sattlegger and Steger, "The MVTec Anomaly Detection Dataset", International
         Journal of Computer Vision 129, 2021, section 4.2.
         """
+        fpr_limit = plain(fpr_limit)
         if not (isinstance(fpr_limit, int | float) and 0.0 < fpr_limit <= 1.0):
             raise SettingError(f"fpr_limit must be above 0 and at most 1, got {fpr_limit!r}")
         with self._lock:

@@ -11,7 +11,7 @@ import numpy as np
 
 from onlygood.comparison.compare import Comparison, MeasuredMethod
 from onlygood.evaluation.figures import EvaluatedImage
-from onlygood.report import charts
+from onlygood.report import score_charts
 from onlygood.report.facts import machine_sentence
 from onlygood.report.formatting import format_count
 from onlygood.report.pages import report_paths, write_report
@@ -53,6 +53,7 @@ def write_comparison_report(
         model_name=data_name,
         written_at=written_at,
         scores=[each.score for method in measured for each in method.evaluation.images],
+        rates=(comparison.false_alarm_rate,),
         header=("name", "label", "defect", *(f"{method.label} {what}" for method in measured for what in _OF_EACH)),
         rows=_rows(comparison, verdicts),
         comparison=comparison,
@@ -116,7 +117,7 @@ def _histogram(identifier: str, method: MeasuredMethod) -> str:
     scores = np.array([each.score for each in method.evaluation.images], dtype=np.float64)
     labels = np.array([each.labelled.is_anomalous for each in method.evaluation.images], dtype=bool)
     groups = [
-        charts.Scores(format_count(len(values), f"{kind} image"), values, kind == "anomalous")
+        score_charts.Scores(format_count(len(values), f"{kind} image"), values, kind == "anomalous")
         for kind, values in (("good", scores[~labels]), ("anomalous", scores[labels]))
     ]
     said = [
@@ -124,7 +125,7 @@ def _histogram(identifier: str, method: MeasuredMethod) -> str:
         for group in groups
         if len(group.values)
     ]
-    return charts.small_histogram(
+    return score_charts.small_histogram(
         identifier,
         groups,
         title=f"Scores by {method.label}",

@@ -108,7 +108,7 @@ def contact_sheet(
         FolderError: no images.
         ImageError: something that is no image.
     """
-    check_integer("the augmentations shown", shown, 0, MOST_SHOWN)
+    shown = check_integer("the augmentations shown", shown, 0, MOST_SHOWN)
     made = augmentations(images, count, settings, seed=seed, window=window, start=len(images))
     used = augmentation_window(images, window)
     levels = (used.black, used.white)

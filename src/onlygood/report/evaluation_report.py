@@ -11,12 +11,14 @@ import numpy as np
 
 from onlygood.evaluation.evaluate import Evaluation
 from onlygood.evaluation.figures import EvaluatedImage
+from onlygood.evaluation.rates import check_sentence
 from onlygood.inspector import Inspector, as_inspector
 from onlygood.metrics.image import precision_recall_curve, roc_curve
 from onlygood.model import ModelSource, title_of
-from onlygood.report import charts
+from onlygood.rates import Notation
+from onlygood.report import charts, score_charts
 from onlygood.report.facts import machine_sentence, model_facts
-from onlygood.report.formatting import format_count
+from onlygood.report.formatting import format_count, percent_notation
 from onlygood.report.gallery import Wanted, draw_cards
 from onlygood.report.pages import report_paths, write_report
 
@@ -59,12 +61,15 @@ def write_evaluation_report(
     report_paths(path)
     inspector, model_name = as_inspector(model), model_name or title_of(model)
     median, high = evaluation.latency_ms
+    rates = [outcome.requested_rate for outcome in evaluation.at_rates]
+    notation, check = percent_notation(rates), evaluation.guarantee
     write_report(
         path,
         "evaluation",
         model_name=model_name,
         written_at=written_at,
         scores=[each.score for each in evaluation.images],
+        rates=rates,
         header=COLUMNS,
         rows=_rows(evaluation),
         evaluation=evaluation,
@@ -73,10 +78,11 @@ def write_evaluation_report(
         defects=list(evaluation.per_defect.items())[:LISTED_GROUPS],
         sessions=list(evaluation.per_session.items())[:LISTED_GROUPS],
         histogram=_histogram(evaluation),
-        trade_off=_trade_off(evaluation),
-        ranking=_ranking(evaluation),
+        check=None if check is None else check_sentence(evaluation.metadata, check.observed, check.verdict, notation),
+        trade_off=_trade_off(evaluation, notation),
+        ranking=_ranking(evaluation, notation),
         sections=_gallery(evaluation, inspector, threads, progress),
-        model=model_facts(evaluation.metadata, model_name),
+        model=model_facts(evaluation.metadata, model_name, notation),
         machine=machine_sentence(),
         latency_median=median,
         latency_high=high,
@@ -117,18 +123,18 @@ def _histogram(evaluation: Evaluation) -> str:
         for kind, values in (("good", good), ("anomalous", anomalous))
         if len(values)
     ]
-    return charts.histogram(
+    return score_charts.histogram(
         "scores",
         [
-            charts.Scores(format_count(len(good), "good image"), good, False),
-            charts.Scores(format_count(len(anomalous), "anomalous image"), anomalous, True),
+            score_charts.Scores(format_count(len(good), "good image"), good, False),
+            score_charts.Scores(format_count(len(anomalous), "anomalous image"), anomalous, True),
         ],
         title="Scores of the images",
         description=f"Histogram of scores, the threshold at 0. {'; '.join(said)}.",
     )
 
 
-def _trade_off(evaluation: Evaluation) -> str | None:
+def _trade_off(evaluation: Evaluation, notation: Notation) -> str | None:
     """Misses against false alarms over all thresholds, or None where there are not both kinds of images."""
     if evaluation.image.misses is None or evaluation.image.false_alarms is None:
         return None
@@ -136,7 +142,7 @@ def _trade_off(evaluation: Evaluation) -> str | None:
     for outcome in evaluation.at_rates:
         misses, alarms = outcome.misses, outcome.false_alarms
         assert misses is not None and alarms is not None  # there are images of both kinds
-        rate, own = f"{outcome.requested_rate:g}", "the model's threshold, for " if outcome.is_own else ""
+        rate, own = notation.share(outcome.requested_rate, 6), "the model's threshold, for " if outcome.is_own else ""
         points.append(charts.MarkedPoint(x=alarms.value, y=misses.value, label=rate, is_own=outcome.is_own))
         said.append(
             f"At {own}a false-alarm rate of {rate} "
@@ -154,7 +160,7 @@ def _trade_off(evaluation: Evaluation) -> str | None:
     )
 
 
-def _ranking(evaluation: Evaluation) -> tuple[str, str] | None:
+def _ranking(evaluation: Evaluation, notation: Notation) -> tuple[str, str] | None:
     """The two curves, or None where there are not both kinds of images."""
     image = evaluation.image
     if image.auroc is None or image.false_alarms is None or image.misses is None or image.average_precision is None:
@@ -162,19 +168,24 @@ def _ranking(evaluation: Evaluation) -> tuple[str, str] | None:
     scores, labels = _arrays(evaluation.images)
     refused = image.false_alarms.events + image.misses.trials - image.misses.events
     found = 1.0 - image.misses.value
+    share_found = notation.share(found, 3)
     curve = roc_curve(scores, labels)
     roc = charts.roc(
         "roc",
         curve.x,
         curve.y,
         at=(image.false_alarms.value, found),
-        description=f"The area under the curve is {image.auroc.value:.4f}. At the model's threshold a share of "
-        f"{found:.3f} of the anomalous images is found and {image.false_alarms.value:.3f} of the good ones refused.",
+        description=f"The area under the curve is {image.auroc.value:.4f}. At the model's threshold "
+        f"{share_found} of the anomalous images are found, and of the good ones "
+        f"{notation.share(image.false_alarms.value, 3)} are refused.",
     )
     if refused:
         precision = (refused - image.false_alarms.events) / refused
         at = (found, precision)
-        said = f"{precision:.3f} of the images refused are anomalous, and {found:.3f} of the anomalous ones are found"
+        said = (
+            f"{notation.share(precision, 3)} of the images refused are anomalous, and {share_found} of the anomalous "
+            "ones are found"
+        )
     else:
         at, said = None, "the model refuses no image"
     curve = precision_recall_curve(scores, labels)

@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from onlygood._extras import need_extra
 from onlygood._files import write_atomically
 from onlygood._parallel import map_in_order
+from onlygood._printable import printable
 from onlygood._progress import track
 from onlygood.datasets.selection import ChosenImage
 from onlygood.errors import ImageError
 from onlygood.exploration.explore import Exploration
 from onlygood.exploration.tsne import Layout
-from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits, read_image
+from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
+from onlygood.rates import Notation
 from onlygood.report import formatting, palette
 from onlygood.report.facts import model_facts
 from onlygood.report.pages import page_path, render_page
@@ -48,6 +50,7 @@ class Kind:
     Attributes:
         name: the label.
         colour: of their marks.
+        dark_colour: of the same on a dark screen.
         is_hollow: whether the marks are outlines, where all colours were used already.
         found: how many there are.
         shown: how many of them are on the page.
@@ -56,6 +59,7 @@ class Kind:
 
     name: str
     colour: str
+    dark_colour: str
     is_hollow: bool
     found: int
     shown: int
@@ -139,6 +143,8 @@ def write_exploration(
     """
     page = exploration_path(path)
     scores = [each.score for each in exploration.inspections]
+    rates = (exploration.metadata.guarantee.requested_rate,)
+    notation = formatting.percent_notation(rates)
     format_score = formatting.score_format(scores)
     kinds = _kinds(exploration)
     titles = [
@@ -146,7 +152,7 @@ def write_exploration(
         f"{format_score(found.score)}, p-value {formatting.format_p_value(found.p_value)}"
         for image, found in zip(exploration.images, exploration.inspections, strict=True)
     ]
-    maps, height = _maps(exploration, titles)
+    maps, height = _maps(exploration, titles, notation)
     thumbnails = _thumbnails(exploration, threads=threads, limits=limits, progress=progress)
     script = resources.files("onlygood.report").joinpath("templates", "exploration.js").read_text(encoding="utf-8")
     content = render_page(
@@ -154,6 +160,7 @@ def write_exploration(
         model_name=model_name,
         written_at=written_at,
         scores=scores,
+        rates=rates,
         exploration=exploration,
         kinds=kinds,
         maps=maps,
@@ -162,7 +169,7 @@ def write_exploration(
         mark_size=_for_count(len(scores), _MARKS, _SMALLEST_MARK),
         anomalous=sum(each.is_anomaly for each in exploration.inspections),
         found=sum(label.found for label in exploration.labels),
-        model=model_facts(exploration.metadata, model_name),
+        model=model_facts(exploration.metadata, model_name, notation),
         unreadable=exploration.unreadable[:LISTED_UNREADABLE],
         data=_data(exploration, format_score, thumbnails, maps),
         script=script,
@@ -186,8 +193,9 @@ def _kinds(exploration: Exploration) -> list[Kind]:
         used[label.is_reference] += 1
         kinds.append(
             Kind(
-                name=formatting.visible(label.name),
+                name=printable(label.name),
                 colour=colours[place],
+                dark_colour=(palette.DARK_REFERENCES if label.is_reference else palette.DARK_KINDS)[place],
                 is_hollow=turn % 2 == 1,
                 found=label.found,
                 shown=len(verdicts),
@@ -197,7 +205,7 @@ def _kinds(exploration: Exploration) -> list[Kind]:
     return kinds
 
 
-def _maps(exploration: Exploration, titles: Sequence[str]) -> tuple[list[DrawnMap], float]:
+def _maps(exploration: Exploration, titles: Sequence[str], notation: Notation) -> tuple[list[DrawnMap], float]:
     """Before and after training, or the one that there is; and their height."""
     layouts = [layout for layout in (exploration.before, exploration.after) if layout is not None]
     fitted = [_fit_width(layout.points) for layout in layouts]
@@ -217,7 +225,7 @@ def _maps(exploration: Exploration, titles: Sequence[str]) -> tuple[list[DrawnMa
         return DrawnMap(
             identifier=identifier,
             title=title,
-            facts=_facts(layout, exploration.dimensions),
+            facts=_facts(layout, exploration.dimensions, notation),
             marks=[
                 Mark(
                     number=number,
@@ -237,8 +245,8 @@ def _maps(exploration: Exploration, titles: Sequence[str]) -> tuple[list[DrawnMa
     return [draw(*name, *drawn) for name, drawn in zip(names, zip(layouts, fitted, strict=True), strict=True)], height
 
 
-def _facts(layout: Layout, dimensions: int) -> str:
-    share = formatting.format_share(layout.variance_kept)
+def _facts(layout: Layout, dimensions: int, notation: Notation) -> str:
+    share = notation.share(layout.variance_kept, 3)
     return (
         f"{layout.components} principal components of {dimensions:,} dimensions keep {share} of the variance; "
         f"perplexity {layout.perplexity:.4g}."
@@ -262,7 +270,7 @@ def _thumbnails(
 
     def draw(image: ChosenImage) -> tuple[str, int, int] | None:
         try:
-            pixels = read_image(image.file.path, name=image.name, page=image.file.page, limits=limits)
+            pixels = image.file.read(limits)
         except ImageError:
             return None
         window = (float(black), float(white))
@@ -289,7 +297,7 @@ def _data(
     return {
         "images": [
             {
-                "name": formatting.visible(image.name),
+                "name": printable(image.name),
                 "kind": image.label,
                 "anomalous": found.is_anomaly,
                 "score": format_score(found.score),

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 
 from onlygood._machine import machine_facts, versions_of
 from onlygood.metadata import InputFacts, Metadata
+from onlygood.rates import DECIMAL, Notation
 from onlygood.report.formatting import format_count
 
 
-def model_facts(metadata: Metadata, model_name: str) -> list[tuple[str, str]]:
-    """What the model is, from its metadata, as names and values; what a method does not have is left out."""
+def model_facts(metadata: Metadata, model_name: str, notation: Notation) -> list[tuple[str, str]]:
+    """What the model is, from its metadata, as names and values; what a method does not have is left out.
+
+    Args:
+        metadata: of the model.
+        model_name: what the page calls it.
+        notation: of its rates.
+    """
     kind, images, guarantee = metadata.input, metadata.good_images, metadata.guarantee
     facts = [
         ("File", model_name),
@@ -27,9 +34,9 @@ def model_facts(metadata: Metadata, model_name: str) -> list[tuple[str, str]]:
             f"{augmentations_beside(metadata)}",
         ),
         ("Calibration", f"{metadata.calibration.method}, {guarantee.groups:,} independent groups"),
-        ("Requested", f"a false-alarm rate of {guarantee.requested_rate:g}"),
-        ("False alarms", guarantee.statement),
-        *(("Threshold", sentence) for sentence in recalibration_sentences(metadata)),
+        ("Requested", f"a false-alarm rate of {notation.share(guarantee.requested_rate, 6)}"),
+        ("False alarms", " ".join(guarantee.sentences_in(notation))),
+        *(("Threshold", sentence) for sentence in recalibration_sentences(metadata, notation)),
         ("Made with", ", ".join(f"{name} {version}" for name, version in metadata.made_with.items())),
         ("Digest of the model", metadata.content_sha256),
         ("Digest of its images", images.sha256),
@@ -37,7 +44,7 @@ def model_facts(metadata: Metadata, model_name: str) -> list[tuple[str, str]]:
     return facts
 
 
-def recalibration_sentences(metadata: Metadata) -> list[str]:
+def recalibration_sentences(metadata: Metadata, notation: Notation = DECIMAL) -> list[str]:
     """A sentence for each time that the model was given another threshold after its fit, the first one first."""
     sentences = []
     for record in metadata.recalibrations:
@@ -48,8 +55,8 @@ def recalibration_sentences(metadata: Metadata) -> list[str]:
             source = format_count(count, "calibration score") + " in the model"
         source += f", in {format_count(groups, 'independent group')}" if groups < count else ""
         sentences.append(
-            f"Calibrated again for a false-alarm rate of {record.requested_rate:g} (before: "
-            f"{record.requested_rate_before:g}) from {source}; the model before has the digest "
+            f"Calibrated again for a false-alarm rate of {notation.share(record.requested_rate, 6)} (before: "
+            f"{notation.share(record.requested_rate_before, 6)}) from {source}; the model before has the digest "
             f"{record.model_sha256[:12]}."
         )
     return sentences

@@ -12,12 +12,13 @@ import numpy as np
 
 from onlygood.calibration.threshold import Calibration
 from onlygood.model import GoodImage, Model
-from onlygood.rates import format_rate
-from onlygood.report import charts
+from onlygood.rates import Notation
+from onlygood.report import charts, score_charts
 from onlygood.report.facts import machine_sentence, model_facts
-from onlygood.report.formatting import format_count
+from onlygood.report.formatting import format_count, percent_notation
 from onlygood.report.gallery import draw_highest
 from onlygood.report.pages import report_paths, write_report
+from onlygood.threshold_notes import OTHER_RATES, deciding_sentence
 
 # Lines of the tables; the CSV file has every image.
 LISTED = 20
@@ -65,7 +66,9 @@ def write_fit_report(
         WriteError: a file cannot be written.
     """
     report_paths(path)
-    metadata = model.metadata
+    metadata, guarantee = model.metadata, model.guarantee
+    rates = (guarantee.requested_rate, *OTHER_RATES)
+    notation = percent_notation(rates)
     descending = sorted(model.good_images, key=lambda each: (-each.score, each.name))
     calibrating = np.array([each.score for each in model.good_images if each.calibrates], dtype=np.float64)
     if curves is None:
@@ -77,18 +80,25 @@ def write_fit_report(
         model_name=model_name,
         written_at=written_at,
         scores=[each.score for each in model.good_images],
+        rates=rates,
         header=COLUMNS,
         rows=((each.name, each.score, each.group, int(each.calibrates)) for each in model.good_images),
         metadata=metadata,
-        guarantee=model.guarantee,
-        deciding=model.deciding,
+        guarantee=guarantee,
+        deciding=deciding_sentence(
+            model.calibration,
+            model.good_images,
+            rule=metadata.threshold_rule,
+            is_exact=guarantee.is_exact,
+            notation=notation,
+        ),
         odd=sorted((each for each in model.good_images if each.is_odd), key=lambda each: -each.score),
         notes=model.notes,
         images=len(model.good_images),
         calibrating=len(calibrating),
         above=int((calibrating > 0).sum()),
         histogram=_histogram(calibrating),
-        share_above=_share_above(model.calibration),
+        share_above=_share_above(model.calibration, notation),
         listed=descending[:LISTED],
         highest_scoring=draw_highest(
             model.highest_scoring,
@@ -102,37 +112,37 @@ def write_fit_report(
             (name, _curve(f"curve-{number}", name, values))
             for number, (name, values) in enumerate(curves.items(), start=1)
         ],
-        model=model_facts(metadata, model_name),
+        model=model_facts(metadata, model_name, notation),
         machine=machine_sentence(),
     )
 
 
 def _histogram(scores: Any) -> str:
     above, images = int((scores > 0).sum()), format_count(len(scores), "good image")
-    return charts.histogram(
+    return score_charts.histogram(
         "scores",
-        [charts.Scores(images, scores, None)],
+        [score_charts.Scores(images, scores, None)],
         title="Scores of the good images that the threshold rests on",
         description=f"Histogram of scores, the threshold at 0. {above:,} of {images} lie above the threshold.",
     )
 
 
-def _share_above(calibration: Calibration) -> str:
+def _share_above(calibration: Calibration, notation: Notation) -> str:
     """The share of good images above each score as it is guaranteed: by weights, and with the next image's own."""
     scores = np.asarray(calibration.scores, dtype=np.float64)
     different, last = np.unique(scores[::-1], return_index=True)
+    stated = notation.stated(calibration.stated_rate, is_guaranteed=calibration.is_guaranteed)
     at_or_below = np.cumsum(calibration.weights)[len(scores) - 1 - last]
-    return charts.share_above(
+    return score_charts.share_above(
         "shares",
         different - calibration.threshold,
         1.0 - at_or_below,
         rate=calibration.stated_rate,
         title="Share of good images above a score",
-        rate_name="guaranteed rate" if calibration.is_guaranteed else "estimated rate",
-        description=f"The share falls to the guaranteed rate of {format_rate(calibration.stated_rate)}, or just below "
-        "it, at the threshold, 0."
+        rate_name=f"{'guaranteed' if calibration.is_guaranteed else 'estimated'} rate {stated}",
+        description=f"The share falls to the guaranteed rate of {stated}, or just below it, at the threshold, 0."
         if calibration.is_guaranteed
-        else f"The threshold, 0, was estimated for a rate of {format_rate(calibration.stated_rate)}.",
+        else f"The threshold, 0, was estimated for a rate of {stated}.",
     )
 
 

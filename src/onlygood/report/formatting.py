@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from onlygood._plurals import pluralize
-
-# Characters that are not seen, that turn the direction of others, that break a line, or that are half of a character
-# (bytes of a file's name that are no text). A name that holds them could pass for another one.
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
-)
-
-
-def visible(text: str) -> str:
-    r"""The text with what is not seen written out, as Python does: `\n`, `\u202e`, `\udcff`."""
-    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+from onlygood._printable import printable
+from onlygood.rates import Notation
 
 
 def visible_or_same(value: Any) -> Any:
     """Plain text made visible; markup and what is no text as it is."""
-    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def score_format(scores: Iterable[float]) -> Callable[[float], str]:
@@ -42,9 +32,29 @@ def score_format(scores: Iterable[float]) -> Callable[[float], str]:
     return show
 
 
-def format_share(value: float) -> str:
-    """A share in [0, 1]: three decimals, or more where it would vanish."""
-    return _decimals(value, 3, least=0.01)
+def percent_notation(rates: Iterable[float]) -> Notation:
+    """One form for all shares of a page: percent with one decimal, or as many as the rates that were asked for need.
+
+    A share that would vanish, or seem to be all, is said to be below or above what can be shown.
+
+    Args:
+        rates: false-alarm rates that were asked for.
+    """
+    decimals = max((_decimals_of(rate) for rate in rates), default=1)
+    unit = 10.0**-decimals
+
+    def share(value: float, _: int = 0) -> str:
+        percent = round(100 * value, decimals)
+        if value > 0 and percent <= 0:
+            return f"<{unit:.{decimals}f}%"
+        if value < 1 and percent >= 100:
+            return f">{100 - unit:.{decimals}f}%"
+        return f"{percent:.{decimals}f}%"
+
+    def at_most(value: float) -> str:
+        return f"{math.ceil(100 * value / unit - 1e-6) * unit:.{decimals}f}%"
+
+    return Notation(share=share, at_most=at_most)
 
 
 def format_p_value(value: float) -> str:
@@ -60,6 +70,11 @@ def format_area(value: float) -> str:
 def format_count(count: int, noun: str = "") -> str:
     """A number with commas, and its noun in the singular or with an s: 1 image, 1,200 images."""
     return pluralize(count, noun) if noun else f"{count:,}"
+
+
+def _decimals_of(rate: float) -> int:
+    """The decimals that a rate has as percent: 1 to 6."""
+    return next((some for some in range(1, 6) if abs(round(100 * rate, some) - 100 * rate) < 1e-9), 6)
 
 
 def _decimals(value: float, decimals: int, *, least: float) -> str:

@@ -13,7 +13,6 @@ from onlygood.datasets.folders import ImageFile
 from onlygood.datasets.labelled_set import LabelledImage
 from onlygood.datasets.masks import read_mask
 from onlygood.errors import ImageError, LabelledSetError
-from onlygood.images.named import NamedImage
 from onlygood.images.reading import ImageArray
 from onlygood.inspector import Inspector, inspect_each
 from onlygood.model import ScoredImage
@@ -92,7 +91,7 @@ def draw_cards(inspector: Inspector, wanted: Sequence[Wanted], *, threads: int, 
     drawn = inspect_each(
         inspector,
         wanted,
-        image=lambda each: NamedImage(each.name, each.file.path, each.file.page),
+        image=lambda each: replace(each.file.named(inspector.limits), name=each.name),
         then=lambda each, inspection, pixels: _draw(inspector, each, inspection, pixels),
         threads=threads,
         total=len(wanted),

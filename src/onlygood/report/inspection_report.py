@@ -13,9 +13,9 @@ import numpy as np
 from onlygood.datasets.folders import ImageFile
 from onlygood.inspector import as_inspector
 from onlygood.model import ModelSource, title_of
-from onlygood.report import charts
+from onlygood.report import score_charts
 from onlygood.report.facts import machine_sentence, model_facts
-from onlygood.report.formatting import format_count
+from onlygood.report.formatting import format_count, percent_notation
 from onlygood.report.gallery import Wanted, draw_cards
 from onlygood.report.pages import report_paths, write_report
 from onlygood.results import Inspection
@@ -82,6 +82,7 @@ def write_inspection_report(
     if not inspected:
         raise ValueError("a report needs at least one inspected image, got none")
     inspector, model_name = as_inspector(model), model_name or title_of(model)
+    rates = (inspector.metadata.guarantee.requested_rate,)
     found = [(each, each.inspection) for each in inspected if each.inspection is not None]
     descending = sorted(found, key=lambda pair: (-pair[1].score, pair[0].name))
     anomalous = [pair for pair in descending if pair[1].is_anomaly]
@@ -99,6 +100,7 @@ def write_inspection_report(
         model_name=model_name,
         written_at=written_at,
         scores=[inspection.score for _, inspection in found],
+        rates=rates,
         header=COLUMNS,
         rows=_rows(inspected),
         metadata=inspector.metadata,
@@ -110,7 +112,7 @@ def write_inspection_report(
         listed=anomalous[:LISTED],
         highest_scoring=cards[: len(shown)],
         nearest=cards[len(shown) :],
-        model=model_facts(inspector.metadata, model_name),
+        model=model_facts(inspector.metadata, model_name, percent_notation(rates)),
         machine=machine_sentence(),
         latency_median=float(np.median(latencies)) if latencies else None,
         latency_high=float(np.percentile(latencies, 95)) if latencies else None,
@@ -132,9 +134,9 @@ def _rows(inspected: Sequence[InspectedImage]) -> Iterator[Sequence[Any]]:
 def _histogram(inspections: Sequence[Inspection]) -> str:
     scores = np.array([each.score for each in inspections], dtype=np.float64)
     above = int((scores > 0).sum())
-    return charts.histogram(
+    return score_charts.histogram(
         "scores",
-        [charts.Scores(format_count(len(scores), "image"), scores, None)],
+        [score_charts.Scores(format_count(len(scores), "image"), scores, None)],
         title="Scores of the images",
         description=f"Histogram of scores, the threshold at 0. {above:,} of {format_count(len(scores), 'image')} lie "
         "above the threshold.",

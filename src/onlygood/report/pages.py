@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from onlygood._csv import csv_bytes
 from onlygood._extras import need_extra
 from onlygood._files import write_atomically
+from onlygood._printable import printable
 from onlygood._version import __version__
 from onlygood.errors import SettingError
-from onlygood.rates import format_rate
 from onlygood.report import formatting, palette
+from onlygood.report.map_legend import map_legend
 
 _SUFFIXES = (".htm", ".html")
-# A spreadsheet takes a cell that begins with one of these for a formula. The wide forms count too.
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def report_paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
@@ -48,7 +46,7 @@ def page_path(path: str | os.PathLike[str], subject: str, nature: str) -> Path:
     """
     page = Path(path)
     if page.suffix.lower() not in _SUFFIXES:
-        shown = formatting.visible(os.fsdecode(path))
+        shown = printable(os.fsdecode(path))
         raise SettingError(f"{subject} must have a name that ends in .html, got {shown!r}: it is {nature}")
     return page
 
@@ -60,6 +58,7 @@ def write_report(
     model_name: str,
     written_at: datetime | None,
     scores: Iterable[float],
+    rates: Iterable[float],
     header: Sequence[str],
     rows: Iterable[Sequence[Any]],
     **values: Any,
@@ -72,6 +71,7 @@ def write_report(
         model_name: what the page calls the model.
         written_at: the date and time that the page bears; None for now.
         scores: all that the page shows, for one form of all of them.
+        rates: false-alarm rates that were asked for, for one form of all shares.
         header: the columns of the CSV file.
         rows: its rows; None for an empty cell.
         **values: what the template needs beside these.
@@ -82,38 +82,26 @@ def write_report(
     """
     page_path, csv_path = report_paths(path)
     page = render_page(
-        template, model_name=model_name, written_at=written_at, scores=scores, csv_name=csv_path.name, **values
+        template,
+        model_name=model_name,
+        written_at=written_at,
+        scores=scores,
+        rates=rates,
+        csv_name=csv_path.name,
+        **values,
     )
     write_atomically(csv_path, csv_bytes(header, rows))
     write_atomically(page_path, page)
 
 
-def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    r"""A CSV file that spreadsheets and programs read: UTF-8 with a byte order mark, texts in quotes, numbers bare.
-
-    Names are files' names, which others choose. So that none of them is run as a formula, an apostrophe goes before a
-    text that begins with one of = + - @; and what cannot be seen is written out (`\n`), so that a row is a line.
-
-    Args:
-        header: the names of the columns.
-        rows: texts, numbers, and None for an empty cell.
-    """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\r\n")
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return buffer.getvalue().encode("utf-8-sig")
-
-
-def _cell(value: Any) -> Any:
-    if not isinstance(value, str):
-        return "" if value is None else value
-    text = formatting.visible(value)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
-
-
 def render_page(
-    template: str, *, model_name: str, written_at: datetime | None, scores: Iterable[float], **values: Any
+    template: str,
+    *,
+    model_name: str,
+    written_at: datetime | None,
+    scores: Iterable[float],
+    rates: Iterable[float],
+    **values: Any,
 ) -> bytes:
     """The bytes of a page.
 
@@ -122,6 +110,7 @@ def render_page(
         model_name: what the page calls the model.
         written_at: the date and time that the page bears; None for now.
         scores: all that the page shows, for one form of all of them.
+        rates: false-alarm rates that were asked for, for one form of all shares.
         **values: what the template needs beside these.
     """
     import jinja2
@@ -134,14 +123,18 @@ def render_page(
         lstrip_blocks=True,
         finalize=formatting.visible_or_same,
     )
+    notation = formatting.percent_notation(rates)
     environment.globals["palette"] = palette
+    environment.globals["notation"] = notation
+    environment.globals["map_legend"] = map_legend()
     environment.filters.update(
-        share=formatting.format_share,
+        share=notation.share,
         p_value=formatting.format_p_value,
         area=formatting.format_area,
         count=formatting.format_count,
-        rate=format_rate,
-        visible=formatting.visible,
+        at_most=notation.at_most,
+        stated=lambda guarantee: notation.stated(guarantee.stated_rate, is_guaranteed=guarantee.is_guaranteed),
+        visible=printable,
     )
     page = environment.get_template(f"{template}.html.j2").render(
         format_score=formatting.score_format(scores),

@@ -1,14 +1,15 @@
-"""Figures as SVG that stands inside a page: no script, no reference outside, no identifier twice."""
+"""Figures as SVG inside a page: no script, no reference outside, no identifier twice, in the colours of the page."""
 
 from __future__ import annotations
 
 import io
+import re
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from onlygood.report.palette import INK, MUTED, PAGE, RULE
+from onlygood.report.palette import INK, LIGHT, MUTED, PAGE, RULE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 WIDE, HALF, NARROW = 920, 440, 340
 # Matplotlib keeps its settings for the whole process: one chart at a time.
 _one_at_a_time = threading.Lock()
+_NAMES = {colour: name for name, colour in LIGHT.items()}
+_COLOUR = re.compile(r"#[0-9a-f]{6}\b")
+# Attributes of SVG whose value may be a colour; only in a style can that be one of the page's.
+_PAINTED = ("fill", "stroke", "color")
 
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: it takes the page's font, and can be searched and selected
@@ -65,7 +70,7 @@ def figure_as_svg(
     del settings["backend"]
     settings.update(_STYLE)
     with _one_at_a_time, matplotlib.rc_context(settings):
-        figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
         figure.patch.set_visible(False)
         draw(figure)
         for axes in figure.axes:
@@ -83,6 +88,8 @@ def _inlined(svg: bytes, identifier: str, title: str, description: str) -> str:
         for child in list(parent):
             if _local(child.tag) in ("metadata", "style"):
                 parent.remove(child)
+    for element in root.iter():
+        _use_colours_of_page(element)
     _rename(root, identifier)
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
@@ -94,6 +101,14 @@ def _inlined(svg: bytes, identifier: str, title: str, description: str) -> str:
         element.text = text
         root.insert(position, element)
     return ET.tostring(root, encoding="unicode")
+
+
+def _use_colours_of_page(element: ET.Element) -> None:
+    """Colours of the palette by the names that they have in the page's style, so that they change with it."""
+    style = [element.attrib["style"]] if "style" in element.attrib else []
+    style += [f"{name}: {element.attrib.pop(name)}" for name in _PAINTED if name in element.attrib]
+    if style:
+        element.attrib["style"] = _COLOUR.sub(lambda found: f"var(--{_NAMES[found[0]]})", "; ".join(style))
 
 
 def _rename(root: ET.Element, identifier: str) -> None:

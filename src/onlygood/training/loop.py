@@ -18,6 +18,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from onlygood._ending import before_ending
 from onlygood.errors import TrainingError
 from onlygood.training.checkpoint import Checkpoint
 
@@ -155,27 +156,32 @@ def train(
     started, saved = time.monotonic(), time.monotonic()
     first = len(losses)
     epochs = () if stage.state.get(_ENOUGH) else range(first, plan.epochs)
-    try:
-        for epoch in epochs:
-            losses.append(_epoch(fabric, plan, stage, module, wrapped, images, positions, batches, epoch))
-            enough = stage.after_epoch(epoch + 1, losses[-1])
-            if enough:
-                stage.state[_ENOUGH] = True
-            now = time.monotonic()
-            if checkpoint is not None:
-                checkpoint.keep(plan.stage, stage.module, optimizer, stage.state, losses)
-                if now - saved > SAVE_EVERY_S or enough or epoch + 1 == plan.epochs:
-                    checkpoint.write()
-                    saved = now
-            if show is not None:
-                left = (now - started) / (epoch + 1 - first) * (plan.epochs - epoch - 1)
-                show(f"{plan.stage}: epoch {epoch + 1} of {plan.epochs}, loss {losses[-1]:.4g}, {left:.0f} s left")
-            if enough:
-                break
-    except KeyboardInterrupt:
+
+    def write_what_is_kept() -> None:
         # With no epoch done, nothing is there that could not be computed again, and a file of before may hold more.
         if checkpoint is not None and checkpoint.stages:
             checkpoint.write()
+
+    try:
+        with before_ending(write_what_is_kept):
+            for epoch in epochs:
+                losses.append(_epoch(fabric, plan, stage, module, wrapped, images, positions, batches, epoch))
+                enough = stage.after_epoch(epoch + 1, losses[-1])
+                if enough:
+                    stage.state[_ENOUGH] = True
+                now = time.monotonic()
+                if checkpoint is not None:
+                    checkpoint.keep(plan.stage, stage.module, optimizer, stage.state, losses)
+                    if now - saved > SAVE_EVERY_S or enough or epoch + 1 == plan.epochs:
+                        checkpoint.write()
+                        saved = now
+                if show is not None:
+                    left = (now - started) / (epoch + 1 - first) * (plan.epochs - epoch - 1)
+                    show(f"{plan.stage}: epoch {epoch + 1} of {plan.epochs}, loss {losses[-1]:.4g}, {left:.0f} s left")
+                if enough:
+                    break
+    except KeyboardInterrupt:
+        write_what_is_kept()
         raise
     stage.module.cpu()
     return losses

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from onlygood.architectures import ARCHITECTURES, PRETRAINED
-from onlygood.detectors.setting_groups import TailSettings
+from onlygood.detectors.setting_groups import MOST_STEP, TailSettings
 from onlygood.errors import SettingError
 from onlygood.settings import Calibration
 from onlygood.validation import one_of
@@ -56,7 +56,7 @@ class DeepSvdd(TailSettings):
         description="of soft-boundary: epochs before the radius is first solved, fewer than there are; the network's "
         "own number, at most half of the epochs, unless given",
     )
-    weight_decay: float = Field(default=PRETRAINED.weight_decay, ge=0, description="of the second stage")
+    weight_decay: float = Field(default=PRETRAINED.weight_decay, ge=0, le=MOST_STEP, description="of the second stage")
 
     def check(self) -> None:  # noqa: D102
         if self.network == PRETRAINED.name:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from onlygood.architectures import DISCRIMINATOR
-from onlygood.detectors.setting_groups import BackboneSettings, TrainingSettings
+from onlygood.detectors.setting_groups import MOST_STEP, BackboneSettings, TrainingSettings
 from onlygood.settings import Calibration
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Discriminator(BackboneSettings, TrainingSettings):
         description="standard deviation of the noise that makes anomalies of good patches, beside that of good patches "
         "themselves; each patch has a third of it to three times as much",
     )
-    weight_decay: float = Field(default=DISCRIMINATOR.weight_decay, ge=0, description="of training")
+    weight_decay: float = Field(default=DISCRIMINATOR.weight_decay, ge=0, le=MOST_STEP, description="of training")
 
     def make_detector(self, task: FitTask) -> Detector:  # noqa: D102
         from onlygood.detectors.discriminator.detector import DiscriminatorDetector

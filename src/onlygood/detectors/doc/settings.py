@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, SkipValidation
 
 from onlygood.architectures import DOC
-from onlygood.detectors.setting_groups import TailSettings, TemplateSettings
+from onlygood.detectors.setting_groups import MOST_STEP, TailSettings, TemplateSettings
 from onlygood.errors import SettingError
 from onlygood.settings import REFERENCE_WHY, Calibration
 
@@ -52,7 +52,7 @@ class Doc(TemplateSettings, TailSettings):
         description="weight of how close good images are to one another, beside telling reference classes apart; 1 at "
         "unit length and 0.1 as they are (--metric euclidean) unless given",
     )
-    weight_decay: float = Field(default=DOC.weight_decay, ge=0, description="of training")
+    weight_decay: float = Field(default=DOC.weight_decay, ge=0, le=MOST_STEP, description="of training")
 
     def check(self) -> None:  # noqa: D102
         if self.reference is None:

@@ -49,10 +49,10 @@
     const image = data.images[number];
     const parts = [];
     if (image.thumbnail) {
-      const image = document.createElement("img");
-      [image.src, image.width, image.height] = image.thumbnail;
-      image.alt = "";
-      parts.push(image);
+      const drawn = document.createElement("img");
+      [drawn.src, drawn.width, drawn.height] = image.thumbnail;
+      drawn.alt = "";
+      parts.push(drawn);
     } else {
       parts.push(line("The image can no longer be read."));
     }

@@ -1,0 +1,257 @@
+"""What running a graph on images of a size will take, in memory and in work, known before it is run.
+
+ONNX's own shape inference is asked node by node, with the constants that shapes are put together from (see
+`onlygood.graph.folding`). A value whose size does not follow from the image's is refused: its cost could be any. The
+bound is that of the very size of the images that are about to be run: a graph that is cheap at one size and ruinous at
+another is found out when that other comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper, shape_inference
+
+from onlygood._printable import printable
+from onlygood.errors import ModelFormatError
+from onlygood.graph.folding import MOST_ELEMENTS, Array, fold
+from onlygood.graph.operators import OPERATORS, Shape, size_of
+
+# Of one image: bytes of all values that are there at a time, and so many more for each of its pixels (raw levels,
+# levels in floating point, the map); multiply-adds, of which a core does some ten thousand million a second.
+MAX_VALUE_BYTES = 2_000_000_000
+BYTES_PER_PIXEL = 64
+MAX_WORK = 2_000_000_000_000
+# No value has more elements, however large the image.
+_MOST_ELEMENTS = 2**40
+_MOST_AXES = 8
+# The size of image with which a file is looked at when it is read: height, width.
+NOMINAL_SIZE = (480, 640)
+# Sizes of images that are remembered as allowed.
+_REMEMBERED = 1000
+
+
+@dataclass(frozen=True)
+class _Value:
+    """What is known of one value of a graph."""
+
+    kind: int
+    shape: Shape
+    constant: Array | None = None
+
+    @property
+    def bytes(self) -> int:
+        return size_of(self.shape) * bytes_each(self.kind)
+
+    def is_like(self, other: _Value) -> bool:
+        if (self.kind, self.shape) != (other.kind, other.shape):
+            return False
+        if self.constant is None or other.constant is None:
+            return self.constant is other.constant
+        return np.array_equal(self.constant, other.constant)
+
+
+class CostBound:
+    """The cost of a graph for images of any size.
+
+    Args:
+        model: the whole graph, whose structure was audited; it is kept without its weights.
+        channels: of the images.
+        name: what messages call the model.
+
+    Raises:
+        ModelFormatError: the graph is broken, a value's size does not follow from the image's size, or an image of
+            NOMINAL_SIZE takes more than the limits.
+    """
+
+    def __init__(self, model: onnx.ModelProto, *, channels: int, name: str) -> None:
+        self._name = name
+        self._skeleton = without_weights(model)
+        try:
+            onnx.checker.check_model(self._skeleton)
+        except Exception as error:  # of several kinds, without a root of their own
+            raise self._broken(error) from error
+        self._nodes = list(self._skeleton.graph.node)
+        (image,) = model.graph.input
+        self._input, self._kind = image.name, image.type.tensor_type.elem_type
+        self._outputs = [value.name for value in model.graph.output]
+        opsets = list(model.opset_import)
+        version = max(entry.version for entry in opsets)
+        self._opsets, self._ir_version = opsets, model.ir_version
+        try:
+            self._schemas = [onnx.defs.get_schema(node.op_type, version, "") for node in self._nodes]
+        except onnx.defs.SchemaError as error:
+            raise self._broken(error) from error
+        self._fixed = {tensor.name: _of_tensor(tensor) for tensor in model.graph.initializer}
+        self._values: dict[str, _Value] = dict(self._fixed)
+        self._allowed: set[Shape] = set()
+        self._last_use = self._last_uses()
+        nominal = (1, *NOMINAL_SIZE, channels)
+        self._values.update(self._found(nominal))
+        self._check(nominal, self._values)
+        self._allowed.add(nominal)
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, Shape]]:
+        """The element type and the shape of each output, for one image of NOMINAL_SIZE."""
+        return {name: (self._values[name].kind, self._values[name].shape) for name in self._outputs}
+
+    def check(self, shape: Shape) -> None:
+        """Refuse images that would take more than the limits.
+
+        Args:
+            shape: [N, H, W, C] of the images.
+
+        Raises:
+            ModelFormatError: with what they would take.
+        """
+        if shape in self._allowed:
+            return
+        self._check(shape, {**self._values, **self._found(shape)})
+        if len(self._allowed) >= _REMEMBERED:
+            self._allowed.clear()
+        self._allowed.add(shape)
+
+    def _found(self, shape: Shape) -> dict[str, _Value]:
+        """The values that another size of image changes; all of them where none is known yet."""
+        changed = {self._input: _Value(self._kind, shape)}
+        known = self._values
+        for node, schema in zip(self._nodes, self._schemas, strict=True):
+            first = next(output for output in node.output if output)
+            if first in known and not any(name in changed for name in node.input):
+                continue
+            inputs = [changed.get(name) or known[name] if name else None for name in node.input]
+            for name, value in zip(node.output, self._infer(node, schema, inputs), strict=True):
+                if value is not None and not (name in known and value.is_like(known[name])):
+                    changed[name] = value
+        return changed
+
+    def _infer(self, node: onnx.NodeProto, schema: Any, inputs: Sequence[_Value | None]) -> list[_Value | None]:
+        given = {name: value for name, value in zip(node.input, inputs, strict=True) if value is not None}
+        types = {name: helper.make_tensor_type_proto(value.kind, value.shape) for name, value in given.items()}
+        data = {
+            name: numpy_helper.from_array(value.constant, name)
+            for name, value in given.items()
+            if value.constant is not None
+        }
+        try:
+            found = shape_inference.infer_node_outputs(
+                schema, node, types, data, opset_imports=self._opsets, ir_version=self._ir_version
+            )
+        except Exception as error:  # of several kinds, without a root of their own
+            raise self._broken(error) from error
+        values = [self._value(node, name, found) if name else None for name in node.output]
+        constants = [value.constant if value is not None else None for value in inputs]
+        all_known = all(value is None or value.constant is not None for value in inputs)
+        if len(values) == 1 and values[0] is not None and size_of(values[0].shape) <= MOST_ELEMENTS:
+            computed = None
+            if node.op_type in ("Shape", "Size") and inputs[0] is not None:
+                computed = _size(node, inputs[0].shape)
+            elif all_known:
+                computed = fold(node, constants)
+            if computed is not None and computed.shape == values[0].shape:
+                kind = values[0].kind
+                values = [_Value(kind, values[0].shape, computed.astype(helper.tensor_dtype_to_np_dtype(kind)))]
+        return values
+
+    def _value(self, node: onnx.NodeProto, name: str, found: Mapping[str, onnx.TypeProto]) -> _Value:
+        tensor = found[name].tensor_type if name in found else None
+        dims = None if tensor is None or not tensor.HasField("shape") else tensor.shape.dim
+        if tensor is None or not tensor.elem_type or dims is None or not all(d.HasField("dim_value") for d in dims):
+            raise ModelFormatError(
+                f"the model {self._name} must have values whose sizes follow from the image's size, got {name!r} of "
+                f"{node.op_type} whose size is not known before it runs: do not run it, and fit it again"
+            )
+        shape = tuple(dim.dim_value for dim in dims)
+        if len(shape) > _MOST_AXES or min(shape, default=0) < 0 or size_of(shape) > _MOST_ELEMENTS:
+            raise self._too_much(f"the value {name!r} of {node.op_type} with the shape {' x '.join(map(str, shape))}")
+        return _Value(tensor.elem_type, shape)
+
+    def _check(self, shape: Shape, values: Mapping[str, _Value]) -> None:
+        images, pixels = max(1, shape[0]), shape[1] * shape[2]
+        most = images * (MAX_VALUE_BYTES + BYTES_PER_PIXEL * pixels)
+        held = {self._input: values[self._input].bytes}
+        there, work = held[self._input], 0
+        for position, node in enumerate(self._nodes):
+            inputs = [values[name].shape if name else None for name in node.input]
+            outputs = [values[name].shape for name in node.output if name]
+            work += OPERATORS[node.op_type](inputs, outputs, node)
+            for name in node.output:
+                if name:
+                    held[name] = values[name].bytes
+                    there += held[name]
+            where = f"{' x '.join(map(str, shape))} levels at {node.output[0]!r} of {node.op_type}"
+            if there > most:
+                raise self._too_much(f"{there / 1e9:.1f} GB of values (at most {most / 1e9:.1f}) for images of {where}")
+            if work > images * MAX_WORK:
+                raise self._too_much(
+                    f"{work:.1e} multiplications (at most {images * MAX_WORK:.1e}) for images of {where}"
+                )
+            for name in self._last_use.get(position, ()):
+                there -= held.pop(name, 0)
+
+    def _last_uses(self) -> dict[int, list[str]]:
+        """Which values nobody needs any more after the node at a position."""
+        last: dict[str, int] = {}
+        for position, node in enumerate(self._nodes):
+            last.update(dict.fromkeys((*node.input, *node.output), position))
+        found: dict[int, list[str]] = {}
+        for name, position in last.items():
+            if name and name not in self._outputs:
+                found.setdefault(position, []).append(name)
+        return found
+
+    def _broken(self, error: Exception) -> ModelFormatError:
+        return ModelFormatError(
+            f"the model {self._name} must have a graph whose parts fit together, got: {one_line(error)}: copy it again "
+            "or fit it again"
+        )
+
+    def _too_much(self, what: str) -> ModelFormatError:
+        return ModelFormatError(
+            f"the model {self._name} must be one that memory and time are enough for, got {what}: do not run it, or "
+            "fit it with a smaller memory bank, input or backbone"
+        )
+
+
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with its initializers as inputs: small enough to be checked again and again."""
+    bare = onnx.ModelProto(ir_version=model.ir_version)
+    bare.opset_import.extend(model.opset_import)
+    bare.graph.name = "audited"
+    bare.graph.node.extend(model.graph.node)
+    bare.graph.input.extend(model.graph.input)
+    bare.graph.input.extend(
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        for tensor in model.graph.initializer
+    )
+    bare.graph.output.extend(model.graph.output)
+    return bare
+
+
+def bytes_each(kind: int) -> int:
+    """The bytes of one element of a type of ONNX."""
+    return max(1, helper.tensor_dtype_to_np_dtype(kind).itemsize)
+
+
+def one_line(error: Exception) -> str:
+    """What an error of another library says, on one line and not at length."""
+    text = printable(" ".join(str(error).split()))
+    return text if len(text) <= 300 else f"{text[:300]}..."
+
+
+def _of_tensor(tensor: TensorProto) -> _Value:
+    shape = tuple(tensor.dims)
+    constant = numpy_helper.to_array(tensor) if size_of(shape) <= MOST_ELEMENTS else None
+    return _Value(tensor.data_type, shape, constant)
+
+
+def _size(node: onnx.NodeProto, shape: Shape) -> Array:
+    if node.op_type == "Size":
+        return np.array(size_of(shape), dtype=np.int64)
+    ends = {attribute.name: attribute.i for attribute in node.attribute}
+    return np.array(shape[slice(ends.get("start", 0), ends.get("end", len(shape)))], dtype=np.int64)

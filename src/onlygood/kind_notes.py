@@ -1,0 +1,194 @@
+"""In what an image differs in kind from the good images of a model, and what to say of many that do.
+
+A model says nothing reliable of images of another kind: their scores are high, or low, for what they are and not for
+what they show. So each inspection carries the differences, and each command that looks at many images sums them up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from onlygood._plurals import name_some
+from onlygood.images.kinds import ImageKind
+from onlygood.metadata import GoodImagesFacts, KindsFacts
+
+Aspect: TypeAlias = Literal["size", "aspect ratio", "format", "depth", "colour", "sharpness", "channel order"]
+
+# Good images of several sizes, or aspect ratios, stand for those within this factor of theirs.
+_SIZE_FACTOR = 1.25
+# Sharpness that no good image had is beyond theirs by this factor, or by half of their own range where that is more.
+_SHARPNESS_FACTOR = 1.5
+# Images of fewer bits by so many look as if a camera had been set to another depth.
+_FEWER_BITS = 3
+# How many names a note gives.
+_SHOWN = 2
+
+_REMEDIES: dict[Aspect, str] = {
+    "size": "fit with images of the size that will be inspected, or with --sizes",
+    "aspect ratio": "crop them as the good images are, or fit with images like these",
+    "format": "save good and inspected images in one format, as compression leaves traces that look like defects",
+    "depth": "set the camera or the export as it was for the good images, or fit with images like these",
+    "colour": "inspect images in the colour of the good ones, or fit with images like these",
+    "sharpness": "check focus, lens, motion and whether the images were enlarged or made smaller",
+    "channel order": "arrays must be red, green, blue: OpenCV gives blue first, say channel_order='bgr'",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which an image is as no good image was.
+
+    Attributes:
+        aspect: which.
+        found: what this image is: "1440 x 1440 pixels".
+        expected: what the good ones were: "256 x 256".
+    """
+
+    aspect: Aspect
+    found: str
+    expected: str
+
+    @property
+    def sentence(self) -> str:
+        """The difference in words."""
+        return f"no good image had this {self.aspect}: {self.found}, the good ones {self.expected}"
+
+    def to_dict(self) -> dict[str, str]:
+        """The difference as plain JSON values."""
+        return {"aspect": self.aspect, "found": self.found, "expected": self.expected}
+
+
+def kinds_facts(kinds: Sequence[ImageKind]) -> KindsFacts:
+    """What is written into a model file of the kinds of its good images, at least one."""
+    ratios = [kind.width / kind.height for kind in kinds]
+    sharpness = [kind.sharpness for kind in kinds if kind.sharpness is not None]
+    tints = [kind.red_minus_blue for kind in kinds if kind.red_minus_blue is not None]
+    formats = {kind.file_format for kind in kinds}
+    return KindsFacts(
+        aspect_ratios=_span(ratios),
+        bits=(min(kind.bits for kind in kinds), max(kind.bits for kind in kinds)),
+        sharpness=_span(sharpness) if sharpness else None,
+        red_minus_blue=_span(tints) if tints else None,
+        channels=tuple(channels for channels in (1, 3) if any(kind.channels == channels for kind in kinds)),
+        # With images in memory among them, files of any format may be what those were read from.
+        formats=tuple(sorted(each for each in formats if each is not None)) if None not in formats else (),
+    )
+
+
+def differences(kind: ImageKind, good: GoodImagesFacts) -> tuple[Difference, ...]:
+    """In what an image is as no good image was.
+
+    Args:
+        kind: of the image.
+        good: of the model; files of an older onlygood say less of them, so less is compared.
+    """
+    found = [_size(kind, good)]
+    if good.kinds is not None:
+        found += [
+            _aspect_ratio(kind, good, good.kinds),
+            _format(kind, good.kinds),
+            _depth(kind, good.kinds),
+            _colour(kind, good.kinds),
+            _sharpness(kind, good.kinds),
+        ]
+    return tuple(each for each in found if each is not None)
+
+
+def may_be_swapped(kind: ImageKind, good: GoodImagesFacts) -> bool:
+    """Whether an image with red and blue swapped would have the tint of the good ones, and has another as it is."""
+    tint = kind.red_minus_blue
+    if tint is None or good.kinds is None or good.kinds.red_minus_blue is None:
+        return False
+    low, high = good.kinds.red_minus_blue
+    middle = (low + high) / 2
+    return not low <= tint <= high and 2 * abs(-tint - middle) < abs(tint - middle)
+
+
+def difference_notes(images: Iterable[tuple[str, Sequence[Difference]]], total: int) -> list[str]:
+    """What to say of many images, a sentence an aspect in which some of them differ.
+
+    Args:
+        images: the name of each, and its differences.
+        total: how many images there are.
+    """
+    by_aspect: dict[Aspect, list[tuple[str, Difference]]] = {}
+    for name, found in images:
+        for difference in found:
+            by_aspect.setdefault(difference.aspect, []).append((name, difference))
+    notes = []
+    for aspect, those in by_aspect.items():
+        kinds = list(dict.fromkeys(difference.found for _, difference in those))
+        are, have = ("is", "has") if len(those) == 1 else ("are", "have")
+        which = f"{name_some([name for name, _ in those], _SHOWN)} {are} " if len(those) < total else ""
+        subject = f"{len(those):,} of {total:,} images {have} a {aspect} that no good image had"
+        if aspect == "channel order":
+            subject = f"{len(those):,} of {total:,} images {'fits' if are == 'is' else 'fit'} the good ones much better"
+        notes.append(
+            f"{subject} ({which}{name_some(kinds, _SHOWN)}; the good ones {those[0][1].expected}), so that scores and "
+            f"the false-alarm rate may not hold: {_REMEDIES[aspect]}."
+        )
+    return notes
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    """The least and the greatest, to four digits: the file says the same as what it was made from."""
+    return float(f"{min(values):.4g}"), float(f"{max(values):.4g}")
+
+
+def _size(kind: ImageKind, good: GoodImagesFacts) -> Difference | None:
+    (lowest, highest), (narrowest, widest) = good.heights, good.widths
+    is_one = lowest == highest and narrowest == widest
+    factor = 1.0 if is_one else _SIZE_FACTOR
+    fits = lowest / factor <= kind.height <= highest * factor and narrowest / factor <= kind.width <= widest * factor
+    if fits:
+        return None
+    expected = f"{widest} x {highest}" if is_one else f"{narrowest} x {lowest} to {widest} x {highest}"
+    return Difference("size", f"{kind.width} x {kind.height} pixels", expected)
+
+
+def _aspect_ratio(kind: ImageKind, good: GoodImagesFacts, kinds: KindsFacts) -> Difference | None:
+    low, high = kinds.aspect_ratios
+    factor = 1.02 if good.heights[0] == good.heights[1] and good.widths[0] == good.widths[1] else _SIZE_FACTOR
+    ratio = kind.width / kind.height
+    if low / factor <= ratio <= high * factor:
+        return None
+    return Difference("aspect ratio", f"{ratio:.2f}", _range(low, high, ".2f"))
+
+
+def _format(kind: ImageKind, kinds: KindsFacts) -> Difference | None:
+    if kind.file_format is None or not kinds.formats or kind.file_format in kinds.formats:
+        return None
+    return Difference("format", kind.file_format, ", ".join(kinds.formats))
+
+
+def _depth(kind: ImageKind, kinds: KindsFacts) -> Difference | None:
+    low, high = kinds.bits
+    if low - _FEWER_BITS < kind.bits <= high:
+        return None
+    return Difference("depth", f"levels up to {kind.bits} bits", f"{_range(low, high, 'd')} bits")
+
+
+def _colour(kind: ImageKind, kinds: KindsFacts) -> Difference | None:
+    if kind.channels in kinds.channels:
+        return None
+    names = {1: "grey", 3: "colour"}
+    return Difference("colour", names[kind.channels], " and ".join(names[channels] for channels in kinds.channels))
+
+
+def _sharpness(kind: ImageKind, kinds: KindsFacts) -> Difference | None:
+    if kinds.sharpness is None or kind.sharpness is None or kinds.sharpness[0] <= 0 or kind.sharpness <= 0:
+        return None
+    low, high = kinds.sharpness
+    factor = max(_SHARPNESS_FACTOR, math.sqrt(high / low))
+    if low / factor <= kind.sharpness <= high * factor:
+        return None
+    word = "blurred" if kind.sharpness < low else "sharper or noisier"
+    return Difference("sharpness", f"{word}, {kind.sharpness:.2g}", _range(low, high, ".2g"))
+
+
+def _range(low: float, high: float, form: str) -> str:
+    least, greatest = format(low, form), format(high, form)
+    return least if least == greatest else f"{least} to {greatest}"

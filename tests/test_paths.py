@@ -1,0 +1,85 @@
+"""Paths that are empty, as of a variable that is not set: never the folder that one happens to be in."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import onlygood
+from onlygood.errors import ImageError, ModelFileError, SettingError, WriteError
+from textures import numbered, save, textures
+
+EMPTY = "a path must not be empty, got '': give a file or a folder, '.' for the one that you are in"
+MODEL = "part.onnx"
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: onlygood.Model) -> None:
+    """Where an empty path would find everything that it needs."""
+    monkeypatch.chdir(save(tmp_path, numbered(textures(8))))
+    model.save(MODEL)
+
+
+@pytest.mark.parametrize(
+    ("error", "use"),
+    [
+        (SettingError, lambda: onlygood.fit("")),
+        (SettingError, lambda: onlygood.fit("", golden=True)),
+        (SettingError, lambda: onlygood.fit(".", method=onlygood.Doc(reference=""))),
+        (SettingError, lambda: onlygood.fit(".", method=onlygood.DeepSvdd(), checkpoint="")),
+        (SettingError, lambda: onlygood.calibrate(MODEL, "")),
+        (SettingError, lambda: onlygood.calibrate(MODEL, ["", "."])),
+        (SettingError, lambda: onlygood.Inspector(MODEL).map("")),
+        (SettingError, lambda: onlygood.evaluate(MODEL, "")),
+        (SettingError, lambda: onlygood.explore(MODEL, "")),
+        (SettingError, lambda: onlygood.explore(MODEL, [""])),
+        (SettingError, lambda: onlygood.explore(MODEL, ["."], reference="")),
+        (SettingError, lambda: onlygood.compare("")),
+        (ModelFileError, lambda: onlygood.Inspector("")),
+        (ModelFileError, lambda: onlygood.evaluate("", ".")),
+        (ImageError, lambda: onlygood.read_image("")),
+        (ImageError, lambda: onlygood.Inspector(MODEL)("")),
+        (WriteError, lambda: onlygood.calibrate(MODEL, false_alarm_rate=0.2).save("")),
+        (WriteError, lambda: onlygood.compare(".", models="")),
+    ],
+)
+def test_an_empty_path_is_refused(error: type[Exception], use: Callable[[], Any]) -> None:
+    with pytest.raises(error) as caught:
+        use()
+    assert str(caught.value) == EMPTY
+
+
+def test_a_model_is_not_saved_as_a_folder() -> None:
+    for folder in (".", ".."):
+        with pytest.raises(WriteError, match="is a folder where a file is to be written: add a file name"):
+            onlygood.calibrate(MODEL, false_alarm_rate=0.2).save(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "subject"),
+    [
+        (["fit", "", "-o", "new.onnx"], "GOOD"),
+        (["fit", ".", "-o", ""], "--output"),
+        (["fit", ".", "-o", "new.onnx", "--report", ""], "--report"),
+        (["inspect", MODEL, ""], "IMAGES"),
+        (["inspect", MODEL, ".", ""], "IMAGES"),
+        (["inspect", "", "."], "MODEL"),
+        (["inspect", MODEL, ".", "--heatmaps", ""], "--heatmaps"),
+        (["inspect", MODEL, ".", "--heatmaps="], "--heatmaps"),
+        (["evaluate", MODEL, ""], "TEST"),
+        (["explore", MODEL, "", "-o", "map.html"], "FOLDER"),
+        (["explore", MODEL, ".", "-o", "map.html", "--reference", ""], "--reference"),
+        (["compare", ""], "DATA"),
+        (["calibrate", MODEL, "", "-o", "new.onnx"], "GOOD"),
+        (["info", ""], "MODEL"),
+    ],
+)
+def test_an_empty_value_on_a_command_line_is_refused(run: Any, line: list[str], subject: str, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    ran = run(*line)
+    assert (ran.code, ran.out) == (2, "")
+    first, second = ran.err.splitlines()
+    assert first == f"onlygood: {subject} must not be empty, got '': give a value, or leave it out"
+    assert second == f"`onlygood {line[0]} --help` shows what can be given."
+    assert sorted(tmp_path.rglob("*")) == before
