@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from mutations import MUTATIONS, files, silent_share
+from image_mutations import MUTATIONS, files, silent_share
 from numpy.typing import NDArray
 
 from hostile import encoded, noise
@@ -20,7 +20,7 @@ from onlygood.images.reading import read_image
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "images.md"
 TRIES = 15
 # Percent of damaged files that are read without an error and with other pixels, in the order of MUTATIONS: what
-# `python tests/images/mutations.py 100` prints.
+# `python tests/images/image_mutations.py 100` prints.
 SILENT: dict[str, tuple[float, ...]] = {
     "PNG": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     "PNG, 16 bits": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
