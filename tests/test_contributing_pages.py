@@ -15,7 +15,7 @@ from hostile import noise
 from onlygood.backbones.backbone import Card
 from onlygood.datasets import folders
 from onlygood.errors import ImageError, ImageTooLargeError
-from onlygood.images import reading
+from onlygood.images import extensions, reading, signatures
 from onlygood.images.reading import ReadingLimits, read_image
 from onlygood.inspector import Inspector
 from textures import texture
@@ -36,9 +36,9 @@ def run_code_of(page: str) -> dict[str, Any]:
 def with_qoi(monkeypatch: pytest.MonkeyPatch) -> None:
     """QOI where the page says that it is named."""
     read_qoi = run_code_of("image-format.md")["read_qoi"]
-    monkeypatch.setattr(reading, "_MAGIC", (*reading._MAGIC, (b"qoif", "QOI")))
+    monkeypatch.setattr(signatures, "_READ", (*signatures._READ, (b"qoif", "QOI")))
     monkeypatch.setitem(reading._READERS, "QOI", read_qoi)
-    monkeypatch.setattr(folders, "EXTENSIONS", (*folders.EXTENSIONS, ".qoi"))
+    monkeypatch.setattr(extensions, "READ_EXTENSIONS", (*extensions.READ_EXTENSIONS, ".qoi"))
 
 
 @pytest.mark.usefixtures("with_qoi")
@@ -70,7 +70,11 @@ def test_files_that_the_page_names_are_there() -> None:
         for named in re.findall(r"`((?:src|tests|scripts|docs)/[\w/.-]+)`", page.read_text(encoding="utf-8")):
             assert (root / named).exists(), f"{page.name} names {named}"
     text = (PAGES / "image-format.md").read_text(encoding="utf-8")
-    for module, names in ((reading, ("_MAGIC", "_READERS", "_READABLE", "_OTHERS")), (folders, ("EXTENSIONS",))):
+    for module, names in (
+        (signatures, ("_READ", "_UNREAD")),
+        (reading, ("_READERS", "_READABLE")),
+        (extensions, ("READ_EXTENSIONS", "UNREAD_EXTENSIONS")),
+    ):
         for name in names:
             assert f"`{name}`" in text and hasattr(module, name)
 

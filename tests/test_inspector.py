@@ -70,7 +70,7 @@ def test_a_page_of_a_tiff_is_inspected(inspector: onlygood.Inspector, tmp_path: 
     [
         ("none.png", "none.png does not exist"),
         (b"", "the image is empty"),
-        (b"%PDF-1.7" + bytes(50), "the image is a PDF document"),
+        (b"8BPS" + bytes(50), "the image is a Photoshop document, which is not read: save it as PNG"),
         (np.zeros((4, 4)), "the image must be of type uint8 or uint16, got float64"),
         (np.zeros((4, 4, 2), np.uint8), "the image must have the shape"),
         (np.zeros((0, 4), np.uint8), "the image must have at least one pixel"),

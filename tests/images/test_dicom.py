@@ -58,6 +58,12 @@ def test_too_many_or_too_few_pixels_are_damage() -> None:
         read_image(bytes(data))
 
 
+def test_a_file_without_an_image_says_so() -> None:
+    data = dicom(noise(3, 6, 8))
+    with pytest.raises(ImageError, match="a DICOM file without an image of whole numbers: give one that has pixels"):
+        read_image(data[: data.index(b"\xe0\x7f\x10\0OW")])
+
+
 def test_the_limit_holds() -> None:
     with pytest.raises(ImageTooLargeError, match="raise max_pixels"):
         read_image(dicom(noise(3, 6, 8)), limits=ReadingLimits(max_pixels=47))

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from onlygood.datasets.folders import ImageFile
 from onlygood.errors import ImageError, LabelledSetError
 from onlygood.images.reading import DEFAULT_LIMITS, ImageArray, ReadingLimits, read_image
+from onlygood.images.signatures import HEAD_BYTES, format_of
 
 _ENDINGS = ("_mask", "")  # what a mask's name has after its image's stem, the one that says so first
 _LOSSY_HALF = 127
+_LOSSY_FORMATS = ("JPEG", "WebP", "AVIF", "JPEG 2000", "JPEG XL")
 # In lossy masks, levels so far from black and white are between, and at most this share of the pixels may be.
 _LOSSY_MARGIN = 48
 _LOSSY_BETWEEN = 0.2
@@ -81,7 +83,7 @@ def read_mask(image: Masked, *, height: int, width: int, limits: ReadingLimits =
     """Which pixels of an image are anomalous, bool [H, W]; at least one is. Safe to call from many threads.
 
     A mask has two levels, or two colours, and the brighter one is marked: masks of 0 and 1, of 0 and 255 and of 20 and
-    236 all work, and of a palette the colours count. More than two are no mask. In JPEG and WebP, where compression
+    236 all work, and of a palette the colours count. More than two are no mask. In JPEG, WebP and other lossy formats, where compression
     leaves a halo around what was drawn, a pixel is marked if a channel is above 127, and nearly all must be near 0 or
     255. Masks are read as images are: upright by their orientation, and with transparent pixels black, so that these
     are not marked.
@@ -171,5 +173,5 @@ def _stem(file: ImageFile) -> str:
 
 def _is_lossy(path: Path) -> bool:
     with path.open("rb") as file:
-        head = file.read(12)
-    return head.startswith(b"\xff\xd8\xff") or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+        head = file.read(HEAD_BYTES)
+    return format_of(head) in _LOSSY_FORMATS

@@ -17,7 +17,8 @@ def need_codec(codec: str, kind: str, name: str) -> None:
     import imagecodecs
 
     if not getattr(imagecodecs, codec).available:
+        article = "an" if kind[0] in "AEIOU" else "a"
         raise ImageError(
-            f"{name} is a {kind} image, and this build of imagecodecs has no decoder of it: install another, "
+            f"{name} is {article} {kind} image, and this build of imagecodecs has no decoder of it: install another, "
             "as pip does"
         )

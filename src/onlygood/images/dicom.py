@@ -59,7 +59,9 @@ def _grey(header: Any, data: bytes, name: str, limits: ReadingLimits) -> ImageAr
     syntax = header.file_meta.TransferSyntaxUID
     if str(syntax) not in _UNCOMPRESSED:
         raise ImageError(f"{name} is a compressed DICOM image ({syntax.name}): save it uncompressed")
-    missing = [tag for tag in ("Rows", "Columns", "BitsAllocated", "PixelData") if tag not in header]
+    missing = [tag for tag in ("Rows", "Columns", "BitsAllocated") if header.get(tag) is None]
+    if "PixelData" not in header or len(missing) == 3:
+        raise ImageError(f"{name} is a DICOM file without an image of whole numbers: give one that has pixels")
     if missing:
         raise damaged(name, "DICOM", f"it has no {missing[0]}")
     check_size(header.Columns, header.Rows, name, limits)
@@ -83,7 +85,9 @@ def _check_kind(header: Any, name: str) -> None:
         raise ImageError(f"{name} is a DICOM file of {frames} frames where one is meant: save them as files")
     photometric = header.get("PhotometricInterpretation", "")
     if header.get("SamplesPerPixel", 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise ImageError(f"{name} is a DICOM image of the kind {photometric or 'unknown'}, and grey ones are read")
+        raise ImageError(
+            f"{name} is a DICOM image of the kind {photometric or 'unknown'}, and grey ones are read: save it as PNG"
+        )
     bits, stored = header.BitsAllocated, header.get("BitsStored", header.BitsAllocated)
     if header.get("PixelRepresentation", 0) != 0:
         raise ImageError(f"{name} is a DICOM image of signed values, and unsigned ones are read: {RESCALE}")

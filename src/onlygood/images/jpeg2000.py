@@ -121,7 +121,7 @@ def _check_tile_parts(data: bytes, start: int, end: int, name: str) -> None:
     while at + 12 <= end:
         marker, length = struct.unpack_from(">HH", data, at)
         if marker == _CODING and not data[at + 4] & 1 and data[at + 6 : at + 8] == b"\0\1":
-            # an empty packet is a byte of 0: one each of 33 resolutions of 4 channels, and more with layers or precincts
+            # an empty packet is a byte of 0: one each of 33 resolutions of 4 channels, more with layers or precincts
             check_no_zeros(data, start, end, _ZEROS, name, _KIND)
         if marker != _TILE_PART:
             at += 2 + max(length, 2)

@@ -2,7 +2,7 @@
 
 As a program it prints the rows of the table in docs/guides/images.md, in some minutes:
 
-    PYTHONPATH=src:tests:tests/images python tests/images/mutations.py 400
+    PYTHONPATH=src:tests:tests/images python tests/images/image_mutations.py 400
 """
 
 from __future__ import annotations
