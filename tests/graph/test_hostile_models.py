@@ -123,7 +123,9 @@ def test_the_sentences_say_how_much_and_where(content: bytes) -> None:
     assert "at 'bomb' of ConstantOfShape" in constant
     assert "must use standard ONNX operators only, those of feed-forward networks, got Loop" in loop
     assert "GB of values (at most 2.0) for images of 1 x 480 x 640 x 1 levels at 'bomb' of MatMul" in pixels
-    assert "must have values whose sizes follow from the image's size, got 'bomb' of ConstantOfShape" in bright
+    assert (
+        "must have values of numbers whose sizes follow from the image's size, got 'bomb' of ConstantOfShape" in bright
+    )
 
 
 def add_products(model: onnx.ModelProto, times: int) -> None:
@@ -157,6 +159,59 @@ def test_what_is_cheap_at_one_size_and_ruinous_at_another_is_refused_at_that_one
         inspect(np.zeros((77, 64), np.uint8))
     with pytest.raises(ModelFormatError, match=r"3\.3 GB"):
         list(inspect.map([np.zeros((77, 64), np.uint8)] * 2))
+
+
+def resize(model: onnx.ModelProto) -> None:
+    """Small at both ends, and 100,000 x 100,000 when one axis is done."""
+    nodes = [
+        helper.make_node("ConstantOfShape", ["tall"], ["tall_one"]),
+        helper.make_node("Resize", ["tall_one", "", "", "wide"], ["wide_one"], mode="linear", antialias=1),
+    ]
+    add_to_score(model, nodes, "wide_one", tall=[1, 1, 100_000, 1], wide=[1, 1, 1, 100_000])
+
+
+def convolve(model: onnx.ModelProto) -> None:
+    """Over four axes, which writes each patch of the image."""
+    nodes = [
+        helper.make_node("ConstantOfShape", ["large"], ["image4"]),
+        helper.make_node("ConstantOfShape", ["kernel"], ["kernel4"]),
+        helper.make_node("Conv", ["image4", "kernel4"], ["convolved"], pads=[15] * 8),
+    ]
+    add_to_score(model, nodes, "convolved", large=[1, 1, 30, 30, 30, 30], kernel=[1, 1, 30, 30, 30, 30])
+
+
+def write_texts(model: onnx.ModelProto) -> None:
+    add_to_score(model, [helper.make_node("Cast", ["image"], ["texts"], to=TensorProto.STRING)], "texts")
+
+
+def hold_much_in_another_order(model: onnx.ModelProto) -> None:
+    nodes = []
+    for number in range(30):
+        nodes.append(helper.make_node("ConstantOfShape", ["many"], [f"large{number}"]))
+        nodes.append(helper.make_node("ReduceMin", [f"large{number}"], [f"least{number}"], keepdims=0))
+    nodes.append(helper.make_node("Sum", [f"least{number}" for number in range(30)], ["total"]))
+    add_to_score(model, nodes, "total", many=[150_000_000])
+
+
+def go_on_for_long(model: onnx.ModelProto) -> None:
+    nodes = [helper.make_node("Relu", [f"link{n}" if n else "score_before"], [f"link{n + 1}"]) for n in range(5000)]
+    add_to_score(model, nodes, "link5000")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (resize, "got 40.0 GB of values (at most 2.0) for images of 1 x 480 x 640 x 1 levels at 'wide_one' of Resize"),
+        (convolve, "at 'convolved' of Conv"),
+        (write_texts, "must have values of numbers whose sizes follow from the image's size, got 'texts' of Cast"),
+        (hold_much_in_another_order, "GB of values (at most 2.0) for images of 1 x 480 x 640 x 1 levels at 'large"),
+        (go_on_for_long, "must have at most 5000 nodes, got 50"),
+    ],
+)
+def test_what_an_operator_needs_while_it_runs_counts(
+    content: bytes, edit: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    assert message in refused(edited(content, edit))
 
 
 def test_a_large_image_is_within_the_bound(content: bytes) -> None:

@@ -20,13 +20,15 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 from onlygood._printable import printable
 from onlygood.errors import ModelFormatError
 from onlygood.graph.folding import MOST_ELEMENTS, Array, fold
-from onlygood.graph.operators import OPERATORS, Shape, size_of
+from onlygood.graph.operators import NUMBERS, OPERATORS, Shape, size_of, workspace
 
 # Of one image: bytes of all values that are there at a time, and so many more for each of its pixels (raw levels,
 # levels in floating point, the map); multiply-adds, of which a core does some ten thousand million a second.
 MAX_VALUE_BYTES = 2_000_000_000
 BYTES_PER_PIXEL = 64
 MAX_WORK = 2_000_000_000_000
+# A runtime may run nodes in another order than that of the file, and hold more values at a time: so many times as many.
+ALL_VALUES = 8
 # No value has more elements, however large the image.
 _MOST_ELEMENTS = 2**40
 _MOST_AXES = 8
@@ -171,10 +173,16 @@ class CostBound:
     def _value(self, node: onnx.NodeProto, name: str, found: Mapping[str, onnx.TypeProto]) -> _Value:
         tensor = found[name].tensor_type if name in found else None
         dims = None if tensor is None or not tensor.HasField("shape") else tensor.shape.dim
-        if tensor is None or not tensor.elem_type or dims is None or not all(d.HasField("dim_value") for d in dims):
+        if (
+            tensor is None
+            or tensor.elem_type not in NUMBERS
+            or dims is None
+            or not all(d.HasField("dim_value") for d in dims)
+        ):
             raise ModelFormatError(
-                f"the model {self._name} must have values whose sizes follow from the image's size, got {name!r} of "
-                f"{node.op_type} whose size is not known before it runs: do not run it, and fit it again"
+                f"the model {self._name} must have values of numbers whose sizes follow from the image's size, got "
+                f"{name!r} of {node.op_type} whose size or type is not known before it runs: do not run it, and fit it "
+                "again"
             )
         shape = tuple([dim.dim_value for dim in dims])
         if len(shape) > _MOST_AXES or min(shape, default=0) < 0 or size_of(shape) > _MOST_ELEMENTS:
@@ -185,7 +193,8 @@ class CostBound:
         images, pixels = max(1, shape[0]), shape[1] * shape[2]
         most = images * (MAX_VALUE_BYTES + BYTES_PER_PIXEL * pixels)
         held = {self._input: values[self._input].bytes}
-        there, work = held[self._input], 0
+        there = all_of_them = held[self._input]
+        work = 0
         for position, (taken, made) in enumerate(self._names):
             node = self._nodes[position]
             inputs = [values[name].shape if name else None for name in taken]
@@ -194,11 +203,13 @@ class CostBound:
             for name in filter(None, made):
                 held[name] = values[name].bytes
                 there += held[name]
-            if there > most or work > images * MAX_WORK:
+                all_of_them += held[name]
+            needed = max(there + workspace(inputs, outputs, node), all_of_them // ALL_VALUES)
+            if needed > most or work > images * MAX_WORK:
                 where = f"{' x '.join(map(str, shape))} levels at {made[0]!r} of {node.op_type}"
                 what = (
-                    f"{there / 1e9:.1f} GB of values (at most {most / 1e9:.1f})"
-                    if there > most
+                    f"{needed / 1e9:.1f} GB of values (at most {most / 1e9:.1f})"
+                    if needed > most
                     else f"{work:.1e} multiplications (at most {images * MAX_WORK:.1e})"
                 )
                 raise self._too_much(f"{what} for images of {where}")

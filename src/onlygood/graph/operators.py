@@ -12,10 +12,30 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import onnx
+from onnx import TensorProto
 
 Shape: TypeAlias = tuple[int, ...]
 # From the shapes of a node's inputs (None where one is left out) and outputs, and the node, to multiply-adds or so.
 Work: TypeAlias = Callable[[Sequence[Shape | None], Sequence[Shape], onnx.NodeProto], int]
+
+# The types of values: numbers, of one to eight bytes.
+NUMBERS = frozenset(
+    (
+        TensorProto.FLOAT,
+        TensorProto.FLOAT16,
+        TensorProto.BFLOAT16,
+        TensorProto.DOUBLE,
+        TensorProto.BOOL,
+        TensorProto.UINT8,
+        TensorProto.INT8,
+        TensorProto.UINT16,
+        TensorProto.INT16,
+        TensorProto.UINT32,
+        TensorProto.INT32,
+        TensorProto.UINT64,
+        TensorProto.INT64,
+    )
+)
 
 # One value of exp, a power, a division's like: about so many multiply-adds.
 _TRANSCENDENTAL = 16
@@ -83,7 +103,36 @@ def _across_channels(inputs: Sequence[Shape | None], outputs: Sequence[Shape], n
 
 def _resize(inputs: Sequence[Shape | None], outputs: Sequence[Shape], node: onnx.NodeProto) -> int:
     # One axis after another, with a filter of a few elements, or, with antialiasing, as wide as the reduction.
-    return 8 * len(outputs[0]) * _elements(inputs, outputs)
+    one_by_one = _between(inputs, outputs) if int_attributes(node, "antialias") == [1] else 0
+    return 8 * len(outputs[0]) * (one_by_one + _elements(inputs, outputs))
+
+
+def _between(inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
+    """Most elements that there are when some axes have been resized, the last ones first, and others have not."""
+    before, after = inputs[0] or (), outputs[0]
+    return max(size_of(before[:axis]) * size_of(after[axis:]) for axis in range(len(after) + 1))
+
+
+def workspace(inputs: Sequence[Shape | None], outputs: Sequence[Shape], node: onnx.NodeProto) -> int:
+    """About how many bytes a node needs while it runs, beside its inputs and outputs.
+
+    Args:
+        inputs: their shapes; None for one that is left out.
+        outputs: their shapes.
+        node: of OPERATORS.
+    """
+    if node.op_type == "Resize":
+        return 4 * _between(inputs, outputs) if int_attributes(node, "antialias") == [1] else 0
+    if node.op_type.startswith(("Reduce", "Arg")):
+        return 8 * size_of(inputs[0] or ())  # positions, where the axes are not the last ones
+    if node.op_type == "ConvTranspose":
+        return 8 * size_of((inputs[1] or ())[1:]) * size_of((inputs[0] or ())[2:])
+    if "Conv" in node.op_type:
+        weight = inputs[3 if node.op_type == "QLinearConv" else 1] or ()
+        # Convolutions over two or three axes go through the patches of an image in parts, others write all of them.
+        is_in_parts = node.op_type == "Conv" and len(weight) <= 5
+        return 0 if is_in_parts else 8 * size_of(weight[1:]) * size_of(outputs[0][2:])
+    return 0
 
 
 _EACH_ELEMENT = """
