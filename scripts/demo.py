@@ -114,7 +114,8 @@ def main() -> None:
     of_defective = [result for result in results if result["name"].startswith("defective/")]
 
     def heatmaps(chosen: list[dict[str, Any]]) -> list[tuple[Path, float]]:
-        return [(output / "heatmaps" / f"{result['name']}.png", result["score"]) for result in chosen]
+        folder = output / "heatmaps"
+        return [(folder / f"{result['name'].removesuffix('.png')}_heatmap.png", result["score"]) for result in chosen]
 
     by_score = sorted(of_defective, key=lambda result: -float(result["score"]))
     middle = len(by_score) // 2

@@ -111,7 +111,7 @@ def main() -> None:
         rows.append(
             (
                 f"{method}, learned from the golden sample alone",
-                [(name, maps / f"{name}.png.png", scores[name]) for name in made],
+                [(name, maps / f"{name}_heatmap.png", scores[name]) for name in made],
             )
         )
         for name, (_, is_inside) in made.items():

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import RLock
+from threading import Event, RLock, current_thread, main_thread
 from typing import BinaryIO
 
 from onlygood._ending import when_ending
@@ -125,16 +125,25 @@ def _temporary(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
     temporary = target.with_name(f".{_beginning(target)}.{secrets.token_hex(4)}.part")
     try:
         with _guard:
-            if _state["ending"]:
-                raise WriteError(f"{target} cannot be written: the program is ending: start it again")
-            _unfinished.add(temporary)
-            file = temporary.open("xb")
+            if not _state["ending"]:
+                _unfinished.add(temporary)
+                file = temporary.open("xb")
+        _wait_if_ending()
         with file:
             yield temporary, file
+    except BaseException:
+        _wait_if_ending()  # its file may have been removed below it
+        raise
     finally:
         with suppress(OSError):  # where it cannot be removed it could not be made, and that is what is reported
             temporary.unlink(missing_ok=True)
         _unfinished.discard(temporary)
+
+
+def _wait_if_ending() -> None:
+    """Where the process is about to end, let it: a thread that fails to write then has nothing to report."""
+    if _state["ending"] and current_thread() is not main_thread():
+        Event().wait()
 
 
 def _beginning(target: Path) -> str:

@@ -119,8 +119,8 @@ def test_one_heat_map_with_a_folder_in_its_way(run: Any, model_path: Path, new_f
     assert ran.out.splitlines()[-1] == "3 images: 1 anomalous, 2 good"
     way = tmp_path / "maps" / "a_heatmap.png"
     assert ran.err == (
-        f"onlygood: a heat map is missing, and the verdicts go on: {way} is a folder where a file is to be written: add a "
-        "file name\n"
+        f"onlygood: a heat map is missing, and the verdicts go on: {way} is a folder where a file is to be written: "
+        "add a file name\n"
     )
     assert left(tmp_path / "maps") == ["b_heatmap.png", "lot/c_heatmap.png"]
 

@@ -119,7 +119,7 @@ def test_one_golden_image_is_enough_and_a_defect_is_outside() -> None:
         ({"nu": 1.5}, "nu must be above 0 and at most 1, got 1.5"),
         ({"batch_size": 1}, "batch_size must be a whole number of at least 2, got 1"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
-        ({"learning_rate": -1.0}, "learning_rate must be a number above 0, got -1.0"),
+        ({"learning_rate": -1.0}, "learning_rate must be above 0 and at most 1000, got -1.0"),
         (
             {"network": "resnet"},
             "network must be one of conv-128, lenet-mnist, lenet-cifar10, pretrained, got 'resnet'",
