@@ -1,5 +1,4 @@
 import io
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -168,7 +167,7 @@ def test_a_mask_that_marks_nothing_is_refused(tmp_path: Path) -> None:
     )
     assert refused(tmp_path, encoded(labels(0), "PNG")) == words.format("every pixel is 0")
     faint = np.full(MARKED.shape, 100, np.uint8)
-    lossy = words.format("no pixel is above 127, as a JPEG or WebP mask needs")
+    lossy = words.format("no pixel is above 127, as a mask in a lossy format needs")
     assert refused(tmp_path, encoded(faint, "JPEG")) == lossy
     assert refused(tmp_path, encoded(faint, "WEBP", lossless=True)) == lossy
     invisible = np.dstack([colour(255, 255, 255), np.zeros(MARKED.shape, np.uint8)])
@@ -178,7 +177,7 @@ def test_a_mask_that_marks_nothing_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", r"is empty \(0 bytes\)"),
+        (b"", "is empty (0 bytes)"),
         (encoded(MARKED, "PNG")[:-20], "7_mask.png"),
         (small_images()["tiff-pages"], "holds 3 images where one is meant"),
         *not_images().values(),
@@ -187,7 +186,7 @@ def test_a_mask_that_marks_nothing_is_refused(tmp_path: Path) -> None:
 def test_a_mask_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path, data: bytes, reason: str) -> None:
     text = refused(tmp_path, data)
     assert text.startswith(f"the mask of crack/7.png cannot be used: {tmp_path / '7_mask.png'} ")
-    assert re.search(reason, text)
+    assert reason in text
 
 
 def test_a_mask_that_is_gone_or_too_large_is_refused(tmp_path: Path) -> None:

@@ -83,9 +83,9 @@ def read_mask(image: Masked, *, height: int, width: int, limits: ReadingLimits =
     """Which pixels of an image are anomalous, bool [H, W]; at least one is. Safe to call from many threads.
 
     A mask has two levels, or two colours, and the brighter one is marked: masks of 0 and 1, of 0 and 255 and of 20 and
-    236 all work, and of a palette the colours count. More than two are no mask. In JPEG, WebP and other lossy formats, where compression
-    leaves a halo around what was drawn, a pixel is marked if a channel is above 127, and nearly all must be near 0 or
-    255. Masks are read as images are: upright by their orientation, and with transparent pixels black, so that these
+    236 all work, and of a palette the colours count. More than two are no mask. In JPEG, WebP and other lossy formats,
+    where compression leaves a halo around what was drawn, a pixel is marked if a channel is above 127, and nearly all
+    must be near 0 or 255. Masks are read as images are: upright by their orientation, and with transparent pixels black, so that these
     are not marked.
 
     Args:
@@ -114,7 +114,7 @@ def read_mask(image: Masked, *, height: int, width: int, limits: ReadingLimits =
     level = _LOSSY_HALF if is_lossy else 0
     marked = _marked_in_lossy(pixels, image) if is_lossy else _marked_in_exact(pixels, image)
     if not marked.any():
-        no_pixel = f"no pixel is above {level}, as a JPEG or WebP mask needs" if is_lossy else "every pixel is 0"
+        no_pixel = f"no pixel is above {level}, as a mask in a lossy format needs" if is_lossy else "every pixel is 0"
         raise LabelledSetError(
             f"a mask must mark a defect, and {image.mask.name} of {image.name} marks none ({no_pixel}): draw the "
             "defect, or remove the mask"
