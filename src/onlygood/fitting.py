@@ -31,7 +31,7 @@ from onlygood.graph.model_file import OUTPUTS, pack, require_writable
 from onlygood.graph.runtime import open_session
 from onlygood.graph.subgraph import join
 from onlygood.graph.verdict import full_size_map, verdict
-from onlygood.images.reading import ReadingLimits
+from onlygood.images.reading import ChannelOrder, ReadingLimits
 from onlygood.learning_images import hold_out_images, learning_images
 from onlygood.metadata import MapLevels
 from onlygood.model import Model
@@ -54,6 +54,7 @@ def fit(
     calibration_fraction: float | None = None,
     group_by: str | None = None,
     groups: Sequence[str] | None = None,
+    channel_order: ChannelOrder = "rgb",
     exclude: Sequence[str] | None = None,
     near_duplicates: types.NearDuplicates = "group",
     window: tuple[float, float] | None = None,
@@ -94,6 +95,8 @@ def fit(
         group_by: for paths, what keeps images of one session or part together: "folder" (the sub-folder) or a
             regular expression searched in each image's name, whose first group is the label.
         groups: for a sequence, one label an image instead: images with equal labels stay on one side of every split.
+        channel_order: of arrays with colour among the images: "rgb", or "bgr" for blue, green, red, as OpenCV gives
+            them.
         exclude: names of good images to leave out; "@" and the path of a text file stand for its lines.
         near_duplicates: "group" keeps images of (nearly) the same thing on one side of every split, "ignore" does not
             look for them.
@@ -169,7 +172,9 @@ def fit(
             need_extra(library, module=module, extra="train", purpose=f"--method {chosen.name}")
     files = None if checkpoint is None else TrainingFiles(given_path(checkpoint), resume)
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
-    found = list_sources(images, group_by=group_by, groups=groups, limits=limits, allow_one=golden)
+    found = list_sources(
+        images, group_by=group_by, groups=groups, limits=limits, allow_one=golden, channel_order=channel_order
+    )
     sources = found.sources
     notes = found.notes
     if settings.exclude is not None:
@@ -213,7 +218,7 @@ def _unknown_keyword(name: str, method: MethodSettings) -> str:
             f"{name} is a setting of method {one_of(others)}, got it with {method.name}: leave {name} out, or choose "
             "such a method"
         )
-    known = [*FitSettings.model_fields, "method", "groups", "checkpoint", "resume", "progress"]
+    known = [*FitSettings.model_fields, "method", "groups", "channel_order", "checkpoint", "resume", "progress"]
     near = nearest(name, [*known, *type(method).model_fields])
     return f"a keyword of fit must be one of {', '.join(known)}, got {name}{near}"
 

@@ -58,6 +58,7 @@ class InputFacts(Part):
 
     dtype: Literal["uint8", "uint16"] = Field(description="of the pixels")
     channels: Literal[1, 3] = Field(description="1 for grey, 3 for colour (grey images are taken, too)")
+    channel_order: Literal["rgb"] = Field(default="rgb", description="of the graph's input: red, green, blue")
     window: Annotated[tuple[float, float], AfterValidator(_black_below_white)] = Field(
         description="the levels of black and white"
     )

@@ -36,7 +36,7 @@ from onlygood.graph.runtime import open_model, run
 from onlygood.graph.signature import fingerprint_in
 from onlygood.graph.verdict import CALIBRATION_INITIALIZERS, RAW_SCORE, CalibrationScores, replace_calibration
 from onlygood.guarantee import Guarantee
-from onlygood.images.reading import ImageArray, ReadingLimits, fit_channels, require_depth
+from onlygood.images.reading import ChannelOrder, ImageArray, ReadingLimits, fit_channels, require_depth
 from onlygood.metadata import MapLevels, Metadata, Recalibration
 from onlygood.model import CalibratedModel, ModelSource, file_and_name
 from onlygood.rates import check_false_alarm_rate, format_rate
@@ -59,6 +59,7 @@ def calibrate(
     threshold: float | None = None,
     group_by: str | None = None,
     groups: Sequence[str] | None = None,
+    channel_order: ChannelOrder = "rgb",
     provider: str = "cpu",
     threads: int = 0,
     max_pixels: int = ReadingLimits.max_pixels,
@@ -84,6 +85,7 @@ def calibrate(
             without images and rate.
         group_by: what says which images are of one session or part, as in `FitSettings`.
         groups: for a sequence of images, one label an image instead.
+        channel_order: of arrays with colour among the images, as for `onlygood.fit`.
         provider: the hardware that ONNX Runtime uses.
         threads: images worked on at once; 0 for one a core.
         max_pixels: most pixels that one image may have.
@@ -122,7 +124,15 @@ def calibrate(
         return at_rate(file, false_alarm_rate, name=name)
     rate = file.metadata.guarantee.requested_rate if false_alarm_rate is None else false_alarm_rate
     limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
-    found = list_sources(images, group_by=group_by, groups=groups, limits=limits, allow_one=True, command="calibrate")
+    found = list_sources(
+        images,
+        group_by=group_by,
+        groups=groups,
+        limits=limits,
+        allow_one=True,
+        command="calibrate",
+        channel_order=channel_order,
+    )
     by_images = _ByImages(file, name, found, provider=provider, threads=threads, show_progress=progress)
     return by_images.at(rate)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,10 +124,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 def _how_to_apply(evaluation: Evaluation, inspector: Inspector, model: str) -> str | None:
     """The commands that apply the advice on costs; None where there is none, or nothing to change."""
-    advice = evaluation.advice
-    if advice is None or not advice.is_cheaper or not math.isfinite(advice.cheapest.threshold):
+    score = None if evaluation.advice is None else evaluation.advice.applicable
+    if score is None:
         return None
-    score = advice.cheapest.threshold
     if inspector.is_recalibrated:  # scores of this run are relative to another threshold than the file's
         metadata = inspector.metadata
         score += metadata.calibration.threshold - metadata.recalibrations[-1].threshold_before

@@ -21,7 +21,7 @@ from onlygood.datasets.given import LIST, OnePath, find_given
 from onlygood.datasets.tree import ARCHIVE
 from onlygood.errors import FolderError, SettingError
 from onlygood.images.kinds import format_of_source
-from onlygood.images.reading import ImageArray, ReadingLimits, read_image
+from onlygood.images.reading import ChannelOrder, ImageArray, ReadingLimits, check_channel_order, read_image
 from onlygood.settings import REFERENCE_WHY
 
 ONE = "give a folder, or add --golden to learn from augmentations of this one"
@@ -86,6 +86,7 @@ def list_sources(
     limits: ReadingLimits,
     allow_one: bool = False,
     command: str = "fit",
+    channel_order: ChannelOrder = "rgb",
 ) -> FoundSources:
     """The good images of a fit or a calibration, in a fixed order.
 
@@ -98,6 +99,7 @@ def list_sources(
         limits: on pixels and bytes.
         allow_one: take one image, too: a file, bytes, a PIL image or an array.
         command: what needs them, as the subject of a sentence.
+        channel_order: of arrays with colour.
 
     Raises:
         FolderError: nothing there, or one image where several are meant.
@@ -124,7 +126,7 @@ def list_sources(
         return _from_paths(items, group_by, limits, command)
     if group_by is not None:
         raise SettingError(f"group_by needs paths, got a sequence with others and group_by={group_by!r}: use groups")
-    return FoundSources(_one_each(items, groups, limits), [])
+    return FoundSources(_one_each(items, groups, limits, check_channel_order(channel_order)), [])
 
 
 def _from_paths(
@@ -141,7 +143,9 @@ def _from_paths(
     )
 
 
-def _one_each(items: Sequence[Any], groups: Sequence[str] | None, limits: ReadingLimits) -> list[Source]:
+def _one_each(
+    items: Sequence[Any], groups: Sequence[str] | None, limits: ReadingLimits, channel_order: ChannelOrder
+) -> list[Source]:
     """A source an item, each an image."""
     folders = [item for item in items if isinstance(item, str | os.PathLike) and Path(item).is_dir()]
     if folders:
@@ -155,7 +159,7 @@ def _one_each(items: Sequence[Any], groups: Sequence[str] | None, limits: Readin
     if len(groups) != len(items):
         raise SettingError(f"groups must have one label an image, got {len(groups)} for {len(items)} images")
     return [
-        Source(name, str(label), _reader(item, name, limits), _format_reader(item))
+        Source(name, str(label), _reader(item, name, limits, channel_order), _format_reader(item))
         for item, name, label in zip(items, names, groups, strict=True)
     ]
 
@@ -261,10 +265,13 @@ def is_one_in_memory(item: Any) -> bool:
     return isinstance(item, bytes | Image.Image) or (isinstance(item, np.ndarray) and item.ndim != 4)
 
 
-def _reader(item: Any, name: str, limits: ReadingLimits) -> Callable[[], ImageArray]:
+def _reader(
+    item: Any, name: str, limits: ReadingLimits, channel_order: ChannelOrder = "rgb"
+) -> Callable[[], ImageArray]:
     if isinstance(item, ImageFile):
         return partial(item.read, limits)
-    return partial(read_image, item, name=name, limits=limits)
+    order = channel_order if isinstance(item, np.ndarray) else "rgb"  # files and PIL images say their own
+    return partial(read_image, item, name=name, channel_order=order, limits=limits)
 
 
 def _format_reader(item: Any) -> Callable[[], str | None]:

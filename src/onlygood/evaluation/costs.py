@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,12 @@ class CostAdvice:
             f"{self.current.cost_per_thousand:.4g}, with {share} of them anomalous ({source}). It was "
             "chosen on the images that it is measured on, so it is optimistic; nothing was changed."
         )
+
+    @property
+    def applicable(self) -> float | None:
+        """The cheapest threshold, as a score of this run, where it is another one than the model's and finite."""
+        score = self.cheapest.threshold
+        return score if self.is_cheaper and math.isfinite(score) else None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -74,6 +74,7 @@ def write_evaluation_report(
         rows=_rows(evaluation),
         evaluation=evaluation,
         metadata=evaluation.metadata,
+        recalibrated=inspector.is_recalibrated,
         confidence=_confidence(evaluation),
         defects=list(evaluation.per_defect.items())[:LISTED_GROUPS],
         sessions=list(evaluation.per_session.items())[:LISTED_GROUPS],

@@ -73,7 +73,8 @@ def augmentations_beside(metadata: Metadata) -> str:
 def takes_sentence(kind: InputFacts) -> str:
     """What images a model takes."""
     black, white = kind.window
-    return f"{kind.dtype}, {'grey' if kind.channels == 1 else 'colour'}, any size, levels {black:g} to {white:g}"
+    colour = "grey" if kind.channels == 1 else "colour (red, green, blue)"
+    return f"{kind.dtype}, {colour}, any size, levels {black:g} to {white:g}"
 
 
 def input_shape(kind: InputFacts) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from onlygood.datasets.folders import ImageFile
 from onlygood.inspector import as_inspector
+from onlygood.kind_notes import difference_notes
 from onlygood.model import ModelSource, title_of
 from onlygood.report import score_charts
 from onlygood.report.facts import machine_sentence, model_facts
@@ -105,6 +106,7 @@ def write_inspection_report(
         rows=_rows(inspected),
         metadata=inspector.metadata,
         total=len(inspected),
+        notes=difference_notes([(each.name, found.differences) for each, found in found], len(inspected)),
         read=len(found),
         anomalous=len(anomalous),
         expected=len(found) * inspector.metadata.guarantee.stated_rate,
