@@ -129,6 +129,9 @@ def test_inspect_notes_another_size_and_format_and_json_has_them(run: Any, jpeg_
     assert "note: 3 of 3 images have a format that no good image had (PNG; the good ones JPEG)" in ran.err
     found = [json.loads(line)["differences"] for line in ran.out.splitlines()]
     assert {"aspect": "size", "found": "300 x 300 pixels", "expected": "96 x 96"} in found[0]
+    run("inspect", jpeg_model, tmp_path, "--report", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "3 of 3 images have a format that no good image had (PNG; the good ones JPEG)" in page
     assert run("inspect", jpeg_model, tmp_path, "--quiet").err == ""
 
 
@@ -146,6 +149,22 @@ def test_evaluate_says_that_the_format_alone_may_tell_defects_from_good_images(
     )
     assert said in ran.err
     assert said in (tmp_path / "page.html").read_text()
+
+
+def test_a_model_can_be_fitted_and_calibrated_with_blue_first(run: Any, tmp_path: Path) -> None:
+    good = [colour(seed) for seed in range(GOOD)]
+    swapped = [np.ascontiguousarray(image[:, :, ::-1]) for image in good]
+    settings: dict[str, Any] = {"method": onlygood.Knn(input_size=64), "false_alarm_rate": 0.2}
+    model = onlygood.fit(swapped, channel_order="bgr", **settings)
+    assert model.file.content == onlygood.fit(good, **settings).file.content
+    new = [colour(40 + seed) for seed in range(6)]
+    other = onlygood.calibrate(model, [image[:, :, ::-1] for image in new], channel_order="bgr")
+    assert other.calibration.threshold == onlygood.calibrate(model, new).calibration.threshold
+    with pytest.raises(onlygood.SettingError, match="channel_order must be 'rgb' or 'bgr', got 'BGR'"):
+        onlygood.fit(swapped, channel_order="BGR", **settings)  # type: ignore[arg-type]
+    assert model.metadata.input.channel_order == "rgb"
+    model.save(tmp_path / "part.onnx")
+    assert "takes:     uint8, colour (red, green, blue), any size" in run("info", tmp_path / "part.onnx").out
 
 
 def test_blue_first_is_noted_and_can_be_said(tmp_path: Path) -> None:
