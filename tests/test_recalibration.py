@@ -496,6 +496,6 @@ def test_a_file_that_gives_other_scores_is_not_handed_over(
             if tensor.name.endswith("_memory_bank"):
                 filled(tensor.name, numpy_helper.to_array(tensor) + 1)(model)
 
-    monkeypatch.setattr("onlygood.recalibration.replace_calibration", replace)
+    monkeypatch.setattr("onlygood.another_threshold.replace_calibration", replace)
     with pytest.raises(VerificationError, match=r"must give image 0 the raw score .*: nothing was written"):
         onlygood.calibrate(model, NEW, false_alarm_rate=0.5)

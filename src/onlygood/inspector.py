@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import replace
 from threading import Lock
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onlygood._parallel import map_in_order
 from onlygood._plurals import shorten
 from onlygood._progress import track
+from onlygood.another_threshold import at_rate, at_threshold
 from onlygood.datasets.folders import ImageFile
 from onlygood.datasets.given import find_given, stands_for_several
 from onlygood.datasets.sources import is_one_in_memory, name_of
@@ -32,22 +33,19 @@ from onlygood.images.reading import (
     ImageSource,
     ReadingLimits,
     check_channel_order,
-    fit_channels,
     read_image,
-    require_depth,
 )
+from onlygood.inspection import VERDICT_OUTPUTS, as_input, to_inspection
 from onlygood.kind_notes import Difference, differences, may_be_swapped
 from onlygood.metadata import Metadata
 from onlygood.model import ModelSource, file_and_name
 from onlygood.occlusion import occlusion_map
 from onlygood.rates import rate_in_short
-from onlygood.recalibration import at_rate, at_threshold
 from onlygood.regions import find_regions
 from onlygood.results import NAME_LENGTH, InspectedPixels, Inspection
 
 # An image that fits much better with red and blue swapped keeps at most this share of its score then.
 SWAPPED_SHARE = 0.25
-VERDICT_OUTPUTS = ("score", "p_value", "is_anomaly")
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -353,64 +351,3 @@ def _with_name(image: ImageSource | NamedImage, position: int) -> NamedImage:
     if isinstance(image, NamedImage):
         return image
     return NamedImage(name_of(image, position), image)
-
-
-def read_for(
-    metadata: Metadata, image: ImageSource, *, name: str, page: int | None, limits: ReadingLimits
-) -> ImageArray:
-    """An image's pixels as the model with these metadata takes them.
-
-    Args:
-        metadata: of the model.
-        image: as `Inspector` takes it.
-        name: what errors call it.
-        page: of a multi-page TIFF, from 0.
-        limits: bounds on pixels and bytes.
-
-    Raises:
-        ImageError: it cannot be read, or is not of the kind that this model takes.
-    """
-    return as_input(metadata, read_image(image, name=name, page=page, limits=limits), name)
-
-
-def as_input(metadata: Metadata, image: ImageArray, name: str) -> ImageArray:
-    """Pixels that were read, [H, W, C], as the model with these metadata takes them.
-
-    Raises:
-        ImageFormatError: they are not of the kind that this model takes.
-    """
-    require_depth(image, np.dtype(metadata.input.dtype), name)
-    return fit_channels(image, metadata.input.channels, name)
-
-
-def to_inspection(
-    name: str, verdict: Sequence[Any], *, anomaly_map: NDArray[np.float32] | None, latency_ms: float
-) -> Inspection:
-    """What a graph said of one image.
-
-    Args:
-        name: of the image.
-        verdict: the values of VERDICT_OUTPUTS, each [1]; more may follow.
-        anomaly_map: as in the inspection.
-        latency_ms: as in the inspection.
-
-    Raises:
-        ImageError: a score or a map that is not finite, or a p-value that is none.
-    """
-    # Here and below, the shortest decimal of a float32: 0.05 stays 0.05 and does not become 0.0500000007.
-    score = float(str(verdict[0][0]))
-    if not np.isfinite(score):
-        raise ImageError(f"{name} has a score that is not finite, {score}: report this with the image")
-    p_value = float(str(verdict[1][0]))
-    if not 0.0 <= p_value <= 1.0:
-        raise ImageError(f"{name} has a p-value that is not between 0 and 1, {p_value}: report this with the image")
-    if anomaly_map is not None and not np.isfinite(anomaly_map).all():
-        raise ImageError(f"{name} has an anomaly map that is not finite: report this with the image")
-    return Inspection(
-        name=name,
-        score=score,
-        p_value=p_value,
-        is_anomaly=bool(verdict[2][0]),
-        anomaly_map=anomaly_map,
-        latency_ms=latency_ms,
-    )

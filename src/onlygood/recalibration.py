@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from onlygood._parallel import map_in_order
-from onlygood._plain import plain
 from onlygood._plurals import pluralize
 from onlygood._progress import track
 from onlygood._verification import verify
-from onlygood._version import __version__
-from onlygood.calibration.threshold import Calibration, resolve_rule, threshold_of
+from onlygood.another_threshold import at_rate, at_threshold, calibrated, guarantee_at, require_calibration_scores
 from onlygood.calibration.threshold import calibrate as conformal_threshold
+from onlygood.calibration.threshold import resolve_rule, threshold_of
 from onlygood.datasets.sources import FoundSources, GoodImages, Source, list_sources
 from onlygood.datasets.splits import merge_groups
 from onlygood.errors import (
     FolderError,
     ImageError,
-    ModelFormatError,
     SettingError,
 )
 from onlygood.features.extraction import pixel_digest, set_digest
 from onlygood.graph.content import MAX_MODEL_BYTES
-from onlygood.graph.model_file import ModelFile, pack, with_raw_score
+from onlygood.graph.model_file import ModelFile, with_raw_score
 from onlygood.graph.runtime import open_model, run
-from onlygood.graph.signature import fingerprint_in
-from onlygood.graph.verdict import CALIBRATION_INITIALIZERS, RAW_SCORE, CalibrationScores, replace_calibration
-from onlygood.guarantee import Guarantee
+from onlygood.graph.verdict import RAW_SCORE
 from onlygood.images.reading import ChannelOrder, ImageArray, ReadingLimits, fit_channels, require_depth
-from onlygood.metadata import MapLevels, Metadata, Recalibration
+from onlygood.metadata import MapLevels
 from onlygood.model import CalibratedModel, ModelSource, file_and_name
 from onlygood.rates import check_false_alarm_rate, format_rate
-
-MAP_NOTE = (
-    "The levels of the anomaly map are those of the false-alarm rate that the model had before: the calibration scores "
-    "alone do not give others."
-)
-SIGNATURE_NOTE = (
-    "The model that was given is signed, this one is another and is not: sign it with `onlygood sign` if it is to be "
-    "trusted like that one."
-)
 
 
 def calibrate(
@@ -137,123 +121,6 @@ def calibrate(
     return by_images.at(rate)
 
 
-def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> CalibratedModel:
-    """The model with the threshold that the calibration scores in its file give at a false-alarm rate.
-
-    Args:
-        file: of the model.
-        false_alarm_rate: alpha, in (0, 1).
-        name: what messages call the model.
-
-    Raises:
-        SettingError: the rate is outside (0, 1).
-        ModelFormatError: the file has no calibration scores.
-    """
-    false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
-    before = file.metadata.guarantee
-    calibration = require_calibration_scores(file, name).at(
-        false_alarm_rate, rule=file.metadata.threshold_rule, is_exact=before.is_exact
-    )
-    # What decided the former threshold is not true of this one.
-    found = file.metadata.calibration.replaced(threshold=calibration.threshold, rule=calibration.rule, decided_by=None)
-    described = file.metadata.replaced(guarantee=_guarantee_at(before, calibration), calibration=found)
-    notes = () if false_alarm_rate == before.requested_rate else (MAP_NOTE,)
-    return _calibrated(file, calibration, described, notes=notes, source="calibration scores")
-
-
-def at_threshold(file: ModelFile, threshold: float, *, name: str) -> CalibratedModel:
-    """The model with a threshold that is given, and what the calibration scores in its file say of that.
-
-    Args:
-        file: of the model.
-        threshold: as a score of this model, in which the threshold in the file is 0.
-        name: what messages call the model.
-
-    Raises:
-        SettingError: the threshold is not finite.
-        ModelFormatError: the file has no calibration scores.
-    """
-    threshold = plain(threshold)
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
-        raise SettingError(f"a threshold must be a finite number, a score of this model, got {threshold!r}")
-    scores = require_calibration_scores(file, name)
-    calibration = scores.at_threshold(scores.threshold + threshold)
-    found = file.metadata.calibration.replaced(threshold=calibration.threshold, rule="given", decided_by=None)
-    described = file.metadata.replaced(guarantee=_guarantee_at(file.metadata.guarantee, calibration), calibration=found)
-    return _calibrated(file, calibration, described, notes=(MAP_NOTE,), source="calibration scores")
-
-
-def require_calibration_scores(file: ModelFile, name: str) -> CalibrationScores:
-    """The calibration scores in a model file.
-
-    Raises:
-        ModelFormatError: it has none that can be used.
-    """
-    if file.calibration_scores is None:
-        raise ModelFormatError(
-            f"the model {name} must hold its calibration scores to be given another threshold (the initializers "
-            f"{', '.join(CALIBRATION_INITIALIZERS)}), got a file without them: fit it again"
-        )
-    return file.calibration_scores
-
-
-def _guarantee_at(before: Guarantee, calibration: Calibration, **others: Any) -> Guarantee:
-    """What can be said of another calibration."""
-    return before.replaced(
-        requested_rate=calibration.requested_rate,
-        stated_rate=calibration.stated_rate,
-        rule=calibration.rule,
-        interval=calibration.interval,
-        odd=0 if calibration.is_guaranteed else calibration.odd,
-        **others,
-    )
-
-
-def _calibrated(
-    file: ModelFile,
-    calibration: Calibration,
-    described: Metadata,
-    *,
-    notes: Sequence[str],
-    source: Literal["calibration scores", "new good images"],
-    images_sha256: str | None = None,
-) -> CalibratedModel:
-    """The model with another calibration: the same graph with other initializers, described as such.
-
-    Args:
-        file: of the model as it was.
-        calibration: the new one.
-        described: the new description, but for the record of this change and the rate in the settings.
-        notes: sentences about it that a person should read.
-        source: what the calibration was made from.
-        images_sha256: of the new images' pixels.
-    """
-    model = onnx.load_model_from_string(file.content)
-    replace_calibration(model, calibration)
-    before = file.metadata
-    record = Recalibration(
-        source=source,
-        images=len(calibration.scores),
-        groups=calibration.groups,
-        images_sha256=images_sha256,
-        requested_rate=calibration.requested_rate,
-        requested_rate_before=before.guarantee.requested_rate,
-        threshold_before=before.calibration.threshold,
-        model_sha256=before.content_sha256,
-        notes=tuple(notes),
-        onlygood=__version__,
-    )
-    # Of the file as it was, so not in the record that the new one keeps.
-    notes = [*notes, *([SIGNATURE_NOTE] if fingerprint_in(file.content) is not None else [])]
-    described = described.replaced(
-        settings={**before.settings, "false_alarm_rate": calibration.requested_rate},
-        recalibrations=(*before.recalibrations, record),
-    )
-    return CalibratedModel(
-        file=pack(model, described), guarantee=described.guarantee, calibration=calibration, notes=tuple(notes)
-    )
-
-
 @dataclass(frozen=True)
 class _Scored:
     """What the model says of one image: raw score, median and highest patch score; and the digest of its pixels."""
@@ -300,7 +167,7 @@ class _ByImages:
         highest = np.array([each.highest for each in scored], dtype=np.float32)
         rule = resolve_rule(self.file.metadata.threshold_rule, len(set(groups)), false_alarm_rate, is_exact=True)
         calibration = conformal_threshold(raw, groups, false_alarm_rate, rule=rule)
-        guarantee = _guarantee_at(
+        guarantee = guarantee_at(
             self.file.metadata.guarantee,
             calibration,
             is_exact=True,
@@ -327,7 +194,7 @@ class _ByImages:
                 high=threshold_of(highest, groups, false_alarm_rate, rule=rule),
             ),
         )
-        model = _calibrated(
+        model = calibrated(
             self.file,
             calibration,
             described,

@@ -25,7 +25,7 @@ from onlygood.graph.runtime import open_model, run
 from onlygood.graph.trunk import TrunkParts, cut_trunk, split_trunk
 from onlygood.graph.vectors import VECTOR, VECTOR_BEFORE, vector_source, with_vectors
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
-from onlygood.inspector import VERDICT_OUTPUTS, read_for, to_inspection
+from onlygood.inspection import VERDICT_OUTPUTS, read_for, to_inspection
 from onlygood.metadata import Metadata
 from onlygood.model import ModelSource, file_and_name
 from onlygood.results import Inspection
