@@ -98,15 +98,15 @@ def test_formats_are_told_by_content(tmp_path: Path) -> None:
     assert format_of_source(tmp_path / "gone.png") is None
 
 
-def test_notes_sum_up_each_aspect_once() -> None:
+def test_one_note_sums_up_all_differences() -> None:
     size = Difference("size", "1440 x 1440 pixels", "256 x 256")
-    notes = difference_notes([("a.png", [size]), ("b.png", [size])], 6)
-    assert notes == [
-        "2 of 6 images have a size that no good image had (a.png, b.png are 1440 x 1440 pixels; the good ones 256 x "
-        "256), so that scores and the false-alarm rate may not hold: fit with images of the size that will be "
-        "inspected, or with --sizes."
+    png = Difference("format", "PNG", "JPEG")
+    assert difference_notes([("a.png", [png, size]), ("b.png", [size])], 6) == [
+        "2 of 6 images differ in kind from all good ones, so that scores and the false-alarm rate may not hold: size "
+        "(1440 x 1440 pixels; good ones 256 x 256), format (of a.png: PNG; good ones JPEG); fit with images of the size "
+        "that will be inspected, or with --sizes."
     ]
-    assert difference_notes([], 6) == []
+    assert difference_notes([("a.png", [])], 6) == []
 
 
 # As a person meets them
@@ -125,13 +125,13 @@ def jpeg_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_inspect_notes_another_size_and_format_and_json_has_them(run: Any, jpeg_model: Path, tmp_path: Path) -> None:
     save(tmp_path, {f"{number}.png": texture(50 + number, (300, 300)) for number in range(3)})
     ran = run("inspect", jpeg_model, tmp_path, "--json")
-    assert "note: 3 of 3 images have a size that no good image had (300 x 300 pixels; the good ones 96 x 96)" in ran.err
-    assert "note: 3 of 3 images have a format that no good image had (PNG; the good ones JPEG)" in ran.err
+    said = "3 of 3 images differ in kind from all good ones, so that scores and the false-alarm rate may not hold: "
+    assert f"note: {said}size (300 x 300 pixels; good ones 96 x 96), format (PNG; good ones JPEG)" in ran.err
     found = [json.loads(line)["differences"] for line in ran.out.splitlines()]
     assert {"aspect": "size", "found": "300 x 300 pixels", "expected": "96 x 96"} in found[0]
     run("inspect", jpeg_model, tmp_path, "--report", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert "3 of 3 images have a format that no good image had (PNG; the good ones JPEG)" in page
+    assert said in page
     assert run("inspect", jpeg_model, tmp_path, "--quiet").err == ""
 
 
@@ -189,4 +189,5 @@ def test_blue_first_is_noted_and_can_be_said(tmp_path: Path) -> None:
     with pytest.raises(onlygood.SettingError, match="channel_order must be 'rgb' or 'bgr', got 'gbr'"):
         onlygood.Inspector(model, channel_order="gbr")  # type: ignore[arg-type]
     notes = difference_notes([("a", plain(swapped[0]).differences)], 1)
-    assert any("1 of 1 images fits the good ones much better" in note for note in notes)
+    assert "channel order (score" in notes[0]
+    assert notes[0].endswith("OpenCV gives blue first, say channel_order='bgr'.")

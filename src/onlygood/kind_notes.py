@@ -26,14 +26,15 @@ _FEWER_BITS = 3
 # How many names a note gives.
 _SHOWN = 2
 
+# What to do, the aspects that say most first: where there are several, the first is named.
 _REMEDIES: dict[Aspect, str] = {
+    "channel order": "arrays must be red, green, blue: OpenCV gives blue first, say channel_order='bgr'",
+    "depth": "set the camera or the export as it was for the good images, or fit with images like these",
+    "colour": "inspect images in the colour of the good ones, or fit with images like these",
     "size": "fit with images of the size that will be inspected, or with --sizes",
     "aspect ratio": "crop them as the good images are, or fit with images like these",
     "format": "save good and inspected images in one format, as compression leaves traces that look like defects",
-    "depth": "set the camera or the export as it was for the good images, or fit with images like these",
-    "colour": "inspect images in the colour of the good ones, or fit with images like these",
     "sharpness": "check focus, lens, motion and whether the images were enlarged or made smaller",
-    "channel order": "arrays must be red, green, blue: OpenCV gives blue first, say channel_order='bgr'",
 }
 
 
@@ -108,29 +109,34 @@ def may_be_swapped(kind: ImageKind, good: GoodImagesFacts) -> bool:
 
 
 def difference_notes(images: Iterable[tuple[str, Sequence[Difference]]], total: int) -> list[str]:
-    """What to say of many images, a sentence an aspect in which some of them differ.
+    """One sentence on the images that differ in kind from the good ones; none where none does.
 
     Args:
         images: the name of each, and its differences.
         total: how many images there are.
     """
     by_aspect: dict[Aspect, list[tuple[str, Difference]]] = {}
+    names = set()
     for name, found in images:
         for difference in found:
+            names.add(name)
             by_aspect.setdefault(difference.aspect, []).append((name, difference))
-    notes = []
-    for aspect, those in by_aspect.items():
-        kinds = list(dict.fromkeys(difference.found for _, difference in those))
-        are, have = ("is", "has") if len(those) == 1 else ("are", "have")
-        which = f"{name_some([name for name, _ in those], _SHOWN)} {are} " if len(those) < total else ""
-        subject = f"{len(those):,} of {total:,} images {have} a {aspect} that no good image had"
-        if aspect == "channel order":
-            subject = f"{len(those):,} of {total:,} images {'fits' if are == 'is' else 'fit'} the good ones much better"
-        notes.append(
-            f"{subject} ({which}{name_some(kinds, _SHOWN)}; the good ones {those[0][1].expected}), so that scores and "
-            f"the false-alarm rate may not hold: {_REMEDIES[aspect]}."
-        )
-    return notes
+    if not names:
+        return []
+    aspects = sorted(by_aspect, key=list(_REMEDIES).index)
+    said = ", ".join(_in_short(aspect, by_aspect[aspect], len(names)) for aspect in aspects)
+    differ = "differs" if len(names) == 1 else "differ"
+    return [
+        f"{len(names):,} of {total:,} images {differ} in kind from all good ones, so that scores and the false-alarm rate "
+        f"may not hold: {said}; {_REMEDIES[aspects[0]]}."
+    ]
+
+
+def _in_short(aspect: Aspect, those: Sequence[tuple[str, Difference]], differing: int) -> str:
+    """An aspect, what the images are and what the good ones were: "size (300 x 300 pixels; good ones 96 x 96)"."""
+    kinds = name_some(list(dict.fromkeys(difference.found for _, difference in those)), _SHOWN)
+    which = f"of {name_some([name for name, _ in those], _SHOWN)}: " if len(those) < differing else ""
+    return f"{aspect} ({which}{kinds}; good ones {those[0][1].expected})"
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
