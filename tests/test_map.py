@@ -121,7 +121,7 @@ def threads_used(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     keep = inspector_module.run
 
     def spy(session: Any, *rest: Any) -> Any:
-        used.add(session.get_session_options().intra_op_num_threads)
+        used.add(session.session.get_session_options().intra_op_num_threads)
         return keep(session, *rest)
 
     monkeypatch.setattr(inspector_module, "run", spy)

@@ -347,7 +347,7 @@ def test_v_shows_where_an_error_arose(run: Any, tmp_path: Path) -> None:
 
 
 def test_an_error_that_is_a_bug_is_one_line_too(run: Any, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Any) -> None:
+    def fail(_: Any, **__: Any) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr("onlygood.graph.model_file.read_model_file", fail)

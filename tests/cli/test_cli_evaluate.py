@@ -102,8 +102,11 @@ def test_what_another_rate_would_give_follows_the_guarantee(
     calibration = calibrate(np.array(scores, np.float32), range(len(scores)), 0.01)
     graph = onnx.load_model_from_string(model.file.content)
     replace_calibration(graph, calibration)
-    guarantee = model.metadata.guarantee.replaced(requested_rate=0.01, stated_rate=1 / 50)
-    metadata = model.metadata.replaced(guarantee=guarantee)
+    guarantee = model.metadata.guarantee.replaced(
+        requested_rate=0.01, stated_rate=1 / 50, groups=calibration.groups, calibration_images=len(scores)
+    )
+    found = model.metadata.calibration.replaced(threshold=calibration.threshold)
+    metadata = model.metadata.replaced(guarantee=guarantee, calibration=found)
     (tmp_path / "blind.onnx").write_bytes(pack(graph, metadata).content)
     lines = run("evaluate", tmp_path / "blind.onnx", test_folder).out.splitlines()
     assert lines[1].startswith("Found 0 of 4 anomalous images")
