@@ -103,8 +103,8 @@ def test_one_note_sums_up_all_differences() -> None:
     png = Difference("format", "PNG", "JPEG")
     assert difference_notes([("a.png", [png, size]), ("b.png", [size])], 6) == [
         "2 of 6 images differ in kind from all good ones, so that scores and the false-alarm rate may not hold: size "
-        "(1440 x 1440 pixels; good ones 256 x 256), format (of a.png: PNG; good ones JPEG); fit with images of the size "
-        "that will be inspected, or with --sizes."
+        "(1440 x 1440 pixels; good ones 256 x 256), format (of a.png: PNG; good ones JPEG); fit with images of the "
+        "size that will be inspected, or with --sizes."
     ]
     assert difference_notes([("a.png", [])], 6) == []
 

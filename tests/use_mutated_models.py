@@ -26,7 +26,7 @@ from onlygood.graph.model_file import read_model_file
 from textures import texture
 
 # A file of ours takes a few hundredths of a second and a few megabytes.
-LONGEST_S = 20
+LONGEST_S = 60
 MOST_BYTES = 1_500_000_000
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 

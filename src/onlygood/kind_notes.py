@@ -127,8 +127,8 @@ def difference_notes(images: Iterable[tuple[str, Sequence[Difference]]], total: 
     said = ", ".join(_in_short(aspect, by_aspect[aspect], len(names)) for aspect in aspects)
     differ = "differs" if len(names) == 1 else "differ"
     return [
-        f"{len(names):,} of {total:,} images {differ} in kind from all good ones, so that scores and the false-alarm rate "
-        f"may not hold: {said}; {_REMEDIES[aspects[0]]}."
+        f"{len(names):,} of {total:,} images {differ} in kind from all good ones, so that scores and the false-alarm "
+        f"rate may not hold: {said}; {_REMEDIES[aspects[0]]}."
     ]
 
 

@@ -103,7 +103,7 @@ def test_what_another_rate_would_give_follows_the_guarantee(
     graph = onnx.load_model_from_string(model.file.content)
     replace_calibration(graph, calibration)
     guarantee = model.metadata.guarantee.replaced(
-        requested_rate=0.01, stated_rate=1 / 50, calibration_images=len(scores), groups=len(scores)
+        requested_rate=0.01, stated_rate=1 / 50, groups=calibration.groups, calibration_images=len(scores)
     )
     found = model.metadata.calibration.replaced(threshold=calibration.threshold)
     metadata = model.metadata.replaced(guarantee=guarantee, calibration=found)
