@@ -104,13 +104,14 @@ class CalibrationScores:
         """
         cut = np.float32(threshold)
         above = float(self.weights[self.scores > cut].sum())
-        stated = above + 1.0 / (self.groups + 1)
+        # Three digits are more than so many images say.
+        stated = min(float(f"{above + 1.0 / (self.groups + 1):.3g}"), LARGEST_RATE)
         return Calibration(
             scores=self.scores,
             weights=self.weights,
             groups=self.groups,
-            requested_rate=min(stated, LARGEST_RATE),
-            stated_rate=min(stated, LARGEST_RATE),
+            requested_rate=stated,
+            stated_rate=stated,
             threshold=float(cut),
             rule="given",
             interval=binomial_interval(above * (self.groups + 1), self.groups),
