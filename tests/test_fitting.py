@@ -299,7 +299,13 @@ def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -
     assert metadata.method == "patch"
     recorded = (set(FitSettings.model_fields) | set(onlygood.Patch.model_fields)) - {"threads"}
     assert set(metadata.settings) == recorded
-    assert described["input"] == {"dtype": "uint8", "channels": 1, "window": [0, 255], "input_shape": [64, 64]}
+    assert described["input"] == {
+        "dtype": "uint8",
+        "channels": 1,
+        "channel_order": "rgb",
+        "window": [0, 255],
+        "input_shape": [64, 64],
+    }
     assert metadata.backbone is not None
     assert metadata.backbone.licence == "Apache-2.0"
     assert len(metadata.backbone.sha256) == len(metadata.good_images.sha256) == 64

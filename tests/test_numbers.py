@@ -216,7 +216,7 @@ def test_numbers_of_numpy_wherever_numbers_are_taken(model_path: Path, tmp_path:
     assert inspector.metadata.guarantee.requested_rate == 0.2
     assert of_python(inspector.metadata.to_dict())
     named = onlygood.NamedImage("a", new / "00.png", page=np.int64(0))  # type: ignore[arg-type]
-    assert repr(named) == "NamedImage(name='a', page=0)"
+    assert repr(named) == "NamedImage(name='a', page=0, channel_order=None)"
     (found,) = inspector.map([named], threads=np.int16(1))  # type: ignore[arg-type]
     assert isinstance(found, onlygood.Inspection)
     limits = ReadingLimits(max_pixels=np.int64(5))  # type: ignore[arg-type]

@@ -159,7 +159,7 @@ def test_every_setting_says_what_it_is() -> None:
 
 def test_the_keywords_of_fit_are_the_settings_with_the_same_defaults() -> None:
     keywords = inspect.signature(onlygood.fit).parameters
-    others = {"images", "method", "groups", "checkpoint", "resume", "progress", "unknown"}
+    others = {"images", "method", "groups", "channel_order", "checkpoint", "resume", "progress", "unknown"}
     assert set(keywords) - others == set(FitSettings.model_fields)
     for name, field in FitSettings.model_fields.items():
         assert keywords[name].default == field.default, name
