@@ -141,10 +141,10 @@ SLOW_FROM_THE_SIXTH = """
 import sys, time
 from onlygood import cli
 from onlygood.inspector import Inspector
-def inspect(inspector, image, name, page):
+def inspect(inspector, image, name, page, order=None):
     if name >= "5":
         time.sleep(30)
-    return keep(inspector, image, name, page)
+    return keep(inspector, image, name, page, order)
 keep = Inspector.inspect
 Inspector.inspect = inspect
 raise SystemExit(cli.main(sys.argv[1:]))
