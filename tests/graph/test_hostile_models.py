@@ -512,7 +512,7 @@ def test_info_prints_nothing_that_moves_a_terminal(run: Any, content: bytes, tmp
     text = "\x1b[31mred\x1b]0;title\x07 \u202egnp \x9b2J \u2028 a\nline"
     path.write_bytes(described(content, lambda values: values.update(description=text, notes=[text])))
     out = run("info", path).out
-    assert r"\x1b[31mred\x1b]0;title\x07 \u202egnp \x9b2J \u2028 a\x0aline" in out
+    assert r"\x1b[31mred\x1b]0;title\x07 \u202egnp \x9b2J \u2028 a\nline" in out
     assert not set(out) & {"\x1b", "\x07", "\u202e", "\x9b", "\u2028"}
 
 
