@@ -85,8 +85,8 @@ def read_mask(image: Masked, *, height: int, width: int, limits: ReadingLimits =
     A mask has two levels, or two colours, and the brighter one is marked: masks of 0 and 1, of 0 and 255 and of 20 and
     236 all work, and of a palette the colours count. More than two are no mask. In JPEG, WebP and other lossy formats,
     where compression leaves a halo around what was drawn, a pixel is marked if a channel is above 127, and nearly all
-    must be near 0 or 255. Masks are read as images are: upright by their orientation, and with transparent pixels black, so that these
-    are not marked.
+    must be near 0 or 255. Masks are read as images are: upright by their orientation, and with transparent pixels
+    black, so that these are not marked.
 
     Args:
         image: one that has a mask.
