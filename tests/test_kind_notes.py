@@ -77,7 +77,7 @@ def test_blur_is_found_and_a_dark_defect_is_none() -> None:
     blurred = np.asarray(Image.fromarray(grey(9)[:, :, 0]).filter(ImageFilter.GaussianBlur(2)))[:, :, None]
     (found,) = differences(kind_of(blurred, "PNG"), good)
     assert found.aspect == "sharpness"
-    assert found.found.startswith("blurred, 0.0")
+    assert found.found.startswith("blurred (0.0")
     noisy = np.clip(grey(9) + np.random.default_rng(0).normal(0, 60, (96, 96, 1)), 0, 255).astype(np.uint8)
     assert differences(kind_of(noisy, "PNG"), good)[0].found.startswith("sharper or noisier")
     defect = grey(9).copy()
@@ -106,6 +106,8 @@ def test_notes_sum_up_each_aspect_once() -> None:
         "256), so that scores and the false-alarm rate may not hold: fit with images of the size that will be "
         "inspected, or with --sizes."
     ]
+    ratio = Difference("aspect ratio", "2.00", "1.00")
+    assert difference_notes([("a.png", [ratio])], 1)[0].startswith("1 of 1 images has an aspect ratio that")
     assert difference_notes([], 6) == []
 
 

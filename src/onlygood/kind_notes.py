@@ -122,8 +122,9 @@ def difference_notes(images: Iterable[tuple[str, Sequence[Difference]]], total: 
     for aspect, those in by_aspect.items():
         kinds = list(dict.fromkeys(difference.found for _, difference in those))
         are, have = ("is", "has") if len(those) == 1 else ("are", "have")
+        article = "an" if aspect.startswith("a") else "a"
         which = f"{name_some([name for name, _ in those], _SHOWN)} {are} " if len(those) < total else ""
-        subject = f"{len(those):,} of {total:,} images {have} a {aspect} that no good image had"
+        subject = f"{len(those):,} of {total:,} images {have} {article} {aspect} that no good image had"
         if aspect == "channel order":
             subject = f"{len(those):,} of {total:,} images {'fits' if are == 'is' else 'fit'} the good ones much better"
         notes.append(
@@ -186,7 +187,7 @@ def _sharpness(kind: ImageKind, kinds: KindsFacts) -> Difference | None:
     if low / factor <= kind.sharpness <= high * factor:
         return None
     word = "blurred" if kind.sharpness < low else "sharper or noisier"
-    return Difference("sharpness", f"{word}, {kind.sharpness:.2g}", _range(low, high, ".2g"))
+    return Difference("sharpness", f"{word} ({kind.sharpness:.2g})", _range(low, high, ".2g"))
 
 
 def _range(low: float, high: float, form: str) -> str:

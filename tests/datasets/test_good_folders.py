@@ -62,6 +62,9 @@ def test_masks_beside_their_images_are_told_by_their_names() -> None:
         "c/4_label.png",
     ]
     assert masks_beside(names) == {"a/1_mask.png": "a/1.png", "b/Mask/2_GT.png": "b/2.jpg"}
+    assert list(masks_beside(["Test/1.PNG", "Test/2.PNG", "Test/3.PNG", "Test/4.PNG", "Test/Label/2_label.PNG"])) == [
+        "Test/Label/2_label.PNG"
+    ]
     # Labels are also what is stuck on bottles: they are masks where most images have one.
     assert masks_beside(["kos01/Part0.jpg", "kos01/Part0_label.bmp", "kos01/Part1.jpg", "kos01/Part1_label.bmp"]) == {
         "kos01/Part0_label.bmp": "kos01/Part0.jpg",

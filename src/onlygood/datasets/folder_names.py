@@ -84,6 +84,7 @@ _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[^\W\d_]?[^\W\d_A-Z]+|[A-Z]+|[0-9]+")
 # What is put behind an image's name to name its mask; `_label` only where most images have one.
 _MASK_ENDING = re.compile(r"[-_. ](masks?|gt|ground_?truth|seg(mentation)?)$", re.IGNORECASE)
 _LABEL_ENDING = re.compile(r"[-_. ]labels?$", re.IGNORECASE)
+_LABELS = re.compile(r"labels?$", re.IGNORECASE)
 
 
 def folder_kind(name: str) -> FolderKind | None:
@@ -137,8 +138,8 @@ def masks_beside(relatives: Iterable[str]) -> Mapping[str, str]:
     """Files whose names say that they are the masks of others: each with the name of its image.
 
     The mask of `lot3/7.jpg` is called `lot3/7_mask.png` (or `_gt`, `_ground_truth`, `-mask`, ...), in the same folder
-    or in a folder within it. `7_label.png` counts only where most images have one: labels are also what is stuck on
-    bottles.
+    or in a folder within it. `7_label.png` counts only in a folder `Label` or where many images have one: labels are
+    also what is stuck on bottles.
 
     Args:
         relatives: names of image files, with forward slashes.
@@ -155,7 +156,8 @@ def masks_beside(relatives: Iterable[str]) -> Mapping[str, str]:
             for folder in (path.parent, path.parent.parent):
                 image = by_stem.get(str(folder / stem))
                 if image is not None:
-                    pairs[str(path)] = image
+                    is_apart = ending is _LABEL_ENDING and folder != path.parent and _LABELS.match(path.parent.name)
+                    (found if is_apart else pairs)[str(path)] = image
                     break
     if 3 * len(labels) >= len(paths):
         found.update(labels)
