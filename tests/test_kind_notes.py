@@ -72,6 +72,16 @@ def test_bits_and_colour_are_compared() -> None:
     assert aspects(grey(9), facts([colour(seed) for seed in range(5)])) == ["colour"]
 
 
+def test_grey_in_three_channels_is_grey() -> None:
+    def as_rgb(seed: int) -> np.ndarray:
+        return np.repeat(grey(seed), 3, axis=2)
+
+    assert aspects(as_rgb(9), facts([colour(seed) for seed in range(5)])) == ["colour"]
+    assert aspects(as_rgb(9), facts([grey(seed) for seed in range(5)])) == []
+    assert aspects(grey(9), facts([as_rgb(seed) for seed in range(5)])) == []
+    assert aspects(colour(9), facts([as_rgb(seed) for seed in range(5)])) == ["colour"]
+
+
 def test_blur_is_found_and_a_dark_defect_is_none() -> None:
     good = facts([grey(seed) for seed in range(8)])
     blurred = np.asarray(Image.fromarray(grey(9)[:, :, 0]).filter(ImageFilter.GaussianBlur(2)))[:, :, None]
