@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -41,6 +40,8 @@ from onlygood.metadata import MapLevels, Metadata, Recalibration
 from onlygood.model import CalibratedModel, ModelSource, file_and_name
 from onlygood.rates import check_false_alarm_rate, format_rate
 
+# Well within what the 32-bit numbers of a model file hold.
+_LARGEST_SCORE = 1e30
 MAP_NOTE = (
     "The levels of the anomaly map are those of the false-alarm rate that the model had before: the calibration scores "
     "alone do not give others."
@@ -160,12 +161,15 @@ def at_threshold(file: ModelFile, threshold: float, *, name: str) -> CalibratedM
         name: what messages call the model.
 
     Raises:
-        SettingError: the threshold is not finite.
+        SettingError: the threshold is not a number that a score can be.
         ModelFormatError: the file has no calibration scores.
     """
     threshold = plain(threshold)
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
-        raise SettingError(f"a threshold must be a finite number, a score of this model, got {threshold!r}")
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not abs(threshold) <= _LARGEST_SCORE:
+        raise SettingError(
+            f"a threshold must be a finite number, a score of this model and at most {_LARGEST_SCORE:g}, got "
+            f"{threshold!r}"
+        )
     scores = require_calibration_scores(file, name)
     calibration = scores.at_threshold(scores.threshold + threshold)
     found = file.metadata.calibration.replaced(threshold=calibration.threshold, rule="given", decided_by=None)
