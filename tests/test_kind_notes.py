@@ -182,4 +182,22 @@ def test_blue_first_is_noted_and_can_be_said(tmp_path: Path) -> None:
     with pytest.raises(onlygood.SettingError, match="channel_order must be 'rgb' or 'bgr', got 'gbr'"):
         onlygood.Inspector(model, channel_order="gbr")  # type: ignore[arg-type]
     notes = difference_notes([("a", plain(swapped[0]).differences)], 1)
-    assert any("1 of 1 images fits the good ones much better" in note for note in notes)
+    (note,) = [each for each in notes if "swapped" in each]
+    assert note.startswith(
+        "1 of 1 images fits the good ones much better with red and blue swapped (a; the first: score "
+    )
+    assert note.endswith("where a file is saved: OpenCV gives blue first, say channel_order='bgr'.")
+
+
+def test_a_fit_takes_arrays_with_blue_first_where_they_say_so() -> None:
+    images = [colour(seed) for seed in range(GOOD)]
+    said = [
+        onlygood.NamedImage(f"shot {seed}", np.ascontiguousarray(image[:, :, ::-1]), channel_order="bgr")
+        for seed, image in enumerate(images)
+    ]
+    settings: Any = {"method": onlygood.Knn(input_size=64), "false_alarm_rate": 0.2}
+    model = onlygood.fit(said, **settings)
+    assert model.good_images[3].name == "shot 3"
+    assert [each.score for each in model.good_images] == [
+        each.score for each in onlygood.fit(images, **settings).good_images
+    ]

@@ -33,7 +33,8 @@ _REMEDIES: dict[Aspect, str] = {
     "depth": "set the camera or the export as it was for the good images, or fit with images like these",
     "colour": "inspect images in the colour of the good ones, or fit with images like these",
     "sharpness": "check focus, lens, motion and whether the images were enlarged or made smaller",
-    "channel order": "arrays must be red, green, blue: OpenCV gives blue first, say channel_order='bgr'",
+    "channel order": "arrays must be red, green, blue, in Python and where a file is saved: OpenCV gives blue first, say "
+    "channel_order='bgr'",
 }
 
 
@@ -126,7 +127,13 @@ def difference_notes(images: Iterable[tuple[str, Sequence[Difference]]], total: 
         which = f"{name_some([name for name, _ in those], _SHOWN)} {are} " if len(those) < total else ""
         subject = f"{len(those):,} of {total:,} images {have} {article} {aspect} that no good image had"
         if aspect == "channel order":
-            subject = f"{len(those):,} of {total:,} images {'fits' if are == 'is' else 'fit'} the good ones much better"
+            fit = "fits" if are == "is" else "fit"
+            notes.append(
+                f"{len(those):,} of {total:,} images {fit} the good ones much better with red and blue swapped "
+                f"({name_some([name for name, _ in those], _SHOWN)}; the first: {those[0][1].found}): "
+                f"{_REMEDIES[aspect]}."
+            )
+            continue
         notes.append(
             f"{subject} ({which}{name_some(kinds, _SHOWN)}; the good ones {those[0][1].expected}), so that scores and "
             f"the false-alarm rate may not hold: {_REMEDIES[aspect]}."
