@@ -33,8 +33,8 @@ _REMEDIES: dict[Aspect, str] = {
     "depth": "set the camera or the export as it was for the good images, or fit with images like these",
     "colour": "inspect images in the colour of the good ones, or fit with images like these",
     "sharpness": "check focus, lens, motion and whether the images were enlarged or made smaller",
-    "channel order": "arrays must be red, green, blue, in Python and where a file is saved: OpenCV gives blue first, say "
-    "channel_order='bgr'",
+    "channel order": "arrays must be red, green, blue, in Python and where a file is saved: OpenCV gives blue first, "
+    "say channel_order='bgr'",
 }
 
 
