@@ -72,12 +72,22 @@ def test_bits_and_colour_are_compared() -> None:
     assert aspects(grey(9), facts([colour(seed) for seed in range(5)])) == ["colour"]
 
 
+def test_grey_in_three_channels_is_grey() -> None:
+    def as_rgb(seed: int) -> np.ndarray:
+        return np.repeat(grey(seed), 3, axis=2)
+
+    assert aspects(as_rgb(9), facts([colour(seed) for seed in range(5)])) == ["colour"]
+    assert aspects(as_rgb(9), facts([grey(seed) for seed in range(5)])) == []
+    assert aspects(grey(9), facts([as_rgb(seed) for seed in range(5)])) == []
+    assert aspects(colour(9), facts([as_rgb(seed) for seed in range(5)])) == ["colour"]
+
+
 def test_blur_is_found_and_a_dark_defect_is_none() -> None:
     good = facts([grey(seed) for seed in range(8)])
     blurred = np.asarray(Image.fromarray(grey(9)[:, :, 0]).filter(ImageFilter.GaussianBlur(2)))[:, :, None]
     (found,) = differences(kind_of(blurred, "PNG"), good)
     assert found.aspect == "sharpness"
-    assert found.found.startswith("blurred, 0.0")
+    assert found.found.startswith("blurred (0.0")
     noisy = np.clip(grey(9) + np.random.default_rng(0).normal(0, 60, (96, 96, 1)), 0, 255).astype(np.uint8)
     assert differences(kind_of(noisy, "PNG"), good)[0].found.startswith("sharper or noisier")
     defect = grey(9).copy()
@@ -189,5 +199,22 @@ def test_blue_first_is_noted_and_can_be_said(tmp_path: Path) -> None:
     with pytest.raises(onlygood.SettingError, match="channel_order must be 'rgb' or 'bgr', got 'gbr'"):
         onlygood.Inspector(model, channel_order="gbr")  # type: ignore[arg-type]
     notes = difference_notes([("a", plain(swapped[0]).differences)], 1)
-    assert "channel order (score" in notes[0]
-    assert notes[0].endswith("OpenCV gives blue first, say channel_order='bgr'.")
+    (note,) = [each for each in notes if "swapped" in each]
+    assert note.startswith(
+        "1 of 1 images fits the good ones much better with red and blue swapped (a; the first: score "
+    )
+    assert note.endswith("where a file is saved: OpenCV gives blue first, say channel_order='bgr'.")
+
+
+def test_a_fit_takes_arrays_with_blue_first_where_they_say_so() -> None:
+    images = [colour(seed) for seed in range(GOOD)]
+    said = [
+        onlygood.NamedImage(f"shot {seed}", np.ascontiguousarray(image[:, :, ::-1]), channel_order="bgr")
+        for seed, image in enumerate(images)
+    ]
+    settings: Any = {"method": onlygood.Knn(input_size=64), "false_alarm_rate": 0.2}
+    model = onlygood.fit(said, **settings)
+    assert model.good_images[3].name == "shot 3"
+    assert [each.score for each in model.good_images] == [
+        each.score for each in onlygood.fit(images, **settings).good_images
+    ]

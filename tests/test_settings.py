@@ -55,6 +55,7 @@ BAD: list[tuple[str, Any, str]] = [
         ("sizes", sizes, "sizes must be long sides in pixels, each at least 8, got ")
         for sizes in (0, (0,), ("64",), "64", (7,), (64.0,), (True,))
     ),
+    ("sizes", (64, 32, 64), r"sizes must differ from one another, got (64, 32, 64): name each once"),
     *(
         ("augment", number, f"augment must be a whole number of at least 3, got {number!r}")
         for number in (2, 0, -5, 9.5, "9", True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -23,6 +22,8 @@ from onlygood.metadata import Metadata, Recalibration
 from onlygood.model import CalibratedModel
 from onlygood.rates import check_false_alarm_rate
 
+# Well within what the 32-bit numbers of a model file hold.
+_LARGEST_SCORE = 1e30
 MAP_NOTE = (
     "The levels of the anomaly map are those of the false-alarm rate that the model had before: the calibration scores "
     "alone do not give others."
@@ -66,12 +67,15 @@ def at_threshold(file: ModelFile, threshold: float, *, name: str) -> CalibratedM
         name: what messages call the model.
 
     Raises:
-        SettingError: the threshold is not finite.
+        SettingError: the threshold is not a number that a score can be.
         ModelFormatError: the file has no calibration scores.
     """
     threshold = plain(threshold)
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
-        raise SettingError(f"a threshold must be a finite number, a score of this model, got {threshold!r}")
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not abs(threshold) <= _LARGEST_SCORE:
+        raise SettingError(
+            f"a threshold must be a finite number, a score of this model and at most {_LARGEST_SCORE:g}, got "
+            f"{threshold!r}"
+        )
     scores = require_calibration_scores(file, name)
     calibration = scores.at_threshold(scores.threshold + threshold)
     found = file.metadata.calibration.replaced(threshold=calibration.threshold, rule="given", decided_by=None)

@@ -78,8 +78,8 @@ def fit(
     Args:
         images: a path or a sequence of paths: folders of good images, ZIP archives, images, patterns such as
             `lot*/*.png`, or text files (.txt) with a path a line. Or a sequence of paths of images, bytes, PIL images
-            or arrays uint8 or uint16 [H, W], [H, W, C]; three channels are red, green, blue. Below a folder, what
-            looks like defects, masks or test images is refused.
+            or arrays uint8 or uint16 [H, W], [H, W, C]; three channels are red, green, blue, or as a `NamedImage`
+            around the array says. Below a folder, what looks like defects, masks or test images is refused.
         method: its name, for its defaults, or its settings: `onlygood.Knn(num_neighbors=3)`.
         false_alarm_rate: alpha, the share of good images that may be called anomalous, in (0, 1).
         threshold_rule: "conformal" guarantees the rate as far as there are enough good images, and lets the few most

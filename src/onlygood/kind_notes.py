@@ -28,7 +28,8 @@ _SHOWN = 2
 
 # What to do, the aspects that say most first: where there are several, the first is named.
 _REMEDIES: dict[Aspect, str] = {
-    "channel order": "arrays must be red, green, blue: OpenCV gives blue first, say channel_order='bgr'",
+    "channel order": "arrays must be red, green, blue, in Python and where a file is saved: OpenCV gives blue first, "
+    "say channel_order='bgr'",
     "depth": "set the camera or the export as it was for the good images, or fit with images like these",
     "colour": "inspect images in the colour of the good ones, or fit with images like these",
     "size": "fit with images of the size that will be inspected, or with --sizes",
@@ -109,26 +110,37 @@ def may_be_swapped(kind: ImageKind, good: GoodImagesFacts) -> bool:
 
 
 def difference_notes(images: Iterable[tuple[str, Sequence[Difference]]], total: int) -> list[str]:
-    """One sentence on the images that differ in kind from the good ones; none where none does.
+    """One sentence on the images that differ in kind from the good ones, and one on those with red and blue swapped.
 
     Args:
         images: the name of each, and its differences.
         total: how many images there are.
     """
     by_aspect: dict[Aspect, list[tuple[str, Difference]]] = {}
-    names = set()
     for name, found in images:
         for difference in found:
-            names.add(name)
             by_aspect.setdefault(difference.aspect, []).append((name, difference))
+    notes = _swapped_note(by_aspect.pop("channel order", []), total)
+    names = {name for those in by_aspect.values() for name, _ in those}
     if not names:
-        return []
+        return notes
     aspects = sorted(by_aspect, key=list(_REMEDIES).index)
     said = ", ".join(_in_short(aspect, by_aspect[aspect], len(names)) for aspect in aspects)
     differ = "differs" if len(names) == 1 else "differ"
     return [
+        *notes,
         f"{len(names):,} of {total:,} images {differ} in kind from all good ones, so that scores and the false-alarm "
-        f"rate may not hold: {said}; {_REMEDIES[aspects[0]]}."
+        f"rate may not hold: {said}; {_REMEDIES[aspects[0]]}.",
+    ]
+
+
+def _swapped_note(those: Sequence[tuple[str, Difference]], total: int) -> list[str]:
+    if not those:
+        return []
+    return [
+        f"{len(those):,} of {total:,} images {'fits' if len(those) == 1 else 'fit'} the good ones much better with red "
+        f"and blue swapped ({name_some([name for name, _ in those], _SHOWN)}; the first: {those[0][1].found}): "
+        f"{_REMEDIES['channel order']}."
     ]
 
 
@@ -192,7 +204,7 @@ def _sharpness(kind: ImageKind, kinds: KindsFacts) -> Difference | None:
     if low / factor <= kind.sharpness <= high * factor:
         return None
     word = "blurred" if kind.sharpness < low else "sharper or noisier"
-    return Difference("sharpness", f"{word}, {kind.sharpness:.2g}", _range(low, high, ".2g"))
+    return Difference("sharpness", f"{word} ({kind.sharpness:.2g})", _range(low, high, ".2g"))
 
 
 def _range(low: float, high: float, form: str) -> str:

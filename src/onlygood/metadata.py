@@ -102,7 +102,7 @@ class KindsFacts(Part):
     red_minus_blue: tuple[float, float] | None = Field(
         default=None, description="the mean of red without that of blue, as a share of the range of levels"
     )
-    channels: tuple[Literal[1, 3], ...] = Field(description="1 for grey, 3 for colour, as they were given")
+    channels: tuple[Literal[1, 3], ...] = Field(description="1 for grey, 3 for colour, by what is in them")
     formats: tuple[str, ...] = Field(default=(), description="of their files; none for images in memory")
 
 

@@ -134,6 +134,8 @@ class FitSettings(Settings):
             raise SettingError(
                 f"sizes must be left out with golden, got {self.sizes}: augmentations have a range of scales instead"
             )
+        if self.sizes and len(set(self.sizes)) < len(self.sizes):
+            raise SettingError(f"sizes must differ from one another, got {self.sizes}: name each once")
         if not is_augmented and self.augmentation not in (None, AugmentationSettings()):
             raise SettingError(
                 "augmentation goes with augment or golden, got it without: add one of these, or leave it out"

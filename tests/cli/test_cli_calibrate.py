@@ -50,6 +50,15 @@ def test_images_give_the_threshold_and_the_rate_stays(run: Any, model_path: Path
     assert (tmp_path / "new.onnx").read_bytes() == expected.file.content
 
 
+def test_images_may_stand_behind_options(run: Any, model_path: Path, images: Path, tmp_path: Path) -> None:
+    folders = [images / f"lot{number}" for number in range(4)]
+    new = tmp_path / "new.onnx"
+    ran = run("calibrate", model_path, "--false-alarm-rate", 0.2, folders[0], folders[1], "-o", new, *folders[2:])
+    assert ran.out.startswith(f"{new}: threshold for a false-alarm rate of 0.2, from 20 new good images\n")
+    ran = run("calibrate", model_path, "-o", new, "--false-alarm-rat", 0.2, folders[0])
+    assert ran.err.startswith("onlygood: calibrate has no option --false-alarm-rat: did you mean")
+
+
 def test_groups_and_several_folders(run: Any, model_path: Path, images: Path, tmp_path: Path) -> None:
     folders = [images / f"lot{number}" for number in range(4)]
     ran = run("calibrate", model_path, *folders, "-o", tmp_path / "new.onnx", "--group-by", "folder")

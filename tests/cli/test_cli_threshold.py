@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,7 @@ def test_the_interval_is_that_of_clopper_and_pearson(events: int, trials: int) -
             ("inspect", "{model}", "x", "--threshold", "nan"),
             "a threshold must be a finite number, a score of this model",
         ),
+        (("inspect", "{model}", "x", "--threshold", "-1e300"), "a score of this model and at most 1e+30, got -1e+300"),
         (
             ("inspect", "{model}", "{images}", "--threshold", "1", "--false-alarm-rate", "0.1"),
             "without a false-alarm rate",
@@ -102,6 +104,12 @@ def test_thresholds_that_cannot_be_used_are_one_sentence(
     ran = run(*(places.get(word, word) for word in line))
     assert ran.code == 2
     assert said in ran.err
+
+
+def test_a_threshold_may_be_written_with_an_exponent(run: Any, model_path: Path, images: Path) -> None:
+    ran = run("inspect", model_path, images, "--threshold", "-2.5e-05", "--json")
+    assert ran.code in (0, 1)
+    assert re.search("a threshold at score -2[.0-9]*e-05 of the model file", ran.err)
 
 
 def test_advice_on_costs_says_the_commands_that_apply_it(

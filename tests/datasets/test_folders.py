@@ -1,4 +1,5 @@
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -191,7 +192,8 @@ def test_a_pattern_must_label_every_image(pattern: str) -> None:
 
 
 def test_files_that_are_passed_over_are_named_in_a_note(tmp_path: Path) -> None:
-    put(tmp_path, "a.png", "B.JPG", "labels.csv", "lot/noext", ".hidden")
+    put(tmp_path, "a.png", "B.JPG", ".hidden")
+    put(tmp_path, "labels.csv", "lot/noext", data=b"text")
     assert look_into(tmp_path).notes == [
         f"2 other files are not looked at in {tmp_path}: labels.csv, lot/noext.",
     ]
@@ -199,11 +201,35 @@ def test_files_that_are_passed_over_are_named_in_a_note(tmp_path: Path) -> None:
 
 
 def test_files_that_look_like_images_and_are_not_read_are_named_as_what_they_are(tmp_path: Path) -> None:
-    put(tmp_path, "a.png", "a.txt", "defects/1.heic", "defects/2.heic", "line.mkv")
+    put(tmp_path, "a.png", "defects/1.heic", "defects/2.heic", "line.mkv")
+    put(tmp_path, "a.txt", data=b"text")
     looks, other = look_into(tmp_path).notes
     assert looks.startswith(f"3 files in {tmp_path} look like images and are not read: defects/1.heic is a HEIC image")
     assert "(1 more .heic); line.mkv is a video (Matroska), which is not read: save its frames" in looks
     assert other == f"1 other file is not looked at in {tmp_path}: a.txt."
+
+
+def test_images_whose_names_do_not_say_so_are_named(tmp_path: Path) -> None:
+    put(tmp_path, "a.png")
+    put(tmp_path, "a.txt", data=b"text")
+    put(tmp_path, "IM0001", data=b"\xff\xd8\xff\xe0" + bytes(20))
+    put(tmp_path, "x.bin", data=b"II*\0" + bytes(20))
+    others = 1
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")  # which nobody writes into: to read it would never end
+        others = 2
+    misnamed, plain = look_into(tmp_path).notes
+    assert misnamed == (
+        f"Images by their first bytes, but not by the endings of their names, are left out of {tmp_path}: IM0001 "
+        "(JPEG), x.bin (TIFF); rename them, or give them by their own paths."
+    )
+    assert plain.startswith(f"{others} other file")
+    assert "a.txt" in plain
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("b.png", b"")
+        archive.writestr("c.raw.old", b"GIF89a")
+    (zipped,) = look_into(tmp_path / "z.zip", allow_file=True).notes
+    assert "c.raw.old (GIF); rename them" in zipped
 
 
 SERVICE = ("@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", ".thumbnails", "System Volume Information")

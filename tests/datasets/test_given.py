@@ -68,6 +68,21 @@ def test_a_list_names_images_relative_to_its_folder(here: Path) -> None:
         find_given("lists/good.txt", limits=ReadingLimits(max_bytes=9))
 
 
+def test_a_pattern_or_list_of_nothing_among_several_is_an_image_that_cannot_be_read(here: Path) -> None:
+    (here / "none.txt").write_bytes(b"\n")
+    found = find_given(["a", "*.jpg", "none.txt", "c.png"])
+    assert [image.name for image in found.images] == ["a/1.png", "a/deep/2.png", "*.jpg", "none.txt", "c.png"]
+    assert [image.problem for image in found.images if image.problem] == [
+        "the pattern *.jpg must match images or folders, got no match: check it",
+        "none.txt must list at least one path, one a line, got none",
+    ]
+
+
+def test_an_image_where_a_list_is_meant_is_said_to_be_one() -> None:
+    with pytest.raises(FolderError, match=r"x must list paths, one a line, got an image \(JPEG\): give its path"):
+        paths_in_list(b"\xff\xd8\xff\xe0\nx", "x")
+
+
 def test_a_missing_path_among_several_is_an_image_that_cannot_be_read(here: Path) -> None:
     (here / "empty").mkdir()
     found = find_given(["a", "missing/x.png", "empty", "c.png"])

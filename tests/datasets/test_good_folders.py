@@ -31,6 +31,25 @@ def test_names_of_folders_say_what_lies_in_them(kind: FolderKind | None, names: 
     assert {name: folder_kind(name) for name in names.split()} == dict.fromkeys(names.split(), kind)
 
 
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (GOOD, "bon Bons conforme sans_défaut buono bueno sin_defectos senza_difetti fehlerfrei Gutteile in_Ordnung"),
+        (GOOD, "ohne_Fehler gut_1 良品 良品1 合格 合格品 正常 양품 норма OK品 без_дефектов"),
+        (DEFECTS, "mauvais Défauts défaut De\u0301fauts non_conforme avec_défaut rebut difettoso Defectos defeito"),
+        (DEFECTS, "fehlerhaft mit_Fehler beschädigt Schlechtteile nicht_in_Ordnung nicht_ok Ausschuß kaputt"),
+        (DEFECTS, "不良品 不良 不合格 异常 異常 缺陷 瑕疵 불량 брак дефекты NG品"),
+        (MASKS, "掩码 マスク"),
+        (TRAIN, "训练集"),
+        (TEST, "测试集 テスト"),
+        (SERVICE, "Thumbs Thumbnails RECYCLED @Transcode"),
+        (None, "équipe1 相机1 Schicht bonbons Bruchsal Kratzau sinus Nichtraucher 左 앞"),
+    ],
+)
+def test_names_in_other_languages_say_so_too(kind: FolderKind | None, names: str) -> None:
+    assert {name: folder_kind(name) for name in names.split()} == dict.fromkeys(names.split(), kind)
+
+
 def test_masks_beside_their_images_are_told_by_their_names() -> None:
     names = [
         "a/1.png",
@@ -43,6 +62,9 @@ def test_masks_beside_their_images_are_told_by_their_names() -> None:
         "c/4_label.png",
     ]
     assert masks_beside(names) == {"a/1_mask.png": "a/1.png", "b/Mask/2_GT.png": "b/2.jpg"}
+    assert list(masks_beside(["Test/1.PNG", "Test/2.PNG", "Test/3.PNG", "Test/4.PNG", "Test/Label/2_label.PNG"])) == [
+        "Test/Label/2_label.PNG"
+    ]
     # Labels are also what is stuck on bottles: they are masks where most images have one.
     assert masks_beside(["kos01/Part0.jpg", "kos01/Part0_label.bmp", "kos01/Part1.jpg", "kos01/Part1_label.bmp"]) == {
         "kos01/Part0_label.bmp": "kos01/Part0.jpg",
@@ -85,6 +107,11 @@ LAYOUTS = {
         "lot1/1.png lot2/1.png rejects/1.png",
         "rejects (defects, 1 image): give the folders of good images by their names, or move the others away",
     ),
+    "names of files": (
+        "a/001_OK.png a/002_OK.png a/003_NG.png 004_ok.png",
+        "a/003_NG.png (named as a defect beside 001_OK.png, 1 image): give the folders of good images by their names, "
+        "or move the others away",
+    ),
     "masks beside images": (
         "1.png 1_GT.png 2.png",
         "1_GT.png (named as the mask of an image, 1 image): give the folders of good images by their names, or move "
@@ -118,6 +145,9 @@ def test_what_is_below_a_folder_of_good_images_and_is_not_good_is_refused_by_nam
         "test/1.png",
         "bottle.png bottle_label.png a.png b.png c.png",
         "good/1.png hole/notes.txt",
+        "broken_line_cam_1.png broken_line_cam_2.png",
+        "cast_ok_1.jpeg cast_ok_2.jpeg",
+        "good_1.png scratch_free_2.png",
     ],
 )
 def test_folders_of_good_images_are_not_refused(tmp_path: Path, files: str) -> None:

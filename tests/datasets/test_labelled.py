@@ -206,7 +206,7 @@ def test_only_good_or_only_bad_images_are_a_set_and_the_latter_is_noted(tmp_path
 
 def test_hidden_files_are_skipped_and_other_files_noted(tmp_path: Path) -> None:
     put(tmp_path, "good/0.png", "good/.1.png", ".cache/2.png", "__MACOSX/good/0.png", ".3.png", "readme.txt")
-    put(tmp_path, "hole/notes.txt", "good/a.log", "good/lot/b.mkv")
+    put(tmp_path, "hole/notes.txt", "good/a.log", "good/lot/b.mkv", data=b"text")
     (tmp_path / "dent").mkdir()
     found = find_labelled(tmp_path)
     assert [one.name for one in found.images] == ["good/0.png"]
@@ -322,6 +322,11 @@ def test_a_folder_good_that_lies_deeper_is_refused(tmp_path: Path, place: str, g
         f"the folder good must lie at the top, and {tmp_path} holds {place}, so that {top} is no type of defect: give "
         f"{tmp_path / give}, or arrange them as good/1.png"
     )
+
+
+def test_of_a_data_set_of_several_kinds_the_test_images_are_to_be_given(tmp_path: Path) -> None:
+    put(tmp_path, "bottle/train/good/0.png", "bottle/test/good/0.png", "bottle/test/crack/0.png")
+    assert f"give {tmp_path / 'bottle' / 'test'}, or" in refused(tmp_path)
 
 
 LAYOUT = (

@@ -17,6 +17,7 @@ from onlygood.cli.console import EXIT_ERROR, complain, require_output
 
 _NUMBERS = {int: "a whole number", float: "a number"}
 _NEGATIVE_NUMBER = re.compile(r"-\.?\d")
+_VARIADIC = ("*", "+")
 # How argparse begins what it says where arguments are missing; the same sentence comes without an action to ask.
 _MISSING = "the following arguments are required: "
 # Arguments whose values are words of ours: a sentence calls them by what they are.
@@ -35,6 +36,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, exit_on_error=False, **settings)
+        # argparse's own knows no exponents, and takes -2e-05 for an option
+        self._negative_number_matcher = _NEGATIVE_NUMBER
         # Says of an option that this parser does not have where it belongs, to stand behind the sentence; or nothing.
         self.explain: Callable[[str], str] = lambda name: ""
 
@@ -50,8 +53,17 @@ class Parser(argparse.ArgumentParser):
             self.error(self._sentence(error))
         if left:
             self._refuse_unknown_options(left)
-            self.error(f"{self._called} takes no more arguments, got also {left[0]!r}")
-        return parsed, left
+            last = self._last_positional()
+            if last is None or last.nargs not in _VARIADIC or "--" in left:
+                self.error(f"{self._called} takes no more arguments, got also {left[0]!r}")
+            # argparse gives an argument of any number those alone that stand in one place
+            more = [self._get_value(last, each) for each in left]
+            setattr(parsed, last.dest, [*(getattr(parsed, last.dest) or []), *more])
+        return parsed, []
+
+    def _last_positional(self) -> argparse.Action | None:
+        positionals = [action for action in self._actions if not action.option_strings]
+        return positionals[-1] if positionals else None
 
     def error(self, message: str) -> NoReturn:
         """End with a sentence, and the line that shows the help."""

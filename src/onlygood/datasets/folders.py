@@ -17,11 +17,14 @@ from onlygood.images.extensions import READ_EXTENSIONS, why_not_taken
 from onlygood.images.kinds import format_of_source
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import DEFAULT_LIMITS, ImageArray, ImageSource, ReadingLimits, image_pages, read_image
+from onlygood.images.signatures import format_of
 
 EXTENSIONS = READ_EXTENSIONS
 _TIFF_EXTENSIONS = (".tif", ".tiff")
 # How many names a note gives.
 _SHOWN_NAMES = 3
+# Of how many files whose names say nothing the first bytes are read.
+_MOST_HEADS = 200
 
 
 @dataclass(frozen=True)
@@ -258,6 +261,14 @@ def left_out_notes(tree: FileTree, masks: Sequence[str]) -> list[str]:
             f"{'is' if is_one else 'are'} not read: {'; '.join(said[:_SHOWN_NAMES])}{more}."
         )
     plain = [each for each in others if why_not_taken(each) is None]
+    misnamed = {each: kind for each in plain[:_MOST_HEADS] if (kind := format_of(tree.head(each))) is not None}
+    if misnamed:
+        named = name_some([f"{each} ({kind})" for each, kind in misnamed.items()], _SHOWN_NAMES)
+        notes.append(
+            f"Images by their first bytes, but not by the endings of their names, are left out of {tree.shown}: "
+            f"{named}; rename them, or give them by their own paths."
+        )
+        plain = [each for each in plain if each not in misnamed]
     if plain:
         notes.append(
             f"{pluralize(len(plain), 'other file', verb='is')} not looked at in {tree.shown}: "

@@ -17,6 +17,7 @@ from onlygood.datasets.tree import ARCHIVE
 from onlygood.errors import FolderError, NotAllGoodError
 from onlygood.images.limits import reason
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
+from onlygood.images.signatures import HEAD_BYTES, format_of
 
 LIST = ".txt"
 # How many names a note gives.
@@ -54,7 +55,7 @@ def find_given(
     for path in paths:
         given_path(path)
     named = [each for path in paths for each in _spelled_out(os.fspath(path), limits)]
-    doubts = _doubts([each.path for each in named], good)
+    doubts = _doubts([each.path for each in named if not each.problem], good)
     is_alone = isinstance(given, str | os.PathLike) or not Path(named[0].path).is_file()
     if len(named) == 1 and named[0].is_literal and is_alone:
         found = look_into(named[0].path, allow_file=True, good=good, limits=limits)
@@ -64,6 +65,8 @@ def find_given(
     problems: list[str] = []
     for each in named:
         try:
+            if each.problem:
+                raise FolderError(each.problem)
             found = look_into(each.path, allow_file=True, good=good, limits=limits)
         except NotAllGoodError:
             raise
@@ -111,8 +114,11 @@ def paths_in_list(data: bytes, shown: str) -> list[str]:
         shown: what errors call it.
 
     Raises:
-        FolderError: there are none.
+        FolderError: there are none, or what is there is an image.
     """
+    kind = format_of(data[:HEAD_BYTES])
+    if kind is not None:
+        raise FolderError(f"{shown} must list paths, one a line, got an image ({kind}): give its path")
     separator, around = (b"\0", b"\r\n") if b"\0" in data else (b"\n", b" \t\r\n")
     lines = (line.strip(around) for line in data.removeprefix(b"\xef\xbb\xbf").split(separator))
     paths = [os.fsdecode(line) for line in lines if line]
@@ -123,23 +129,31 @@ def paths_in_list(data: bytes, shown: str) -> list[str]:
 
 @dataclass(frozen=True)
 class _Named:
-    """A path, and what it is called; literal where a person gave it as it is, not in a list or by a pattern."""
+    """A path, and what it is called; literal where a person gave it as it is, not in a list or by a pattern.
+
+    A pattern that matches nothing, and a list that names nothing, stands for itself with what is wrong about it.
+    """
 
     path: str
     shown: str
     is_literal: bool = True
+    problem: str = ""
 
 
 def _spelled_out(path: str, limits: ReadingLimits) -> list[_Named]:
     """What one argument stands for: itself, the lines of a list, or the matches of a pattern."""
     exists = "\0" not in path and os.path.lexists(path)
     if exists and path.lower().endswith(LIST) and Path(path).is_file():
-        listed = paths_in_list(_read_list(Path(path), limits), path)
+        try:
+            listed = paths_in_list(_read_list(Path(path), limits), path)
+        except FolderError as error:
+            return [_Named(path, path, is_literal=False, problem=str(error))]
         return [_Named(str(Path(path).parent / each), each, is_literal=False) for each in listed]
     if not exists and glob.has_magic(path):
         matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
         if not matches:
-            raise FolderError(f"the pattern {path} must match images or folders, got no match: check it")
+            problem = f"the pattern {path} must match images or folders, got no match: check it"
+            return [_Named(path, path, is_literal=False, problem=problem)]
         return [_Named(each, each, is_literal=False) for each in matches]
     return [_Named(path, path)]
 

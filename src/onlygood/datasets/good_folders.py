@@ -24,7 +24,7 @@ class _Suspect:
     """A folder below the given one that should not be learned from.
 
     Attributes:
-        path: of the folder, or of the first mask beside its image.
+        path: of the folder, or of the first mask or defect among files.
         why: what its name says.
         images: how many there are.
     """
@@ -103,6 +103,20 @@ def _suspects(relatives: Sequence[str]) -> list[_Suspect]:
     masks = [each for each in masks_beside(relatives) if not _is_below(each, [suspect.path for suspect in found])]
     if masks:
         found.append(_Suspect(masks[0], "named as the mask of an image", len(masks)))
+    return found + _defects_among_files(relatives, [suspect.path for suspect in found])
+
+
+def _defects_among_files(relatives: Sequence[str], refused: Sequence[str]) -> list[_Suspect]:
+    """Files called as defects in a folder where others are called good; alone, such a name may mean anything."""
+    named: dict[PurePosixPath, dict[FolderKind | None, list[PurePosixPath]]] = {}
+    for path in map(PurePosixPath, relatives):
+        named.setdefault(path.parent, {}).setdefault(folder_kind(path.stem), []).append(path)
+    found = []
+    for kinds in named.values():
+        good = next((kinds[kind][0] for kind in _GOODS if kind in kinds), None)
+        defects = kinds.get(FolderKind.DEFECTS, [])
+        if good is not None and not good.stem.isdigit() and defects and not _is_below(str(defects[0]), refused):
+            found.append(_Suspect(str(defects[0]), f"named as a defect beside {good.name}", len(defects)))
     return found
 
 

@@ -247,16 +247,19 @@ def _check_top_level(folders: Sequence[Path], loose: Sequence[str], shown: str) 
 
 def _check_nested(found: Sequence[ImageFile], shown: str) -> None:
     """Nothing, if no folder called good lies in a type of defect: then the layout is another one."""
+    places = []
     for file in found:
         folders = file.relative.split("/")[:-1]
         below = [folder_kind(folder) for folder in folders[1:]]
         if _is_anomalous(file) and FolderKind.GOOD in below:
-            at = below.index(FolderKind.GOOD) + 1
-            above = "/".join(folders[:at])
-            raise LabelledSetError(
-                f"the folder good must lie at the top, and {shown} holds {above}/{folders[at]}, so "
-                f"that {folders[0]} is no type of defect: give {Path(shown, above)}, or {_LAYOUT}"
-            )
+            places.append(folders[: below.index(FolderKind.GOOD) + 2])
+    if places:
+        # of a data set with parts for training and testing, the ones for testing
+        place = max(places, key=lambda each: FolderKind.TEST in map(folder_kind, each[:-1]))
+        raise LabelledSetError(
+            f"the folder good must lie at the top, and {shown} holds {'/'.join(place)}, so that {place[0]} is no type "
+            f"of defect: give {Path(shown, *place[:-1])}, or {_LAYOUT}"
+        )
 
 
 def _masks(found: Sequence[ImageFile], truth: Path, limits: ReadingLimits) -> tuple[dict[ImageFile, Path], list[str]]:

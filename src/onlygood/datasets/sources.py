@@ -21,6 +21,7 @@ from onlygood.datasets.given import LIST, OnePath, find_given
 from onlygood.datasets.tree import ARCHIVE
 from onlygood.errors import FolderError, SettingError
 from onlygood.images.kinds import format_of_source
+from onlygood.images.named import NamedImage
 from onlygood.images.reading import ChannelOrder, ImageArray, ReadingLimits, check_channel_order, read_image
 from onlygood.settings import REFERENCE_WHY
 
@@ -92,8 +93,8 @@ def list_sources(
 
     Args:
         images: a path or a sequence of paths, as `find_given` takes them, or a sequence of paths of images, bytes, PIL
-            images or arrays; an array [N, H, W, C] counts as one. Also of images that were found in a folder, which
-            keep their names and pages.
+            images, arrays or NamedImage; an array [N, H, W, C] counts as one. Also of images that were found in a
+            folder, which keep their names and pages.
         group_by: as in FitSettings; needs paths.
         groups: a label an image instead; needs a sequence of images.
         limits: on pixels and bytes.
@@ -262,7 +263,7 @@ def list_references(reference: ReferenceImages, *, limits: ReadingLimits) -> lis
 
 def is_one_in_memory(item: Any) -> bool:
     """Whether it is one image rather than several: an array [N, H, W, C] is several, any other one, not its rows."""
-    return isinstance(item, bytes | Image.Image) or (isinstance(item, np.ndarray) and item.ndim != 4)
+    return isinstance(item, bytes | Image.Image | NamedImage) or (isinstance(item, np.ndarray) and item.ndim != 4)
 
 
 def _reader(
@@ -270,16 +271,21 @@ def _reader(
 ) -> Callable[[], ImageArray]:
     if isinstance(item, ImageFile):
         return partial(item.read, limits)
+    page = None
+    if isinstance(item, NamedImage):
+        item, page, channel_order = item.image, item.page, item.channel_order or channel_order
     order = channel_order if isinstance(item, np.ndarray) else "rgb"  # files and PIL images say their own
-    return partial(read_image, item, name=name, channel_order=order, limits=limits)
+    return partial(read_image, item, name=name, page=page, channel_order=order, limits=limits)
 
 
 def _format_reader(item: Any) -> Callable[[], str | None]:
-    return item.file_format if isinstance(item, ImageFile) else partial(format_of_source, item)
+    if isinstance(item, ImageFile):
+        return item.file_format
+    return partial(format_of_source, item.image if isinstance(item, NamedImage) else item)
 
 
 def name_of(item: Any, position: int) -> str:
-    """What an image in a sequence is called: its path, or its place."""
-    if isinstance(item, ImageFile):
+    """What an image in a sequence is called: its name, its path, or its place."""
+    if isinstance(item, ImageFile | NamedImage):
         return item.name
     return os.fspath(item) if isinstance(item, str | os.PathLike) else f"image {position}"

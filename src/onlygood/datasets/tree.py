@@ -102,6 +102,19 @@ class FileTree:
         """The other files, sorted."""
         return sorted(relative for relative in self.files if not self.is_image(relative))
 
+    def head(self, relative: str) -> bytes:
+        """The first bytes of a file; none of what cannot be read, or is a pipe or a device."""
+        file = self.files[relative]
+        if isinstance(file, Member):
+            return file.head()
+        try:
+            if not file.is_file():
+                return b""
+            with file.open("rb") as opened:
+                return opened.read(HEAD_BYTES)
+        except OSError:
+            return b""
+
     def folders(self) -> Mapping[str, int]:
         """How many images lie in each folder that has some, itself, not deeper; `.` is the top."""
         counts: dict[str, int] = {}

@@ -30,7 +30,7 @@ class ImageKind:
     Attributes:
         height: in pixels.
         width: in pixels.
-        channels: 1 (grey) or 3 (colour).
+        channels: 1 (grey, also where it is written as three equal channels) or 3 (colour).
         bits: that its highest level needs, at least 8.
         sharpness: the mean squared difference of neighbouring pixels, as a share of twice the variance: 1 for noise
             without any structure, near 0 for what is blurred. The median over short pieces of rows and columns, so that
@@ -60,6 +60,8 @@ def kind_of(image: ImageArray, file_format: str | None) -> ImageKind:
     red_minus_blue = None
     if channels == 3:
         rows = image[:: math.ceil(height / _LINES)]
+        if (rows == rows[:, :, :1]).all():
+            channels = 1
         red_minus_blue = float(rows[:, :, 0].mean() - rows[:, :, 2].mean()) / np.iinfo(image.dtype).max
     return ImageKind(height, width, channels, bits, _sharpness(image), red_minus_blue, file_format)
 

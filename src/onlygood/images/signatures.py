@@ -45,7 +45,6 @@ _UNREAD: tuple[tuple[bytes, UnreadKind], ...] = (
     (b"PF\n", known.FLOAT_MAP),
     (b"Pf\n", known.FLOAT_MAP),
     (b"\0\0\x01\0", known.ICON),
-    (b"\0\0\x02\0", known.ICON),
     (b"icns", known.ICON),
     (b"II\xbc", known.JPEG_XR),
     (b"SIMPLE  =", known.FITS),
@@ -105,6 +104,9 @@ def unread_kind(head: bytes) -> UnreadKind | None:
         return known.TAR
     if head[:2] == b"\x0a\x05" and head[2:3] == b"\x01":
         return known.PCX
+    if head.startswith(b"\0\0\x02\0"):
+        # a cursor has images at once, a Targa image without a palette has zeros where their number would be
+        return known.TARGA if head[4:6] == b"\0\0" else known.ICON
     found = next((kind for magic, kind in _UNREAD if head.startswith(magic)), None)
     if found is not None:
         return found
