@@ -6,6 +6,7 @@ One table for all commands. A name counts only where it leaves no doubt; where i
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import PurePosixPath
@@ -37,10 +38,27 @@ _NEUTRAL = frozenset(
     | {"sample", "samples", "set", "side", "top", "type", "types"}
 )
 _GOOD = frozenset(
-    {"accepted", "conforming", "faultless", "flawless", "good", "goods", "gut", "healthy", "intact", "io", "nominal"}
+    {
+        "accept",
+        "accepted",
+        "approved",
+        "conforming",
+        "faultless",
+        "flawless",
+        "good",
+        "goods",
+        "gut",
+        "healthy",
+        "intact",
+        "io",
+        "nominal",
+    }
     | {"normal", "normals", "ok", "okay", "pass", "passed", "undamaged"}
     | {"defectfree", "noanomaly", "noanomalies", "nodefect", "nodefects", "nonanomalous", "nondefective"}
     | {"notdefective", "faultfree"}
+    | {"bon", "bonne", "bonnes", "bons", "buena", "buenas", "bueno", "buenos", "buone", "buoni", "buono"}
+    | {"conforme", "conformes", "conformi"}
+    | {"合格", "合格品", "良品", "正常", "正常品", "正常样本", "양품", "정상"}
 )
 # Those that mean nothing else even among other words: "good_with_glare", but not "pass_through".
 _SURELY_GOOD = frozenset({"good", "ok", "okay", "normal"})
@@ -52,6 +70,10 @@ _DEFECTS = frozenset(
     | {"defekte", "dent", "dented", "dents", "fail", "failed", "fails", "fault", "faults", "faulty", "fehler", "ko"}
     | {"ng", "nio", "nok", "notok", "reject", "rejected", "rejects", "schlecht", "scrap", "scratch", "scratched"}
     | {"scratches", "ausschuss", "nonconforming"}
+    | {"defaut", "defauts", "defecto", "defectos", "defectuoso", "defectuosos", "defeito", "defeitos", "difetti"}
+    | {"difetto", "difettosi", "difettoso", "malo", "malos", "mauvais", "mauvaise", "mauvaises"}
+    | {"naoconforme", "nonconforme", "nonconformes", "rebut", "rebuts"}
+    | {"不合格", "不合格品", "不良", "不良品", "缺陷", "缺陷样本", "异常", "異常", "欠陥", "불량", "불량품", "비정상"}
 )
 _NEGATIONS = frozenset({"free", "no", "non", "not", "without", "zero"})
 _MASKS = frozenset({"annotation", "annotations", "groundtruth", "groundtruths", "gt", "mask", "masks", "segmentations"})
@@ -66,14 +88,15 @@ _LABEL_ENDING = re.compile(r"[-_. ]labels?$", re.IGNORECASE)
 def folder_kind(name: str) -> FolderKind | None:
     """What a folder's own name says of its images; None where it says nothing, or too little.
 
-    Upper and lower case, digits behind a word, and what stands between words make no difference: `OK`, `ok_front` and
-    `2-ok` are good, `NODefect_images` is, and `good_with_glare` is nothing for certain.
+    Upper and lower case, accents, digits behind a word, and what stands between words make no difference: `OK`,
+    `ok_front` and `2-ok` are good, `NODefect_images` and `合格品` are, and `good_with_glare` is nothing for certain.
 
     Args:
         name: of the folder, without those above it.
     """
     if name.casefold() in _SERVICE:
         return FolderKind.SERVICE
+    name = _without_accents(name)
     plain = re.sub(r"[\W_]", "", name.casefold())
     for words, kind in (
         (_GOOD, FolderKind.GOOD),
@@ -86,6 +109,12 @@ def folder_kind(name: str) -> FolderKind | None:
         if plain in words:
             return kind
     return _kind_of_words({word.casefold() for word in _WORD.findall(name) if not word.isdigit()} - _NEUTRAL)
+
+
+def _without_accents(name: str) -> str:
+    """The letters alone, each as one character: macOS may keep an accent, or a part of a syllable, for itself."""
+    apart = unicodedata.normalize("NFD", name)
+    return unicodedata.normalize("NFC", "".join(each for each in apart if unicodedata.category(each) != "Mn"))
 
 
 def _kind_of_words(words: set[str]) -> FolderKind | None:
