@@ -228,6 +228,17 @@ def test_one_image_instead_of_several_is_refused(one: Any) -> None:
         fit(one)
 
 
+def test_what_looks_like_several_and_is_none_gets_its_remedy(good_images: list[Array]) -> None:
+    with pytest.raises(
+        FolderError, match=r"got an array \[16, 96, 96\]: if it holds 16 grey images, give list\(images\)"
+    ):
+        fit(np.stack(good_images))
+    with pytest.raises(
+        FolderError, match="got a mapping: give its values, with keys as groups if they say what belongs"
+    ):
+        fit({"a": good_images[0]})  # type: ignore[arg-type]
+
+
 def test_an_unreadable_image_among_many_is_named(good_images: list[Array], tmp_path: Path) -> None:
     save(tmp_path, numbered(good_images))
     (tmp_path / "07.png").write_bytes((tmp_path / "07.png").read_bytes()[:300])

@@ -57,6 +57,15 @@ def test_size_and_aspect_ratio_are_compared_strictly_where_all_good_images_have_
     assert aspects(grey(9, 200, 200), several) == ["size"]
 
 
+def test_the_note_on_an_aspect_ratio_is_english_and_says_more_than_zero() -> None:
+    good = facts([grey(seed) for seed in range(5)])
+    (_, found) = differences(kind_of(grey(9, 500, 1), None), good)
+    (note,) = difference_notes([("line.png", [found])], 2)
+    assert note.startswith(
+        "1 of 2 images has an aspect ratio that no good image had (line.png is 0.002; the good ones 1), so that"
+    )
+
+
 def test_the_format_counts_where_all_good_images_are_files() -> None:
     images = [grey(seed) for seed in range(5)]
     assert aspects(grey(9), facts(images, "JPEG"), "PNG") == ["format"]

@@ -23,6 +23,8 @@ _SIZE_FACTOR = 1.25
 _SHARPNESS_FACTOR = 1.5
 # Images of fewer bits by so many look as if a camera had been set to another depth.
 _FEWER_BITS = 3
+# Ratios below this need more digits than two behind the point.
+_SMALL_RATIO = 0.1
 # How many names a note gives.
 _SHOWN = 2
 
@@ -123,7 +125,8 @@ def difference_notes(images: Iterable[tuple[str, Sequence[Difference]]], total: 
         kinds = list(dict.fromkeys(difference.found for _, difference in those))
         are, have = ("is", "has") if len(those) == 1 else ("are", "have")
         which = f"{name_some([name for name, _ in those], _SHOWN)} {are} " if len(those) < total else ""
-        subject = f"{len(those):,} of {total:,} images {have} a {aspect} that no good image had"
+        article = "an" if aspect[0] in "aeiou" else "a"
+        subject = f"{len(those):,} of {total:,} images {have} {article} {aspect} that no good image had"
         if aspect == "channel order":
             subject = f"{len(those):,} of {total:,} images {'fits' if are == 'is' else 'fit'} the good ones much better"
         notes.append(
@@ -155,7 +158,8 @@ def _aspect_ratio(kind: ImageKind, good: GoodImagesFacts, kinds: KindsFacts) -> 
     ratio = kind.width / kind.height
     if low / factor <= ratio <= high * factor:
         return None
-    return Difference("aspect ratio", f"{ratio:.2f}", _range(low, high, ".2f"))
+    form = ".2f" if min(ratio, low) >= _SMALL_RATIO else ".2g"
+    return Difference("aspect ratio", format(ratio, form), _range(low, high, form))
 
 
 def _format(kind: ImageKind, kinds: KindsFacts) -> Difference | None:

@@ -253,7 +253,5 @@ def test_masks_are_no_images_by_their_folder_or_beside_their_image(tmp_path: Pat
 
 def test_an_empty_path_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(put(tmp_path, "a.png"))
-    with pytest.raises(
-        FolderError, match=r"a path to images must not be empty, got '': give a folder, or \. for the one"
-    ):
+    with pytest.raises(SettingError, match="a path must not be empty, got '': give a file or a folder"):
         find_images("")

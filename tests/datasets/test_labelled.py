@@ -522,6 +522,11 @@ def rows(*pairs: str) -> str:
             ", line 1: the header must have the columns path and label, separated by commas or semicolons, got "
             "'path', 'class': add label",
         ),
+        (
+            "sep=;\r\npath;class\r\na.png;good\r\n",
+            ", line 2: the header must have the columns path and label, separated by commas or semicolons, got "
+            "'path', 'class': add label",
+        ),
         ("path,label,Label\n", ", line 1: a column must be there once, and label is there twice: rename one"),
         (
             "path,label\na.png,good\nb.png,bad,dent\n",

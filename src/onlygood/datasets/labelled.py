@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onlygood._paths import given_path
+from onlygood._paths import given_path, missing
 from onlygood._plurals import pluralize
 from onlygood.datasets.folder_names import FolderKind, folder_kind
 from onlygood.datasets.folders import EXTENSIONS, ImageFile, find_masks, group_labels, images_of
@@ -72,7 +72,7 @@ def find_labelled(
     try:
         mode = root.stat().st_mode
     except FileNotFoundError as error:
-        raise LabelledSetError(f"{shown} does not exist: check the path") from error
+        raise LabelledSetError(missing(shown)) from error
     except (OSError, ValueError) as error:  # ValueError: a null character
         raise LabelledSetError(f"{shown} cannot be opened ({reason(error)}): check its path and permissions") from error
     if stat.S_ISDIR(mode):

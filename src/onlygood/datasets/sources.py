@@ -113,8 +113,13 @@ def list_sources(
         return _from_paths(images, group_by, limits, command)
     if is_one_in_memory(images):
         if not allow_one:
-            raise FolderError(f"{command} needs a folder or a sequence of good images, got one image: {ONE}")
+            raise FolderError(f"{command} needs a folder or a sequence of good images, got {_one(images)}")
         images = [images]
+    if isinstance(images, Mapping):
+        raise FolderError(
+            f"{command} needs a folder or a sequence of good images, got a mapping: give its values, "
+            "with keys as groups if they say what belongs together"
+        )
     if not isinstance(images, Iterable):
         raise FolderError(f"{command} needs a folder or a sequence of good images, got {type(images).__name__}")
     items = list(images)
@@ -125,6 +130,13 @@ def list_sources(
     if group_by is not None:
         raise SettingError(f"group_by needs paths, got a sequence with others and group_by={group_by!r}: use groups")
     return FoundSources(_one_each(items, groups, limits), [])
+
+
+def _one(image: Any) -> str:
+    """What one image in memory is called where several are meant, and what to do."""
+    if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] not in (1, 3, 4):
+        return f"an array {list(image.shape)}: if it holds {image.shape[0]} grey images, give list(images)"
+    return f"one image: {ONE}"
 
 
 def _from_paths(

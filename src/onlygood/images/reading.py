@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlygood._integers import check_integer
-from onlygood._paths import given_path
+from onlygood._paths import given_path, missing
 from onlygood.errors import ImageError, ImageFormatError, SettingError
 from onlygood.images.avif import read_avif
 from onlygood.images.bmp import read_bmp
@@ -229,6 +229,11 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str, limits: ReadingLi
         check_bytes(len(source), name, limits)
         yield io.BytesIO(source), len(source)
         return
+    if source is None:
+        raise ImageError(
+            f"{name} must be a path, bytes, a PIL image or an array, got None: check where it comes from, as "
+            "cv2.imread gives None for a file that it cannot read"
+        )
     if not isinstance(source, (str, os.PathLike)):
         raise ImageError(
             f"an image must be a path, bytes, a PIL image or an array, got {type(source).__name__}: give one of those"
@@ -243,7 +248,7 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str, limits: ReadingLi
         check_bytes(status.st_size, name, limits)
         file = path.open("rb")
     except FileNotFoundError as error:
-        raise ImageError(f"{name} does not exist: check the path") from error
+        raise ImageError(missing(name)) from error
     except PermissionError as error:
         raise ImageError(f"{name} may not be read by this user: change its permissions") from error
     except (OSError, ValueError, TypeError) as error:  # ValueError: a null character; TypeError: a path of bytes
