@@ -80,6 +80,25 @@ def kinds_facts(kinds: Sequence[ImageKind]) -> KindsFacts:
     )
 
 
+def good_sizes_notes(names: Sequence[str], kinds: Sequence[ImageKind]) -> list[str]:
+    """What to say of good images whose sizes differ by more than cropping does; nothing where they do not.
+
+    Args:
+        names: of the images.
+        kinds: of each.
+    """
+    heights, widths = ([kind.height for kind in kinds], [kind.width for kind in kinds])
+    if max(heights) <= _SIZE_FACTOR * min(heights) and max(widths) <= _SIZE_FACTOR * min(widths):
+        return []
+    by_size = sorted(zip(heights, widths, names, strict=True), key=lambda one: (one[0] * one[1], one[2]))
+    least, most = (f"{width} x {height} ({name})" for height, width, name in (by_size[0], by_size[-1]))
+    return [
+        f"The good images differ in size, from {least} to {most} pixels: all are resized to one input, so that parts "
+        "are seen at different scales. Fit a model for each size, or crop the images alike; --sizes is for one model at "
+        "several sizes."
+    ]
+
+
 def differences(kind: ImageKind, good: GoodImagesFacts) -> tuple[Difference, ...]:
     """In what an image is as no good image was.
 
