@@ -94,8 +94,8 @@ def good_sizes_notes(names: Sequence[str], kinds: Sequence[ImageKind]) -> list[s
     least, most = (f"{width} x {height} ({name})" for height, width, name in (by_size[0], by_size[-1]))
     return [
         f"The good images differ in size, from {least} to {most} pixels: all are resized to one input, so that parts "
-        "are seen at different scales. Fit a model for each size, or crop the images alike; --sizes is for one model at "
-        "several sizes."
+        "are seen at different scales. Fit a model for each size, or crop the images alike; --sizes is for one model "
+        "at several sizes."
     ]
 
 

@@ -20,7 +20,7 @@ TRAIN, TEST, SERVICE = FolderKind.TRAIN, FolderKind.TEST, FolderKind.SERVICE
         ),
         (MAYBE, "0 clean MT_Free good_with_glare negative"),
         (DEFECTS, "NG NG-HS nok ko bad abnormal_dir Anomaly MT_Crack def_front broken_large not_good n.i.O. Ausschuss"),
-        (MASKS, "ground_truth GroundTruth gt Masks mask_dir Mask_images"),
+        (MASKS, "ground_truth GroundTruth gt Masks mask_dir Mask_images SegmentationClass SegmentationObject"),
         (GOOD, "Accept approved bueno Bons conforme 良品 合格品 正常_1 正常 양품 \u110b\u1163\u11bc\u1111\u116e\u11b7"),
         (DEFECTS, "Reject malo défauts de\u0301fauts_2 non_conforme NON-CONFORME 不良品 不合格 NG_缺陷 异常 불량"),
         (TRAIN, "train Training"),

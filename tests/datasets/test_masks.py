@@ -242,6 +242,13 @@ def test_the_name_with_mask_comes_first() -> None:
     )
 
 
+def test_a_mask_that_was_drawn_without_the_orientation_of_its_image_is_named_as_that(tmp_path: Path) -> None:
+    assert refused(tmp_path, encoded(MARKED.T.astype(np.uint8) * 255, "PNG")) == (
+        "a mask must lie as its image does, and 7_mask.png has 6 x 9 pixels where crack/7.png has 9 x 6: turn it, as "
+        "the orientation that cameras write into a file turns the image"
+    )
+
+
 def test_masks_of_several_defects_lie_in_a_folder_of_the_images_name() -> None:
     masks = files("crack/a/000.png", "crack/a/001.png", "crack/b_mask.png", "crack/b/000.png", "crack/c/000.png")
     assert paired(files("crack/a.png", "crack/b.png"), masks) == (

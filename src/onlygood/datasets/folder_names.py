@@ -76,7 +76,10 @@ _DEFECTS = frozenset(
     | {"不合格", "不合格品", "不良", "不良品", "缺陷", "缺陷样本", "异常", "異常", "欠陥", "불량", "불량품", "비정상"}
 )
 _NEGATIONS = frozenset({"free", "no", "non", "not", "without", "zero"})
-_MASKS = frozenset({"annotation", "annotations", "groundtruth", "groundtruths", "gt", "mask", "masks", "segmentations"})
+_MASKS = frozenset(
+    {"annotation", "annotations", "groundtruth", "groundtruths", "gt", "mask", "masks", "segmentations"}
+    | {"segmentation", "segmentationclass", "segmentationobject"}
+)
 _TRAIN = frozenset({"train", "training", "trainset"})
 _TEST = frozenset({"test", "testing", "testset", "val", "valid", "validation"})
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[^\W\d_]?[^\W\d_A-Z]+|[A-Z]+|[0-9]+")

@@ -143,6 +143,11 @@ def _read_one(path: Path, image: str, height: int, width: int, limits: ReadingLi
         pixels = read_image(path, limits=limits)
     except ImageError as error:
         raise LabelledSetError(f"the mask of {image} cannot be used: {error}") from error
+    if pixels.shape[:2] == (width, height) and width != height:
+        raise LabelledSetError(
+            f"a mask must lie as its image does, and {path.name} has {height} x {width} pixels where {image} has "
+            f"{width} x {height}: turn it, as the orientation that cameras write into a file turns the image"
+        )
     if pixels.shape[:2] != (height, width):
         raise LabelledSetError(
             f"a mask must have the size of its image, and {path.name} has {pixels.shape[1]} x "

@@ -20,6 +20,7 @@ from onlygood.datasets.folders import ImageFile, find_by_class, group_labels
 from onlygood.datasets.given import LIST, OnePath, find_given
 from onlygood.datasets.tree import ARCHIVE
 from onlygood.errors import FolderError, SettingError
+from onlygood.images.extensions import why_not_taken
 from onlygood.images.kinds import format_of_source
 from onlygood.images.reading import ImageArray, ReadingLimits, read_image
 from onlygood.settings import REFERENCE_WHY
@@ -109,7 +110,7 @@ def list_sources(
             raise SettingError("groups goes with a sequence of images, got one path: use group_by")
         is_several = given_path(images).suffix.lower() in (ARCHIVE, LIST)
         if not allow_one and Path(images).is_file() and not is_several:
-            raise FolderError(f"{os.fsdecode(images)} is one image where a folder of good ones is meant: {ONE}")
+            raise FolderError(_one_file(os.fsdecode(images)))
         return _from_paths(images, group_by, limits, command)
     if is_one_in_memory(images):
         if not allow_one:
@@ -137,6 +138,16 @@ def _one(image: Any) -> str:
     if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] not in (1, 3, 4):
         return f"an array {list(image.shape)}: if it holds {image.shape[0]} grey images, give list(images)"
     return f"one image: {ONE}"
+
+
+def _one_file(shown: str) -> str:
+    """What is said of a file where a folder is meant, which may be no image at all."""
+    problem = why_not_taken(shown)
+    if problem is not None:
+        return problem
+    if format_of_source(shown) is not None:
+        return f"{shown} is one image where a folder of good ones is meant: {ONE}"
+    return f"{shown} is a file that is no image, where good ones are meant: give their folder, a ZIP archive or a list"
 
 
 def _from_paths(
