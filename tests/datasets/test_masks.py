@@ -156,8 +156,8 @@ def test_many_threads_may_read_masks(tmp_path: Path) -> None:
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
-    assert refused(tmp_path, encoded(MARKED.T, "PNG")) == (
-        "a mask must have the size of its image, and 7_mask.png has 6 x 9 pixels where crack/7.png "
+    assert refused(tmp_path, encoded(MARKED[:, :6], "PNG")) == (
+        "a mask must have the size of its image, and 7_mask.png has 6 x 6 pixels where crack/7.png "
         "has 9 x 6: draw it at the image's size"
     )
 
