@@ -44,7 +44,7 @@ MISTAKES = {
         "calibrate",
     ),
     "inspect m.onnx a --false-alarm-rate 0,05": (
-        "--false-alarm-rate must be a share such as .*, got '0,05'",
+        "--false-alarm-rate must be a share such as .*, got '0,05': did you mean 0.05\\?",
         "inspect",
     ),
 }
@@ -98,6 +98,8 @@ def test_a_rate_is_a_share_or_a_percentage(text: str, value: float) -> None:
         ("5", "must be a share of at most 1, such as 0.05 or 5%, got '5': did you mean 5%?"),
         ("1.5", "must be a share of at most 1, such as 0.05 or 5%, got '1.5': did you mean 1.5%?"),
         ("500", "must be a share of at most 1, such as 0.05 or 5%, got '500'"),
+        ("0,05", "must be a share such as 0.05 or 5%, got '0,05': did you mean 0.05?"),
+        ("2,5%", "must be a share such as 0.05 or 5%, got '2,5%': did you mean 2.5%?"),
         ("101%", "must be a share of at most 1, such as 0.05 or 5%, got '101%'"),
         *(
             (text, f"must be a share such as 0.05 or 5%, got {text!r}")
