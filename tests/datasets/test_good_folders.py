@@ -90,7 +90,16 @@ LAYOUTS = {
     "masks beside images": (
         "1.png 1_GT.png 2.png",
         "1_GT.png (named as the mask of an image, 1 image): give the folders of good images by their names, or move "
-        "the others away",
+        "the others away, and the images whose masks mark a defect",
+    ),
+    "dagm": (
+        "Class1/Train/0001.PNG Class1/Train/0002.PNG Class1/Train/Label/0002_label.PNG",
+        "Class1/Train/Label/0002_label.PNG (named as the mask of an image, 1 image): give the folders of good images "
+        "by their names, or move the others away, and the images whose masks mark a defect",
+    ),
+    "masks beside images that are to be tested": (
+        "train/1.png test/1.png test/1_mask.png",
+        "test (test images, 2 images): give {root}/train",
     ),
 }
 
