@@ -65,6 +65,22 @@ def test_the_help_that_is_named_exists(run: Any) -> None:
         assert run(*command.split(), "--help").code == 0
 
 
+def test_images_stand_before_and_behind_options(run: Any, model_path: Path, tmp_path: Path) -> None:
+    save(tmp_path, {f"{number}.png": texture(number) for number in range(3)})
+    one, two, three = (tmp_path / f"{number}.png" for number in range(3))
+    inspected = run("inspect", model_path, one, "--threads", "1", two, "--json", "--", three)
+    assert [json.loads(line)["name"] for line in inspected.out.splitlines()] == [
+        str(each) for each in (one, two, three)
+    ]
+    calibrated = run("calibrate", model_path, "-o", tmp_path / "c.onnx", one, "--false-alarm-rate", "0.4", two, three)
+    assert (calibrated.code, "c.onnx" in calibrated.out) == (0, True)
+    for line in (("-q", ""), ("", "-q")):
+        assert run("inspect", model_path, one, *line).err == (
+            "onlygood: IMAGES must not be empty, got '': give a value, or leave it out\n"
+            "`onlygood inspect --help` shows what can be given.\n"
+        )
+
+
 def test_numbers_below_zero_and_values_with_a_space_are_no_options(
     run: Any, model_path: Path, new_folder: Path
 ) -> None:

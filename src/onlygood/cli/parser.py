@@ -41,7 +41,9 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """As argparse's, but nothing is left over: what is not known is an error of the command that got it."""
+        """As argparse's, but nothing is left over: what is not known is an error of the command that got it, and images
+        may stand before and behind options.
+        """
         if args is not None and not self._commands:
             self._refuse_unknown_options(args)
         try:
@@ -50,8 +52,16 @@ class Parser(argparse.ArgumentParser):
             self.error(self._sentence(error))
         if left:
             self._refuse_unknown_options(left)
-            self.error(f"{self._called} takes no more arguments, got also {left[0]!r}")
-        return parsed, left
+            several = next((action for action in self._actions if action.nargs in ("+", "*")), None)
+            if several is None or several.option_strings:
+                self.error(f"{self._called} takes no more arguments, got also {left[0]!r}")
+            # argparse takes those that stand together; others stand behind options.
+            try:
+                behind = [self._get_value(several, each) for each in left if each != "--"]
+            except argparse.ArgumentError as error:
+                self.error(self._sentence(error))
+            setattr(parsed, several.dest, [*(getattr(parsed, several.dest) or []), *behind])
+        return parsed, []
 
     def error(self, message: str) -> NoReturn:
         """End with a sentence, and the line that shows the help."""
