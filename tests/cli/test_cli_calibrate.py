@@ -101,7 +101,7 @@ def test_what_cannot_be_calibrated_is_one_sentence_and_leaves_nothing(
         assert left(out) == []
         return sentence
 
-    assert "needs a false-alarm rate or new good images, got neither" in refused(model_path)
+    assert "needs a false-alarm rate, a threshold or new good images, got none" in refused(model_path)
     for rate in ("0", "1", "100%", "-0.1"):
         assert "must be between 0 and 1, both excluded" in refused(model_path, f"--false-alarm-rate={rate}")
         assert "must be between 0 and 1, both excluded" in refused(model_path, images, f"--false-alarm-rate={rate}")
