@@ -71,6 +71,18 @@ def test_a_path_that_leads_nowhere_is_named_as_what_it_is(path: str, sentence: s
         assert str(caught.value) == sentence
 
 
+def test_what_is_no_path_is_refused_with_what_is() -> None:
+    uses: list[Callable[[Any], Any]] = [
+        lambda each: onlygood.evaluate(MODEL, each),
+        onlygood.compare,
+        onlygood.calibrate(MODEL, false_alarm_rate=0.2).save,
+    ]
+    for use in uses:
+        with pytest.raises(onlygood.OnlygoodError) as caught:
+            use(["good", "hole"])
+        assert str(caught.value) == "a path must be text or a pathlib.Path, got list: give one file or folder"
+
+
 def test_a_model_is_not_saved_as_a_folder() -> None:
     for folder in (".", ".."):
         with pytest.raises(WriteError, match="is a folder where a file is to be written: add a file name"):

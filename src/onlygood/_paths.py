@@ -20,8 +20,10 @@ def given_path(path: str | os.PathLike[str], *, error: type[OnlygoodError] = Set
         error: of the kind that its reader raises.
 
     Raises:
-        SettingError: it is empty; or whichever error is asked for.
+        SettingError: it is empty or no path; or whichever error is asked for.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise error(f"a path must be text or a pathlib.Path, got {type(path).__name__}: give one file or folder")
     if not os.fspath(path):
         raise error("a path must not be empty, got '': give a file or a folder, '.' for the one that you are in")
     return Path(path)
