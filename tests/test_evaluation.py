@@ -56,6 +56,19 @@ def test_every_image_is_judged_as_inspect_judges_it(
         )
 
 
+def test_good_images_that_were_learned_from_are_noted(
+    model: onlygood.Model, model_path: Path, good_images: list[Array], test_folder: Path, tmp_path: Path
+) -> None:
+    save(tmp_path / "test/good", {f"{9 - number}{number}.png": image for number, image in enumerate(good_images)})
+    save(tmp_path / "test", BLACK)
+    seen = "The good images are the very ones that the model was learned from: on others it will give more false alarms"
+    for each in (model, model_path):
+        assert [note for note in onlygood.evaluate(each, tmp_path).notes if note.startswith(seen)]
+    save(tmp_path / "test/good", {"90.png": texture(999)})
+    assert not [note for note in onlygood.evaluate(model, tmp_path).notes if note.startswith(seen)]
+    assert not [note for note in onlygood.evaluate(model, test_folder).notes if note.startswith(seen)]
+
+
 def test_image_figures_are_those_of_the_scores(evaluation: onlygood.Evaluation) -> None:
     scores = [judged.score for judged in evaluation.images]
     labels = [judged.labelled.is_anomalous for judged in evaluation.images]

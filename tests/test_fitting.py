@@ -228,6 +228,42 @@ def test_one_image_instead_of_several_is_refused(one: Any) -> None:
         fit(one)
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        (
+            "a.png",
+            "a.png is one image where a folder of good ones is meant: give a folder, or add --golden to learn from",
+        ),
+        ("parts.tar.gz", "parts.tar.gz is a gzip archive, which is not read: unpack it"),
+        (
+            "part.onnx",
+            "part.onnx is a file that is no image, where good ones are meant: give their folder, a ZIP archive",
+        ),
+    ],
+)
+def test_a_file_instead_of_a_folder_is_named_as_what_it_is(
+    name: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(save(tmp_path, {"a.png": texture(1)}))
+    for other in ("parts.tar.gz", "part.onnx"):
+        Path(other).write_bytes(b"\x08\x08")
+    with pytest.raises(FolderError) as caught:
+        fit(name)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_what_looks_like_several_and_is_none_gets_its_remedy(good_images: list[Array]) -> None:
+    with pytest.raises(
+        FolderError, match=r"got an array \[16, 96, 96\]: if it holds 16 grey images, give list\(images\)"
+    ):
+        fit(np.stack(good_images))
+    with pytest.raises(
+        FolderError, match="got a mapping: give its values, with keys as groups if they say what belongs"
+    ):
+        fit({"a": good_images[0]})  # type: ignore[arg-type]
+
+
 def test_an_unreadable_image_among_many_is_named(good_images: list[Array], tmp_path: Path) -> None:
     save(tmp_path, numbered(good_images))
     (tmp_path / "07.png").write_bytes((tmp_path / "07.png").read_bytes()[:300])

@@ -1,6 +1,8 @@
 """What holds of an inspector whatever the model; what holds of every method is in test_detector_contract."""
 
+import copy
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,41 @@ def test_every_form_of_an_image_gets_the_same_verdict(inspector: onlygood.Inspec
         np.testing.assert_array_equal(result.anomaly_map, first.anomaly_map)
 
 
+def test_none_as_opencv_gives_it_for_an_unreadable_file_is_named(inspector: onlygood.Inspector) -> None:
+    sentence = (
+        r"image 1 must be a path, .* got None: check where it comes from, as cv2\.imread gives None for a file that"
+    )
+    (_, error) = inspector.map([texture(1), None])  # type: ignore[list-item]
+    with pytest.raises(ImageError, match=sentence):
+        raise error  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("again", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy])
+@pytest.mark.parametrize(
+    "settings", [{}, {"with_map": False}, {"by_occlusion": True}, {"threshold": 0.5}, {"max_pixels": 9}, {"threads": 1}]
+)
+def test_a_pickled_inspector_gives_the_same(again: Any, settings: dict[str, Any], model_path: Path) -> None:
+    one = onlygood.Inspector(model_path, **settings)
+    other = again(one)
+    assert (repr(other), other.metadata, other.is_recalibrated) == (repr(one), one.metadata, one.is_recalibrated)
+    if "max_pixels" in settings:
+        with pytest.raises(ImageTooLargeError):
+            other(texture(100))
+        return
+    first, second = one(texture(100)), other(texture(100))
+    assert (first.score, first.p_value) == (second.score, second.p_value)
+    np.testing.assert_array_equal(first.anomaly_map, second.anomaly_map)
+    assert other.for_many()(texture(100)).score == first.score
+
+
+def test_a_pickled_inspector_is_audited(inspector: onlygood.Inspector) -> None:
+    content = inspector.file.content
+    data = pickle.dumps(inspector)
+    at = data.index(content) + len(content) // 2
+    with pytest.raises(onlygood.ModelFileError):
+        pickle.loads(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+
+
 def test_the_name_is_the_path_or_the_one_given(inspector: onlygood.Inspector, forms: dict[str, Any]) -> None:
     assert inspector(forms["path"]).name == str(forms["path"])
     assert inspector(forms["path"], name="lot 7").name == "lot 7"
@@ -74,7 +111,7 @@ def test_a_page_of_a_tiff_is_inspected(inspector: onlygood.Inspector, tmp_path: 
         (np.zeros((4, 4)), "the image must be of type uint8 or uint16, got float64"),
         (np.zeros((4, 4, 2), np.uint8), "the image must have the shape"),
         (np.zeros((0, 4), np.uint8), "the image must have at least one pixel"),
-        (None, "an image must be a path, bytes, a PIL image or an array, got NoneType"),
+        (None, "the image must be a path, bytes, a PIL image or an array, got None: check"),
     ],
 )
 def test_what_is_no_image_is_refused(inspector: onlygood.Inspector, image: Any, message: str) -> None:

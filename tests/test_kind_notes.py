@@ -57,6 +57,28 @@ def test_size_and_aspect_ratio_are_compared_strictly_where_all_good_images_have_
     assert aspects(grey(9, 200, 200), several) == ["size"]
 
 
+def test_good_images_of_several_sizes_are_noted() -> None:
+    images = [texture(seed, (96, 96) if seed < 6 else (96, 192)) for seed in range(9)]
+    method = onlygood.Knn(input_size=64, taps=("stage4",))
+    model = onlygood.fit(images, method=method, false_alarm_rate=0.2)
+    (note,) = [note for note in model.notes if "differ in size" in note]
+    assert note.startswith(
+        "The good images differ in size, from 96 x 96 (image 0) to 192 x 96 (image 8) pixels: all are"
+    )
+    alike = onlygood.fit(images[:6], method=method, false_alarm_rate=0.2)
+    cropped = onlygood.fit([*images[:6], texture(9, (110, 90))], method=method, false_alarm_rate=0.2)
+    asked_for = onlygood.fit(images, method=method, sizes=(48,), false_alarm_rate=0.2)
+    for other in (alike, cropped, asked_for):
+        assert not [note for note in other.notes if "differ in size" in note]
+
+
+def test_the_note_on_an_aspect_ratio_is_english_and_says_more_than_zero() -> None:
+    good = facts([grey(seed) for seed in range(5)])
+    (_, found) = differences(kind_of(grey(9, 500, 1), None), good)
+    (note,) = difference_notes([("line.png", [found])], 2)
+    assert "may not hold: aspect ratio (0.002; good ones 1)" in note
+
+
 def test_the_format_counts_where_all_good_images_are_files() -> None:
     images = [grey(seed) for seed in range(5)]
     assert aspects(grey(9), facts(images, "JPEG"), "PNG") == ["format"]

@@ -1,6 +1,8 @@
 """Whatever takes a model takes it as a path, in memory, or as an inspector."""
 
+import copy
 import inspect
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,14 @@ def test_what_is_no_model_is_refused_with_what_is(given: Any, test_folder: Path)
             function(given, *rest)
     with pytest.raises(SettingError, match=said):
         onlygood.calibrate(given, false_alarm_rate=0.1)
+
+
+def test_a_model_is_kept_as_its_file(model: onlygood.Model) -> None:
+    for keep in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(
+            TypeError, match=r"^a Model must be kept as its ONNX file, got a request to pickle or copy it"
+        ):
+            keep(model)
 
 
 def test_a_file_that_is_open_is_no_model(tmp_path: Path) -> None:

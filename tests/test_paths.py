@@ -50,6 +50,39 @@ def test_an_empty_path_is_refused(error: type[Exception], use: Callable[[], Any]
     assert str(caught.value) == EMPTY
 
 
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("gone", "gone does not exist: check the path"),
+        ("C:/gone", "C:/gone does not exist: check the path"),
+        ("~/gone", "~/gone does not exist: write the home folder out, as ~ stands for it in a shell alone"),
+        ("s3://b/gone", "s3://b/gone is an address where a path is meant: copy it to this machine, and give its path"),
+        (
+            "https:/x/gone",
+            "https:/x/gone is an address where a path is meant: copy it to this machine, and give its path",
+        ),
+        ("file:///gone", "file:///gone is an address where a path is meant: leave out file://"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_named_as_what_it_is(path: str, sentence: str) -> None:
+    for use in (onlygood.read_image, onlygood.fit, lambda each: onlygood.evaluate(MODEL, each)):
+        with pytest.raises(onlygood.OnlygoodError) as caught:
+            use(path)
+        assert str(caught.value) == sentence
+
+
+def test_what_is_no_path_is_refused_with_what_is() -> None:
+    uses: list[Callable[[Any], Any]] = [
+        lambda each: onlygood.evaluate(MODEL, each),
+        onlygood.compare,
+        onlygood.calibrate(MODEL, false_alarm_rate=0.2).save,
+    ]
+    for use in uses:
+        with pytest.raises(onlygood.OnlygoodError) as caught:
+            use(["good", "hole"])
+        assert str(caught.value) == "a path must be text or a pathlib.Path, got list: give one file or folder"
+
+
 def test_a_model_is_not_saved_as_a_folder() -> None:
     for folder in (".", ".."):
         with pytest.raises(WriteError, match="is a folder where a file is to be written: add a file name"):

@@ -146,6 +146,8 @@ def test_a_name_that_does_not_exist_is_answered_with_the_nearest_one() -> None:
         onlygood.fit([], threads_=1)  # type: ignore[arg-type]
     with pytest.raises(SettingError, match=r"num_neighbors is a setting of method knn.*: give method=Knn\(num_neigh"):
         onlygood.fit([], method="knn", num_neighbors=3)  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match=r"method must be one of patch, .*, got 'KNN': did you mean 'knn'\?"):
+        onlygood.make_method("KNN")
     with pytest.raises(SettingError, match=r"method must be one of patch, .*, got 'pach': did you mean 'patch'\?"):
         onlygood.fit([], method="pach")  # type: ignore[arg-type]
     with pytest.raises(SettingError, match=r"method must be one of patch, .*, or settings such as .*, got 3"):

@@ -23,7 +23,7 @@ from onlygood.datasets.sources import GoodImages, Source, exclude_named, exclusi
 from onlygood.detectors.base import FitTask, GoodScores, Split, TrainingFiles
 from onlygood.detectors.registry import MethodName, make_method, method_names, methods
 from onlygood.errors import FolderError, SettingError
-from onlygood.features.extraction import Embedder, extract_features
+from onlygood.features.extraction import Embedder, Features, extract_features
 from onlygood.features.independence import LEAST_GROUPS, independent_groups
 from onlygood.features.input_kind import input_kind
 from onlygood.fit_results import describe, good_images_of, guarantee_of, highest_scoring
@@ -32,6 +32,7 @@ from onlygood.graph.runtime import open_session
 from onlygood.graph.subgraph import join
 from onlygood.graph.verdict import full_size_map, verdict
 from onlygood.images.reading import ChannelOrder, ReadingLimits
+from onlygood.kind_notes import good_sizes_notes
 from onlygood.learning_images import hold_out_images, learning_images
 from onlygood.metadata import MapLevels
 from onlygood.model import Model
@@ -272,6 +273,7 @@ class _Fit:
         notes = (
             *self.notes,
             *features.notes,
+            *self.size_notes(features.scored),
             *duplicate_notes,
             *turning_notes(guarantee.fitted_images, settings.rotations),
             *learned.notes,
@@ -319,6 +321,12 @@ class _Fit:
             "and report this",
         )
         return fitted
+
+    def size_notes(self, features: Features) -> list[str]:
+        """What to say of images of several sizes, unless these were asked for."""
+        if self.settings.sizes:
+            return []
+        return good_sizes_notes([source.name for source in features.sources[: features.given]], features.kinds)
 
     def calibrate(self, scores: GoodScores, split: Split) -> tuple[Calibration, MapLevels]:
         """The threshold, and the levels of the map, from the images held out or else from all."""

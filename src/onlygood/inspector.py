@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -22,7 +21,7 @@ from onlygood.datasets.given import find_given, stands_for_several
 from onlygood.datasets.sources import is_one_in_memory, name_of
 from onlygood.errors import ImageError, SettingError
 from onlygood.graph.content import MAX_MODEL_BYTES
-from onlygood.graph.model_file import keep_outputs
+from onlygood.graph.model_file import ModelFile, keep_outputs, unpack
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import CalibrationScores
 from onlygood.images.kinds import format_of_source, kind_of
@@ -51,8 +50,17 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
+@dataclass(frozen=True)
+class _Unpacked:
+    """A model file in memory, as an inspector takes it."""
+
+    file: ModelFile
+
+
 class Inspector:
     """A model, loaded and ready: call it with an image, or `map` it over many. Safe to share between threads.
+
+    It can be pickled, so that it reaches the processes of a pool and deep copies; a model is kept as its file.
 
     Args:
         model: path of a model file, what `onlygood.fit` or `onlygood.calibrate` returned, or another Inspector, whose
@@ -136,6 +144,19 @@ class Inspector:
         maps = "with maps" if self.with_map else "without maps"
         return f"<Inspector of {shorten(self._shown, NAME_LENGTH)}: {self.metadata.method}, {rate}, {maps}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What another process, or a deep copy, opens it from: the model file's bytes, audited again there."""
+        settings = {
+            "provider": self._provider,
+            "threads": self._threads,
+            "with_map": self.with_map,
+            "by_occlusion": self._by_occlusion,
+            "channel_order": self._channel_order,
+            "max_pixels": self.limits.max_pixels,
+            "max_bytes": self.limits.max_bytes,
+        }
+        return _reopened, (self.file.content, self._shown, self._is_recalibrated, settings)
+
     def for_many(self) -> Inspector:
         """The same inspector, each of whose calls takes one thread: for calls on several threads at once.
 
@@ -147,7 +168,8 @@ class Inspector:
             return self
         with self._lock:
             if self._one_thread is None:
-                self._one_thread = copy.copy(self)
+                self._one_thread = object.__new__(type(self))
+                self._one_thread.__dict__.update(self.__dict__)
                 self._one_thread._threads, self._one_thread._session = 1, self._open(1)
             return self._one_thread
 
@@ -297,6 +319,13 @@ class Inspector:
         """Scores of several images of one size, float32 [n]."""
         scores: NDArray[np.float32] = run(self._session, ["score"], {"image": images})[0]
         return scores
+
+
+def _reopened(content: bytes, shown: str, is_recalibrated: bool, settings: dict[str, Any]) -> Inspector:
+    """The inspector that was pickled, on a session of its own."""
+    inspector = Inspector(_Unpacked(unpack(content, shown)), **settings)
+    inspector._shown, inspector._is_recalibrated = shown, is_recalibrated
+    return inspector
 
 
 def as_inspector(model: ModelSource) -> Inspector:

@@ -23,6 +23,8 @@ _SIZE_FACTOR = 1.25
 _SHARPNESS_FACTOR = 1.5
 # Images of fewer bits by so many look as if a camera had been set to another depth.
 _FEWER_BITS = 3
+# Ratios below this need more digits than two behind the point.
+_SMALL_RATIO = 0.1
 # How many names a note gives.
 _SHOWN = 2
 
@@ -78,6 +80,25 @@ def kinds_facts(kinds: Sequence[ImageKind]) -> KindsFacts:
         # With images in memory among them, files of any format may be what those were read from.
         formats=tuple(sorted(each for each in formats if each is not None)) if None not in formats else (),
     )
+
+
+def good_sizes_notes(names: Sequence[str], kinds: Sequence[ImageKind]) -> list[str]:
+    """What to say of good images whose sizes differ by more than cropping does; nothing where they do not.
+
+    Args:
+        names: of the images.
+        kinds: of each.
+    """
+    heights, widths = ([kind.height for kind in kinds], [kind.width for kind in kinds])
+    if max(heights) <= _SIZE_FACTOR * min(heights) and max(widths) <= _SIZE_FACTOR * min(widths):
+        return []
+    by_size = sorted(zip(heights, widths, names, strict=True), key=lambda one: (one[0] * one[1], one[2]))
+    least, most = (f"{width} x {height} ({name})" for height, width, name in (by_size[0], by_size[-1]))
+    return [
+        f"The good images differ in size, from {least} to {most} pixels: all are resized to one input, so that parts "
+        "are seen at different scales. Fit a model for each size, or crop the images alike; --sizes is for one model "
+        "at several sizes."
+    ]
 
 
 def differences(kind: ImageKind, good: GoodImagesFacts) -> tuple[Difference, ...]:
@@ -173,7 +194,8 @@ def _aspect_ratio(kind: ImageKind, good: GoodImagesFacts, kinds: KindsFacts) -> 
     ratio = kind.width / kind.height
     if low / factor <= ratio <= high * factor:
         return None
-    return Difference("aspect ratio", f"{ratio:.2f}", _range(low, high, ".2f"))
+    form = ".2f" if min(ratio, low) >= _SMALL_RATIO else ".2g"
+    return Difference("aspect ratio", format(ratio, form), _range(low, high, form))
 
 
 def _format(kind: ImageKind, kinds: KindsFacts) -> Difference | None:

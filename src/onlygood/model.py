@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import NoReturn, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,17 @@ class CalibratedModel:
         return (
             f"<{type(self).__name__}: {self.metadata.method}, learned from {guarantee.learned_from}, {rate}, "
             f"{self._megabytes}>"
+        )
+
+    def __reduce__(self) -> NoReturn:
+        """Refused: a model is kept as its file, which says what it is to every program and runs nothing when read.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            f"a {type(self).__name__} must be kept as its ONNX file, got a request to pickle or copy it: call its "
+            "save(path), and open that path with onlygood.Inspector"
         )
 
     def _repr_html_(self) -> str:

@@ -108,7 +108,8 @@ def is_share(field: FieldInfo) -> bool:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """': did you mean ...?' with the name that is nearest; nothing where none is near."""
-    near = get_close_matches(name, known, n=1)
+    by_folded = {each.casefold(): each for each in reversed(known)}
+    near = [by_folded[each] for each in get_close_matches(name.casefold(), list(by_folded), n=1)]
     return f": did you mean {near[0]!r}?" if near else ""
 
 

@@ -105,7 +105,7 @@ def test_excluding_them_is_said_and_is_a_fit_without_them(folder: Path) -> None:
 def test_a_list_of_names_and_one_by_its_last_part(tmp_path: Path) -> None:
     folder = save(tmp_path / "good", {f"lot{number % 2}/{number:02}.png": texture(number) for number in range(12)})
     listed = tmp_path / "leave-out.txt"
-    listed.write_text("lot0/04.png\n\n05.png\n", encoding="utf-8")
+    listed.write_text("lot0/04.png\n\n05.png\n", encoding="utf-8-sig")  # as Notepad may save it
     model = fit(folder, exclude=(f"@{listed}", "07.png"), **SETTINGS)
     names = [each.name for each in model.good_images]
     assert len(names) == 9 and not {"lot0/04.png", "lot1/05.png", "lot1/07.png"} & set(names)

@@ -87,6 +87,33 @@ def test_a_long_name_of_an_image_ends_nothing(name: str, run: Any, model_path: P
     assert left(tmp_path / "maps") == sorted([heatmap_paths([name])[name].as_posix(), "z_heatmap.png"])
 
 
+def test_images_are_not_taken_for_heat_maps_and_heat_maps_not_for_images(
+    run: Any, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for lot in ("a", "b"):
+        save(tmp_path / lot, {"1.png": texture(100), "more/2.png": texture(101)})
+
+    def names(*line: str) -> list[str]:
+        return [json.loads(each)["name"] for each in run("inspect", model_path, *line, "--json").out.splitlines()]
+
+    # Beside the images, another run would inspect them, and one might be written over an image.
+    for line, name in ((("a",), "1.png"), (("a/1.png",), "1.png"), (("b", "a"), "")):
+        ran = run("inspect", model_path, *line, "--heatmaps", "a")
+        if name:
+            sentence = f"heat maps must go into a folder of their own, got a for that of {name}, which lies there: give"
+            assert ran.err == f"onlygood: {sentence} another, such as {Path('a', 'heatmaps')}\n"
+        else:  # no image lies where a heat map does: a/a/1_heatmap.png
+            assert (ran.code, "a/1.png" in ran.out, "a/more/2.png" in ran.out) == (0, True, True)
+    assert names("b", "--heatmaps", ".") == ["1.png", "more/2.png"], "a folder above them holds none of them"
+    Path("1_heatmap.png").unlink()
+    shutil.rmtree("more")
+    ran = run("inspect", model_path, ".", "--heatmaps", "a")
+    inspected = sorted(line.split()[0] for line in ran.out.splitlines()[1:-1])
+    assert inspected == ["a/1.png", "a/more/2.png", "b/1.png", "b/more/2.png"]
+    assert ran.err.startswith("note: 4 heat maps of an earlier run are left out of a.\n")
+
+
 MISSING = "onlygood: a heat map is missing, and the verdicts go on: {} cannot be written: {}: choose another place or "
 
 

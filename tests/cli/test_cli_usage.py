@@ -44,7 +44,7 @@ MISTAKES = {
         "calibrate",
     ),
     "inspect m.onnx a --false-alarm-rate 0,05": (
-        "--false-alarm-rate must be a share such as .*, got '0,05'",
+        "--false-alarm-rate must be a share such as .*, got '0,05': did you mean 0.05\\?",
         "inspect",
     ),
 }
@@ -63,6 +63,22 @@ def test_a_line_that_cannot_be_understood_gets_a_sentence_and_the_way_to_help(ru
 def test_the_help_that_is_named_exists(run: Any) -> None:
     for _, command in MISTAKES.values():
         assert run(*command.split(), "--help").code == 0
+
+
+def test_images_stand_before_and_behind_options(run: Any, model_path: Path, tmp_path: Path) -> None:
+    save(tmp_path, {f"{number}.png": texture(number) for number in range(3)})
+    one, two, three = (tmp_path / f"{number}.png" for number in range(3))
+    inspected = run("inspect", model_path, one, "--threads", "1", two, "--json", "--", three)
+    assert [json.loads(line)["name"] for line in inspected.out.splitlines()] == [
+        str(each) for each in (one, two, three)
+    ]
+    calibrated = run("calibrate", model_path, "-o", tmp_path / "c.onnx", one, "--false-alarm-rate", "0.4", two, three)
+    assert (calibrated.code, "c.onnx" in calibrated.out) == (0, True)
+    for line in (("-q", ""), ("", "-q")):
+        assert run("inspect", model_path, one, *line).err == (
+            "onlygood: IMAGES must not be empty, got '': give a value, or leave it out\n"
+            "`onlygood inspect --help` shows what can be given.\n"
+        )
 
 
 def test_numbers_below_zero_and_values_with_a_space_are_no_options(
@@ -98,6 +114,8 @@ def test_a_rate_is_a_share_or_a_percentage(text: str, value: float) -> None:
         ("5", "must be a share of at most 1, such as 0.05 or 5%, got '5': did you mean 5%?"),
         ("1.5", "must be a share of at most 1, such as 0.05 or 5%, got '1.5': did you mean 1.5%?"),
         ("500", "must be a share of at most 1, such as 0.05 or 5%, got '500'"),
+        ("0,05", "must be a share such as 0.05 or 5%, got '0,05': did you mean 0.05?"),
+        ("2,5%", "must be a share such as 0.05 or 5%, got '2,5%': did you mean 2.5%?"),
         ("101%", "must be a share of at most 1, such as 0.05 or 5%, got '101%'"),
         *(
             (text, f"must be a share such as 0.05 or 5%, got {text!r}")

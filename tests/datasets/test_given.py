@@ -83,6 +83,26 @@ def test_an_image_where_a_list_is_meant_is_said_to_be_one() -> None:
         paths_in_list(b"\xff\xd8\xff\xe0\nx", "x")
 
 
+def test_a_list_that_windows_wrote_names_the_same_images(here: Path) -> None:
+    lines = 'a\\1.png\r\n"b\\1.png"\r\n"c.png"\r\n'
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (here / "list.txt").write_bytes(lines.encode(encoding))
+        assert names("list.txt") == ["a/1.png", "b/1.png", "c.png"]
+    # A file of that very name comes first, where a name may hold quotes and backslashes.
+    if os.sep == "/":
+        put(here, '"c.png"')
+        assert names("list.txt") == ["a/1.png", "b/1.png", '"c.png"']
+
+
+def test_a_list_in_another_encoding_does_not_name_folders_by_chance(here: Path) -> None:
+    # Cut at its zeros, UTF-16 would name the folder / among others.
+    with pytest.raises(FolderError, match=r"^x must be a list of paths in UTF-8, got what looks like UTF-16: save it"):
+        paths_in_list("/a/1.png\r\n".encode("utf-16-le"), "x")
+    assert paths_in_list(b"a\0b\0c\0", "x") == ["a", "b", "c"]
+    with pytest.raises(FolderError, match=r"^x begins as UTF-16 and is none: save the list as UTF-8"):
+        paths_in_list(b"\xff\xfea", "x")
+
+
 def test_a_missing_path_among_several_is_an_image_that_cannot_be_read(here: Path) -> None:
     (here / "empty").mkdir()
     found = find_given(["a", "missing/x.png", "empty", "c.png"])

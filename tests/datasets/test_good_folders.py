@@ -20,7 +20,9 @@ TRAIN, TEST, SERVICE = FolderKind.TRAIN, FolderKind.TEST, FolderKind.SERVICE
         ),
         (MAYBE, "0 clean MT_Free good_with_glare negative"),
         (DEFECTS, "NG NG-HS nok ko bad abnormal_dir Anomaly MT_Crack def_front broken_large not_good n.i.O. Ausschuss"),
-        (MASKS, "ground_truth GroundTruth gt Masks mask_dir Mask_images"),
+        (MASKS, "ground_truth GroundTruth gt Masks mask_dir Mask_images SegmentationClass SegmentationObject"),
+        (GOOD, "Accept approved bueno Bons conforme 良品 合格品 正常_1 正常 양품 \u110b\u1163\u11bc\u1111\u116e\u11b7"),
+        (DEFECTS, "Reject malo défauts de\u0301fauts_2 non_conforme NON-CONFORME 不良品 不合格 NG_缺陷 异常 불량"),
         (TRAIN, "train Training"),
         (TEST, "test val validation"),
         (SERVICE, "@eaDir #recycle $RECYCLE.BIN lost+found __MACOSX .thumbnails"),
@@ -115,7 +117,16 @@ LAYOUTS = {
     "masks beside images": (
         "1.png 1_GT.png 2.png",
         "1_GT.png (named as the mask of an image, 1 image): give the folders of good images by their names, or move "
-        "the others away",
+        "the others away, and the images whose masks mark a defect",
+    ),
+    "dagm": (
+        "Class1/Train/0001.PNG Class1/Train/0002.PNG Class1/Train/Label/0002_label.PNG",
+        "Class1/Train/Label/0002_label.PNG (named as the mask of an image, 1 image): give the folders of good images "
+        "by their names, or move the others away, and the images whose masks mark a defect",
+    ),
+    "masks beside images that are to be tested": (
+        "train/1.png test/1.png test/1_mask.png",
+        "test (test images, 2 images): give {root}/train",
     ),
 }
 

@@ -171,8 +171,17 @@ def test_masks_of_which_none_belongs_to_an_image_are_an_error_that_shows_the_nam
     put(tmp_path, "test/good/0.png", "test/crack/0.png", "test/crack/1.png", "ground_truth/crack/mask_0.png")
     assert refused(tmp_path) == (
         f"masks must have the names of their images, and none in {tmp_path / 'ground_truth'} has, the first: "
-        "crack/mask_0.png: name the mask of crack/0.png, for example, ground_truth/crack/0_mask.png, and so with all"
+        "crack/mask_0.png: name the mask of crack/0.png, for example, ground_truth/crack/0_mask.png, and so with "
+        "all; several of one image go into a folder ground_truth/crack/0"
     )
+
+
+def test_several_masks_of_an_image_are_taken_as_mvtec_loco_has_them(tmp_path: Path) -> None:
+    put(tmp_path, "test/good/0.png", "test/logical/0.png", "test/logical/1.png")
+    put(tmp_path, "ground_truth/logical/0/000.png", "ground_truth/logical/0/001.png", "ground_truth/logical/1/000.png")
+    found = find_labelled(tmp_path)
+    masks = [[mask.name for mask in (image.mask, *image.more_masks) if mask] for image in found.images]
+    assert (masks, found.notes) == ([[], ["000.png", "001.png"], ["000.png"]], ())
 
 
 def test_masks_of_a_set_of_good_images_are_only_noted(tmp_path: Path) -> None:
@@ -525,6 +534,11 @@ def rows(*pairs: str) -> str:
         (
             "path;class\na.png;good\n",
             ", line 1: the header must have the columns path and label, separated by commas or semicolons, got "
+            "'path', 'class': add label",
+        ),
+        (
+            "sep=;\r\npath;class\r\na.png;good\r\n",
+            ", line 2: the header must have the columns path and label, separated by commas or semicolons, got "
             "'path', 'class': add label",
         ),
         ("path,label,Label\n", ", line 1: a column must be there once, and label is there twice: rename one"),

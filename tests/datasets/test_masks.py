@@ -1,5 +1,6 @@
 import io
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,8 @@ def test_many_threads_may_read_masks(tmp_path: Path) -> None:
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
-    assert refused(tmp_path, encoded(MARKED.T, "PNG")) == (
-        "a mask must have the size of its image, and 7_mask.png has 6 x 9 pixels where crack/7.png "
+    assert refused(tmp_path, encoded(MARKED[:, :6], "PNG")) == (
+        "a mask must have the size of its image, and 7_mask.png has 6 x 6 pixels where crack/7.png "
         "has 9 x 6: draw it at the image's size"
     )
 
@@ -211,7 +212,9 @@ def files(*names: str, pages: int = 1) -> list[ImageFile]:
 
 def paired(images: list[ImageFile], masks: list[ImageFile]) -> tuple[dict[str, str], list[str]]:
     found, left_over = pair_masks(images, masks)
-    return {image.name: mask.as_posix() for image, mask in found.items()}, [mask.name for mask in left_over]
+    return {image.name: " ".join(mask.as_posix() for mask in masks) for image, masks in found.items()}, [
+        mask.name for mask in left_over
+    ]
 
 
 @pytest.mark.parametrize("extension", [*EXTENSIONS, ".PNG", ".Tif"])
@@ -237,6 +240,36 @@ def test_the_name_with_mask_comes_first() -> None:
         {"crack/a.png": "crack/a_mask.png", "crack/a_mask.png": "crack/a_mask_mask.png"},
         [],
     )
+
+
+def test_a_mask_that_was_drawn_without_the_orientation_of_its_image_is_named_as_that(tmp_path: Path) -> None:
+    assert refused(tmp_path, encoded(MARKED.T.astype(np.uint8) * 255, "PNG")) == (
+        "a mask must lie as its image does, and 7_mask.png has 6 x 9 pixels where crack/7.png has 9 x 6: turn it, as "
+        "the orientation that cameras write into a file turns the image"
+    )
+
+
+def test_masks_of_several_defects_lie_in_a_folder_of_the_images_name() -> None:
+    masks = files("crack/a/000.png", "crack/a/001.png", "crack/b_mask.png", "crack/b/000.png", "crack/c/000.png")
+    assert paired(files("crack/a.png", "crack/b.png"), masks) == (
+        {"crack/a.png": "crack/a/000.png crack/a/001.png", "crack/b.png": "crack/b_mask.png"},
+        ["crack/b/000.png", "crack/c/000.png"],
+    )
+    with pytest.raises(LabelledSetError, match=r"crack/a/000\.png may belong to crack/a\.jpg or to crack/a\.png"):
+        pair_masks(files("crack/a.jpg", "crack/a.png"), files("crack/a/000.png"))
+
+
+def test_what_any_of_several_masks_marks_is_anomalous(tmp_path: Path) -> None:
+    other = np.zeros_like(MARKED)
+    other[5, 8] = True
+    paths = [tmp_path / "000.png", tmp_path / "001.png"]
+    for path, marked, level in zip(paths, (MARKED, other), (255, 236), strict=True):
+        path.write_bytes(encoded(marked.astype(np.uint8) * np.uint8(level), "PNG"))
+    both = replace(labelled(paths[0]), more_masks=(paths[1],))
+    np.testing.assert_array_equal(read_mask(both, height=6, width=9), MARKED | other)
+    paths[1].write_bytes(encoded(np.zeros((6, 9), np.uint8), "PNG"))
+    with pytest.raises(LabelledSetError, match=r"a mask must mark a defect, and 001\.png of crack/7\.png marks none"):
+        read_mask(both, height=6, width=9)
 
 
 def test_two_masks_of_an_image_or_two_images_of_a_mask_are_refused() -> None:

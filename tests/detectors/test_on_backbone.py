@@ -16,7 +16,7 @@ import onlygood
 from flat import fit
 from onlygood.backbones.backbone import Backbone, load_backbone
 from onlygood.datasets.sources import list_sources
-from onlygood.detectors.on_backbone import MOST_ELONGATED, elongated_shape, patch_input_shape
+from onlygood.detectors.on_backbone import MOST_ELONGATED, elongated_shape, patch_input_shape, squeezing_notes
 from onlygood.errors import FolderError, SettingError
 from onlygood.features.input_kind import SIZED_IMAGES, input_kind
 from onlygood.images.reading import ReadingLimits
@@ -281,3 +281,9 @@ def test_saved_folders_give_the_median_size_of_what_lies_in_them(tmp_path: Path)
     model = fit(tmp_path, **FAST)
     # 64 x 64 at 1:2 are 45 x 91: in multiples of 32, 32 x 96.
     assert model.metadata.input.input_shape == (32, 96)
+
+
+def test_elongated_images_are_noted_with_their_width_first_as_all_sizes_are() -> None:
+    (note,) = squeezing_notes((5000, 200), (768, 192))
+    assert "of 200 x 5000 pixels, are more elongated than 4 : 1 and are squeezed to 192 x 768" in note
+    assert squeezing_notes((800, 200), (384, 96)) == []

@@ -309,7 +309,13 @@ def test_each_way_in_which_a_file_cannot_be_opened_has_its_sentence(tmp_path: Pa
         (b"", r"the image is empty \(0 bytes\)"),
         ("null\0character", "cannot be opened"),
         ([1, 2], "must be a path, bytes, a PIL image or an array, got list"),
-        (None, "got NoneType"),
+        (None, "got None: check where it comes from"),
+        (io.BytesIO(b"x"), r"got BytesIO: give the bytes that its read\(\) returns"),
+        (bytearray(b"x"), r"got bytearray: give bytes\(\.\.\.\) of it"),
+        (
+            "iVBORw0KGgo" * 500,
+            r"^iVBORw0KGgo.{,60} is no path, as no file has so long a name: give the image itself as",
+        ),
     ]
     if hasattr(os, "mkfifo"):
         os.mkfifo(pipe)

@@ -143,8 +143,12 @@ def _images_to_inspect(
 ) -> tuple[list[ImageFile], list[str]]:
     """The images, and what was left out where they lie, a sentence each.
 
-    Images in the folder for heat maps are left out: they are an earlier run's.
+    Heat maps of an earlier run are left out where they lie in the folder for heat maps.
+
+    Raises:
+        FolderError: heat maps would lie among the images, where a later run could not tell them apart.
     """
+    from onlygood.cli.heatmaps import SUFFIX, heatmap_paths
     from onlygood.datasets.given import find_given
     from onlygood.errors import FolderError
 
@@ -152,11 +156,22 @@ def _images_to_inspect(
     if heatmaps is None:
         return found.images, found.notes
     drawn = Path(heatmaps).resolve()
-    images = [file for file in found.images if drawn not in file.path.resolve().parents]
+    images = [
+        file for file in found.images if not (file.path.name.endswith(SUFFIX) and drawn in file.path.resolve().parents)
+    ]
     if not images:
         shown = paths if isinstance(paths, str) else ", ".join(paths)
         raise FolderError(f"{shown} must hold images beside the heat maps in {heatmaps}, got none")
-    return images, found.notes
+    targets = heatmap_paths(file.name for file in images)
+    for file in images:
+        if file.member is None and (drawn / targets[file.name]).parent == file.path.resolve().parent:
+            raise FolderError(
+                f"heat maps must go into a folder of their own, got {heatmaps} for that of {file.name}, which lies "
+                f"there: give another, such as {Path(heatmaps, 'heatmaps')}"
+            )
+    left_out = len(found.images) - len(images)
+    which = f"{pluralize(left_out, 'heat map')} of an earlier run {'is' if left_out == 1 else 'are'}"
+    return images, [*found.notes, *([f"{which} left out of {heatmaps}."] if left_out else [])]
 
 
 def _to_report(file: ImageFile, result: Inspection | ImageError) -> InspectedImage:

@@ -44,7 +44,9 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """As argparse's, but nothing is left over: what is not known is an error of the command that got it."""
+        """As argparse's, but nothing is left over: what is not known is an error of the command that got it, and images
+        may stand before and behind options.
+        """
         if args is not None and not self._commands:
             self._refuse_unknown_options(args)
         try:
@@ -53,17 +55,16 @@ class Parser(argparse.ArgumentParser):
             self.error(self._sentence(error))
         if left:
             self._refuse_unknown_options(left)
-            last = self._last_positional()
-            if last is None or last.nargs not in _VARIADIC or "--" in left:
+            several = next((action for action in self._actions if action.nargs in ("+", "*")), None)
+            if several is None or several.option_strings:
                 self.error(f"{self._called} takes no more arguments, got also {left[0]!r}")
-            # argparse gives an argument of any number those alone that stand in one place
-            more = [self._get_value(last, each) for each in left]
-            setattr(parsed, last.dest, [*(getattr(parsed, last.dest) or []), *more])
+            # argparse takes those that stand together; others stand behind options.
+            try:
+                behind = [self._get_value(several, each) for each in left if each != "--"]
+            except argparse.ArgumentError as error:
+                self.error(self._sentence(error))
+            setattr(parsed, several.dest, [*(getattr(parsed, several.dest) or []), *behind])
         return parsed, []
-
-    def _last_positional(self) -> argparse.Action | None:
-        positionals = [action for action in self._actions if not action.option_strings]
-        return positionals[-1] if positionals else None
 
     def error(self, message: str) -> NoReturn:
         """End with a sentence, and the line that shows the help."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentTypeError
 from decimal import Decimal, InvalidOperation
+
+# A number as most of Europe writes it.
+_COMMA = re.compile(r"[0-9]*,[0-9]+ ?%?")
 
 
 def rate(text: str) -> float:
@@ -19,7 +23,9 @@ def rate(text: str) -> float:
     except InvalidOperation:
         number = Decimal("nan")
     if not number.is_finite():
-        raise ArgumentTypeError(f"must be a share such as 0.05 or 5%, got {text!r}")
+        point = written.replace(",", ".")
+        remedy = f": did you mean {point}?" if _COMMA.fullmatch(written) else ""
+        raise ArgumentTypeError(f"must be a share such as 0.05 or 5%, got {text!r}{remedy}")
     if is_percentage:
         number /= 100
     if number > 1:

@@ -33,8 +33,8 @@ def read_rows(
     """The rows below the header, in their order, and the columns that are not known.
 
     The file is UTF-8, with a byte order mark or without, separated by commas, or by semicolons if its header has more
-    of those. The header comes first; its columns stand in any order, in upper or lower case. Rows with nothing in any
-    cell are skipped: spreadsheets leave them at the end.
+    of those. The header comes first, or behind the line `sep=;` of Excel; its columns stand in any order, in upper or
+    lower case. Rows with nothing in any cell are skipped: spreadsheets leave them at the end.
 
     Args:
         path: the file.
@@ -48,6 +48,8 @@ def read_rows(
     """
     shown = os.fsdecode(path)
     text = _text(Path(path), shown, max_bytes)
+    # A line for Excel alone; its line end stays, so that lines are counted as the person sees them.
+    text = re.sub(r"^sep=.(?=\r?\n)", "", text)
     start = re.match(r"\s*([^\r\n]*)", text)
     first_line = start[1] if start else ""
     delimiter = ";" if first_line.count(";") > first_line.count(",") else ","

@@ -40,15 +40,15 @@ _NEUTRAL = frozenset(
     | {"sample", "samples", "set", "side", "top", "type", "types"}
 )
 _GOOD = frozenset(
-    {"accept", "accepted", "conforming", "faultless", "flawless", "good", "goods", "gut", "healthy", "intact", "io"}
-    | {"nominal", "normal", "normals", "ok", "okay", "pass", "passed", "undamaged"}
+    {"accept", "accepted", "approved", "conforming", "faultless", "flawless", "good", "goods", "gut", "healthy"}
+    | {"intact", "io", "nominal", "normal", "normals", "ok", "okay", "pass", "passed", "undamaged"}
     | {"defectfree", "noanomaly", "noanomalies", "nodefect", "nodefects", "nonanomalous", "nondefective"}
     | {"notdefective", "faultfree"}
     | {"einwandfrei", "fehlerfrei", "fehlerlos", "gute", "gutteil", "gutteile", "inordnung"}
     | {"bon", "bonne", "bonnes", "bons", "conforme", "conformes", "conformi"}
-    | {"bueno", "buenos", "buone", "buoni", "buono", "bom", "normale", "normales"}
+    | {"buena", "buenas", "bueno", "buenos", "buone", "buoni", "buono", "bom", "normale", "normales"}
     | {"годен", "годные", "норма", "хорошие"}
-    | {"良品", "良い", "合格", "合格品", "好品", "正常", "正常品", "无缺陷", "無缺陷", "양품", "정상"}
+    | {"良品", "良い", "合格", "合格品", "好品", "正常", "正常品", "正常样本", "无缺陷", "無缺陷", "양품", "정상"}
 )
 # Those that mean nothing else even among other words: "good_with_glare", but not "pass_through".
 _SURELY_GOOD = frozenset({"good", "ok", "okay", "normal"})
@@ -63,19 +63,20 @@ _DEFECTS = frozenset(
     | {"ausschuss", "beschadigt", "beschaedigt", "defekten", "fehlerhaft", "fehlerhafte", "kaputt", "nichtinordnung"}
     | {"schlechte", "schlechtteil", "schlechtteile"}
     | {"defaut", "defauts", "defectueuses", "defectueux", "mauvais", "mauvaise", "mauvaises", "nonconforme"}
-    | {"nonconformes", "nonconformi", "rebut", "rebuts"}
+    | {"nonconformes", "nonconformi", "naoconforme", "rebut", "rebuts"}
     | {"defecto", "defectos", "defectuosa", "defectuosas", "defectuoso", "defectuosos", "defeito", "defeitos"}
-    | {"defeituoso", "defeituosos", "difetti", "difetto", "difettosi", "difettoso", "scarti"}
+    | {"defeituoso", "defeituosos", "difetti", "difetto", "difettosi", "difettoso", "malo", "malos", "scarti"}
     | {"брак", "дефект", "дефектов", "дефекты"}
     | {"不合格", "不合格品", "不良", "不良品", "坏品", "废品", "异常", "異常", "次品"}
-    | {"悪い", "有缺陷", "欠陥", "瑕疵", "缺陷"}
-    | {"결함", "불량", "불량품"}
+    | {"悪い", "有缺陷", "欠陥", "瑕疵", "缺陷", "缺陷样本"}
+    | {"결함", "불량", "불량품", "비정상"}
 )
 _NEGATIONS = frozenset(
     {"free", "no", "non", "not", "without", "zero", "keine", "nicht", "ohne", "sans", "sem", "senza", "sin", "без"}
 )
 _MASKS = frozenset(
     {"annotation", "annotations", "groundtruth", "groundtruths", "gt", "mask", "masks", "segmentations"}
+    | {"segmentation", "segmentationclass", "segmentationobject"}
     | {"掩码", "掩膜", "遮罩", "マスク"}
 )
 _TRAIN = frozenset({"train", "training", "trainset", "训练", "训练集", "学習", "訓練"})
@@ -91,8 +92,8 @@ def folder_kind(name: str) -> FolderKind | None:
     """What a folder's own name says of its images; None where it says nothing, or too little.
 
     Upper and lower case, accents, digits behind a word, and what stands between words make no difference: `OK`,
-    `ok_front` and `2-ok` are good, `NODefect_images` is, and `good_with_glare` is nothing for certain. The words are
-    English, and the commonest of some other languages.
+    `ok_front` and `2-ok` are good, `NODefect_images` and `合格品` are, and `good_with_glare` is nothing for certain.
+    The words are English, and the commonest of some other languages.
 
     Args:
         name: of the folder, without those above it.

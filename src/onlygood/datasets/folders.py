@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from onlygood._paths import given_path
+from onlygood._paths import given_path, missing
 from onlygood._plurals import name_some, pluralize
 from onlygood.datasets.folder_names import FolderKind, folder_kind, masks_beside
 from onlygood.datasets.good_folders import check_good
@@ -325,7 +325,7 @@ def _mode_of(root: Path, shown: str) -> int:
     try:
         return root.stat().st_mode
     except FileNotFoundError as error:
-        raise FolderError(f"{shown} does not exist: check the path") from error
+        raise FolderError(missing(shown)) from error
     except (OSError, ValueError) as error:  # ValueError: a null character
         raise FolderError(f"{shown} cannot be opened ({error}): check its path and permissions") from error
 

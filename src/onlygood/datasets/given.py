@@ -22,6 +22,9 @@ from onlygood.images.signatures import HEAD_BYTES, format_of
 LIST = ".txt"
 # How many names a note gives.
 _SHOWN_NAMES = 3
+# Up to so many names of one letter each may be meant.
+_FEW_NAMES = 8
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 OnePath = str | os.PathLike[str]
 
@@ -110,21 +113,36 @@ def paths_in_list(data: bytes, shown: str) -> list[str]:
     """The paths in a list, one a line, or separated by null characters as `find -print0` does.
 
     Args:
-        data: the list; a byte order mark at its start and blank lines do not count.
+        data: the list, UTF-8, or UTF-16 with its byte order mark, as PowerShell writes it; that mark and blank lines do
+            not count.
         shown: what errors call it.
 
     Raises:
-        FolderError: there are none, or what is there is an image.
+        FolderError: there are none, what is there is an image, or it is no such text.
     """
     kind = format_of(data[:HEAD_BYTES])
     if kind is not None:
         raise FolderError(f"{shown} must list paths, one a line, got an image ({kind}): give its path")
+    data = _in_utf_8(data, shown)
     separator, around = (b"\0", b"\r\n") if b"\0" in data else (b"\n", b" \t\r\n")
     lines = (line.strip(around) for line in data.removeprefix(b"\xef\xbb\xbf").split(separator))
     paths = [os.fsdecode(line) for line in lines if line]
     if not paths:
         raise FolderError(f"{shown} must list at least one path, one a line, got none")
     return paths
+
+
+def _in_utf_8(data: bytes, shown: str) -> bytes:
+    if not data.startswith(_UTF_16_MARKS):
+        # Null characters between all letters are those of UTF-16, not of `find -print0`.
+        names = data.split(b"\0")
+        if len(names) > _FEW_NAMES and max(map(len, names)) == 1:
+            raise FolderError(f"{shown} must be a list of paths in UTF-8, got what looks like UTF-16: save it as UTF-8")
+        return data
+    try:
+        return data.decode("utf-16").encode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise FolderError(f"{shown} begins as UTF-16 and is none: save the list as UTF-8") from error
 
 
 @dataclass(frozen=True)
@@ -148,7 +166,7 @@ def _spelled_out(path: str, limits: ReadingLimits) -> list[_Named]:
             listed = paths_in_list(_read_list(Path(path), limits), path)
         except FolderError as error:
             return [_Named(path, path, is_literal=False, problem=str(error))]
-        return [_Named(str(Path(path).parent / each), each, is_literal=False) for each in listed]
+        return [_listed(Path(path).parent, each) for each in listed]
     if not exists and glob.has_magic(path):
         matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
         if not matches:
@@ -156,6 +174,14 @@ def _spelled_out(path: str, limits: ReadingLimits) -> list[_Named]:
             return [_Named(path, path, is_literal=False, problem=problem)]
         return [_Named(each, each, is_literal=False) for each in matches]
     return [_Named(path, path)]
+
+
+def _listed(folder: Path, written: str) -> _Named:
+    """What a line of a list names: that very path, or the one without the quotes and backslashes of Windows."""
+    bare = written[1:-1] if len(written) > 2 and written[0] == written[-1] == '"' else written
+    readings = (written, written.replace("\\", "/"), bare, bare.replace("\\", "/"))
+    meant = next((each for each in readings if os.path.lexists(folder / each)), written)
+    return _Named(str(folder / meant), meant, is_literal=False)
 
 
 def _read_list(path: Path, limits: ReadingLimits) -> bytes:

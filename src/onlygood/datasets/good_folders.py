@@ -134,9 +134,15 @@ def _remedy(relatives: Sequence[str], suspects: Sequence[_Suspect], shown: str) 
             good["/".join(parts[: at + 1])] = train is not None
         elif train is not None:
             training["/".join(parts[: train + 1])] = True
+    counted = {*outside, suspects[-1].path}
+    masks = [each for each in masks_beside(relatives) if each in counted]
+    for found in (good, training):  # a folder with masks in it would be refused as well
+        for each in [folder for folder in found if any(_is_below(mask, [folder]) for mask in masks)]:
+            del found[each]
     to_learn = [each for each, is_training in good.items() if is_training] or list(good) or list(training)
     if not to_learn:
-        return "give the folders of good images by their names, or move the others away"
+        theirs = ", and the images whose masks mark a defect" if masks else ""
+        return f"give the folders of good images by their names, or move the others away{theirs}"
     names = [f"{shown.rstrip('/')}/{each}" for each in to_learn[:_SHOWN]]
     if len(to_learn) > _SHOWN:
         return f"give the folders of good images by their names, such as {names[0]}"

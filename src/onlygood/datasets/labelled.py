@@ -4,7 +4,8 @@ Three layouts are taken:
 
     TEST/good/..., TEST/<type of defect>/...      folders; what lies deeper belongs to its folder at the top
     the same, and masks                           in `ground_truth` inside TEST, or beside it if TEST is called `test`:
-                                                  ground_truth/<type of defect>/<stem>_mask.png; a folder that holds
+                                                  ground_truth/<type of defect>/<stem>_mask.png, or several in a
+                                                  folder ground_truth/<type of defect>/<stem>/; a folder that holds
                                                   `test` stands for it
     a CSV file                                    columns path and label, and, if known, mask, defect and session
 
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onlygood._paths import given_path
+from onlygood._paths import given_path, missing
 from onlygood._plurals import pluralize
 from onlygood.datasets.folder_names import FolderKind, folder_kind
 from onlygood.datasets.folders import EXTENSIONS, ImageFile, find_masks, group_labels, images_of
@@ -72,7 +73,7 @@ def find_labelled(
     try:
         mode = root.stat().st_mode
     except FileNotFoundError as error:
-        raise LabelledSetError(f"{shown} does not exist: check the path") from error
+        raise LabelledSetError(missing(shown)) from error
     except (OSError, ValueError) as error:  # ValueError: a null character
         raise LabelledSetError(f"{shown} cannot be opened ({reason(error)}): check its path and permissions") from error
     if stat.S_ISDIR(mode):
@@ -111,7 +112,7 @@ def _from_folder(root: Path, shown: str, group_by: str | None, limits: ReadingLi
     found.sort(key=lambda file: (file.relative, file.page or 0))
     _check_nested(found, shown)
 
-    masks: dict[ImageFile, Path] = {}
+    masks: dict[ImageFile, tuple[Path, ...]] = {}
     left_over: list[str] = []
     if truth is not None:
         masks, left_over = _masks(found, truth, limits)
@@ -123,8 +124,9 @@ def _from_folder(root: Path, shown: str, group_by: str | None, limits: ReadingLi
             file=file,
             is_anomalous=_is_anomalous(file),
             defect=_top(file) if _is_anomalous(file) else GOOD,
-            mask=masks.get(file),
+            mask=masks[file][0] if file in masks else None,
             session=session,
+            more_masks=masks[file][1:] if file in masks else (),
         )
         for file, session in zip(found, sessions, strict=True)
     ]
@@ -262,7 +264,9 @@ def _check_nested(found: Sequence[ImageFile], shown: str) -> None:
         )
 
 
-def _masks(found: Sequence[ImageFile], truth: Path, limits: ReadingLimits) -> tuple[dict[ImageFile, Path], list[str]]:
+def _masks(
+    found: Sequence[ImageFile], truth: Path, limits: ReadingLimits
+) -> tuple[dict[ImageFile, tuple[Path, ...]], list[str]]:
     try:
         files = find_masks(truth, limits=limits).images
     except FolderError as error:
@@ -274,7 +278,8 @@ def _masks(found: Sequence[ImageFile], truth: Path, limits: ReadingLimits) -> tu
         stem = single[0].rpartition(".")[0]
         raise LabelledSetError(
             f"masks must have the names of their images, and none in {truth} has, the first: {files[0].relative}: "
-            f"name the mask of {single[0]}, for example, {MASKS_FOLDER}/{stem}_mask.png, and so with all"
+            f"name the mask of {single[0]}, for example, {MASKS_FOLDER}/{stem}_mask.png, and so with all; several of "
+            f"one image go into a folder {MASKS_FOLDER}/{stem}"
         )
     return masks, [mask.relative for mask in left_over]
 

@@ -22,6 +22,7 @@ class LabelledImage:
         is_anomalous: whether it is defective.
         defect: the type of defect; "good" if it has none.
         mask: the file that marks the anomalous pixels, for `read_mask`; None if there is none.
+        more_masks: further files, where there is one a defect, each of which marks its own.
         session: images of one session, lot or part have the same; None if that is not known.
     """
 
@@ -30,6 +31,7 @@ class LabelledImage:
     defect: str
     mask: Path | None
     session: str | None
+    more_masks: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:

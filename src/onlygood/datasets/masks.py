@@ -35,26 +35,31 @@ class Masked(Protocol):
     def mask(self) -> Path | None:
         """The file that marks its anomalous pixels."""
 
+    @property
+    def more_masks(self) -> tuple[Path, ...]:
+        """Further ones, each of which marks others of them."""
+
 
 def pair_masks(
     images: Sequence[ImageFile], masks: Sequence[ImageFile]
-) -> tuple[dict[ImageFile, Path], list[ImageFile]]:
-    """The mask of each image that has one, and the masks that are left over.
+) -> tuple[dict[ImageFile, tuple[Path, ...]], list[ImageFile]]:
+    """The masks of each image that has any, and those that are left over.
 
     The mask of `crack/lot3/7.jpg` is `crack/lot3/7_mask` or, if there is none, `crack/lot3/7`, with any extension that
-    images have. Pages of a file with several images have none: a mask's name does not say which page it is of.
+    images have; else all that lie in a folder `crack/lot3/7`, one a defect, as in MVTec LOCO AD. Pages of a file with
+    several images have none: a mask's name does not say which page it is of.
 
     Args:
         images: with defects; their relative paths begin with the type of defect.
         masks: with relative paths from the folder of masks.
 
     Raises:
-        LabelledSetError: if an image has two masks of one kind of name, or two images share one.
+        LabelledSetError: if an image has two masks of one kind of name outside such a folder, or two images share one.
     """
     by_stem: dict[str, dict[str, ImageFile]] = {}
     for mask in masks:
         by_stem.setdefault(_stem(mask), {})[mask.relative] = mask  # the pages of one file are one mask
-    paired: dict[ImageFile, Path] = {}
+    paired: dict[ImageFile, tuple[Path, ...]] = {}
     for ending in _ENDINGS:
         owners: dict[str, ImageFile] = {}
         for image in images:
@@ -62,10 +67,7 @@ def pair_masks(
             if image in paired or image.pages > 1 or stem not in by_stem:
                 continue
             if stem in owners:
-                raise LabelledSetError(
-                    f"a mask must belong to one image, and {next(iter(by_stem[stem]))} may belong to "
-                    f"{owners[stem].relative} or to {image.relative}: give the images different names"
-                )
+                raise _shared(next(iter(by_stem[stem])), owners[stem], image)
             first, *others = by_stem[stem].values()
             if others:
                 raise LabelledSetError(
@@ -73,14 +75,42 @@ def pair_masks(
                     f"{others[0].relative}: remove one of them"
                 )
             owners[stem] = image
-            paired[image] = first.path
+            paired[image] = (first.path,)
         for stem in owners:
             del by_stem[stem]
-    return paired, [mask for named in by_stem.values() for mask in named.values()]
+    left = [mask for named in by_stem.values() for mask in named.values()]
+    in_folders = _masks_in_folders([image for image in images if image not in paired and image.pages == 1], left)
+    taken = {mask for those in in_folders.values() for mask in those}
+    paired.update({image: tuple(mask.path for mask in those) for image, those in in_folders.items()})
+    return paired, [mask for mask in left if mask not in taken]
+
+
+def _masks_in_folders(images: Sequence[ImageFile], masks: Sequence[ImageFile]) -> dict[ImageFile, list[ImageFile]]:
+    """The masks of each image that has a folder of them, which has its name."""
+    by_folder: dict[str, list[ImageFile]] = {}
+    for mask in masks:
+        by_folder.setdefault(mask.relative.rpartition("/")[0], []).append(mask)
+    owners: dict[str, ImageFile] = {}
+    for image in images:
+        folder = _stem(image)
+        if folder in by_folder and folder in owners:
+            raise _shared(by_folder[folder][0].relative, owners[folder], image)
+        if folder in by_folder:
+            owners[folder] = image
+    return {image: by_folder[folder] for folder, image in owners.items()}
+
+
+def _shared(mask: str, one: ImageFile, other: ImageFile) -> LabelledSetError:
+    return LabelledSetError(
+        f"a mask must belong to one image, and {mask} may belong to {one.relative} or to {other.relative}: give the "
+        "images different names"
+    )
 
 
 def read_mask(image: Masked, *, height: int, width: int, limits: ReadingLimits = DEFAULT_LIMITS) -> NDArray[np.bool_]:
     """Which pixels of an image are anomalous, bool [H, W]; at least one is. Safe to call from many threads.
+
+    Of several masks, one a defect, each marks pixels, and what any of them marks is anomalous.
 
     A mask has two levels, or two colours, and the brighter one is marked: masks of 0 and 1, of 0 and 255 and of 20 and
     236 all work, and of a palette the colours count. More than two are no mask. In JPEG, WebP and other lossy formats,
@@ -101,58 +131,71 @@ def read_mask(image: Masked, *, height: int, width: int, limits: ReadingLimits =
     """
     if image.mask is None:
         raise ValueError(f"read_mask needs an image with a mask, got {image.name} without")
+    marked = np.zeros((height, width), np.bool_)
+    for path in (image.mask, *image.more_masks):
+        marked |= _read_one(path, image.name, height, width, limits)
+    return marked
+
+
+def _read_one(path: Path, image: str, height: int, width: int, limits: ReadingLimits) -> NDArray[np.bool_]:
+    """Which pixels one mask of an image marks, at least one."""
     try:
-        pixels = read_image(image.mask, limits=limits)
+        pixels = read_image(path, limits=limits)
     except ImageError as error:
-        raise LabelledSetError(f"the mask of {image.name} cannot be used: {error}") from error
+        raise LabelledSetError(f"the mask of {image} cannot be used: {error}") from error
+    if pixels.shape[:2] == (width, height) and width != height:
+        raise LabelledSetError(
+            f"a mask must lie as its image does, and {path.name} has {height} x {width} pixels where {image} has "
+            f"{width} x {height}: turn it, as the orientation that cameras write into a file turns the image"
+        )
     if pixels.shape[:2] != (height, width):
         raise LabelledSetError(
-            f"a mask must have the size of its image, and {image.mask.name} has {pixels.shape[1]} x "
-            f"{pixels.shape[0]} pixels where {image.name} has {width} x {height}: draw it at the image's size"
+            f"a mask must have the size of its image, and {path.name} has {pixels.shape[1]} x "
+            f"{pixels.shape[0]} pixels where {image} has {width} x {height}: draw it at the image's size"
         )
-    is_lossy = _is_lossy(image.mask)
+    is_lossy = _is_lossy(path)
+    shown = f"{path.name} of {image}"
     level = _LOSSY_HALF if is_lossy else 0
-    marked = _marked_in_lossy(pixels, image) if is_lossy else _marked_in_exact(pixels, image)
+    marked = _marked_in_lossy(pixels, shown) if is_lossy else _marked_in_exact(pixels, shown)
     if not marked.any():
         no_pixel = f"no pixel is above {level}, as a mask in a lossy format needs" if is_lossy else "every pixel is 0"
         raise LabelledSetError(
-            f"a mask must mark a defect, and {image.mask.name} of {image.name} marks none ({no_pixel}): draw the "
-            "defect, or remove the mask"
+            f"a mask must mark a defect, and {shown} marks none ({no_pixel}): draw the defect, or remove the mask"
         )
     return marked
 
 
-def _marked_in_lossy(pixels: ImageArray, image: Masked) -> NDArray[np.bool_]:
+def _marked_in_lossy(pixels: ImageArray, shown: str) -> NDArray[np.bool_]:
     brightest = pixels.max(axis=2)
     between = float(((brightest > _LOSSY_MARGIN) & (brightest < 255 - _LOSSY_MARGIN)).mean())
     if between > _LOSSY_BETWEEN and int(brightest.max()) > _LOSSY_HALF:
         raise LabelledSetError(
-            f"a mask must have two levels, and {between:.0%} of the pixels of {_shown(image)} are between black and "
+            f"a mask must have two levels, and {between:.0%} of the pixels of {shown} are between black and "
             "white: draw it in two levels, and save it as PNG"
         )
     marked: NDArray[np.bool_] = brightest > _LOSSY_HALF
     return marked
 
 
-def _marked_in_exact(pixels: ImageArray, image: Masked) -> NDArray[np.bool_]:
+def _marked_in_exact(pixels: ImageArray, shown: str) -> NDArray[np.bool_]:
     # One number a pixel: channels have at most 16 bits, and there are at most 3.
     codes = np.zeros(pixels.shape[:2], np.uint64)
     for channel in range(pixels.shape[2]):
         codes = (codes << np.uint64(16)) | pixels[:, :, channel].astype(np.uint64)
     levels, first = np.unique(codes, return_index=True)
-    shown = [pixels.reshape(-1, pixels.shape[2])[at].tolist() for at in first[:_SHOWN_LEVELS]]
+    examples = [pixels.reshape(-1, pixels.shape[2])[at].tolist() for at in first[:_SHOWN_LEVELS]]
     if len(levels) > 2:
         raise LabelledSetError(
-            f"a mask must have two levels, and {_shown(image)} has {len(levels)} ({_listed(shown)}): draw it in two, "
+            f"a mask must have two levels, and {shown} has {len(levels)} ({_listed(examples)}): draw it in two, "
             "the defect brighter than the rest"
         )
     if len(levels) == 1:
         marked: NDArray[np.bool_] = codes > 0
         return marked
-    darker, brighter = sorted((sum(shown[number]), number) for number in (0, 1))
+    darker, brighter = sorted((sum(examples[number]), number) for number in (0, 1))
     if darker[0] == brighter[0]:
         raise LabelledSetError(
-            f"the defect in a mask must be brighter than the rest, and {_shown(image)} has {_listed(shown)}: draw it "
+            f"the defect in a mask must be brighter than the rest, and {shown} has {_listed(examples)}: draw it "
             "in black and white"
         )
     result: NDArray[np.bool_] = np.equal(codes, levels[brighter[1]])
@@ -161,10 +204,6 @@ def _marked_in_exact(pixels: ImageArray, image: Masked) -> NDArray[np.bool_]:
 
 def _listed(levels: list[list[int]]) -> str:
     return ", ".join(str(level[0]) if len(level) == 1 else str(tuple(level)) for level in levels)
-
-
-def _shown(image: Masked) -> str:
-    return f"{image.mask.name if image.mask else ''} of {image.name}"
 
 
 def _stem(file: ImageFile) -> str:

@@ -20,6 +20,7 @@ from onlygood.datasets.folders import ImageFile, find_by_class, group_labels
 from onlygood.datasets.given import LIST, OnePath, find_given
 from onlygood.datasets.tree import ARCHIVE
 from onlygood.errors import FolderError, SettingError
+from onlygood.images.extensions import why_not_taken
 from onlygood.images.kinds import format_of_source
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import ChannelOrder, ImageArray, ReadingLimits, check_channel_order, read_image
@@ -112,12 +113,17 @@ def list_sources(
             raise SettingError("groups goes with a sequence of images, got one path: use group_by")
         is_several = given_path(images).suffix.lower() in (ARCHIVE, LIST)
         if not allow_one and Path(images).is_file() and not is_several:
-            raise FolderError(f"{os.fsdecode(images)} is one image where a folder of good ones is meant: {ONE}")
+            raise FolderError(_one_file(os.fsdecode(images)))
         return _from_paths(images, group_by, limits, command)
     if is_one_in_memory(images):
         if not allow_one:
-            raise FolderError(f"{command} needs a folder or a sequence of good images, got one image: {ONE}")
+            raise FolderError(f"{command} needs a folder or a sequence of good images, got {_one(images)}")
         images = [images]
+    if isinstance(images, Mapping):
+        raise FolderError(
+            f"{command} needs a folder or a sequence of good images, got a mapping: give its values, "
+            "with keys as groups if they say what belongs together"
+        )
     if not isinstance(images, Iterable):
         raise FolderError(f"{command} needs a folder or a sequence of good images, got {type(images).__name__}")
     items = list(images)
@@ -128,6 +134,23 @@ def list_sources(
     if group_by is not None:
         raise SettingError(f"group_by needs paths, got a sequence with others and group_by={group_by!r}: use groups")
     return FoundSources(_one_each(items, groups, limits, check_channel_order(channel_order)), [])
+
+
+def _one(image: Any) -> str:
+    """What one image in memory is called where several are meant, and what to do."""
+    if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] not in (1, 3, 4):
+        return f"an array {list(image.shape)}: if it holds {image.shape[0]} grey images, give list(images)"
+    return f"one image: {ONE}"
+
+
+def _one_file(shown: str) -> str:
+    """What is said of a file where a folder is meant, which may be no image at all."""
+    problem = why_not_taken(shown)
+    if problem is not None:
+        return problem
+    if format_of_source(shown) is not None:
+        return f"{shown} is one image where a folder of good ones is meant: {ONE}"
+    return f"{shown} is a file that is no image, where good ones are meant: give their folder, a ZIP archive or a list"
 
 
 def _from_paths(
@@ -211,7 +234,7 @@ def exclusion_notes(excluded: Sequence[str]) -> list[str]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingError(f"the list of images to exclude, {path}, cannot be read: {reason}") from error

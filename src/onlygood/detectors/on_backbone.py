@@ -89,12 +89,17 @@ def patch_input_shape(backbone: Backbone, size: tuple[int, int], side: int | Non
 
 
 def squeezing_notes(size: tuple[int, int], shape: tuple[int, int]) -> list[str]:
-    """What to know where images are too elongated to keep their shape."""
+    """What to know where images are too elongated to keep their shape; sizes are said as width x height, as everywhere.
+
+    Args:
+        size: height and width of the images.
+        shape: height and width of the input.
+    """
     if max(size) <= MOST_ELONGATED * min(size):
         return []
     return [
-        f"The good images, of {size[0]} x {size[1]} pixels, are more elongated than {MOST_ELONGATED:g} : 1 and are "
-        f"squeezed to {shape[0]} x {shape[1]}: cut them into several images to find small defects."
+        f"The good images, of {size[1]} x {size[0]} pixels, are more elongated than {MOST_ELONGATED:g} : 1 and are "
+        f"squeezed to {shape[1]} x {shape[0]}: cut them into several images to find small defects."
     ]
 
 

@@ -28,6 +28,7 @@ from onlygood.evaluation.figures import (
 )
 from onlygood.evaluation.kinds import notes_on_kinds
 from onlygood.evaluation.rates import GuaranteeCheck, RateOutcome, check_guarantee, outcomes_at_rates
+from onlygood.features.extraction import pixel_digest, set_digest
 from onlygood.images.reading import ImageArray
 from onlygood.inspector import Inspector, as_inspector, inspect_each
 from onlygood.metadata import Metadata
@@ -232,7 +233,12 @@ def evaluate(
             progress=progress,
         )
         judged, unreadable, unmasked = _sort_out(images.images, results)
-        notes = [*images.notes, *notes_on_kinds(judged), *_notes_on_missing(judged, unmasked, judge.mostly_marked)]
+        notes = [
+            *images.notes,
+            *judge.notes_on_learned(),
+            *notes_on_kinds(judged),
+            *_notes_on_missing(judged, unmasked, judge.mostly_marked),
+        ]
         masks = sum(image.labelled.mask is not None for image in judged) - len(unmasked)
         pixel = None
         if masks:
@@ -268,6 +274,18 @@ class _Judge:
         self.has_masks = labelled.has_masks
         self.tally = tally
         self.mostly_marked: dict[str, float] = {}
+        # Only as many good images as were learned from can be these; then the digests of their pixels say so.
+        good = sum(not image.is_anomalous for image in labelled.images)
+        self._good_digests: list[str] | None = [] if good == inspector.metadata.good_images.count else None
+
+    def notes_on_learned(self) -> list[str]:
+        """What to say where the good images are those that the model was learned from."""
+        if not self._good_digests or set_digest(self._good_digests) != self.inspector.metadata.good_images.sha256:
+            return []
+        return [
+            "The good images are the very ones that the model was learned from: on others it will give more false "
+            "alarms than are measured here, so evaluate with good images that it has not seen."
+        ]
 
     def __call__(
         self, labelled: LabelledImage, inspection: Inspection, pixels: ImageArray
@@ -281,6 +299,8 @@ class _Judge:
             latency_ms=inspection.latency_ms,
             differences=inspection.differences,
         )
+        if self._good_digests is not None and not labelled.is_anomalous:
+            self._good_digests.append(pixel_digest(pixels))
         anomaly_map = inspection.anomaly_map
         if not self.has_masks or anomaly_map is None or (labelled.is_anomalous and labelled.mask is None):
             return judged, None

@@ -26,6 +26,7 @@ it (PNG and WebP are in `formats`), arrays and PIL images are read in `in_memory
 table above, `limits` the refusals that all of them share.
 """
 
+import errno
 import io
 import os
 import stat
@@ -38,7 +39,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlygood._integers import check_integer
-from onlygood._paths import given_path
+from onlygood._paths import given_path, missing
+from onlygood._plurals import shorten
 from onlygood.errors import ImageError, ImageFormatError, SettingError
 from onlygood.images.avif import read_avif
 from onlygood.images.bmp import read_bmp
@@ -69,6 +71,9 @@ __all__ = [
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 
 ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
+
+# Of what is too long to be a path.
+_SHOWN_CHARACTERS = 60
 
 _READABLE = "JPEG, PNG, TIFF, BMP, WebP, GIF, PGM, PPM, JPEG 2000, AVIF, JPEG XL and DICOM"
 
@@ -229,9 +234,14 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str, limits: ReadingLi
         check_bytes(len(source), name, limits)
         yield io.BytesIO(source), len(source)
         return
+    if source is None:
+        raise ImageError(
+            f"{name} must be a path, bytes, a PIL image or an array, got None: check where it comes from, as "
+            "cv2.imread gives None for a file that it cannot read"
+        )
     if not isinstance(source, (str, os.PathLike)):
         raise ImageError(
-            f"an image must be a path, bytes, a PIL image or an array, got {type(source).__name__}: give one of those"
+            f"an image must be a path, bytes, a PIL image or an array, got {type(source).__name__}: {_instead(source)}"
         )
     try:
         path = given_path(source, error=ImageError)
@@ -243,13 +253,29 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str, limits: ReadingLi
         check_bytes(status.st_size, name, limits)
         file = path.open("rb")
     except FileNotFoundError as error:
-        raise ImageError(f"{name} does not exist: check the path") from error
+        raise ImageError(missing(name)) from error
     except PermissionError as error:
         raise ImageError(f"{name} may not be read by this user: change its permissions") from error
-    except (OSError, ValueError, TypeError) as error:  # ValueError: a null character; TypeError: a path of bytes
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise ImageError(f"{name} cannot be opened ({reason(error)}): check the path") from error
+        raise ImageError(
+            f"{shorten(name, _SHOWN_CHARACTERS)} is no path, as no file has so long a name: give the image itself as "
+            "bytes, decoded where it is text such as Base64"
+        ) from error
+    except (ValueError, TypeError) as error:  # ValueError: a null character; TypeError: a path of bytes
         raise ImageError(f"{name} cannot be opened ({reason(error)}): check the path") from error
     with file, decoding("an image", name):
         yield file, status.st_size
+
+
+def _instead(source: object) -> str:
+    """What to give instead of what is no source of an image."""
+    if hasattr(source, "read"):
+        return "give the bytes that its read() returns"
+    if isinstance(source, bytearray | memoryview):
+        return "give bytes(...) of it"
+    return "give one of those"
 
 
 def _require_single(page: int | None, name: str) -> None:
