@@ -12,6 +12,7 @@ import numpy as np
 
 from onlygood.datasets.folders import ImageFile
 from onlygood.inspector import as_inspector
+from onlygood.kind_notes import difference_notes
 from onlygood.model import ModelSource, title_of
 from onlygood.report import score_charts
 from onlygood.report.facts import machine_sentence, model_facts
@@ -107,6 +108,7 @@ def write_inspection_report(
         total=len(inspected),
         read=len(found),
         anomalous=len(anomalous),
+        notes=difference_notes([(each.name, one.differences) for each, one in found], len(inspected)),
         expected=len(found) * inspector.metadata.guarantee.stated_rate,
         histogram=_histogram([inspection for _, inspection in found]) if found else None,
         listed=anomalous[:LISTED],
