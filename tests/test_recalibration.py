@@ -22,6 +22,7 @@ from onlygood.errors import FolderError, ModelFormatError, SettingError, Verific
 from onlygood.graph.model_file import FORMAT, pack, read_model_file, unpack
 from onlygood.graph.verdict import replace_calibration
 from onlygood.guarantee import Guarantee
+from onlygood.rates import format_rate
 from textures import FAST, GOOD, Array, numbered, save, texture, textures, twelve_bit, with_defect
 
 OLD = Path(__file__).parents[0] / "models" / "format-1.onnx"
@@ -217,6 +218,15 @@ def test_a_note_says_what_the_threshold_of_before_makes_of_the_new_images(model:
             "The threshold that the model had before, with at most 0.1 of good images guaranteed to be called "
             f"anomalous, calls {expected} of these 25 anomalous."
         )
+
+
+def test_the_note_calls_an_estimate_no_guarantee(model: onlygood.Model) -> None:
+    estimated = onlygood.calibrate(model, threshold=0.5)
+    rate = format_rate(estimated.guarantee.stated_rate)
+    note = onlygood.calibrate(estimated, NEW).notes[-1]
+    assert note.startswith(
+        f"The threshold that the model had before, with about {rate} of good images expected to be called anomalous,"
+    )
 
 
 def test_folders_and_images_of_several_places_stay_apart(model: onlygood.Model, tmp_path: Path) -> None:

@@ -259,11 +259,17 @@ class _ByImages:
                 f"{sum(sets)} of {len(digests)} calibration images have the pixels of another one, in "
                 f"{pluralize(len(sets), 'set')}: each set counts as one."
             )
-        before = self.file.metadata.guarantee.stated_rate
+        before = self.file.metadata.guarantee
+        rate = format_rate(before.stated_rate)
+        said = (
+            f"at most {rate} of good images guaranteed"
+            if before.is_guaranteed
+            else f"about {rate} of good images expected"
+        )
         above = int((raw > np.float32(self.file.metadata.calibration.threshold)).sum())
         notes.append(
-            f"The threshold that the model had before, with at most {format_rate(before)} of good images guaranteed to "
-            f"be called anomalous, calls {above} of these {len(raw)} anomalous."
+            f"The threshold that the model had before, with {said} to be called anomalous, calls {above} of these "
+            f"{len(raw)} anomalous."
         )
         return tuple(notes)
 

@@ -199,8 +199,17 @@ def test_bmp_palette_that_is_grey_but_not_a_ramp_gives_one_channel() -> None:
 
 def test_bmp_of_8_bits_with_two_colours_is_not_misread() -> None:
     indices = noise(7, 5, 32) % 2
-    with pytest.raises(ImageError, match="8 bits with a palette of two colours: save it as PNG"):
-        read_image(bmp(indices, 8, np.array([[0] * 3, [255] * 3], np.uint8)))
+    two = np.array([[0] * 3, [255] * 3], np.uint8)
+    same(read_image(bmp(indices, 8, two)), indices * 255)
+    wrong = indices.copy()
+    wrong[0, 0] = 2
+    with pytest.raises(ImageError, match="damaged BMP file: a pixel has colour 2 of a palette of two"):
+        read_image(bmp(wrong, 8, two))
+    padded = Image.fromarray(noise(7, 5, 33) % 2, "L").convert("P")
+    padded.putpalette([0, 0, 0, 255, 255, 255])
+    stream = io.BytesIO()
+    padded.save(stream, "BMP")
+    same(read_image(stream.getvalue()), noise(7, 5, 33) % 2 * 255)
 
 
 def test_webp_lossless_keeps_every_value() -> None:

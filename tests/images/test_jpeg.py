@@ -75,6 +75,11 @@ def test_arithmetic_coding_has_the_pixels_of_pillow_and_its_damage_is_found(data
             read_image(hurt)
 
 
+def test_arithmetic_coding_without_its_last_bytes_is_not_called_damaged_since_zeros_may_be_left_out() -> None:
+    with pytest.raises(ImageError, match="arithmetic coding whose end is cut off, or left out as its last zeros"):
+        read_image(ARITHMETIC[:-40] + END)
+
+
 @pytest.mark.parametrize("quality", [50, 90])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_cmyk_has_the_pixels_of_pillow(quality: int, progressive: bool) -> None:

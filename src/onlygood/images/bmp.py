@@ -36,7 +36,26 @@ def read_bmp(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
             raise damaged(name, "BMP", f"it says that it has {claimed:,} bytes, and has {len(data):,}")
         if bits in (16, 32):
             return _bit_fields(data, start, width, height, bits, _masks(data, header_size, bits, compression), name)
-    return _by_pillow(data, bits, name)
+    image = load_by_pillow(BmpImagePlugin.BmpImageFile, data, name)
+    if image.mode == "1" and bits != 1:
+        # Pillow takes the bytes of an image with a palette of black and white for bits
+        if compression != _PLAIN or bits not in (4, 8):
+            raise ImageError(f"{name} is a BMP of {bits} bits with a palette of two colours: save it as PNG")
+        return _black_and_white(data, start, width, height, bits, name)
+    return pil_pixels(image, name)
+
+
+def _black_and_white(data: bytes, start: int, width: int, height: int, bits: int, name: str) -> ImageArray:
+    """Grey, of an image whose palette is black and white, in this order."""
+    stride = (width * bits + 31) // 32 * 4
+    indices = np.frombuffer(data, np.uint8, stride * abs(height), start).reshape(abs(height), stride)
+    if bits == 4:
+        indices = np.stack([indices >> 4, indices & 15], axis=2).reshape(abs(height), 2 * stride)
+    indices = indices[:, :width]
+    if indices.max() > 1:
+        raise damaged(name, "BMP", f"a pixel has colour {indices.max()} of a palette of two")
+    grey: ImageArray = np.ascontiguousarray((indices[::-1] if height > 0 else indices) * np.uint8(255))[:, :, None]
+    return grey
 
 
 def _masks(data: bytes, header_size: int, bits: int, compression: int) -> tuple[int, ...]:
@@ -85,11 +104,3 @@ def _channel(values: NDArray[Any], mask: int, target: int) -> ImageArray:
 
 def _shift(mask: int) -> int:
     return (mask & -mask).bit_length() - 1
-
-
-def _by_pillow(data: bytes, bits: int, name: str) -> ImageArray:
-    image = load_by_pillow(BmpImagePlugin.BmpImageFile, data, name)
-    if image.mode == "1" and bits != 1:
-        # Pillow takes the bytes of an image with a palette of black and white for bits
-        raise ImageError(f"{name} is a BMP of {bits} bits with a palette of two colours: save it as PNG")
-    return pil_pixels(image, name)

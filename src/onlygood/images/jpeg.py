@@ -94,7 +94,7 @@ def _strictly(stream: bytes, header: Header, colour_space: str, name: str, kind:
         # no image has a block of 63 equal coefficients, and even areas have none
         check_no_zeros(_PADDING.sub(b"", stream), header.scan_at, len(stream), _ZEROS, name, kind)
     if header.frame in _ARITHMETIC:
-        _check_arithmetic(stream, header, colour_space, name, kind)
+        _check_arithmetic(stream, header, colour_space, name)
     return pixels
 
 
@@ -106,7 +106,7 @@ def _with_warning(stream: bytes, colour_space: str) -> tuple[ImageArray | None, 
         return None, str(error)
 
 
-def _check_arithmetic(stream: bytes, header: Header, colour_space: str, name: str, kind: str) -> None:
+def _check_arithmetic(stream: bytes, header: Header, colour_space: str, name: str) -> None:
     """Raises unless each scan of an image with arithmetic coding has all of its data.
 
     The coding allows zeros at the end to be left out, so that libjpeg does not miss what is cut off. Bytes that are
@@ -125,7 +125,10 @@ def _check_arithmetic(stream: bytes, header: Header, colour_space: str, name: st
         _, warning = _with_warning(stream[:place] + _FILLER + stream[place:], colour_space)
         left_over = re.search("([0-9]+) extraneous bytes", warning)
         if left_over is None or int(left_over[1]) < len(_FILLER) - 8:
-            raise damaged(name, kind, "its pixels are not whole")
+            raise ImageError(
+                f"{name} is a JPEG with arithmetic coding whose end is cut off, or left out as its last zeros may be, "
+                "which looks the same: save it as PNG"
+            )
         found = next_scan(stream, place)
 
 
