@@ -108,10 +108,11 @@ def test_the_verdict_comes_first(write: Write, inspected: list[InspectedImage]) 
 def test_images_of_another_kind_than_the_good_ones_are_noted(
     write: Write, inspected: list[InspectedImage], model: onlygood.Model, tmp_path: Path
 ) -> None:
-    assert "no good image had" not in section(write(inspected), "verdict").text
+    assert "differ in kind" not in section(write(inspected), "verdict").text
     save(tmp_path / "larger", {f"{number}.png": texture(number, (200, 200)) for number in range(2)})
     text = section(write([*inspected, *inspect_all(model, tmp_path / "larger")]), "verdict").text
-    assert "2 of 11 images have a size that no good image had (0.png, 1.png are 200 x 200 pixels; the good ones" in text
+    assert "2 of 11 images differ in kind from all good ones" in text
+    assert "size (200 x 200 pixels; good ones 96 x 96)" in text
 
 
 def test_the_verdict_says_how_many_false_alarms_good_images_would_give(
