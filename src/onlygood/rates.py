@@ -109,7 +109,7 @@ class Notation:
 
     def stated(self, rate: float, *, is_guaranteed: bool) -> str:
         """A rate that is guaranteed, and so a bound, or estimated."""
-        return self.at_most(rate) if is_guaranteed else self.share(rate, 6)
+        return self.at_most(rate) if is_guaranteed else self.share(rate, 3)
 
 
 # In files, on a terminal and in what a program gives back: as it can be asked for.

@@ -106,6 +106,12 @@ def test_thresholds_that_cannot_be_used_are_one_sentence(
     assert said in ran.err
 
 
+def test_a_rate_that_was_counted_has_three_digits(run: Any, model_path: Path, images: Path, tmp_path: Path) -> None:
+    save(tmp_path / "good", {"0.png": texture(1)})
+    ran = run("evaluate", model_path, tmp_path, "--threshold", "0.25")
+    assert "and about 0.0588 was estimated" in ran.out
+
+
 def test_a_threshold_may_be_written_with_an_exponent(run: Any, model_path: Path, images: Path) -> None:
     ran = run("inspect", model_path, images, "--threshold", "-2.5e-05", "--json")
     assert ran.code in (0, 1)

@@ -73,7 +73,8 @@ def format_count(count: int, noun: str = "") -> str:
 
 
 def _decimals_of(rate: float) -> int:
-    """The decimals that a rate has as percent: 1 to 6."""
+    """The decimals that a rate has as percent, of three significant digits at most: 1 to 6."""
+    rate = float(f"{rate:.3g}")  # one that was counted has more than anybody asks for
     return next((some for some in range(1, 6) if abs(round(100 * rate, some) - 100 * rate) < 1e-9), 6)
 
 
