@@ -183,6 +183,13 @@ def test_evaluate_says_that_the_format_alone_may_tell_defects_from_good_images(
     assert said in (tmp_path / "page.html").read_text()
 
 
+def test_calibrate_notes_good_images_of_another_kind(jpeg_model: Path) -> None:
+    new = [texture(80 + number, (192, 192)) for number in range(8)]
+    (note,) = [each for each in onlygood.calibrate(jpeg_model, new).notes if "in kind" in each]
+    assert note.startswith("8 of 8 images differ in kind from all good ones")
+    assert "size (192 x 192 pixels; good ones 96 x 96)" in note
+
+
 def test_a_model_can_be_fitted_and_calibrated_with_blue_first(run: Any, tmp_path: Path) -> None:
     good = [colour(seed) for seed in range(GOOD)]
     swapped = [np.ascontiguousarray(image[:, :, ::-1]) for image in good]

@@ -29,7 +29,9 @@ from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.model_file import ModelFile, with_raw_score
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import RAW_SCORE
+from onlygood.images.kinds import kind_of
 from onlygood.images.reading import ChannelOrder, ImageArray, ReadingLimits, fit_channels, require_depth
+from onlygood.kind_notes import Difference, difference_notes, differences
 from onlygood.metadata import MapLevels
 from onlygood.model import CalibratedModel, ModelSource, file_and_name
 from onlygood.rates import check_false_alarm_rate, format_rate
@@ -123,12 +125,13 @@ def calibrate(
 
 @dataclass(frozen=True)
 class _Scored:
-    """What the model says of one image: raw score, median and highest patch score; and the digest of its pixels."""
+    """What the model says of one image: raw score, median and highest patch score; and what is found of its pixels."""
 
     raw: NDArray[np.float32]
     typical: float
     highest: NDArray[np.float32]
     digest: str
+    differences: tuple[Difference, ...]
 
 
 class _ByImages:
@@ -198,7 +201,7 @@ class _ByImages:
             self.file,
             calibration,
             described,
-            notes=(*self.found_notes, *self.notes(raw, digests)),
+            notes=(*self.found_notes, *self.notes(raw, digests), *self.notes_on_kinds(scored)),
             source="new good images",
             images_sha256=images_sha256,
         )
@@ -228,7 +231,8 @@ class _ByImages:
             raw, patches = run(session, [RAW_SCORE, "patch_scores"], {"image": image[None]})
             if not (np.isfinite(raw[0]) and np.isfinite(patches).all()):
                 return ImageError(f"{source.name} has a score that is not finite: report this with the image")
-            return _Scored(raw[0], float(np.median(patches)), patches.max(), pixel_digest(pixels))
+            differing = differences(kind_of(pixels, source.file_format()), self.file.metadata.good_images)
+            return _Scored(raw[0], float(np.median(patches)), patches.max(), pixel_digest(pixels), differing)
 
         results = map_in_order(score, self.sources, threads=self.threads)
         bar = track(results, total=len(self.sources), description="calibrating", show=self.show_progress)
@@ -250,6 +254,11 @@ class _ByImages:
         kind = self.file.metadata.input
         require_depth(pixels, np.dtype(kind.dtype), name)
         return fit_channels(pixels, kind.channels, name)
+
+    def notes_on_kinds(self, scored: Sequence[_Scored]) -> list[str]:
+        names = (source.name for source in self.sources)
+        differing = [(name, each.differences) for name, each in zip(names, scored, strict=True)]
+        return difference_notes(differing, len(scored))
 
     def notes(self, raw: NDArray[np.float32], digests: Sequence[str]) -> tuple[str, ...]:
         notes = []

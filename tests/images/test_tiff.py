@@ -137,6 +137,12 @@ def test_tiff_palette_gives_its_colours(scale: int) -> None:
     same(read_image(by_tifffile(indices, photometric="palette", colormap=colormap)), palette[indices])
 
 
+def test_tiff_palette_of_8_bit_colours_in_16_bit_fields_gives_8_bit_ones() -> None:
+    palette, indices = noise(6, 256, 3), noise(7, 6, 8)
+    data = by_tifffile(indices, photometric="palette", colormap=palette.astype(np.uint16).T)
+    same(read_image(data), palette[indices])
+
+
 def test_tiff_palette_of_16_bit_colours_gives_them() -> None:
     colormap, indices = noise(6, 3, 256, dtype=np.uint16), noise(7, 6, 8)
     same(read_image(by_tifffile(indices, photometric="palette", colormap=colormap)), colormap.T[indices])

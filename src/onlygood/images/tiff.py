@@ -272,10 +272,16 @@ def _samples(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLim
 
 
 def _palette(page: Any, name: str) -> ImageArray:
-    """Colours `[entries, 3]`. TIFF keeps them in 16 bits: 8-bit ones times 257, or times 256 from some programs."""
+    """Colours `[entries, 3]`. TIFF keeps them in 16 bits: 8-bit ones times 257, from some programs times 256.
+
+    Old programs wrote 8-bit ones as they are. libtiff takes a palette for such a one if no level is above 255, as here:
+    16-bit colours would all be all but black.
+    """
     colours = np.asarray(page.colormap)
     if colours.ndim != 2 or colours.shape[0] != 3:
         raise damaged(name, "TIFF", "it has no palette")
+    if int(colours.max()) <= 255:
+        return colours.T.astype(np.uint8)
     high = colours >> 8
     if (colours == high * 257).all() or (colours == high * 256).all():
         return high.T.astype(np.uint8)
