@@ -193,7 +193,6 @@ def not_images() -> dict[str, tuple[bytes, str]]:
             "an HTML page, perhaps an error message that was saved as an image, which is not read: download",
         ),
         "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
-        "heic": (box_file(b"heic"), "a HEIC image (HEIF, HEVC-compressed), which is not read: save it as JPEG or PNG"),
         "mp4": (box_file(b"isom"), "a video (MP4)"),
         "quicktime": (box_file(b"qt  "), "a video (QuickTime)"),
         "mkv": (

@@ -67,7 +67,7 @@ def test_a_missing_path_among_several_is_reported_and_the_rest_goes_on(run: Any,
 def test_fit_takes_several_and_names_what_is_left_out(run: Any, lots: Path) -> None:
     save(lots / "more", {f"{number}.png": texture(50 + number) for number in range(4)})
     save(lots / "lot0" / "@eaDir", {"0.png": texture(1)})
-    (lots / "lot1" / "scan.heic").write_bytes(b"x")
+    (lots / "lot1" / "scan.psd").write_bytes(b"x")
     ran = run(
         "fit",
         "lot0",
@@ -87,7 +87,7 @@ def test_fit_takes_several_and_names_what_is_left_out(run: Any, lots: Path) -> N
         "note: 1 folder is left out of lot0 as what a storage system keeps for itself (@eaDir), with 1 image."
         in ran.err
     )
-    assert "note: 1 file in lot1 looks like images and is not read: scan.heic is a HEIC image" in ran.err
+    assert "note: 1 file in lot1 looks like images and is not read: scan.psd is a Photoshop document" in ran.err
     assert ran.out.startswith("part.onnx: learned from 12 good images")
     assert "3 independent groups" in " ".join(ran.out.split())
 

@@ -201,11 +201,13 @@ def test_files_that_are_passed_over_are_named_in_a_note(tmp_path: Path) -> None:
 
 
 def test_files_that_look_like_images_and_are_not_read_are_named_as_what_they_are(tmp_path: Path) -> None:
-    put(tmp_path, "a.png", "defects/1.heic", "defects/2.heic", "line.mkv")
+    put(tmp_path, "a.png", "defects/1.psd", "defects/2.psd", "line.mkv")
     put(tmp_path, "a.txt", data=b"text")
     looks, other = look_into(tmp_path).notes
-    assert looks.startswith(f"3 files in {tmp_path} look like images and are not read: defects/1.heic is a HEIC image")
-    assert "(1 more .heic); line.mkv is a video (Matroska), which is not read: save its frames" in looks
+    assert looks.startswith(
+        f"3 files in {tmp_path} look like images and are not read: defects/1.psd is a Photoshop document"
+    )
+    assert "(1 more .psd); line.mkv is a video (Matroska), which is not read: save its frames" in looks
     assert other == f"1 other file is not looked at in {tmp_path}: a.txt."
 
 

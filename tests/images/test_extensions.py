@@ -35,7 +35,7 @@ def test_a_video_says_that_it_is_one() -> None:
     sentence = extensions.why_not_taken("line3.mkv")
     assert sentence == "line3.mkv is a video (Matroska), which is not read: save its frames as PNG images"
     assert UNREAD_EXTENSIONS[".mkv"].is_video
-    assert not UNREAD_EXTENSIONS[".heic"].is_video
+    assert not UNREAD_EXTENSIONS[".psd"].is_video
 
 
 @pytest.mark.parametrize("name", [f"part{extension}" for extension in READ_EXTENSIONS] + ["notes.txt", "part"])

@@ -16,7 +16,7 @@ from onlygood.images.signatures import HEAD_BYTES, format_of
 
 _ENDINGS = ("_mask", "")  # what a mask's name has after its image's stem, the one that says so first
 _LOSSY_HALF = 127
-_LOSSY_FORMATS = ("JPEG", "WebP", "AVIF", "JPEG 2000", "JPEG XL")
+_LOSSY_FORMATS = ("JPEG", "WebP", "AVIF", "JPEG 2000", "JPEG XL", "HEIC")
 # In lossy masks, levels so far from black and white are between, and at most this share of the pixels may be.
 _LOSSY_MARGIN = 48
 _LOSSY_BETWEEN = 0.2

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from onlygood.errors import ImageError
 from onlygood.images._quiet import quiet_decoders
+from onlygood.images.extensions import NEEDED
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged
 from onlygood.images.pixels import ImageArray
 
@@ -48,7 +49,7 @@ def read_dicom(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
         ImageError: if pydicom is missing, the file is damaged, or it holds something other than one grey frame.
     """
     if find_spec("pydicom") is None:
-        raise ImageError(f"{name} is a DICOM image, which is read with pydicom: run pip install 'onlygood[dicom]'")
+        raise ImageError(NEEDED["dicom"].sentence(name))
     import pydicom
 
     with quiet_decoders():

@@ -40,7 +40,6 @@ def _video(container: str) -> UnreadKind:
     return UnreadKind(f"a video ({container})", _FRAMES, is_video=True)
 
 
-HEIC = UnreadKind("a HEIC image (HEIF, HEVC-compressed)", "save it as JPEG or PNG, or set the phone to JPEG")
 PHOTOSHOP = UnreadKind("a Photoshop document", _AS_PNG)
 PDF = UnreadKind("a PDF document", _PAGES)
 POSTSCRIPT = UnreadKind("a PostScript drawing", _DRAWING)
@@ -91,15 +90,51 @@ _OTHERS = (".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".
 READ_EXTENSIONS: tuple[str, ...] = tuple(sorted((*_JPEG_2000, *_NETPBM, *_OTHERS)))
 """The extensions of images that every installation reads, in lower case."""
 
-EXTRA_EXTENSIONS: dict[str, str] = {".dcm": "dicom", ".dicom": "dicom"}
-"""The extensions of images that are read with an extra of onlygood, and the name of that extra."""
 
-_MODULES = {"dicom": "pydicom"}
+@dataclass(frozen=True)
+class Needed:
+    """A library that reads a kind of image and is not always installed.
+
+    Attributes:
+        what: the image is, with its article.
+        library: that reads it.
+        modules: of which one must be there.
+        remedy: what to do where none is.
+    """
+
+    what: str
+    library: str
+    modules: tuple[str, ...]
+    remedy: str
+
+    def sentence(self, name: str) -> str:
+        """Why the file of that name is not read without it, and what to do."""
+        return f"{name} is {self.what}, which is read with {self.library}: {self.remedy}"
+
+
+# The same interface; the first has no encoder, and is smaller.
+HEIC_DECODERS = ("pi_heif", "pillow_heif")
+
+NEEDED: dict[str, Needed] = {
+    "dicom": Needed("a DICOM image", "pydicom", ("pydicom",), "run pip install 'onlygood[dicom]'"),
+    "heic": Needed(
+        "a HEIC image",
+        "pi-heif",
+        HEIC_DECODERS,
+        "run pip install pi-heif, which holds libraries under the LGPL, or save it as JPEG or PNG",
+    ),
+}
+"""What images need that not every installation has."""
+
+EXTRA_EXTENSIONS: dict[str, str] = {
+    **dict.fromkeys((".dcm", ".dicom"), "dicom"),
+    **dict.fromkeys((".heic", ".heif", ".hif"), "heic"),
+}
+"""The extensions of images that are read with a library of `NEEDED`, and its name there."""
 
 UNREAD_EXTENSIONS: dict[str, UnreadKind] = {
     extension: kind
     for extensions, kind in (
-        (".heic .heif .hif", HEIC),
         (".psd .psb", PHOTOSHOP),
         (".pdf", PDF),
         (".eps .ps .ai", POSTSCRIPT),
@@ -146,8 +181,8 @@ UNREAD_EXTENSIONS: dict[str, UnreadKind] = {
 
 
 def extra_is_installed(extra: str) -> bool:
-    """Whether the library that an extra of `EXTRA_EXTENSIONS` brings can be imported."""
-    return find_spec(_MODULES[extra]) is not None
+    """Whether the library of `NEEDED` with this name can be imported."""
+    return any(find_spec(module) is not None for module in NEEDED[extra].modules)
 
 
 def readable_extensions() -> tuple[str, ...]:
@@ -165,7 +200,7 @@ def why_not_taken(name: str) -> str | None:
     extension = extension_of(name)
     extra = EXTRA_EXTENSIONS.get(extension)
     if extra is not None and not extra_is_installed(extra):
-        return f"{name} is a DICOM image, which is read with {_MODULES[extra]}: run pip install 'onlygood[{extra}]'"
+        return NEEDED[extra].sentence(name)
     kind = UNREAD_EXTENSIONS.get(extension)
     return None if kind is None else kind.sentence(name)
 

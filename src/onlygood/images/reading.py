@@ -47,6 +47,7 @@ from onlygood.images.bmp import read_bmp
 from onlygood.images.dicom import read_dicom
 from onlygood.images.formats import read_png, read_webp
 from onlygood.images.gif import read_gif
+from onlygood.images.heic import read_heic
 from onlygood.images.in_memory import from_array, from_pil
 from onlygood.images.jpeg import read_jpeg
 from onlygood.images.jpeg2000 import read_jpeg_2000
@@ -75,7 +76,7 @@ ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
 # Of what is too long to be a path.
 _SHOWN_CHARACTERS = 60
 
-_READABLE = "JPEG, PNG, TIFF, BMP, WebP, GIF, PGM, PPM, JPEG 2000, AVIF, JPEG XL and DICOM"
+_READABLE = "JPEG, PNG, TIFF, BMP, WebP, GIF, PGM, PPM, JPEG 2000, AVIF, JPEG XL, DICOM and HEIC"
 
 
 def read_image(
@@ -297,6 +298,7 @@ _READERS: dict[str, Callable[[bytes, str, ReadingLimits], ImageArray]] = {
     "JPEG XL": read_jpeg_xl,
     "AVIF": read_avif,
     "DICOM": read_dicom,
+    "HEIC": read_heic,
 }
 
 

@@ -66,8 +66,8 @@ _UNREAD: tuple[tuple[bytes, UnreadKind], ...] = (
     (b"Rar!", known.RAR),
 )
 # brands of files of boxes that begin with `ftyp`
+_HEIC = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"})
 _BRANDS: dict[bytes, UnreadKind] = {
-    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), known.HEIC),
     b"qt  ": known.QUICKTIME,
     b"crx ": known.CANON,
 }
@@ -79,6 +79,8 @@ def format_of(head: bytes) -> str | None:
         return "WebP"
     if head[4:8] == b"ftyp" and {head[8:12], *_brands(head)} & {b"avif", b"avis"}:
         return "AVIF"
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+        return "HEIC"
     if _NETPBM.match(head):
         return "Netpbm"
     if is_dicom(head):
