@@ -163,6 +163,7 @@ def test_inspect_notes_another_size_and_format_and_json_has_them(run: Any, jpeg_
     assert {"aspect": "size", "found": "300 x 300 pixels", "expected": "96 x 96"} in found[0]
     run("inspect", jpeg_model, tmp_path, "--report", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
+    assert '"size, format"' in (tmp_path / "page.csv").read_text()
     assert said in page
     assert run("inspect", jpeg_model, tmp_path, "--quiet").err == ""
 

@@ -120,6 +120,11 @@ def differences(kind: ImageKind, good: GoodImagesFacts) -> tuple[Difference, ...
     return tuple(each for each in found if each is not None)
 
 
+def aspects_of(found: Sequence[Difference]) -> str | None:
+    """The aspects in which an image differs, with commas between; None where it does in none."""
+    return ", ".join(difference.aspect for difference in found) or None
+
+
 def may_be_swapped(kind: ImageKind, good: GoodImagesFacts) -> bool:
     """Whether an image with red and blue swapped would have the tint of the good ones, and has another as it is."""
     tint = kind.red_minus_blue

@@ -488,7 +488,9 @@ def test_the_csv_file_has_a_row_an_image(write: Write, evaluation: Evaluation, t
     failed = replace(evaluation, unreadable=(("good/broken.png", "good/broken.png is cut short: copy it again"),))
     page = write(failed)
     rows = rows_of(tmp_path / "report.csv")
-    assert list(rows[0]) == ["name", "label", "defect", "session", "verdict", "score", "p_value", "latency_ms", "error"]
+    assert list(rows[0]) == [
+        *("name", "label", "defect", "session", "verdict", "score", "p_value", "differences", "latency_ms", "error")
+    ]
     for row, each in zip(rows[:-1], evaluation.images, strict=True):
         assert row["name"] == each.labelled.name
         assert row["label"] == ("anomalous" if each.labelled.is_anomalous else "good")

@@ -99,7 +99,9 @@ class CsvLines(Output):
         regions = result.regions or ()
         highest = (*regions[0].box, regions[0].peak) if regions else (None,) * 5
         verdict = "anomalous" if result.is_anomaly else "good"
-        differing = ", ".join(difference.aspect for difference in result.differences) or None
+        from onlygood.kind_notes import aspects_of
+
+        differing = aspects_of(result.differences)
         latency_ms = round(result.latency_ms, 3)
         row = (result.name, verdict, result.score, result.p_value, len(regions), *highest, differing, latency_ms, None)
         self._show(row)

@@ -13,6 +13,7 @@ from onlygood.evaluation.evaluate import Evaluation
 from onlygood.evaluation.figures import EvaluatedImage
 from onlygood.evaluation.rates import check_sentence
 from onlygood.inspector import Inspector, as_inspector
+from onlygood.kind_notes import aspects_of
 from onlygood.metrics.image import precision_recall_curve, roc_curve
 from onlygood.model import ModelSource, title_of
 from onlygood.rates import Notation
@@ -27,7 +28,7 @@ from onlygood.report.pages import report_paths, write_report
 GALLERY_IMAGES = 24
 LISTED_GROUPS = 100
 LISTED_UNREADABLE = 50
-COLUMNS = ("name", "label", "defect", "session", "verdict", "score", "p_value", "latency_ms", "error")
+COLUMNS = ("name", "label", "defect", "session", "verdict", "score", "p_value", "differences", "latency_ms", "error")
 
 
 def write_evaluation_report(
@@ -102,11 +103,12 @@ def _rows(evaluation: Evaluation) -> Iterator[Sequence[Any]]:
             "anomalous" if each.is_anomaly else "good",
             each.score,
             each.p_value,
+            aspects_of(each.differences),
             round(each.latency_ms, 3),
             None,
         )
     for name, error in evaluation.unreadable:
-        yield name, None, None, None, None, None, None, None, error
+        yield name, None, None, None, None, None, None, None, None, error
 
 
 def _confidence(evaluation: Evaluation) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from onlygood.datasets.folders import ImageFile
 from onlygood.inspector import as_inspector
-from onlygood.kind_notes import difference_notes
+from onlygood.kind_notes import aspects_of, difference_notes
 from onlygood.model import ModelSource, title_of
 from onlygood.report import score_charts
 from onlygood.report.facts import machine_sentence, model_facts
@@ -26,7 +26,7 @@ HIGHEST_SHOWN = 100
 BORDERLINE = 24
 LISTED = 200
 LISTED_UNREADABLE = 50
-COLUMNS = ("name", "verdict", "score", "p_value", "latency_ms", "error")
+COLUMNS = ("name", "verdict", "score", "p_value", "differences", "latency_ms", "error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +127,11 @@ def _rows(inspected: Sequence[InspectedImage]) -> Iterator[Sequence[Any]]:
     for each in inspected:
         found = each.inspection
         if found is None:
-            yield each.name, None, None, None, None, each.error
+            yield each.name, None, None, None, None, None, each.error
         else:
             verdict = "anomalous" if found.is_anomaly else "good"
-            yield each.name, verdict, found.score, found.p_value, round(found.latency_ms, 3), None
+            differing = aspects_of(found.differences)
+            yield each.name, verdict, found.score, found.p_value, differing, round(found.latency_ms, 3), None
 
 
 def _histogram(inspections: Sequence[Inspection]) -> str:
