@@ -30,7 +30,8 @@ from onlygood.graph.model_file import ModelFile, with_raw_score
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import RAW_SCORE
 from onlygood.images.kinds import kind_of
-from onlygood.images.reading import ChannelOrder, ImageArray, ReadingLimits, fit_channels, require_depth
+from onlygood.images.reading import ChannelOrder, ReadingLimits
+from onlygood.inspection import as_input
 from onlygood.kind_notes import Difference, difference_notes, differences
 from onlygood.metadata import MapLevels
 from onlygood.model import CalibratedModel, ModelSource, file_and_name
@@ -225,7 +226,7 @@ class _ByImages:
         def score(source: Source) -> _Scored | ImageError:
             try:
                 pixels = source.read()
-                image = self.as_input(pixels, source.name)
+                image = as_input(self.file.metadata, pixels, source.name)
             except ImageError as error:
                 return error
             raw, patches = run(session, [RAW_SCORE, "patch_scores"], {"image": image[None]})
@@ -249,11 +250,6 @@ class _ByImages:
                 f"{len(self.sources)} that it cannot (remove or repair them), the first: {unreadable[0]}"
             )
         return scored
-
-    def as_input(self, pixels: ImageArray, name: str) -> ImageArray:
-        kind = self.file.metadata.input
-        require_depth(pixels, np.dtype(kind.dtype), name)
-        return fit_channels(pixels, kind.channels, name)
 
     def notes_on_kinds(self, scored: Sequence[_Scored]) -> list[str]:
         names = (source.name for source in self.sources)
@@ -293,7 +289,10 @@ class _ByImages:
             # Several images at once, each on one thread, are faster than one image on all threads.
             open_model(model.file.content, self.name, model.file.costs, provider=self.provider, threads=1),
             len(raw),
-            image=lambda at: (self.sources[at].name, self.as_input(self.sources[at].read(), self.sources[at].name)),
+            image=lambda at: (
+                self.sources[at].name,
+                as_input(self.file.metadata, self.sources[at].read(), self.sources[at].name),
+            ),
             raw_score=lambda at: float(raw[at]),
             remedy="try another version of onnxruntime and report this",
         )

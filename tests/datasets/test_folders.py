@@ -5,20 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hostile import encoded, noise, small_images, tiff, tiff_tags
+from files import put
+from hostile import noise, small_images, tiff, tiff_tags
 from onlygood.datasets.folders import EXTENSIONS, ImageFile, find_images, group_labels, look_into
 from onlygood.errors import FolderError, ImageError, SettingError
 from onlygood.images.reading import ReadingLimits, read_image
-
-PNG = encoded(noise(1, 4, 4), "PNG")
-
-
-def put(root: Path, *names: str, data: bytes = PNG) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return root
 
 
 def names(root: Path) -> list[str]:

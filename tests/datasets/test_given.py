@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hostile import encoded, noise, small_images
+from files import PNG, put
+from hostile import noise, small_images
 from onlygood.datasets.folders import look_into
 from onlygood.datasets.given import find_given, paths_in_list, stands_for_several
 from onlygood.datasets.sources import list_sources
@@ -13,15 +14,6 @@ from onlygood.errors import FolderError, ImageError, ImageTooLargeError, NotAllG
 from onlygood.images.reading import ReadingLimits
 
 IMAGE = noise(1, 4, 4)
-PNG = encoded(IMAGE, "PNG")
-
-
-def put(root: Path, *names: str, data: bytes = PNG) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return root
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from files import touch
 from onlygood.datasets.folder_names import FolderKind, folder_kind, masks_beside
 from onlygood.datasets.folders import look_into
 from onlygood.datasets.good_folders import named_as_defects
@@ -74,13 +75,6 @@ def test_masks_beside_their_images_are_told_by_their_names() -> None:
     }
 
 
-def put(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"")
-    return root
-
-
 LAYOUTS = {
     "mvtec": (
         "train/good/1.png test/good/1.png test/crack/1.png ground_truth/crack/1_mask.png",
@@ -134,7 +128,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_is_below_a_folder_of_good_images_and_is_not_good_is_refused_by_name(tmp_path: Path, layout: str) -> None:
     files, said = LAYOUTS[layout]
-    put(tmp_path, *files.split())
+    touch(tmp_path, *files.split())
     with pytest.raises(NotAllGoodError) as raised:
         look_into(tmp_path, good="fit")
     stands = f"fit needs good images alone, and below {tmp_path} there is what does not look so: "
@@ -162,12 +156,12 @@ def test_what_is_below_a_folder_of_good_images_and_is_not_good_is_refused_by_nam
     ],
 )
 def test_folders_of_good_images_are_not_refused(tmp_path: Path, files: str) -> None:
-    put(tmp_path, *files.split())
+    touch(tmp_path, *files.split())
     assert look_into(tmp_path, good="fit").images
 
 
 def test_what_is_named_by_itself_is_not_judged(tmp_path: Path) -> None:
-    put(tmp_path, "NG/1.png", "rejects.zip")
+    touch(tmp_path, "NG/1.png", "rejects.zip")
     assert look_into(tmp_path / "NG", good="fit").images
     assert named_as_defects([str(tmp_path / "NG"), str(tmp_path), str(tmp_path / "rejects.zip"), "C:\\parts\\nok"]) == [
         str(tmp_path / "NG"),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from files import put
 from hostile import encoded, noise, small_images
 from onlygood.datasets.folders import ImageFile
 from onlygood.datasets.labelled import find_labelled
@@ -17,16 +18,7 @@ from onlygood.datasets.labelled_set import LabelledImage, LabelledSet
 from onlygood.errors import LabelledSetError, SettingError
 from onlygood.images.reading import ReadingLimits, read_image
 
-PNG = encoded(noise(1, 4, 4), "PNG")
 STACK = small_images()["tiff-pages"]  # three pages
-
-
-def put(root: Path, *names: str, data: bytes = PNG) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return root
 
 
 def table(root: Path, text: str, name: str = "labels.csv") -> Path:

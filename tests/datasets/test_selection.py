@@ -8,17 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from files import touch
 from onlygood.datasets.selection import ImageChoice, _shares, choose_images, folder_labels
 from onlygood.errors import FolderError, OnlygoodError, SettingError
-
-
-def touch(root: Path, *names: str) -> Path:
-    """Files by name: what is in them is not looked at."""
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    return root
 
 
 def choose(*folders: Path, reference: Path | None = None, most: int = 1000, seed: int = 0) -> ImageChoice:

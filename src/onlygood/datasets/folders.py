@@ -5,7 +5,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from onlygood._paths import given_path, missing
 from onlygood._plurals import name_some, pluralize
@@ -13,7 +13,7 @@ from onlygood.datasets.folder_names import FolderKind, folder_kind, masks_beside
 from onlygood.datasets.good_folders import check_good
 from onlygood.datasets.tree import ARCHIVE, FileTree, Member, archive_tree, folder_tree
 from onlygood.errors import FolderError, ImageError, SettingError
-from onlygood.images.extensions import READ_EXTENSIONS, why_not_taken
+from onlygood.images.extensions import READ_EXTENSIONS, extension_of, why_not_taken
 from onlygood.images.kinds import format_of_source
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import DEFAULT_LIMITS, ImageArray, ImageSource, ReadingLimits, image_pages, read_image
@@ -245,11 +245,12 @@ def left_out_notes(tree: FileTree, masks: Sequence[str]) -> list[str]:
             f"{name_some(masks, _SHOWN_NAMES)}; to use them as images, give their folder itself."
         )
     others = tree.others()
-    unread = [(each, sentence) for each in others if (sentence := why_not_taken(each)) is not None]
+    reasons = {each: why_not_taken(each) for each in others}
+    unread = {each: sentence for each, sentence in reasons.items() if sentence is not None}
     if unread:
         by_extension: dict[str, list[str]] = {}
-        for name, sentence in unread:
-            by_extension.setdefault(PurePosixPath(name).suffix.lower(), []).append(sentence)
+        for name, sentence in unread.items():
+            by_extension.setdefault(extension_of(name), []).append(sentence)
         said = [
             sentences[0] + (f" ({len(sentences) - 1:,} more {extension})" if len(sentences) > 1 else "")
             for extension, sentences in by_extension.items()
@@ -260,7 +261,7 @@ def left_out_notes(tree: FileTree, masks: Sequence[str]) -> list[str]:
             f"{pluralize(len(unread), 'file')} in {tree.shown} {'looks' if is_one else 'look'} like images and "
             f"{'is' if is_one else 'are'} not read: {'; '.join(said[:_SHOWN_NAMES])}{more}."
         )
-    plain = [each for each in others if why_not_taken(each) is None]
+    plain = [each for each in others if each not in unread]
     misnamed = {each: kind for each in plain[:_MOST_HEADS] if (kind := format_of(tree.head(each))) is not None}
     if misnamed:
         named = name_some([f"{each} ({kind})" for each, kind in misnamed.items()], _SHOWN_NAMES)

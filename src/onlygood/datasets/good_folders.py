@@ -100,7 +100,8 @@ def _suspects(relatives: Sequence[str]) -> list[_Suspect]:
                 found.append(_Suspect(str(each), why, counts[each]))
 
     look(_TOP)
-    masks = [each for each in masks_beside(relatives) if not _is_below(each, [suspect.path for suspect in found])]
+    refused = [suspect.path for suspect in found]
+    masks = [each for each in masks_beside(relatives) if not _is_below(each, refused)]
     if masks:
         found.append(_Suspect(masks[0], "named as the mask of an image", len(masks)))
     return found + _defects_among_files(relatives, [suspect.path for suspect in found])
@@ -122,7 +123,8 @@ def _defects_among_files(relatives: Sequence[str], refused: Sequence[str]) -> li
 
 def _remedy(relatives: Sequence[str], suspects: Sequence[_Suspect], shown: str) -> str:
     """What to give instead: the folders called good that are no part of what is refused; those to learn from first."""
-    outside = [each for each in relatives if not _is_below(each, [suspect.path for suspect in suspects])]
+    refused = [suspect.path for suspect in suspects]
+    outside = [each for each in relatives if not _is_below(each, refused)]
     good: dict[str, bool] = {}
     training: dict[str, bool] = {}
     for relative in outside:

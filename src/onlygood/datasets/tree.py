@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from onlygood.datasets.folder_names import FolderKind, folder_kind
 from onlygood.errors import FolderError, ImageError, ImageTooLargeError
@@ -115,13 +115,10 @@ class FileTree:
         except OSError:
             return b""
 
-    def folders(self) -> Mapping[str, int]:
-        """How many images lie in each folder that has some, itself, not deeper; `.` is the top."""
-        counts: dict[str, int] = {}
-        for relative in self.images():
-            folder = str(PurePosixPath(relative).parent)
-            counts[folder] = counts.get(folder, 0) + 1
-        return counts
+    def leave_out(self, relative: str, folder: Path) -> None:
+        """Count a service folder, and the images in it as far as they may be listed, instead of its files."""
+        self.service_folders.append(relative)
+        self.service_images += sum(map(self.is_image, _names_below(folder)))
 
 
 def folder_tree(root: Path, shown: str) -> FileTree:
@@ -155,8 +152,7 @@ def folder_tree(root: Path, shown: str) -> FileTree:
                 if not entry.name.startswith("."):
                     tree.files[prefix + entry.name] = folder / entry.name
             elif folder_kind(entry.name) is FolderKind.SERVICE:
-                tree.service_folders.append(prefix + entry.name)
-                tree.service_images += sum(map(tree.is_image, _names_below(folder / entry.name)))
+                tree.leave_out(prefix + entry.name, folder / entry.name)
             elif not entry.name.startswith("."):
                 (linked if entry.is_symlink() else real).append((f"{prefix}{entry.name}/", folder / entry.name))
     return tree
@@ -196,8 +192,7 @@ def service_tree(root: Path, shown: str) -> FileTree:
     tree = FileTree(shown)
     for entry in sorted(root.iterdir()):
         if folder_kind(entry.name) is FolderKind.SERVICE and entry.is_dir():
-            tree.service_folders.append(entry.name)
-            tree.service_images += sum(map(tree.is_image, _names_below(entry)))
+            tree.leave_out(entry.name, entry)
     return tree
 
 

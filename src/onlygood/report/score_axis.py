@@ -75,10 +75,7 @@ class ScoreAxis:
         values = np.asarray(scores, dtype=np.float64)
         length = self.core_high - self.core_low
         placed = np.clip(values, self.core_low, self.core_high)
-        for beyond, end, sign in (
-            (values - self.core_high, self.high - self.core_high, 1.0),
-            (self.core_low - values, self.core_low - self.low, -1.0),
-        ):
+        for beyond, end, sign in self._beyond(values):
             if end > 0:
                 growth = np.log1p(np.maximum(beyond, 0.0) / length) / np.log1p(end / length)
                 placed = placed + sign * _SHARE * length * growth
@@ -91,16 +88,20 @@ class ScoreAxis:
         values = np.asarray(places, dtype=np.float64)
         length = self.core_high - self.core_low
         scores = np.clip(values, self.core_low, self.core_high)
-        for beyond, end, sign in (
-            (values - self.core_high, self.high - self.core_high, 1.0),
-            (self.core_low - values, self.core_low - self.low, -1.0),
-        ):
+        for beyond, end, sign in self._beyond(values):
             if end > 0:
                 growth = np.maximum(beyond, 0.0) / (_SHARE * length)
                 scores = scores + sign * length * np.expm1(growth * np.log1p(end / length))
             else:
                 scores = scores + sign * np.maximum(beyond, 0.0)
         return scores
+
+    def _beyond(self, values: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], float, float]]:
+        """Above and below the even part: how far values are beyond it, how far the axis goes, in which direction."""
+        return [
+            (values - self.core_high, self.high - self.core_high, 1.0),
+            (self.core_low - values, self.core_low - self.low, -1.0),
+        ]
 
     def edges(self, bins: int) -> NDArray[np.float64]:
         """Edges of bins that are equally wide on the chart, of which one is 0: no bar holds images of both verdicts."""
