@@ -24,7 +24,7 @@ from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.model_file import ModelFile, keep_outputs, unpack
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import CalibrationScores
-from onlygood.images.kinds import format_of_source, kind_of
+from onlygood.images.kinds import kind_of
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import (
     ChannelOrder,
@@ -32,7 +32,7 @@ from onlygood.images.reading import (
     ImageSource,
     ReadingLimits,
     check_channel_order,
-    read_image,
+    read_with_format,
 )
 from onlygood.inspection import VERDICT_OUTPUTS, as_input, to_inspection
 from onlygood.kind_notes import Difference, differences, may_be_swapped
@@ -274,7 +274,7 @@ class Inspector:
         """The verdict on one image, as when this object is called, and the pixels [H, W, C] that it is about."""
         order = (channel_order or self._channel_order) if isinstance(image, np.ndarray) else "rgb"
         try:
-            given = read_image(image, name=name, page=page, channel_order=order, limits=self.limits)
+            given, file_format = read_with_format(image, name=name, page=page, channel_order=order, limits=self.limits)
             pixels = as_input(self.metadata, given, name)
             started = time.perf_counter()
             values = run(self._session, self._outputs, {"image": pixels[None]})
@@ -283,7 +283,7 @@ class Inspector:
             if self._by_occlusion:
                 anomaly_map = occlusion_map(pixels, self._scores)
             found = to_inspection(name, values, anomaly_map=anomaly_map, latency_ms=latency_ms)
-            found = replace(found, differences=self._differences(image, given, pixels, found))
+            found = replace(found, differences=self._differences(file_format, given, pixels, found))
             if anomaly_map is not None:
                 found = replace(
                     found,
@@ -296,17 +296,17 @@ class Inspector:
             raise
 
     def _differences(
-        self, image: ImageSource, given: ImageArray, pixels: ImageArray, found: Inspection
+        self, file_format: str | None, given: ImageArray, pixels: ImageArray, found: Inspection
     ) -> tuple[Difference, ...]:
         """In what an image differs in kind from the good ones.
 
         Args:
-            image: as it was given.
+            file_format: of the image.
             given: its pixels as they were read.
             pixels: as the model takes them.
             found: the verdict.
         """
-        kind = kind_of(given, format_of_source(image))
+        kind = kind_of(given, file_format)
         differing = differences(kind, self.metadata.good_images)
         if found.is_anomaly and pixels.shape[2] == 3 and may_be_swapped(kind, self.metadata.good_images):
             swapped = float(self._scores(np.ascontiguousarray(pixels[None, ..., ::-1]))[0])

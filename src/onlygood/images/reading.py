@@ -117,13 +117,36 @@ def read_image(
         >>> bool((onlygood.read_image(from_opencv, channel_order="bgr") == image).all())
         True
     """
+    return read_with_format(source, name=name, page=page, channel_order=channel_order, limits=limits)[0]
+
+
+def read_with_format(
+    source: ImageSource,
+    *,
+    name: str | None = None,
+    page: int | None = None,
+    channel_order: ChannelOrder = "rgb",
+    limits: ReadingLimits = DEFAULT_LIMITS,
+) -> tuple[ImageArray, str | None]:
+    """As `read_image`, and the format of the file, "JPEG" and so on; None for an image that was made in memory.
+
+    Args:
+        source: as for `read_image`, and so are the others.
+        name: what errors call the image.
+        page: of a multi-page TIFF.
+        channel_order: of an array.
+        limits: bounds on pixels, bytes and pages.
+
+    Raises:
+        ImageError, SettingError: as `read_image`.
+    """
     if page is not None:
         page = check_integer("a page", page, 0)
     check_channel_order(channel_order)
     shown = name if name is not None else _name_of(source) + (f"#{page + 1}" if page else "")
     if isinstance(source, np.ndarray):
         _require_single(page, shown)
-        return np.ascontiguousarray(from_array(source, shown, limits, is_bgr=channel_order == "bgr"))
+        return np.ascontiguousarray(from_array(source, shown, limits, is_bgr=channel_order == "bgr")), None
     if channel_order != "rgb":
         raise SettingError(
             f"channel_order {channel_order!r} must go with an array, and {shown} is none: leave it out, as files "
@@ -131,19 +154,19 @@ def read_image(
         )
     if isinstance(source, Image.Image):
         _require_single(page, shown)
-        return np.ascontiguousarray(from_pil(source, shown, limits))
+        return np.ascontiguousarray(from_pil(source, shown, limits)), source.format
     with _opened(source, shown, limits) as (file, size):
         head = file.read(HEAD_BYTES)
         file.seek(0)
         kind = format_of(head)
         if kind == "TIFF":
-            return np.ascontiguousarray(read_tiff(file, size, page, shown, limits))
+            return np.ascontiguousarray(read_tiff(file, size, page, shown, limits)), kind
         if kind is None:
             raise ImageError(_not_an_image(head, shown))
         _require_single(page, shown)
         data = source if isinstance(source, bytes) else file.read()
     with decoding(kind, shown):
-        return np.ascontiguousarray(_READERS[kind](data, shown, limits))
+        return np.ascontiguousarray(_READERS[kind](data, shown, limits)), kind
 
 
 def check_channel_order(order: ChannelOrder) -> ChannelOrder:
