@@ -14,6 +14,7 @@ from onlygood.calibration.threshold import Calibration
 from onlygood.detectors.base import GoodScores, Learned, Split
 from onlygood.features.extraction import Features, set_digest
 from onlygood.features.input_kind import InputKind
+from onlygood.graph.view import Region
 from onlygood.guarantee import Guarantee
 from onlygood.kind_notes import kinds_facts
 from onlygood.metadata import (
@@ -25,6 +26,7 @@ from onlygood.metadata import (
     Metadata,
 )
 from onlygood.model import GoodImage, ScoredImage
+from onlygood.region_of_interest import region_facts
 from onlygood.settings import FitSettings, MethodSettings
 
 # How many of the most anomalous good images are kept to be looked at.
@@ -111,6 +113,7 @@ def describe(
     features: Features,
     learned: Learned,
     *,
+    region: Region | None,
     input_shape: tuple[int, int],
     calibration: Calibration,
     guarantee: Guarantee,
@@ -131,6 +134,7 @@ def describe(
             channels=1 if features.channels == 1 else 3,
             window=(kind.window.black, kind.window.white),
             input_shape=input_shape,
+            region=None if region is None else region_facts(region),
         ),
         backbone=None if learned.backbone is None else BackboneFacts(**learned.backbone.to_dict()),
         fine_tuned=learned.fine_tuned,

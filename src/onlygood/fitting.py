@@ -30,13 +30,15 @@ from onlygood.fit_results import describe, good_images_of, guarantee_of, highest
 from onlygood.graph.model_file import OUTPUTS, pack, require_writable
 from onlygood.graph.runtime import open_session
 from onlygood.graph.subgraph import join
-from onlygood.graph.verdict import full_size_map, verdict
+from onlygood.graph.verdict import verdict
+from onlygood.graph.view import View
 from onlygood.images.reading import ChannelOrder, ReadingLimits
 from onlygood.kind_notes import good_sizes_notes
 from onlygood.learning_images import hold_out_images, learning_images
 from onlygood.metadata import MapLevels
 from onlygood.model import Model
 from onlygood.rates import Rule, ThresholdRule
+from onlygood.region_of_interest import RoiSource, region_for
 from onlygood.settings import FitSettings, MethodSettings
 from onlygood.threshold_notes import deciding_sentence, odd_note
 from onlygood.validation import nearest, one_of
@@ -56,6 +58,7 @@ def fit(
     group_by: str | None = None,
     groups: Sequence[str] | None = None,
     channel_order: ChannelOrder = "rgb",
+    roi: RoiSource | None = None,
     exclude: Sequence[str] | None = None,
     near_duplicates: types.NearDuplicates = "group",
     window: tuple[float, float] | None = None,
@@ -98,6 +101,9 @@ def fit(
         groups: for a sequence, one label an image instead: images with equal labels stay on one side of every split.
         channel_order: of arrays with colour among the images: "rgb", or "bgr" for blue, green, red, as OpenCV gives
             them.
+        roi: the region of interest: the path of an image that is white where parts are looked at and black elsewhere,
+            or of polygons and boxes (JSON), or an array bool [h, w]; at any size, scaled to the images. What is outside
+            it touches neither what is learned nor scores or maps.
         exclude: names of good images to leave out; "@" and the path of a text file stand for its lines.
         near_duplicates: "group" keeps images of (nearly) the same thing on one side of every split, "ignore" does not
             look for them.
@@ -195,7 +201,7 @@ def fit(
     if settings.sizes:
         notes = [*notes, *size_notes(len(sources), settings.sizes)]
         sources = sized_sources(sources, settings.sizes)
-    task = _Fit(sources, settings, chosen, files=files, golden=count, notes=notes, show_progress=progress)
+    task = _Fit(sources, settings, chosen, files=files, golden=count, roi=roi, notes=notes, show_progress=progress)
     with one_blas_thread():  # or its number would change last digits of the model
         return task.run()
 
@@ -219,7 +225,7 @@ def _unknown_keyword(name: str, method: MethodSettings) -> str:
             f"{name} is a setting of method {one_of(others)}, got it with {method.name}: leave {name} out, or choose "
             "such a method"
         )
-    known = [*FitSettings.model_fields, "method", "groups", "channel_order", "checkpoint", "resume", "progress"]
+    known = [*FitSettings.model_fields, "method", "groups", "channel_order", "roi", "checkpoint", "resume", "progress"]
     near = nearest(name, [*known, *type(method).model_fields])
     return f"a keyword of fit must be one of {', '.join(known)}, got {name}{near}"
 
@@ -233,14 +239,17 @@ class _Fit:
     method: MethodSettings
     files: TrainingFiles | None
     golden: int
+    roi: RoiSource | None
     notes: Sequence[str]
     show_progress: bool
 
     def run(self) -> Model:
         settings = self.settings
         kind = input_kind(self.sources, settings, show_progress=self.show_progress)
+        region = None if self.roi is None else region_for(self.roi, kind.size)
+        view = View(kind.dtype, region)
         task = FitTask(
-            kind=kind,
+            kind=kind.shown(view),
             images=max(len(self.sources) * settings.rotations, settings.augment or 0),
             settings=settings,
             files=self.files,
@@ -248,11 +257,13 @@ class _Fit:
         )
         detector = self.method.make_detector(task)
         embedding = detector.embedding
-        embedding_graph = join(*embedding.subgraphs, outputs=list(embedding.outputs))
+        opset = embedding.opset
+        embedding_subgraphs = [*view.subgraphs(opset=opset), *embedding.subgraphs]
+        embedding_graph = join(*embedding_subgraphs, outputs=list(embedding.outputs))
         require_writable(embedding_graph)
         features = extract_features(
             self.sources,
-            Embedder(embedding_graph, embedding.outputs),
+            Embedder(embedding_graph, embedding.outputs, has_mask=view.has_mask),
             kind,
             settings,
             rows_each=embedding.rows_each,
@@ -280,10 +291,10 @@ class _Fit:
             *((odd,) if odd else ()),
         )
         graph = join(
-            *embedding.subgraphs,
+            *embedding_subgraphs,
             *learned.head,
-            verdict(calibration, opset=embedding.opset),
-            full_size_map(kind.dtype, opset=embedding.opset),
+            verdict(calibration, opset=opset),
+            view.map(outside=map_levels.typical, opset=opset),
             outputs=list(OUTPUTS),
         )
         metadata = describe(
@@ -292,6 +303,7 @@ class _Fit:
             kind,
             features,
             learned,
+            region=region,
             input_shape=embedding.input_shape,
             calibration=calibration,
             guarantee=guarantee,

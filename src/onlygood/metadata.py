@@ -53,6 +53,16 @@ class Part(BaseModel):
         return self.model_copy(update=changes)
 
 
+class RegionFacts(Part):
+    """The region of interest."""
+
+    box: tuple[float, float, float, float] = Field(
+        description="top, left, bottom and right of what is looked at, as shares of the height and width of an image"
+    )
+    looked_at: float = Field(gt=0, le=1, description="the share of that box that is looked at")
+    sha256: str = Field(description="of the mask in the graph")
+
+
 class InputFacts(Part):
     """What images the model takes."""
 
@@ -63,6 +73,7 @@ class InputFacts(Part):
         description="the levels of black and white"
     )
     input_shape: tuple[Side, Side] = Field(description="height and width in pixels that images are resized to")
+    region: RegionFacts | None = Field(default=None, description="the region of interest; none for whole images")
 
 
 class BackboneFacts(Part):
@@ -231,6 +242,7 @@ class Metadata(Part):
         """All of it as plain JSON values, without parts that this model does not have."""
         dumped = self.model_dump(mode="json", by_alias=True)
         absent = [name for name in ("backbone", "fine_tuned", "training") if dumped[name] is None]
+        dumped["input"] = {name: value for name, value in dumped["input"].items() if value is not None}
         return {name: value for name, value in dumped.items() if name not in absent}
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from onlygood.calibration.threshold import Calibration, calibrate
 from onlygood.graph.subgraph import join
-from onlygood.graph.verdict import full_size_map, verdict
+from onlygood.graph.verdict import verdict
+from onlygood.graph.view import full_size_map
 from reference import evaluate, resize
 
 

@@ -30,6 +30,8 @@ class SizedBackbone:
             input_shape=self.input_shape,
             dtype=kind.dtype,
             window=kind.window,
+            source=kind.source,
+            has_mask=kind.has_mask,
             opset=opset,
         )
 

@@ -19,7 +19,7 @@ from onlygood.detectors.pooled_heads import PooledHead, PooledHeads, TemplateHea
 from onlygood.detectors.setting_groups import PooledSettings, TemplateSettings
 from onlygood.detectors.template_scores import TemplateScore
 from onlygood.features.extraction import Features
-from onlygood.graph.pooled import to_nchw, to_nhwc
+from onlygood.graph.pooled import looked_at_embedding, to_nchw, to_nhwc
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import in_trunk, join
 from onlygood.graph.trunk import cut_trunk, opset_of
@@ -52,11 +52,14 @@ class PooledDetector(Detector):
 
     @property
     def embedding(self) -> Embedding:  # noqa: D102
+        value, kind = in_trunk(self.tap.name), self.task.kind
         return Embedding(
             subgraphs=[
-                self.sized.preprocess(self.task.kind, opset=self.opset),
+                self.sized.preprocess(kind, opset=self.opset),
                 self.trunk,
-                to_nhwc(in_trunk(self.tap.name), opset=self.opset),
+                looked_at_embedding(value, self.sized.grid(self.tap.reduction), opset=self.opset)
+                if kind.has_mask
+                else to_nhwc(value, opset=self.opset),
             ],
             input_shape=self.sized.input_shape,
             opset=self.opset,

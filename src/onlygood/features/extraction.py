@@ -33,10 +33,14 @@ class Embedder:
     Args:
         model: the graph from `image` to the embeddings.
         names: of the embeddings; the first describes the whole image.
+        has_mask: whether vectors may be zero, where nothing is looked at.
     """
 
-    def __init__(self, model: onnx.ModelProto, names: Sequence[str] = ("embedding",)) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, names: Sequence[str] = ("embedding",), *, has_mask: bool = False
+    ) -> None:
         self.names = tuple(names)
+        self.has_mask = has_mask
         # One thread an image and several images at once: less waiting than several threads on one image.
         self.session = open_session(model.SerializeToString(), threads=1)
 
@@ -274,6 +278,8 @@ def _extract(
     rows = []
     for embedding, count in zip(embeddings, rows_each, strict=True):
         patches = embedding.reshape(-1, embedding.shape[-1])
+        if embedder.has_mask:
+            patches = patches[patches.any(axis=1)]
         rows.append(patches[np.sort(random.permutation(len(patches))[:count])])
     return _ImageFeatures(
         embeddings=embeddings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from onlygood._progress import track
 from onlygood._spacing import evenly_spaced
 from onlygood.datasets.sources import Source
 from onlygood.errors import FolderError, ImageError
+from onlygood.graph.view import View
 from onlygood.images.reading import ImageArray
 from onlygood.images.window import FULL_8_BIT, LevelHistogram, Window
 from onlygood.settings import FitSettings
@@ -28,12 +29,30 @@ class InputKind:
     Attributes:
         dtype: uint8 or uint16.
         window: the levels of black and white.
-        size: the median height and width of some of the images, in pixels.
+        size: the median height and width of some of the images, in pixels, or of what is looked at of them.
+        source: name of the value in the graph that a detector's subgraphs take, [N, H, W, C] of this dtype.
+        has_mask: whether that value has one channel more, the last: 0 where nothing is looked at.
+        looked_at: which share of the pixels of that value is looked at.
     """
 
     dtype: np.dtype[Any]
     window: Window
     size: tuple[int, int]
+    source: str = "image"
+    has_mask: bool = False
+    looked_at: float = 1.0
+
+    def shown(self, view: View) -> InputKind:
+        """The kind of what a detector is shown of images of this kind."""
+        if view.region is None:
+            return self
+        return replace(
+            self,
+            size=view.region.view_size(self.size),
+            source=view.source,
+            has_mask=view.has_mask,
+            looked_at=view.region.looked_at,
+        )
 
 
 def input_kind(

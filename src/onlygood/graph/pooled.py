@@ -14,7 +14,37 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from onlygood.graph.patches import LEAST_COVERAGE, looked_at_cells
+from onlygood.graph.preprocess import LOOK
 from onlygood.graph.subgraph import LEAST_NORM, OPSET, subgraph
+
+
+def looked_at_embedding(value: str, grid: tuple[int, int], *, opset: int = OPSET) -> onnx.ModelProto:
+    """The subgraph from a value of the backbone, float32 [N, c, h, w], to `embedding`, [N, h, w, c]. It is zero where
+    nothing is looked at (see LOOK of `onlygood.graph.preprocess`), and its mean is that of the other places.
+
+    Args:
+        value: of the backbone.
+        grid: h and w.
+        opset: of the standard operators.
+    """
+    text = f"""
+    looked_at_embedding (float[N, c, h, w] value, float[N, 1, H, W] {LOOK}) => (float[N, h, w, c] embedding) {{
+        {looked_at_cells("cells", "cells_grid")}
+        cells_share = ReduceMean <keepdims = 1> (cells, cells_axes)
+        cells_some_share = Max (cells_share, cells_least_share)
+        cell_weights = Div (cells, cells_some_share)
+        looked_at_value = Mul (value, cell_weights)
+        embedding = Transpose <perm = [0, 2, 3, 1]> (looked_at_value)
+    }}
+    """
+    arrays: dict[str, NDArray[np.generic]] = {
+        "cells_grid": np.array(grid, dtype=np.int64),
+        "cells_least": np.array(LEAST_COVERAGE, dtype=np.float32),
+        "cells_axes": np.array([2, 3], dtype=np.int64),
+        "cells_least_share": np.array(0.5 / (grid[0] * grid[1]), dtype=np.float32),
+    }
+    return subgraph(text, arrays, names={"value": value}, opset=opset)
 
 
 def to_nhwc(value: str, *, opset: int = OPSET) -> onnx.ModelProto:

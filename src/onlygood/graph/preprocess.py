@@ -10,9 +10,19 @@ from onlygood.backbones.backbone import Card
 from onlygood.graph.subgraph import OPSET, in_trunk, subgraph
 from onlygood.images.window import Window
 
+# Of an input that is looked at in part: 1 where it is, float32 [N, 1, height, width].
+LOOK = "look"
+
 
 def preprocess(
-    card: Card, *, input_shape: tuple[int, int], dtype: np.dtype[np.generic], window: Window, opset: int = OPSET
+    card: Card,
+    *,
+    input_shape: tuple[int, int],
+    dtype: np.dtype[np.generic],
+    window: Window,
+    source: str = "image",
+    has_mask: bool = False,
+    opset: int = OPSET,
 ) -> onnx.ModelProto:
     """The subgraph from `image` to the backbone's input.
 
@@ -22,11 +32,16 @@ def preprocess(
     maps its black level to 0 and its white level to 255, without clipping: what is brighter than every good image
     stays brighter. Then the card's mean and std apply.
 
+    With a mask, the last channel of `image`, pixels where it is 0 get the level that becomes 0 before anything else is
+    done, so that nothing of them is left; LOOK says how much of each pixel of the input is looked at.
+
     Args:
         card: of the backbone.
         input_shape: height and width of the backbone's input, in pixels.
         dtype: uint8 or uint16, of `image`.
         window: the levels of black and white.
+        source: what `image` is called in the whole graph.
+        has_mask: whether the last channel of `image` is a mask.
         opset: of the standard operators.
     """
     mean = np.array(card.mean, dtype=np.float64)
@@ -35,12 +50,31 @@ def preprocess(
     gain = stretch / std
     offset = (-window.black * stretch - mean) / std
     height, width = input_shape
+    resize = (
+        'Resize <antialias = 1, exclude_outside = 1, axes = [2, 3], mode = "linear", '
+        'coordinate_transformation_mode = "half_pixel">'
+    )
+    looking, looked, levels = "", "", "levels"
+    # The mask's planes come without a transposition: ONNX Runtime's optimiser (seen up to 1.31) would move one through
+    # Resize, and lose the sizes there.
+    if has_mask:
+        levels = "filled"
+        looked = f", float[N, 1, {height}, {width}] {LOOK}"
+        looking = f"""
+        mask = Slice (image, mask_channel, behind_mask, mask_axis)
+        mask_levels = Cast <to = {onnx.TensorProto.FLOAT}> (mask)
+        mask_without_channel = Squeeze (mask_levels, mask_axis)
+        mask_plane = Unsqueeze (mask_without_channel, colours_axis)
+        colours = Slice (levels, first_colour, mask_channel, colours_axis)
+        is_looked_at = Greater (mask_plane, no_level)
+        filled = Where (is_looked_at, colours, fill_level)
+        looked_at = Cast <to = {onnx.TensorProto.FLOAT}> (is_looked_at)
+        {LOOK} = {resize} (looked_at, , , input_size)"""
     text = f"""
-    preprocess ({np.dtype(dtype).name}[N, H, W, C] image) => (float[N, 3, {height}, {width}] normalised) {{
+    preprocess ({np.dtype(dtype).name}[N, H, W, C] image) => (float[N, 3, {height}, {width}] normalised{looked}) {{
         planes = Transpose <perm = [0, 3, 1, 2]> (image)
-        levels = Cast <to = {onnx.TensorProto.FLOAT}> (planes)
-        resized = Resize <antialias = 1, exclude_outside = 1, axes = [2, 3], mode = "linear",
-            coordinate_transformation_mode = "half_pixel"> (levels, , , input_size)
+        levels = Cast <to = {onnx.TensorProto.FLOAT}> (planes){looking}
+        resized = {resize} ({levels}, , , input_size)
         scaled = Mul (resized, input_gain)
         normalised = Add (scaled, input_offset)
     }}
@@ -50,4 +84,24 @@ def preprocess(
         "input_gain": gain.astype(np.float32).reshape(1, 3, 1, 1),
         "input_offset": offset.astype(np.float32).reshape(1, 3, 1, 1),
     }
-    return subgraph(text, arrays, names={"normalised": in_trunk(card.input)}, opset=opset)
+    if has_mask:
+        arrays |= mask_arrays(axis=1, fill=(window.black * stretch + float(mean.mean())) / stretch)
+        arrays["mask_axis"] = np.array([3], dtype=np.int64)
+    return subgraph(text, arrays, names={"image": source, "normalised": in_trunk(card.input)}, opset=opset)
+
+
+def mask_arrays(*, axis: int, fill: float) -> dict[str, NDArray[np.generic]]:
+    """The initializers with which the last channel is split off and pixels are filled where it is 0.
+
+    Args:
+        axis: of the channels.
+        fill: the level that pixels get.
+    """
+    return {
+        "first_colour": np.array([0], dtype=np.int64),
+        "mask_channel": np.array([-1], dtype=np.int64),
+        "behind_mask": np.array([2**31 - 1], dtype=np.int64),
+        "colours_axis": np.array([axis], dtype=np.int64),
+        "no_level": np.array(0.0, dtype=np.float32),
+        "fill_level": np.array(fill, dtype=np.float32),
+    }

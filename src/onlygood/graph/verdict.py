@@ -1,4 +1,4 @@
-"""From a raw score to score, p-value and verdict, and from patch scores to a map: the end of every graph."""
+"""From a raw score to score, p-value and verdict: the end of every graph."""
 
 from __future__ import annotations
 
@@ -45,21 +45,6 @@ def verdict(calibration: Calibration, *, opset: int = OPSET) -> onnx.ModelProto:
         "column_axis": np.array([1], dtype=np.int64),
     }
     return subgraph(text, arrays, opset=opset)
-
-
-def full_size_map(dtype: np.dtype[np.generic], *, opset: int = OPSET) -> onnx.ModelProto:
-    """The subgraph from `patch_scores` [N, h, w] and `image` [N, H, W, C] to `anomaly_map`, float32 [N, H, W]."""
-    text = f"""
-    full_size_map (float[N, h, w] patch_scores, {np.dtype(dtype).name}[N, H, W, C] image)
-        => (float[N, H, W] anomaly_map) {{
-        map_size = Shape <start = 1, end = 3> (image)
-        as_plane = Unsqueeze (patch_scores, plane_axis)
-        full_plane = Resize <axes = [2, 3], mode = "linear", coordinate_transformation_mode = "half_pixel">
-            (as_plane, , , map_size)
-        anomaly_map = Squeeze (full_plane, plane_axis)
-    }}
-    """
-    return subgraph(text, {"plane_axis": np.array([1], dtype=np.int64)}, opset=opset)
 
 
 @dataclass(frozen=True, kw_only=True)

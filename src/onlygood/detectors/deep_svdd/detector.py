@@ -49,6 +49,8 @@ class DeepSvddDetector(Detector):
             contrast_normalised=self.architecture.contrast_normalised,
             dtype=self.task.kind.dtype,
             window=self.task.kind.window,
+            source=self.task.kind.source,
+            has_mask=self.task.kind.has_mask,
             opset=OPSET,
         )
         return Embedding(subgraphs=[image], input_shape=(self.input_size, self.input_size), opset=OPSET)

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from onlygood.graph.preprocess import mask_arrays
 from onlygood.graph.subgraph import OPSET, subgraph
 from onlygood.images.window import Window
 
@@ -21,13 +22,16 @@ def image_embedding(
     contrast_normalised: bool,
     dtype: np.dtype[np.generic],
     window: Window,
+    source: str = "image",
+    has_mask: bool = False,
     opset: int = OPSET,
 ) -> onnx.ModelProto:
     """The subgraph from `image` to `embedding`, float32 [N, input_size, input_size, channels].
 
     `image` is uint8 or uint16 [N, H, W, C] with C = 1 or 3. It is resized as for every other method (see
     `onlygood.graph.preprocess`), and the window's levels become 0 and 1. With 1 channel, colours are averaged; with 3,
-    grey is given to all of them.
+    grey is given to all of them. With a mask, the last channel of `image`, pixels where it is 0 get the level halfway
+    between black and white before anything else is done.
 
     Args:
         input_size: pixels a side.
@@ -36,6 +40,8 @@ def image_embedding(
             normalisation with the L1 norm).
         dtype: uint8 or uint16, of `image`.
         window: the levels of black and white.
+        source: what `image` is called in the whole graph.
+        has_mask: whether the last channel of `image` is a mask.
         opset: of the standard operators.
 
     Source: Ruff et al., "Deep One-Class Classification", ICML 2018, section 4.1 (global contrast normalisation).
@@ -56,12 +62,20 @@ def image_embedding(
         if contrast_normalised
         else "embedding = Identity (coloured)"
     )
+    filling, levels = "", "levels"
+    if has_mask:
+        levels = "filled"
+        filling = """
+        mask = Slice (levels, mask_channel, behind_mask, colours_axis)
+        colours = Slice (levels, first_colour, mask_channel, colours_axis)
+        is_looked_at = Greater (mask, no_level)
+        filled = Where (is_looked_at, colours, fill_level)"""
     text = f"""
     image_embedding ({np.dtype(dtype).name}[N, H, W, C] image)
         => (float[N, {input_size}, {input_size}, {channels}] embedding) {{
-        levels = Cast <to = {onnx.TensorProto.FLOAT}> (image)
+        levels = Cast <to = {onnx.TensorProto.FLOAT}> (image){filling}
         resized = Resize <antialias = 1, exclude_outside = 1, axes = [1, 2], mode = "linear",
-            coordinate_transformation_mode = "half_pixel"> (levels, , , input_size)
+            coordinate_transformation_mode = "half_pixel"> ({levels}, , , input_size)
         above_black = Sub (resized, black)
         scaled = Mul (above_black, level_gain)
         {to_channels}
@@ -80,7 +94,9 @@ def image_embedding(
     if contrast_normalised:
         arrays["pixel_axes"] = np.array([1, 2, 3], dtype=np.int64)
         arrays["least_contrast"] = np.array(_LEAST_CONTRAST, dtype=np.float32)
-    return subgraph(text, arrays, opset=opset)
+    if has_mask:
+        arrays |= mask_arrays(axis=3, fill=(window.black + window.white) / 2)
+    return subgraph(text, arrays, names={"image": source}, opset=opset)
 
 
 def network_input(*, channels: int, low: float, high: float, opset: int = OPSET) -> onnx.ModelProto:

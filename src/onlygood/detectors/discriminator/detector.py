@@ -60,16 +60,16 @@ class DiscriminatorDetector(Detector):
             self.backbone, task.kind, settings, multiple=multiple, threads=task.settings.threads
         )
         self.grid = self.sized.grid(reduction)
-        self.top_patches = max(1, round(settings.top_fraction * math.prod(self.grid)))
+        self.top_patches = max(1, round(settings.top_fraction * task.kind.looked_at * math.prod(self.grid)))
 
     @property
     def embedding(self) -> Embedding:  # noqa: D102
-        shape = self.sized.input_shape
+        shape, kind = self.sized.input_shape, self.task.kind
         return Embedding(
             subgraphs=[
-                self.sized.preprocess(self.task.kind, opset=self.opset),
+                self.sized.preprocess(kind, opset=self.opset),
                 self.trunk,
-                patch_embedding(self.taps, input_shape=shape, grid=self.grid, opset=self.opset),
+                patch_embedding(self.taps, input_shape=shape, grid=self.grid, has_mask=kind.has_mask, opset=self.opset),
             ],
             input_shape=shape,
             rows_each=(patches_per_image(self.task.images, math.prod(self.grid)),),
@@ -153,4 +153,7 @@ class DiscriminatorDetector(Detector):
             output=layers.output,
             offset=layers.offset,
         )
-        return discriminator_head(network, top_patches=self.top_patches, opset=self.opset), layers.losses
+        head = discriminator_head(
+            network, top_patches=self.top_patches, has_mask=self.task.kind.has_mask, opset=self.opset
+        )
+        return head, layers.losses

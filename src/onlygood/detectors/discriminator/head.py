@@ -12,6 +12,8 @@ from onlygood.graph.subgraph import OPSET, subgraph
 
 # Of the hidden layer's leaky ReLU, as in SimpleNet.
 SLOPE = 0.2
+# Of patches that are not looked at: as good as training wants good ones to be, which are below half of it.
+UNSEEN_SCORE = -1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,9 @@ class Discriminator:
     offset: float
 
 
-def discriminator_head(discriminator: Discriminator, *, top_patches: int, opset: int = OPSET) -> onnx.ModelProto:
+def discriminator_head(
+    discriminator: Discriminator, *, top_patches: int, has_mask: bool = False, opset: int = OPSET
+) -> onnx.ModelProto:
     """The subgraph from `embedding`, float32 [N, h, w, d], to `patch_scores`, float32 [N, h, w], and `raw_score`,
     float32 [N]; higher is more anomalous.
 
@@ -43,6 +47,7 @@ def discriminator_head(discriminator: Discriminator, *, top_patches: int, opset:
     Args:
         discriminator: the arrays.
         top_patches: how many of an image's highest patch scores are averaged into its score.
+        has_mask: whether vectors may be zero where nothing is looked at; then their scores are UNSEEN_SCORE.
         opset: of the standard operators.
 
     Source: Liu et al., "SimpleNet: A Simple Network for Image Anomaly Detection and Localization", CVPR 2023; there
@@ -50,15 +55,23 @@ def discriminator_head(discriminator: Discriminator, *, top_patches: int, opset:
     the highest, as for `patch`.
     """
     width = len(discriminator.mean)
+    scores, masking = "outputs", ""
+    if has_mask:
+        scores = "seen_outputs"
+        masking = """
+        sizes = Abs (patches)
+        largest = ReduceMax <keepdims = 1> (sizes, last_axis)
+        are_seen = Greater (largest, nothing)
+        seen_outputs = Where (are_seen, outputs, unseen_score)"""
     text = f"""
     discriminator_head (float[N, h, w, {width}] embedding) => (float[N, h, w] patch_scores, float[N] raw_score) {{
         patches = Reshape (embedding, one_row_a_patch)
         centred = Sub (patches, good_mean)
         hidden = Gemm (centred, hidden_weight, hidden_bias)
         activated = LeakyRelu <alpha = {SLOPE}> (hidden)
-        outputs = Gemm (activated, output_weight, output_bias)
+        outputs = Gemm (activated, output_weight, output_bias){masking}
         places = Shape <end = 3> (embedding)
-        patch_scores = Reshape (outputs, places)
+        patch_scores = Reshape ({scores}, places)
         flat = Reshape (patch_scores, one_row_an_image)
         highest, where = TopK (flat, top_patches)
         raw_score = ReduceMean <keepdims = 0> (highest, last_axis)
@@ -75,4 +88,7 @@ def discriminator_head(discriminator: Discriminator, *, top_patches: int, opset:
         "output_weight": discriminator.output[:, None],
         "output_bias": np.array([discriminator.offset], dtype=np.float32),
     }
+    if has_mask:
+        arrays["nothing"] = np.array(0.0, dtype=np.float32)
+        arrays["unseen_score"] = np.array(UNSEEN_SCORE, dtype=np.float32)
     return subgraph(text, arrays, opset=opset)

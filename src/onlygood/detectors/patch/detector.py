@@ -81,7 +81,7 @@ class PatchDetector(Detector):
             # The coarsest, the last, is what describes an image as a whole.
             name = "embedding" if number == len(tap_levels) - 1 else f"embedding_{number}"
             grid = self.sized.grid(reduction)
-            top_patches = max(1, round(settings.top_fraction * grid[0] * grid[1]))
+            top_patches = max(1, round(settings.top_fraction * task.kind.looked_at * math.prod(grid)))
             levels.append(_Level(name, "patches", taps, grid, top_patches, PATCH_SHRINKAGE, settings.bank_size, 1.0))
         self.map_grid = max((level.grid for level in levels), key=math.prod)
         last = levels[-1]
@@ -103,13 +103,19 @@ class PatchDetector(Detector):
 
     @property
     def embedding(self) -> Embedding:  # noqa: D102
-        shape, opset = self.sized.input_shape, self.opset
+        shape, opset, has_mask = self.sized.input_shape, self.opset, self.task.kind.has_mask
         patches = [
-            patch_embedding(level.taps, input_shape=shape, grid=level.grid, name=level.name, opset=opset)
+            patch_embedding(
+                level.taps, input_shape=shape, grid=level.grid, name=level.name, has_mask=has_mask, opset=opset
+            )
             for level in self.patch_levels
         ]
         regions = region_embedding(
-            self.patch_levels[-1].name, *self.region_windows, name=self.levels[-1].name, opset=opset
+            self.patch_levels[-1].name,
+            *self.region_windows,
+            name=self.levels[-1].name,
+            has_mask=has_mask,
+            opset=opset,
         )
         return Embedding(
             subgraphs=[self.sized.preprocess(self.task.kind, opset=opset), self.trunk, *patches, regions],
@@ -124,7 +130,7 @@ class PatchDetector(Detector):
         rows = self._rows(good)
         fitted = self._fit(rows)
         banks = [
-            Bank(f"{level.name}_bank", level.name, each.memory, level.top_patches)
+            Bank(f"{level.name}_bank", level.name, each.memory, level.top_patches, self.task.kind.has_mask)
             for level, each in zip(self.levels, fitted, strict=True)
         ]
         memories = [

@@ -154,6 +154,8 @@ def _map_units(memories: Sequence[LevelMemory], parts: Sequence[LevelScores]) ->
     units = []
     for number, memory in enumerate(memories):
         patches = np.concatenate([part.patch_scores[number].ravel() for part in parts])
+        if memory.bank.has_mask:
+            patches = patches[patches > 0.0] if patches.any() else patches
         spread = float(np.std(patches, dtype=np.float64)) / memory.map_weight
         units.append(Unit(center=float(np.median(patches)), scale=spread or 1.0))
     return units

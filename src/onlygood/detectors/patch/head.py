@@ -39,12 +39,14 @@ class Bank:
         embedding: name of the value, float32 [N, h, w, d], whose vectors are compared with the memory.
         memory: the arrays.
         top_patches: how many of an image's highest patch scores are averaged into its score.
+        has_mask: whether vectors may be zero where nothing is looked at; then their scores are 0.
     """
 
     name: str
     embedding: str
     memory: Memory
     top_patches: int
+    has_mask: bool = False
 
     @property
     def score(self) -> str:
@@ -88,7 +90,13 @@ class Windows:
 
 
 def region_embedding(
-    source: str, rows: Windows, columns: Windows, *, name: str = "regions", opset: int = OPSET
+    source: str,
+    rows: Windows,
+    columns: Windows,
+    *,
+    name: str = "regions",
+    has_mask: bool = False,
+    opset: int = OPSET,
 ) -> onnx.ModelProto:
     """The subgraph from an embedding [N, h, w, d] to its means over windows, float32 [N, r, s, d].
 
@@ -100,17 +108,29 @@ def region_embedding(
         rows: the windows along h.
         columns: the windows along w.
         name: of the value, an identifier.
+        has_mask: whether there is `<source>_cells`: then means are of what is looked at, and zero where nothing is.
         opset: of the standard operators.
     """
+    pool = f"AveragePool <kernel_shape = [{rows.size}, {columns.size}], strides = [{rows.stride}, {columns.stride}]>"
+    cells, means, dividing = "", f"{name}_means", ""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    if has_mask:
+        cells, means = f", float[N, 1, {name}_h, {name}_w] cells", f"{name}_of_cells"
+        # Where nothing is looked at, 0 is divided by less than one cell's share.
+        arrays[f"{name}_least_share"] = np.array(0.5 / (rows.size * columns.size), dtype=np.float32)
+        dividing = f"""
+        {name}_shares = {pool} (cells)
+        {name}_divisors = Max ({name}_shares, {name}_least_share)
+        {means} = Div ({name}_means, {name}_divisors)"""
     text = f"""
-    region_embedding (float[N, {name}_h, {name}_w, d] source) => (float[N, {rows.count}, {columns.count}, d] {name}) {{
+    region_embedding (float[N, {name}_h, {name}_w, d] source{cells})
+        => (float[N, {rows.count}, {columns.count}, d] {name}) {{
         {name}_planes = Transpose <perm = [0, 3, 1, 2]> (source)
-        {name}_means = AveragePool <kernel_shape = [{rows.size}, {columns.size}],
-            strides = [{rows.stride}, {columns.stride}]> ({name}_planes)
-        {name} = Transpose <perm = [0, 2, 3, 1]> ({name}_means)
+        {name}_means = {pool} ({name}_planes){dividing}
+        {name} = Transpose <perm = [0, 2, 3, 1]> ({means})
     }}
     """
-    return subgraph(text, {}, names={"source": source, name: name}, opset=opset)
+    return subgraph(text, arrays, names={"source": source, "cells": f"{source}_cells"}, opset=opset)
 
 
 def patch_head(bank: Bank, *, opset: int = OPSET) -> onnx.ModelProto:
@@ -129,13 +149,21 @@ def patch_head(bank: Bank, *, opset: int = OPSET) -> onnx.ModelProto:
     """
     name, memory = bank.name, bank.memory
     width = len(memory.mean)
+    scores, masking = f"{name}_distances", ""
+    if bank.has_mask:
+        scores = f"{name}_seen_distances"
+        masking = f"""
+        {name}_sizes = Abs ({name}_patches)
+        {name}_largest = ReduceMax <keepdims = 0> ({name}_sizes, {name}_last_axis)
+        {name}_are_seen = Greater ({name}_largest, {name}_nothing)
+        {scores} = Where ({name}_are_seen, {name}_distances, {name}_nothing)"""
     text = f"""
     patch_head (float[N, {name}_h, {name}_w, {width}] source)
         => (float[N, {name}_h, {name}_w] {bank.patch_scores}, float[N] {bank.score}) {{
         {name}_patches = Reshape (source, {name}_one_row_a_patch)
-        {_nearest_distance(name, f"{name}_patches", f"{name}_distances")}
+        {_nearest_distance(name, f"{name}_patches", f"{name}_distances")}{masking}
         {name}_places = Shape <end = 3> (source)
-        {bank.patch_scores} = Reshape ({name}_distances, {name}_places)
+        {bank.patch_scores} = Reshape ({scores}, {name}_places)
         {name}_flat = Reshape ({bank.patch_scores}, {name}_one_row_an_image)
         {name}_highest, {name}_where = TopK ({name}_flat, {name}_top_patches)
         {bank.score} = ReduceMean <keepdims = 0> ({name}_highest, {name}_last_axis)
@@ -151,6 +179,8 @@ def patch_head(bank: Bank, *, opset: int = OPSET) -> onnx.ModelProto:
         f"{name}_memory_bank": memory.memory_bank,
         f"{name}_norms": np.einsum("mq,mq->m", memory.memory_bank, memory.memory_bank),
     }
+    if bank.has_mask:
+        arrays[f"{name}_nothing"] = np.array(0.0, dtype=np.float32)
     return subgraph(text, arrays, names={"source": bank.embedding}, opset=opset)
 
 
@@ -234,8 +264,16 @@ def combine_maps(
     lines = []
     for bank in banks:
         at = bank.name
+        known = bank.patch_scores
+        if bank.has_mask:
+            # Where nothing is looked at the map is what is typical of good images.
+            known = f"{at}_map_known"
+            lines += [
+                f"{at}_map_is_seen = Greater ({bank.patch_scores}, {at}_map_nothing)",
+                f"{known} = Where ({at}_map_is_seen, {bank.patch_scores}, {at}_map_center)",
+            ]
         lines += [
-            f"{at}_plane = Unsqueeze ({bank.patch_scores}, map_axis)",
+            f"{at}_plane = Unsqueeze ({known}, map_axis)",
             f'{at}_on_map = Resize <axes = [2, 3], mode = "linear", coordinate_transformation_mode = "half_pixel"> '
             f"({at}_plane, , , map_grid)",
             f"{at}_map_excess = Sub ({at}_on_map, {at}_map_center)",
@@ -250,6 +288,7 @@ def combine_maps(
     }}
     """
     arrays = _unit_arrays(banks, units, "map_")
+    arrays |= {f"{bank.name}_map_nothing": np.array(0.0, dtype=np.float32) for bank in banks if bank.has_mask}
     arrays["map_axis"] = np.array([1], dtype=np.int64)
     arrays["map_grid"] = np.array(grid, dtype=np.int64)
     return subgraph(text, arrays, opset=opset)

@@ -1,0 +1,264 @@
+"""From `image` to `view`: the part of an image that a detector is shown, and what of that part it looks at.
+
+A view is an image of the same type, cut to the box of the region of interest. Where the region is no box, the view has
+one channel more, the last: 0 where nothing is looked at. Whatever lies outside is left out here, before any filter
+could carry it further.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onlygood.graph.subgraph import OPSET, subgraph
+
+VIEW = "view"
+# Where the view begins and ends in the image: int64 [2], rows and columns.
+BEGIN, END = "view_begin", "view_end"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region of interest: which pixels of an image are looked at, at whatever size the image has.
+
+    Attributes:
+        mask: bool [h, w], True where it is looked at; a pixel of an image is what the mask has at its place (nearest,
+            as Pillow's NEAREST).
+    """
+
+    mask: NDArray[np.bool_] = field(repr=False)
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Top, left, bottom and right of what is looked at, in pixels of the mask."""
+        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
+        return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+    @property
+    def is_box(self) -> bool:
+        """Whether everything in its box is looked at."""
+        top, left, bottom, right = self.box
+        return bool(self.mask[top:bottom, left:right].all())
+
+    @property
+    def looked_at(self) -> float:
+        """Which share of its box is looked at."""
+        top, left, bottom, right = self.box
+        return float(self.mask[top:bottom, left:right].mean())
+
+    def view_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the view of an image of this height and width, in pixels."""
+        top, left, bottom, right = self.box
+        height, width = (
+            max(1, end * side // length - -(-begin * side // length))
+            for begin, end, side, length in zip((top, left), (bottom, right), size, self.mask.shape, strict=True)
+        )
+
+        return height, width
+
+
+def region_view(
+    region: Region, *, dtype: np.dtype[np.generic], source: str = "image", has_mask: bool = False, opset: int = OPSET
+) -> onnx.ModelProto:
+    """The subgraph from an image, [N, H, W, C], to `view`, of the same type, and to BEGIN and END.
+
+    Args:
+        region: what is looked at.
+        dtype: uint8 or uint16, of the image.
+        source: name of the image in the whole graph.
+        has_mask: whether the image has a mask already, its last channel; what is not looked at in either is not.
+        opset: of the standard operators.
+    """
+    top, left, bottom, right = region.box
+    kind = np.dtype(dtype).name
+    cut, masking = VIEW, ""
+    if not region.is_box:
+        cut = "cut"
+        colours, theirs = "cut", "region_mask"
+        both = ""
+        if has_mask:
+            colours, theirs = "cut_colours", "mask_of_both"
+            both = """
+        mask_before = Slice (cut, view_last, view_behind_last, view_channel_axis)
+        cut_colours = Slice (cut, view_first, view_last, view_channel_axis)
+        mask_of_both = Mul (mask_before, region_mask)"""
+        # By positions, since ONNX Runtime's optimiser (seen up to 1.31) moves a later transposition through Resize, and
+        # loses the sizes there.
+        positions = "".join(
+            f"""
+        {at}_begin = Gather <axis = 0> ({BEGIN}, region_{at}_axis)
+        {at}_from = Squeeze ({at}_begin)
+        {at}_end = Gather <axis = 0> ({END}, region_{at}_axis)
+        {at}_to = Squeeze ({at}_end)
+        {at}_side = Gather <axis = 0> (image_sides, region_{at}_axis)
+        {at}_step = Squeeze (view_one)
+        {at}_pixels = Range ({at}_from, {at}_to, {at}_step)
+        {at}_twice = Mul ({at}_pixels, region_two)
+        {at}_middle = Add ({at}_twice, view_one)
+        {at}_in_mask = Mul ({at}_middle, region_{at}_size)
+        {at}_twice_side = Mul ({at}_side, region_two)
+        {at}_nearest = Div ({at}_in_mask, {at}_twice_side)"""
+            for at in ("row", "column")
+        )
+        masking = f"""{positions}
+        mask_rows = Gather <axis = 1> (region, row_nearest)
+        cut_mask = Gather <axis = 2> (mask_rows, column_nearest)
+        typed_mask = Cast <to = {onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))}> (cut_mask)
+        cut_sides = Shape <end = 3> (cut)
+        mask_shape = Concat <axis = 0> (cut_sides, view_one)
+        region_mask = Expand (typed_mask, mask_shape){both}
+        {VIEW} = Concat <axis = 3> ({colours}, {theirs})"""
+    text = f"""
+    region_view ({kind}[N, H, W, C] image)
+        => ({kind}[N, view_H, view_W, view_C] {VIEW}, int64[2] {BEGIN}, int64[2] {END}) {{
+        image_sides = Shape <start = 1, end = 3> (image)
+        begin_times_size = Mul (image_sides, region_begin)
+        begin_rounded = Add (begin_times_size, region_size_less_one)
+        {BEGIN} = Div (begin_rounded, region_size)
+        end_times_size = Mul (image_sides, region_end)
+        end_rounded = Div (end_times_size, region_size)
+        least_end = Add ({BEGIN}, view_one)
+        {END} = Max (end_rounded, least_end)
+        {cut} = Slice (image, {BEGIN}, {END}, view_axes){masking}
+    }}
+    """
+    size = np.array(region.mask.shape, dtype=np.int64)
+    arrays: dict[str, NDArray[np.generic]] = {
+        "region_begin": np.array([top, left], dtype=np.int64),
+        "region_end": np.array([bottom, right], dtype=np.int64),
+        "region_size": size,
+        "region_size_less_one": size - 1,
+        "view_one": np.array([1], dtype=np.int64),
+        "view_axes": np.array([1, 2], dtype=np.int64),
+    }
+    if not region.is_box:
+        arrays |= {
+            "region": region.mask[None, :, :, None].astype(np.uint8),
+            "region_two": np.array([2], dtype=np.int64),
+            "region_row_axis": np.array([0], dtype=np.int64),
+            "region_column_axis": np.array([1], dtype=np.int64),
+            "region_row_size": size[:1],
+            "region_column_size": size[1:],
+        }
+        if has_mask:
+            arrays |= {
+                "view_first": np.array([0], dtype=np.int64),
+                "view_last": np.array([-1], dtype=np.int64),
+                "view_behind_last": np.array([2**31 - 1], dtype=np.int64),
+                "view_channel_axis": np.array([3], dtype=np.int64),
+            }
+    return subgraph(text, arrays, names={"image": source}, opset=opset)
+
+
+def full_size_map(
+    dtype: np.dtype[np.generic],
+    *,
+    source: str = "image",
+    has_mask: bool = False,
+    is_cut: bool = False,
+    outside: float = 0.0,
+    opset: int = OPSET,
+) -> onnx.ModelProto:
+    """The subgraph from `patch_scores` [N, h, w] and `image` [N, H, W, C] to `anomaly_map`, float32 [N, H, W].
+
+    Args:
+        dtype: uint8 or uint16, of `image`.
+        source: what a detector is shown: `image` itself, or a view.
+        has_mask: whether the last channel of that is a mask.
+        is_cut: whether it is a part of the image, from BEGIN to END.
+        outside: the level of the map where nothing is looked at.
+        opset: of the standard operators.
+    """
+    kind = np.dtype(dtype).name
+    inputs, sides = f"float[N, h, w] patch_scores, {kind}[N, H, W, C] image", "H, W"
+    lines = [
+        "map_size = Shape <start = 1, end = 3> (shown)",
+        "as_plane = Unsqueeze (patch_scores, plane_axis)",
+        'full_plane = Resize <axes = [2, 3], mode = "linear", coordinate_transformation_mode = "half_pixel"> '
+        "(as_plane, , , map_size)",
+    ]
+    plane = "full_plane"
+    arrays: dict[str, NDArray[np.generic]] = {"plane_axis": np.array([1], dtype=np.int64)}
+    if source != "image":
+        inputs += f", {kind}[N, shown_H, shown_W, shown_C] shown"
+    if has_mask:
+        lines += [
+            "shown_mask = Slice (shown, map_last, map_behind_last, map_channel_axis)",
+            "shown_mask_places = Squeeze (shown_mask, map_channel_axis)",
+            "shown_mask_plane = Unsqueeze (shown_mask_places, plane_axis)",
+            f"is_in_mask = Cast <to = {onnx.TensorProto.BOOL}> (shown_mask_plane)",
+            f"masked_plane = Where (is_in_mask, {plane}, map_outside)",
+        ]
+        plane = "masked_plane"
+        arrays |= {
+            "map_last": np.array([-1], dtype=np.int64),
+            "map_behind_last": np.array([2**31 - 1], dtype=np.int64),
+            "map_channel_axis": np.array([3], dtype=np.int64),
+        }
+    if is_cut:
+        inputs += f", int64[2] {BEGIN}, int64[2] {END}"
+        lines += [
+            "sides_of_image = Shape <start = 1, end = 3> (image)",
+            f"behind = Sub (sides_of_image, {END})",
+            f"borders = Concat <axis = 0> (map_no_border, {BEGIN}, map_no_border, behind)",
+            f"whole_plane = Pad ({plane}, borders, map_outside)",
+        ]
+        plane, sides = "whole_plane", "map_H, map_W"
+        arrays["map_no_border"] = np.array([0, 0], dtype=np.int64)
+    if has_mask or is_cut:
+        arrays["map_outside"] = np.array(outside, dtype=np.float32)
+    newline = "\n        "
+    text = f"""
+    full_size_map ({inputs}) => (float[N, {sides}] anomaly_map) {{
+        {newline.join(lines)}
+        anomaly_map = Squeeze ({plane}, plane_axis)
+    }}
+    """
+    return subgraph(text, arrays, names={"shown": source}, opset=opset)
+
+
+@dataclass(frozen=True)
+class View:
+    """What a detector is shown of images of a kind, as a graph.
+
+    Attributes:
+        dtype: uint8 or uint16, of the images.
+        region: of interest; None for everything.
+    """
+
+    dtype: np.dtype[Any]
+    region: Region | None = None
+
+    @property
+    def source(self) -> str:
+        """Name of the value that a detector is shown."""
+        return "image" if self.region is None else VIEW
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether the last channel of that value says what is looked at."""
+        return self.region is not None and not self.region.is_box
+
+    def subgraphs(self, *, opset: int = OPSET) -> list[onnx.ModelProto]:
+        """From `image` to that value; none where it is the image itself."""
+        return [] if self.region is None else [region_view(self.region, dtype=self.dtype, opset=opset)]
+
+    def map(self, *, outside: float, opset: int = OPSET) -> onnx.ModelProto:
+        """The subgraph from patch scores to a map of the whole image.
+
+        Args:
+            outside: its level where nothing is looked at.
+            opset: of the standard operators.
+        """
+        return full_size_map(
+            self.dtype,
+            source=self.source,
+            has_mask=self.has_mask,
+            is_cut=self.region is not None,
+            outside=outside,
+            opset=opset,
+        )
