@@ -48,8 +48,8 @@ RULES: dict[FindingKind, str] = {
     "blurred": f"Its sharpness, how much neighbouring pixels differ as a share of the contrast, lies {_FAR}, and is at "
     "most half of the median.",
     "exposure": f"Its mean level, its contrast or the share of its pixels that are clipped lies {_FAR}, and differs "
-    "from the median by a tenth of the scale, by half of the contrast, or by 2 % of the pixels. An image of one level is "
-    "always named.",
+    "from the median by a tenth of the scale, by half of the contrast, or by 2 % of the pixels. An image of one level "
+    "is always named.",
     "size": f"Most images have one size, and it has another; or where sizes vary, its area or its aspect ratio lies "
     f"{_FAR}, and differs from the median by at least a quarter.",
     "colour": "Most images have another number of channels.",
