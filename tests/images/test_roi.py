@@ -328,3 +328,32 @@ def test_one_image_with_outlines_among_several_is_taken(tmp_path: Path) -> None:
 def test_annotations_that_say_nothing_that_can_be_looked_at(tmp_path: Path, content: Any, pattern: str) -> None:
     with pytest.raises(SettingError, match=pattern):
         read_roi(write(tmp_path, content))
+
+
+def _places(content: Any, place: tuple[Any, ...] = ()) -> Any:
+    yield place
+    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in items:
+        yield from _places(value, (*place, key))
+
+
+@pytest.mark.parametrize("name", [*BOXES, *(f"{tool}, polygon" for tool in POLYGONS)])
+def test_whatever_stands_anywhere_in_a_file_is_read_or_refused_with_a_sentence(tmp_path: Path, name: str) -> None:
+    content = POLYGONS[name.removesuffix(", polygon")] if name.endswith(", polygon") else BOXES[name]
+    read = refused = 0
+    for place in _places(json.loads(json.dumps(content))):
+        for value in (None, True, -1, 0, 1e300, 10**400, "x", [], {}, [1], [[1]], {"a": 1}, float("nan")):
+            changed = json.loads(json.dumps(content))
+            holder = changed
+            for key in place[:-1]:
+                holder = holder[key]
+            if place:
+                holder[place[-1]] = value
+            else:
+                changed = value
+            try:
+                read += read_roi(write(tmp_path, changed), size=(HEIGHT, WIDTH)).any()
+            except SettingError as error:
+                assert not str(error).endswith(".")
+                refused += 1
+    assert read and refused

@@ -104,20 +104,21 @@ def _coco(content: Any, shown: str, size: Size | None) -> list[Drawn] | None:
     images, annotations = _list_in(content, "images"), _list_in(content, "annotations")
     if images is None or annotations is None:
         return None
-    by_image: dict[Any, list[Outline]] = {}
+    by_image: dict[str, list[Outline]] = {}
     for each, name in _numbered(annotations, shown, "annotation"):
         segmentation = each.get("segmentation")
-        own = by_image.setdefault(each.get("image_id"), [])
+        own = by_image.setdefault(repr(each.get("image_id")), [])
         if isinstance(segmentation, Mapping):
             raise _no_inside(name, "run-length mask")
         if segmentation:
-            rings = segmentation if isinstance(segmentation[0], list) else [segmentation]
+            is_one = not isinstance(segmentation, list) or not isinstance(segmentation[0], list)
+            rings = [segmentation] if is_one else segmentation
             own += [Outline(_ring(_flat(ring, name), name), shown=name) for ring in rings]
         elif each.get("bbox"):
             own.append(Outline(box_corners(*_numbers(each["bbox"], 4, name)), shown=name))
         else:
             raise SettingError(f"{name} must have a polygon or a box, got neither: draw it, or remove it")
-    sizes = {each.get("id"): _size(each.get("height"), each.get("width"), shown) for each in images}
+    sizes = {repr(each.get("id")): _size(each.get("height"), each.get("width"), shown) for each in images}
     return [Drawn(outlines, sizes.get(image)) for image, outlines in by_image.items()]
 
 
@@ -136,8 +137,9 @@ def _datumaro(content: Any, shown: str, size: Size | None) -> list[Drawn] | None
                 outlines.append(Outline(_ring(_flat(each.get("points"), name), name), shown=name))
             elif kind != "label":
                 raise _no_inside(name, kind)
-        stated = (item.get("image") or {}).get("size") or (None, None)
-        drawn.append(Drawn(outlines, _size(stated[0], stated[-1], shown)))
+        stated = _object(item.get("image")).get("size")
+        height, width = stated if isinstance(stated, list) and len(stated) == 2 else (None, None)
+        drawn.append(Drawn(outlines, _size(height, width, shown)))
     return drawn
 
 
@@ -147,12 +149,13 @@ def _supervisely(content: Any, shown: str, size: Size | None) -> list[Drawn] | N
         return None
     outlines = []
     for each, name in _numbered(objects, shown, "object"):
-        kind, points = each.get("geometryType"), each.get("points") or {}
+        kind, points = each.get("geometryType"), _object(each.get("points"))
         exterior = _pairs(points.get("exterior"), name)
         if kind == "rectangle" and len(exterior) == 2:
             outlines.append(Outline(_between(*exterior), shown=name))
         elif kind == "polygon":
-            holes = [_ring(_pairs(hole, name), name) for hole in points.get("interior") or []]
+            interior = points.get("interior")
+            holes = [_ring(_pairs(hole, name), name) for hole in (interior if isinstance(interior, list) else [])]
             outlines.append(Outline(_ring(exterior, name), holes, name))
         else:
             raise _no_inside(name, kind)
@@ -170,11 +173,13 @@ def _via(content: Any, shown: str, size: Size | None) -> list[Drawn] | None:
         return None
     drawn = []
     for entry in entries:
-        regions = entry["regions"] or []
+        regions = entry["regions"]
         regions = list(regions.values()) if isinstance(regions, Mapping) else regions
+        if not isinstance(regions, list):
+            return None
         outlines = []
         for each, name in _numbered(regions, shown, "region"):
-            shape = each.get("shape_attributes") or {}
+            shape = _object(each.get("shape_attributes"))
             outlines.append(Outline(_via_corners(shape, name), shown=name))
         drawn.append(Drawn(outlines, size))
     return drawn
@@ -207,9 +212,9 @@ def _cvat(content: Any, shown: str, size: Size | None) -> list[Drawn] | None:
     shapes = _list_in(content, "shapes")
     if shapes is None or not all(isinstance(each, Mapping) and "type" in each for each in shapes):
         return None
-    by_frame: dict[Any, list[Outline]] = {}
+    by_frame: dict[str, list[Outline]] = {}
     for each, name in _numbered(shapes, shown):
-        kind, own = each["type"], by_frame.setdefault(each.get("frame"), [])
+        kind, own = each["type"], by_frame.setdefault(repr(each.get("frame")), [])
         degrees = _numbers([each.get("rotation") or 0.0], 1, name)[0]
         if kind == "rectangle":
             left, top, right, bottom = _numbers(each.get("points"), 4, name)
@@ -286,6 +291,11 @@ def _list_in(content: Any, field: str) -> list[Any] | None:
         return None
     listed: list[Any] = content[field]
     return listed if all(isinstance(each, Mapping) for each in listed) else None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """The object; an empty one where it is something else."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _numbered(objects: Sequence[Any], shown: str, noun: str = "shape") -> Iterator[tuple[Mapping[str, Any], str]]:
