@@ -119,8 +119,8 @@ def large() -> None:
             "found = inspector(sys.argv[2])\n"
             "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]\n"
             "y, x = np.unravel_index(found.anomaly_map.argmax(), found.anomaly_map.shape)\n"
-            "print(f'{int(peak) / 1e6:.2f} GB at most, {found.latency_ms / 1e3:.1f} s, anomalous: {found.is_anomaly}, '\n"
-            "      f'highest at {y}, {x}', flush=True)\n"
+            "print(f'{int(peak) / 1e6:.2f} GB at most, {found.latency_ms / 1e3:.1f} s', flush=True)\n"
+            "print(f'anomalous: {found.is_anomaly}, highest at {y}, {x}', flush=True)\n"
         )
         print("planted at", top, left)
         subprocess.run([sys.executable, "-c", code, str(path), str(image)], check=True)
