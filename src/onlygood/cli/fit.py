@@ -48,8 +48,8 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     fit.usage = "onlygood fit [options] -o MODEL GOOD [GOOD ...]"
     fit.epilog = (
         "`onlygood methods` says what each method is for; `onlygood fit --method knn --help` shows the options "
-        "of that one beside these, `onlygood fit --golden --help` those of augmentation, `onlygood fit --help-all` some "
-        "more."
+        "of that one beside these, `onlygood fit --golden --help` those of augmentation, `onlygood fit --help-all` "
+        "some more."
     )
     is_all = HELP_ALL in arguments
     fit.add_argument(HELP_ALL, action="help", help="show this message with the options that few people need, and exit")
