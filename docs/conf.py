@@ -38,7 +38,21 @@ napoleon_google_docstring = True
 nitpicky = False
 copybutton_prompt_text = "$ "
 
-COMMANDS = ("fit", "inspect", "evaluate", "compare", "calibrate", "explore", "methods", "info", "sign", "completion")
+COMMANDS = (
+    *(
+        "fit",
+        "inspect",
+        "evaluate",
+        "compare",
+        "calibrate",
+        "explore",
+        "drift",
+        "methods",
+        "info",
+        "sign",
+        "completion",
+    ),
+)
 GENERATED = HERE / "reference" / "_generated"
 
 

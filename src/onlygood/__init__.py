@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     from onlygood.metrics.image import image_auroc
     from onlygood.metrics.pixel import PixelTally
     from onlygood.model import CalibratedModel, Model
+    from onlygood.monitoring.drift import drift
+    from onlygood.monitoring.drift_result import Drift
+    from onlygood.monitoring.drift_test import DriftTest
     from onlygood.recalibration import calibrate
     from onlygood.results import Inspection
     from onlygood.settings import MethodSettings
@@ -70,6 +73,9 @@ _HOMES = {
     "Comparison": "comparison.compare",
     "explore": "exploration.explore",
     "Exploration": "exploration.explore",
+    "drift": "monitoring.drift",
+    "Drift": "monitoring.drift_result",
+    "DriftTest": "monitoring.drift_test",
     "Inspector": "inspector",
     "NamedImage": "images.named",
     "read_image": "images.reading",
@@ -119,6 +125,8 @@ __all__ = [
     "DeepSvdd",
     "Discriminator",
     "Doc",
+    "Drift",
+    "DriftTest",
     "Evaluation",
     "Exploration",
     "FolderError",
@@ -151,6 +159,7 @@ __all__ = [
     "__version__",
     "calibrate",
     "compare",
+    "drift",
     "evaluate",
     "explore",
     "fit",

@@ -16,6 +16,7 @@ _SUFFIXES = {
     "ONNX": ("onnx",),
     "BACKBONE": ("onnx",),
     "HTML": ("html", "htm"),
+    "JSON": ("json",),
 }
 _FOLDERS = ("FOLDER",)
 
