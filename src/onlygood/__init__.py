@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from onlygood.metrics.image import image_auroc
     from onlygood.metrics.pixel import PixelTally
     from onlygood.model import CalibratedModel, Model
+    from onlygood.model_diff.diff import diff
+    from onlygood.model_diff.diff_result import Diff
     from onlygood.monitoring.drift import drift
     from onlygood.monitoring.drift_result import Drift
     from onlygood.monitoring.drift_test import DriftTest
@@ -73,6 +75,8 @@ _HOMES = {
     "Comparison": "comparison.compare",
     "explore": "exploration.explore",
     "Exploration": "exploration.explore",
+    "diff": "model_diff.diff",
+    "Diff": "model_diff.diff_result",
     "drift": "monitoring.drift",
     "Drift": "monitoring.drift_result",
     "DriftTest": "monitoring.drift_test",
@@ -123,6 +127,7 @@ __all__ = [
     "CheckpointError",
     "Comparison",
     "DeepSvdd",
+    "Diff",
     "Discriminator",
     "Doc",
     "Drift",
@@ -159,6 +164,7 @@ __all__ = [
     "__version__",
     "calibrate",
     "compare",
+    "diff",
     "drift",
     "evaluate",
     "explore",

@@ -6,6 +6,7 @@ which has one of its own inside it, and no CSV file.
 """
 
 from onlygood.report.comparison_report import write_comparison_report
+from onlygood.report.diff_report import write_diff_report
 from onlygood.report.evaluation_report import write_evaluation_report
 from onlygood.report.exploration_page import exploration_path, write_exploration
 from onlygood.report.fit_report import write_fit_report
@@ -17,6 +18,7 @@ __all__ = [
     "exploration_path",
     "report_paths",
     "write_comparison_report",
+    "write_diff_report",
     "write_evaluation_report",
     "write_exploration",
     "write_fit_report",
