@@ -39,20 +39,9 @@ nitpicky = False
 copybutton_prompt_text = "$ "
 
 COMMANDS = (
-    *(
-        "fit",
-        "inspect",
-        "evaluate",
-        "compare",
-        "calibrate",
-        "explore",
-        "drift",
-        "methods",
-        "info",
-        "sign",
-        "completion",
-    ),
-)
+    "fit", "inspect", "evaluate", "compare", "calibrate", "explore", "drift", "diff", "methods", "info", "sign",
+    "completion",
+)  # fmt: skip
 GENERATED = HERE / "reference" / "_generated"
 
 

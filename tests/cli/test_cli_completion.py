@@ -37,6 +37,8 @@ LINES = {
     ("inspect", "part.onnx", "lot", "--heatmaps", ""): ["lot"],
     ("fit", "lot", "--method", "d"): ["deep-svdd", "discriminator", "doc"],
     ("fit", "lot", "--method", "knn", "--num"): ["--num-neighbors"],
+    ("diff", ""): ["lot", "part.onnx"],
+    ("diff", "part.onnx", ""): ["lot", "part.onnx"],
     ("drift", "part.onnx", "lot", "--state", ""): ["lot", "state.json"],
     ("completion", ""): ["bash", "fish", "zsh"],
 }

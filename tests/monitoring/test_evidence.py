@@ -53,7 +53,7 @@ def test_the_capital_after_the_next_image_is_on_average_what_it_is() -> None:
         grown = evidence.model_copy(deep=True)
         return math.exp(grown.add(float(norm.sf(z)), name="", before=Tally())) * float(norm.pdf(z))
 
-    edges = [-10.0, *(float(norm.isf(share)) for share in (0.1, HIGHEST)), 10.0]
+    edges = [-10.0, *(float(norm.isf(share)) for share in (1 - HIGHEST, 0.1, HIGHEST)), 10.0]
     mean = sum(quad(after, low, high, limit=100)[0] for low, high in pairwise(edges))
     assert mean == pytest.approx(math.exp(evidence.log_capital), rel=1e-5)
 

@@ -13,6 +13,7 @@ SHELLS = ("bash", "zsh", "fish")
 _SUFFIXES = {
     "MODEL": ("onnx",),
     "NEW": ("onnx",),
+    "OLD": ("onnx",),
     "ONNX": ("onnx",),
     "BACKBONE": ("onnx",),
     "HTML": ("html", "htm"),

@@ -48,8 +48,16 @@ def normal_score(p_value: float) -> float:
 
 
 def _shift(delta: float) -> Callable[[float, float], float]:
-    """N(delta, 1) against N(0, 1) of the normal score: all scores move by delta standard deviations."""
-    return lambda _, z: delta * z - 0.5 * delta * delta
+    """N(delta, 1) against N(0, 1) of the normal score: all scores move by delta standard deviations.
+
+    What is among the highest or lowest counts as if it were at their edge: else a few images far above, which are a
+    tail, would win more for a shift than for a tail.
+    """
+    edge = normal_score(HIGHEST)
+    within = math.exp(0.5 * delta * delta) * (_NORMAL.cdf(edge - delta) - _NORMAL.cdf(-edge - delta))
+    beyond = HIGHEST * (math.exp(delta * edge) + math.exp(-delta * edge))
+    log_mean = math.log(within + beyond)
+    return lambda _, z: delta * min(max(z, -edge), edge) - log_mean
 
 
 def _tail(share: float, among: float) -> Callable[[float, float], float]:
