@@ -88,6 +88,13 @@ def test_images_that_come_again_are_noted(known: onlygood.CalibratedModel, chang
     assert again.images == 6
 
 
+def test_images_of_another_kind_are_noted(known: onlygood.CalibratedModel, tmp_path: Path) -> None:
+    """That may be what has changed."""
+    save(tmp_path, {"1.png": texture(1), "2.png": texture(2, size=(200, 96))})
+    (note,) = onlygood.drift(known, tmp_path, threads=1).notes
+    assert note.startswith("1 of 2 images differs in kind from all good ones, so that scores")
+
+
 def test_what_cannot_be_inspected_is_named_and_gone_past(known: onlygood.CalibratedModel, tmp_path: Path) -> None:
     save(tmp_path, {"1.png": texture(1), "3.png": texture(3)})
     (tmp_path / "2.png").write_bytes(b"no image")

@@ -17,6 +17,7 @@ from onlygood.images.limits import reason
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import ImageSource, ReadingLimits
 from onlygood.inspector import Inspector, inspect_each
+from onlygood.kind_notes import Difference, difference_notes
 from onlygood.model import ModelSource
 from onlygood.monitoring.drift_result import Drift
 from onlygood.monitoring.drift_test import FALSE_DRIFT_RATE, DriftTest, resumed
@@ -93,6 +94,7 @@ def drift(
     last = test.last_name
     taken, is_again = 0, False
     unreadable: list[tuple[str, str]] = []
+    differing: list[tuple[str, tuple[Difference, ...]]] = []
     missed = 0
     results = inspect_each(
         inspector,
@@ -111,6 +113,8 @@ def drift(
                 unreadable.append((result.name or "an image", str(result)))
             continue
         taken += 1
+        if result.differences:
+            differing.append((result.name, result.differences))
         is_again = is_again or (bool(last) and result.name == last)
         test.add(result)
     if not taken:
@@ -120,6 +124,7 @@ def drift(
         )
     if state is not None:
         test.save(state)
+    notes += difference_notes(differing, taken)
     if is_again:
         notes.append(
             f"{last}, the last image of the run before, is among these: give new images alone, or those of earlier "

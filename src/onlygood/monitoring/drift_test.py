@@ -84,8 +84,8 @@ class DriftTest:
     win by that. Where images come in sessions that differ from one another, each session is a change. `baseline`
     compares with the first images of the process itself instead; then the guarantee needs the calibration for nothing.
 
-    Memory and the time for one score are bounded, whatever has come before. Drift that was found stays found: begin a
-    new test when its cause is settled.
+    Memory and the time for one score are bounded, whatever has come before. One thread at a time may call it. Drift
+    that was found stays found: begin a new test when its cause is settled.
 
     Args:
         model: whose scores will come: the path of its file, what `onlygood.fit` or `onlygood.calibrate` returned, or an
