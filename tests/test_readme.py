@@ -86,6 +86,8 @@ def helps() -> str:
         ["compare"],
         ["calibrate"],
         ["explore"],
+        ["drift"],
+        ["diff"],
         ["info"],
         ["sign"],
     )

@@ -137,6 +137,7 @@ def results(
     model_path: Path,
     evaluation: Evaluation,
     exploration: Exploration,
+    good_folder: Path,
 ) -> dict[str, Any]:
     """One of each class of results, with all that it may hold."""
     inspector = onlygood.Inspector(model_path)
@@ -151,6 +152,9 @@ def results(
         "Guarantee": large_model.guarantee.model_copy(update={"rule": "estimated", "interval": (0.01, 0.1), "odd": 3}),
         "Metadata": large_model.metadata,
         "PixelTally": onlygood.PixelTally(),
+        "Diff": onlygood.diff(model_path, onlygood.calibrate(model_path, threshold=1000), [good_folder]),
+        "Drift": onlygood.drift(model_path, [np.zeros((96, 96), np.uint8)], baseline=20),
+        "DriftTest": onlygood.DriftTest(model_path, baseline=20),
         "NamedImage": onlygood.NamedImage("lot 7", np.zeros((1000, 1000), np.uint8)),
     }
 
@@ -193,6 +197,9 @@ def test_what_a_person_wants_to_know_is_in_it(results: dict[str, Any], model: on
     assert "part.onnx: patch, " in repr(results["Inspector"]) and repr(results["Inspector"]).endswith("with maps>")
     assert repr(onlygood.Inspector(model, with_map=False)).endswith("without maps>")
     assert repr(inspection("a.png")) == "<Inspection of a.png: good, score -0.5, p-value 0.25>"
+    assert repr(results["Diff"]).startswith("<Diff: 0 of 16 images become anomalous, ")
+    assert repr(results["Drift"]).startswith("<Drift: no image is tested yet: 1 of the 20 images")
+    assert repr(results["DriftTest"]).startswith("<DriftTest: no image is tested yet: 0 of the 20 images")
     assert repr(results["Inspection"]).endswith(", with its map of 1000 x 1200>")
 
 

@@ -17,6 +17,7 @@ from onlygood.report import (
     InspectedImage,
     palette,
     write_comparison_report,
+    write_diff_report,
     write_evaluation_report,
     write_exploration,
     write_fit_report,
@@ -29,7 +30,7 @@ LONG = "line-3_camera-2_2026-03-01T12-00-00.000_a_name_without_any_place_to_brea
 LAYOUT_CHECK = Path(__file__).with_name("layout_check.js").read_text(encoding="utf-8")
 # Between the margins, in CSS pixels.
 A4_WIDTH = 688
-KINDS = ("fit", "inspection", "evaluation", "comparison", "exploration")
+KINDS = ("fit", "inspection", "evaluation", "comparison", "diff", "exploration")
 
 
 def missing(reason: str) -> Any:
@@ -97,6 +98,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory, model: onlygood.Model) -> di
     ]
     comparison = onlygood.compare(root, methods, false_alarm_rate=0.1, threads=1)
     write_comparison_report(paths["comparison"], comparison, data_name=f"{LONG}")
+
+    looser = onlygood.calibrate(model, threshold=1000)
+    swapped = onlygood.diff(model, looser, root / "test", labelled=True, threads=1)
+    write_diff_report(
+        paths["diff"], replace(swapped, old_name="part.onnx", new_name=f"{LONG}.onnx"), model, looser, threads=1
+    )
 
     exploration = explore(model, root / "test", threads=1)
     points = np.random.default_rng(2).normal(size=exploration.after.points.shape)

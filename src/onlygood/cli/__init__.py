@@ -34,6 +34,8 @@ COMMANDS = {
     "compare": "measure several methods on your own images, and say which to use",
     "calibrate": "give a model another false-alarm rate, or new good images for its threshold",
     "explore": "draw a map of images as a model sees them",
+    "drift": "say whether the process has changed since the fit, since when and in what way",
+    "diff": "say which verdicts flip between two models, before one takes the place of the other",
     "info": "what a model file is, guarantees and was made from",
     "sign": "sign a model file, and make keys for it",
     "methods": "list the methods, what each is for and what it needs",

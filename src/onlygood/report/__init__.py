@@ -7,6 +7,7 @@ which has one of its own inside it, and no CSV file.
 
 from onlygood.report.audit_report import write_audit_report
 from onlygood.report.comparison_report import write_comparison_report
+from onlygood.report.diff_report import write_diff_report
 from onlygood.report.evaluation_report import write_evaluation_report
 from onlygood.report.exploration_page import exploration_path, write_exploration
 from onlygood.report.fit_report import write_fit_report
@@ -19,6 +20,7 @@ __all__ = [
     "report_paths",
     "write_audit_report",
     "write_comparison_report",
+    "write_diff_report",
     "write_evaluation_report",
     "write_exploration",
     "write_fit_report",
