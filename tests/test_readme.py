@@ -79,6 +79,7 @@ def helps() -> str:
     """The help of all commands."""
     commands: tuple[list[str], ...] = (
         [],
+        ["audit"],
         *(["fit", "--golden", "--method", method] for method in METHODS),
         ["methods"],
         ["inspect"],
