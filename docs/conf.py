@@ -39,7 +39,7 @@ nitpicky = False
 copybutton_prompt_text = "$ "
 
 COMMANDS = (
-    *("audit", "fit", "inspect", "evaluate", "compare", "calibrate", "explore", "methods", "info", "sign"),
+    *("audit", "roi", "fit", "inspect", "evaluate", "compare", "calibrate", "explore", "methods", "info", "sign"),
     "completion",
 )
 GENERATED = HERE / "reference" / "_generated"

@@ -95,6 +95,8 @@ def test_a_model_is_not_saved_as_a_folder() -> None:
     ("line", "subject"),
     [
         (["audit", ""], "GOOD"),
+        (["roi", "", "-o", "roi.png"], "GOOD"),
+        (["roi", ".", "-o", "roi.png", "--from", ""], "--from"),
         (["audit", ".", "-o", ""], "--output"),
         (["audit", ".", "--report", ""], "--report"),
         (["fit", "", "-o", "new.onnx"], "GOOD"),

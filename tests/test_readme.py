@@ -80,6 +80,7 @@ def helps() -> str:
     commands: tuple[list[str], ...] = (
         [],
         ["audit"],
+        ["roi"],
         *(["fit", "--golden", "--method", method] for method in METHODS),
         ["methods"],
         ["inspect"],

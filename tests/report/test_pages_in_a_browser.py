@@ -1,7 +1,5 @@
 """Every kind of page, opened in Chromium: on phones and desks, on light and dark screens, on paper, without scripts."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,35 +23,12 @@ from onlygood.report import (
 )
 from textures import DEFECT, SIZE, save, texture, with_defect
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 LONG = "line-3_camera-2_2026-03-01T12-00-00.000_a_name_without_any_place_to_break_it"
 LAYOUT_CHECK = Path(__file__).with_name("layout_check.js").read_text(encoding="utf-8")
 DEEP = texture(420).astype(np.uint16) * 256
 # Between the margins, in CSS pixels.
 A4_WIDTH = 688
 KINDS = ("audit", "fit", "inspection", "evaluation", "comparison", "exploration")
-
-
-def missing(reason: str) -> Any:
-    """Where CI runs, a browser is there; elsewhere these tests are left out without one."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason}: make browser installs it")
-    pytest.skip(f"{reason}: make browser installs it")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        missing("Playwright is not installed")
-    with sync_playwright() as playwright:
-        found = next((path for name in BROWSERS if (path := shutil.which(name))), playwright.chromium.executable_path)
-        if not Path(found).exists():
-            missing("no Chromium was found")
-        opened = playwright.chromium.launch(executable_path=found)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ COMMANDS = {
     "fit": "learn what good looks like",
     "inspect": "say which images are not good",
     "audit": "look at good images before a fit: what needs a decision",
+    "roi": "propose a region of interest, or write a page on which it is drawn",
     "evaluate": "measure a model on labelled images",
     "compare": "measure several methods on your own images, and say which to use",
     "calibrate": "give a model another false-alarm rate, or new good images for its threshold",
