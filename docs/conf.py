@@ -39,9 +39,9 @@ nitpicky = False
 copybutton_prompt_text = "$ "
 
 COMMANDS = (
-    "fit", "inspect", "evaluate", "compare", "calibrate", "explore", "drift", "diff", "methods", "info", "sign",
-    "completion",
-)  # fmt: skip
+    *("audit", "roi", "fit", "inspect", "evaluate", "compare", "calibrate", "explore", "drift", "diff", "methods", "info"),
+    *("sign", "completion"),
+)
 GENERATED = HERE / "reference" / "_generated"
 
 

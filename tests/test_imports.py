@@ -73,6 +73,8 @@ def test_the_package_imports_no_runtime_until_it_is_used() -> None:
     "arguments",
     [
         ("--help",),
+        ("audit", "--help"),
+        ("roi", "--help"),
         ("fit", "--help"),
         ("inspect", "--help"),
         ("calibrate", "--help"),

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import onlygood
+from onlygood.auditing.findings import Finding
 from onlygood.cli.heatmaps import heatmap_paths
 from onlygood.comparison.compare import Comparison, MeasuredMethod
 from onlygood.comparison.recommendation import Recommendation
@@ -141,7 +142,11 @@ def results(
 ) -> dict[str, Any]:
     """One of each class of results, with all that it may hold."""
     inspector = onlygood.Inspector(model_path)
+    findings = (
+        Finding(kind="blurred", images=("a/rather/long/path/" * 20,), sentence="It is blurred.", excludes=True),
+    ) * 300
     return {
+        "Audit": onlygood.Audit(images=1000, read=990, left_out=500, findings=findings, sources={}),
         "Comparison": comparison,
         "Evaluation": evaluation,
         "Exploration": exploration,
@@ -185,6 +190,7 @@ def test_what_a_person_wants_to_know_is_in_it(results: dict[str, Any], model: on
         "<Evaluation: 1,000 images; AUROC 0.980; missed 10 of 500 anomalous; false alarms 10 of 500 good; 3 not "
         "readable>"
     )
+    assert repr(results["Audit"]) == "<Audit: 1,000 images, 300 findings, 300 to decide on, 0 to leave out>"
     assert repr(results["Exploration"]) == (
         "<Exploration: 1,000 images in 2 folders, 0 called anomalous; embedding of 304 dimensions, maps before and "
         "after training>"
