@@ -39,7 +39,20 @@ nitpicky = False
 copybutton_prompt_text = "$ "
 
 COMMANDS = (
-    *("audit", "roi", "fit", "inspect", "evaluate", "compare", "calibrate", "explore", "drift", "diff", "methods", "info"),
+    *(
+        "audit",
+        "roi",
+        "fit",
+        "inspect",
+        "evaluate",
+        "compare",
+        "calibrate",
+        "explore",
+        "drift",
+        "diff",
+        "methods",
+        "info",
+    ),
     *("sign", "completion"),
 )
 GENERATED = HERE / "reference" / "_generated"
@@ -69,7 +82,7 @@ def help_of(*line: str) -> str:
     out, before = io.StringIO(), sys.stdout
     sys.stdout = out
     try:
-        main([*line, "--help"])
+        main([*line, "--help-all" if line[:1] == ("fit",) else "--help"])
     except SystemExit:
         pass
     finally:
