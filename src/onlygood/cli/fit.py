@@ -190,14 +190,13 @@ def _written_at(path: Path) -> int | None:
 def _show_augmentations(options: argparse.Namespace, settings: FitSettings) -> None:
     """Draw the sheet before the fit, so that it can be looked at meanwhile."""
     from onlygood._files import write_atomically
-    from onlygood.datasets.sources import list_sources
+    from onlygood.datasets.sources import list_sources, reading_limits
     from onlygood.heatmap import to_png
-    from onlygood.images.reading import ReadingLimits
     from onlygood.report.contact_sheet import augmentation_sheet
 
     if settings.augment is None:
         raise SettingError("--show-augmentations goes with --augment or --golden, got it without: add one of them")
-    limits = ReadingLimits(max_pixels=settings.max_pixels, max_bytes=settings.max_bytes)
+    limits = reading_limits(settings)
     sources = list_sources(
         options.images_given, group_by=None, groups=None, limits=limits, allow_one=settings.golden
     ).sources
