@@ -39,7 +39,7 @@ class SizedBackbone:
         )
 
     def to_taps(
-        self, kind: InputKind, trunk: onnx.ModelProto, taps: Sequence[Tap], *, opset: int
+        self, kind: InputKind, trunk: onnx.ModelProto, taps: Sequence[Tap], *, is_mean: bool = False, opset: int
     ) -> tuple[list[onnx.ModelProto], dict[Tap, Tap]]:
         """The subgraphs from `image` to taps of a trunk, and what each of these becomes where channels have groups.
 
@@ -47,9 +47,10 @@ class SizedBackbone:
             kind: of the images.
             trunk: the backbone up to the taps.
             taps: different ones.
+            is_mean: whether they become the groups' mean, rather than all that the groups give.
             opset: of the standard operators.
         """
-        fusing, fused = fuse_taps(taps, groups_of(kind), opset=opset)
+        fusing, fused = fuse_taps(taps, groups_of(kind), is_mean=is_mean, opset=opset)
         return [self.preprocess(kind, opset=opset), trunk, *fusing], fused
 
     def grid(self, reduction: int) -> tuple[int, int]:

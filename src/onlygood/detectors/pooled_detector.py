@@ -53,7 +53,7 @@ class PooledDetector(Detector):
     @property
     def embedding(self) -> Embedding:  # noqa: D102
         kind = self.task.kind
-        to_taps, fused = self.sized.to_taps(kind, self.trunk, [self.tap], opset=self.opset)
+        to_taps, fused = self.sized.to_taps(kind, self.trunk, [self.tap], is_mean=True, opset=self.opset)
         value = in_trunk(fused[self.tap].name)
         return Embedding(
             subgraphs=[

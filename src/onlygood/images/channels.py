@@ -11,6 +11,7 @@ from onlygood.images.pixels import ImageArray
 __all__ = [
     "MOST_CHANNELS",
     "channel_groups",
+    "count_channels",
     "is_grey_or_colour",
     "name_channels",
     "shown_channels",
@@ -42,6 +43,11 @@ def is_grey_or_colour(channels: int) -> bool:
 def name_channels(channels: int) -> str:
     """What an image with so many is called: "grey", "colour" or "4 channels"."""
     return {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+
+
+def count_channels(channels: int) -> str:
+    """What an image must have or has: "1 channel (grey)", "3 channels (colour)" or "4 channels"."""
+    return {1: "1 channel (grey)", 3: "3 channels (colour)"}.get(channels, f"{channels} channels")
 
 
 def split_mask(image: ImageArray, *, has_mask: bool) -> tuple[ImageArray, NDArray[np.bool_] | None]:

@@ -29,7 +29,9 @@ def from_array(array: NDArray[Any], name: str, limits: ReadingLimits, *, is_bgr:
         raise ImageError(f"{name} must be of type uint8 or uint16, got {array.dtype}: {RESCALE}")
     channels = 1 if array.ndim == 2 else array.shape[-1]
     has_alpha = _has_alpha(channels, limits)
-    if array.ndim not in (2, 3) or not 1 <= channels - has_alpha <= MOST_CHANNELS:
+    # What is no higher than it has channels is more likely one channel after another, unless so many are asked for.
+    is_first = array.ndim == 3 and channels > 4 and array.shape[0] <= channels and limits.channels is None
+    if array.ndim not in (2, 3) or not 1 <= channels - has_alpha <= MOST_CHANNELS or is_first:
         raise ImageError(
             f"{name} must have the shape [H, W] or [H, W, C] with at most {MOST_CHANNELS} channels C, got "
             f"{list(array.shape)}: put the channels last, one image at a time"

@@ -25,8 +25,8 @@ class ReadingLimits:
         max_pixels: pixels of one image, width times height.
         max_bytes: bytes of one file.
         max_pages: pages of one TIFF file.
-        channels: how many channels an image must have, 1 to MOST_CHANNELS (1 and 3 also for images of the other); what
-            is alpha else is then one of them where this gives that number. None for what the file or the array says.
+        channels: how many channels an image must have, 1 to MOST_CHANNELS (with 3 it may be grey, too); what is alpha
+            else is then one of them where this gives that number. None for what the file or the array says.
         alpha: "black" lays transparent images over black; "mask" keeps the colours, and gives every image one channel
             more, the last: 0 where it is more transparent than opaque, elsewhere the highest level of its type.
 

@@ -45,7 +45,7 @@ from onlygood._plurals import shorten
 from onlygood.errors import ImageError, ImageFormatError, SettingError
 from onlygood.images.avif import read_avif
 from onlygood.images.bmp import read_bmp
-from onlygood.images.channels import MOST_CHANNELS, is_grey_or_colour, name_channels
+from onlygood.images.channels import MOST_CHANNELS, count_channels, is_grey_or_colour
 from onlygood.images.dicom import read_dicom
 from onlygood.images.formats import read_png, read_webp
 from onlygood.images.gif import read_gif
@@ -185,11 +185,11 @@ def _as_asked(pixels: ImageArray, name: str, limits: ReadingLimits) -> ImageArra
         ImageError: their mask leaves everything out.
     """
     channels, asked = pixels.shape[2] - (limits.alpha == "mask"), limits.channels
-    is_either = asked is not None and is_grey_or_colour(asked) and is_grey_or_colour(channels)
+    is_either = asked == 3 and channels == 1  # a grey image is one of three equal channels
     if asked is not None and channels != asked and not is_either:
         raise ImageFormatError(
-            f"{name} must have {name_channels(asked)}, got {name_channels(channels)}: give images of as many channels "
-            "as are asked for, or as the good images of the model had"
+            f"{name} must have {count_channels(asked)}, got {count_channels(channels)}: give images with as many as "
+            "are asked for, or as the good images of the model had"
         )
     if limits.alpha == "mask" and not pixels[:, :, -1].any():
         raise ImageError(
@@ -248,8 +248,8 @@ def fit_channels(image: ImageArray, channels: int, name: str) -> ImageArray:
         return image
     if not (is_grey_or_colour(channels) and is_grey_or_colour(image.shape[2])):
         raise ImageFormatError(
-            f"{name} has {name_channels(image.shape[2])}, but the model takes images of {name_channels(channels)}: "
-            "give it images like the good ones, or fit a model on images like this"
+            f"{name} must have {count_channels(channels)} for this model, got {count_channels(image.shape[2])}: give "
+            "it images like the good ones, or fit a model on images like this"
         )
     if channels == 3:
         return np.repeat(image, 3, axis=2)

@@ -219,7 +219,8 @@ def _check_channels(page: Any, name: str, limits: ReadingLimits) -> None:
     if not extra:
         return
     alphas = [kind for kind in page.extrasamples if kind in _ALPHAS]
-    is_declared = len(page.extrasamples) == extra and len(alphas) <= 1
+    # Three that are not called red, green and blue may be those, or three images.
+    is_declared = len(page.extrasamples) == extra and len(alphas) <= 1 and (channels != 3 or alphas or photometric == 2)
     if photometric not in (0, 1, 2) or extra < 0 or not (is_declared or limits.channels == channels):
         raise ImageError(
             f"{name} has {channels} channels that the file does not declare as grey, RGB or further ones, with or "

@@ -140,6 +140,7 @@ _OPERATORS: dict[str, Callable[..., Tensor]] = {
     "Clip": _clip,
     "Conv": _convolution,
     "Flatten": lambda attributes, values: values.flatten(attributes.get("axis", 1)),
+    "Gather": lambda attributes, values, at: values.index_select(attributes.get("axis", 0), at),
     "Gemm": _linear,
     "GlobalAveragePool": lambda _, values: values.mean(dim=(2, 3), keepdim=True),
     "HardSigmoid": lambda a, values: (values * a.get("alpha", 0.2) + a.get("beta", 0.5)).clamp(0.0, 1.0),

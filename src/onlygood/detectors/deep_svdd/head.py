@@ -32,9 +32,9 @@ def image_embedding(
     """The subgraph from `image` to `embedding`, float32 [N, input_size, input_size, channels].
 
     `image` is uint8 or uint16 [N, H, W, C] with C = 1 or 3, or `channels` of them where there are groups. It is resized
-    as for every other method (see `onlygood.graph.preprocess`), and the window's levels become 0 and 1. With 1 channel, colours are averaged; with 3,
-    grey is given to all of them. With a mask, the last channel of `image`, pixels where it is 0 get the level halfway
-    between black and white before anything else is done.
+    as for every other method (see `onlygood.graph.preprocess`), and the window's levels become 0 and 1. With 1
+    channel, colours are averaged; with 3, grey is given to all of them. With a mask, the last channel of `image`,
+    pixels where it is 0 get the level halfway between black and white before anything else is done.
 
     Args:
         input_size: pixels a side.
