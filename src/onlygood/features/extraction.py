@@ -18,7 +18,7 @@ from onlygood.errors import FolderError, ImageError
 from onlygood.features.descriptors import Projector, cell_means
 from onlygood.features.input_kind import InputKind
 from onlygood.graph.runtime import open_session, run
-from onlygood.images.channels import is_grey_or_colour, name_channels, split_mask
+from onlygood.images.channels import name_channels, split_mask
 from onlygood.images.kinds import ImageKind, kind_of
 from onlygood.images.reading import ImageArray
 from onlygood.settings import FitSettings
@@ -32,7 +32,7 @@ class Embedder:
     """Images to embeddings, float32 [h, w, d] each, through the graph that the model file will hold. Thread-safe.
 
     Args:
-        model: the graph from `image` to the embeddings.
+        model: the graph from an image, its one input, to the embeddings.
         names: of the embeddings; the first describes the whole image.
         has_mask: whether vectors may be zero, where nothing is looked at.
     """
@@ -41,6 +41,8 @@ class Embedder:
         self, model: onnx.ModelProto, names: Sequence[str] = ("embedding",), *, has_mask: bool = False
     ) -> None:
         self.names = tuple(names)
+        (image,) = model.graph.input
+        self._input = image.name
         self.has_mask = has_mask
         # One thread an image and several images at once: less waiting than several threads on one image.
         self.session = open_session(model.SerializeToString(), threads=1)
@@ -51,7 +53,7 @@ class Embedder:
 
     def all(self, image: ImageArray) -> tuple[NDArray[np.float32], ...]:
         """All embeddings of one image [H, W, C]."""
-        values = run(self.session, self.names, {"image": image[None]})
+        values = run(self.session, self.names, {self._input: image[None]})
         return tuple(np.asarray(value[0], dtype=np.float32) for value in values)
 
 
@@ -78,6 +80,7 @@ class Features:
         channels: 1 if every image is grey, 3 for colour, or another number that all of them have.
         unreadable: one sentence for each image that was left out.
         notes: sentences that a person should read.
+        tiles: how many tiles each image is cut into, where these are tiles, those of an image side by side; else 1.
         as_given: where all of these images are turned copies, the given ones that they are made of, in their order.
     """
 
@@ -96,6 +99,7 @@ class Features:
     channels: int = 1
     unreadable: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tiles: int = 1
     as_given: Features | None = None
 
     @property
@@ -172,8 +176,8 @@ def extract_features(
                 f"bits a channel among images with {8 * kind.dtype.itemsize}: fit one model for each"
             )
         channels = image.shape[2] - has_alpha
-        if channels != kind.channels and (kind.groups or not is_grey_or_colour(channels)):
-            others = "grey or colour" if not kind.groups else name_channels(kind.channels)
+        if not kind.takes(channels):
+            others = name_channels(kind.channels) if kind.groups else "grey or colour"
             raise FolderError(
                 f"{what} images must all have one number of channels, got {source.name} with {channels} among images "
                 f"with {others}: fit one model for each"
@@ -238,6 +242,7 @@ def extract_augmentations(
     *,
     rows_each: Sequence[int],
     show_progress: bool,
+    description: str = "augmenting",
 ) -> None:
     """Embed augmentations of these images as well, and put what was found of them behind the images.
 
@@ -247,6 +252,7 @@ def extract_augmentations(
         settings: of the fit; `threads` and `seed` matter here.
         rows_each: patches sampled of each, for each embedding.
         show_progress: draw a bar if stderr is a terminal.
+        description: what the bar says.
     """
     if not augmentations:
         return
@@ -257,7 +263,7 @@ def extract_augmentations(
 
     entries = _Entries(found)
     results = map_in_order(extract, enumerate(augmentations, len(found.sources)), threads=settings.threads)
-    bar = track(results, total=len(augmentations), description="augmenting", show=show_progress)
+    bar = track(results, total=len(augmentations), description=description, show=show_progress)
     for source, extracted in zip(augmentations, bar, strict=True):
         entries.add(source, extracted)
     entries.finish()

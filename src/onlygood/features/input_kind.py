@@ -53,6 +53,10 @@ class InputKind:
         """The levels of black and white of each group of channels; one for grey or colour."""
         return [group.window for group in self.groups] or [self.window]
 
+    def takes(self, channels: int) -> bool:
+        """Whether images of so many channels, without a mask, are of this kind."""
+        return channels == self.channels if self.groups else is_grey_or_colour(channels)
+
     def shown(self, view: View) -> InputKind:
         """The kind of what a detector is shown of images of this kind."""
         shown = replace(self, source=view.source, has_mask=view.has_mask)

@@ -37,6 +37,7 @@ def noise_scale(
     seed: int,
     others: Sequence[Window] = (),
     has_mask: bool = False,
+    gamma: float = GAMMA,
     show_progress: bool = False,
 ) -> float:
     """The median distance between the descriptors of two changed copies of one image, at least 0.
@@ -51,6 +52,7 @@ def noise_scale(
         seed: chooses images and noise.
         others: the levels of each further group of channels.
         has_mask: whether the last channel of the images is a mask.
+        gamma: the exposure of one copy, and its inverse that of the other, at least 1.
         show_progress: draw a bar if stderr is a terminal.
     """
     generator = np.random.default_rng(seed)
@@ -68,7 +70,7 @@ def noise_scale(
                     Change(
                         noise=noise,
                         jpeg=JPEG_QUALITY,
-                        gamma=GAMMA**sign,
+                        gamma=gamma**sign,
                         shift_x=sign * SHIFT_PIXELS / width,
                         shift_y=sign * SHIFT_PIXELS / height,
                     ),
