@@ -29,10 +29,10 @@ _THRESHOLD = ("false_alarm_rate", "threshold_rule", "calibration", "calibration_
 _APART = ("group_by", "near_duplicates")
 _MORE = ("golden", "augment", "rotations", "sizes")
 _RUNNING = ("threads", "seed")
-_IMAGES = ("exclude", "skip_unreadable", "window", "max_pixels", "max_bytes")
-_LOOKED_AT = ("tiles",)
+_IMAGES = ("exclude", "skip_unreadable", "channels", "window", "max_pixels", "max_bytes")
+_LOOKED_AT = ("alpha", "tiles")
 # Those that few people need: `--help-all` shows them.
-_SELDOM = ("calibration_fraction", "window", "max_pixels", "max_bytes", "sizes", "threads", "seed")
+_SELDOM = ("calibration_fraction", "channels", "window", "max_pixels", "max_bytes", "sizes", "threads", "seed")
 
 
 def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:

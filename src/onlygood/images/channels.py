@@ -71,6 +71,5 @@ def shown_channels(image: ImageArray, *, has_mask: bool = False) -> ImageArray:
         has_mask: whether the last channel is a mask.
     """
     colours, _ = split_mask(image, has_mask=has_mask)
-    if is_grey_or_colour(colours.shape[2]):
-        return colours
-    return np.ascontiguousarray(colours[:, :, : 3 if colours.shape[2] > 3 else 1])
+    channels = colours.shape[2]
+    return np.ascontiguousarray(colours[:, :, : 3 if channels >= 3 else 1])

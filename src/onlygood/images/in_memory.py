@@ -38,8 +38,8 @@ def from_array(array: NDArray[Any], name: str, limits: ReadingLimits, *, is_bgr:
         )
     if channels == 2 and limits.channels is None and not has_alpha:
         raise ImageError(
-            f"{name} must have the shape [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], or a number of channels that is "
-            f"asked for, got {list(array.shape)}: set channels to 2, or alpha to mask for grey and transparency"
+            f"{name} must have the shape [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], or channels of which fit was told, "
+            f"got {list(array.shape)}: fit with channels=2, or with alpha='mask' where the second is transparency"
         )
     check_size(array.shape[1], array.shape[0], name, limits)
     pixels = np.asarray(array, dtype=array.dtype.newbyteorder("="))

@@ -224,7 +224,7 @@ def _check_channels(page: Any, name: str, limits: ReadingLimits) -> None:
     if photometric not in (0, 1, 2) or extra < 0 or not (is_declared or limits.channels == channels):
         raise ImageError(
             f"{name} has {channels} channels that the file does not declare as grey, RGB or further ones, with or "
-            "without alpha: save it as grey or RGB, one image a page, or set channels to their number"
+            f"without alpha: save it as grey or RGB, one image a page, or fit with channels={channels}"
         )
     if channels - len(alphas) > MOST_CHANNELS:
         raise ImageError(
