@@ -20,7 +20,14 @@ from onlygood.augmentation.sizes import size_notes, sized_sources
 from onlygood.augmentation.sources import check_target, golden_sources, turning_notes
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.calibration.threshold import Calibration, calibrate, resolve_rule, threshold_of
-from onlygood.datasets.sources import GoodImages, Source, exclude_named, exclusion_notes, list_sources
+from onlygood.datasets.sources import (
+    GoodImages,
+    Source,
+    exclude_named,
+    exclusion_notes,
+    list_sources,
+    reading_limits,
+)
 from onlygood.detectors.base import FitTask, GoodScores, Split, TrainingFiles
 from onlygood.detectors.registry import MethodName, make_method, method_names, methods
 from onlygood.errors import FolderError, SettingError
@@ -35,7 +42,7 @@ from onlygood.graph.subgraph import join, same_value
 from onlygood.graph.tiles import TILE
 from onlygood.graph.verdict import verdict
 from onlygood.graph.view import View
-from onlygood.images.reading import ChannelOrder, ReadingLimits
+from onlygood.images.reading import ChannelOrder
 from onlygood.images.roi import RoiSource
 from onlygood.kind_notes import good_sizes_notes
 from onlygood.learning_images import hold_out_images, learning_images
@@ -67,6 +74,8 @@ def fit(
     exclude: Sequence[str] | None = None,
     near_duplicates: types.NearDuplicates = "group",
     window: tuple[float, float] | None = None,
+    channels: int | None = None,
+    alpha: types.Alpha = "black",
     golden: bool = False,
     augment: int | None = None,
     augmentation: AugmentationSettings | None = None,
@@ -89,7 +98,8 @@ def fit(
         images: a path or a sequence of paths: folders of good images, ZIP archives, images, patterns such as
             `lot*/*.png`, or text files (.txt) with a path a line. Or a sequence of paths of images, bytes, PIL images
             or arrays uint8 or uint16 [H, W], [H, W, C]; three channels are red, green, blue, or as a `NamedImage`
-            around the array says. Below a folder, what looks like defects, masks or test images is refused.
+            around the array says, and up to 16 are one image of so many. Below a folder, what looks like defects, masks
+            or test images is refused.
         method: its name, for its defaults, or its settings: `onlygood.Knn(num_neighbors=3)`.
         false_alarm_rate: alpha, the share of good images that may be called anomalous, in (0, 1).
         threshold_rule: "conformal" guarantees the rate as far as there are enough good images, and lets the few most
@@ -115,6 +125,9 @@ def fit(
             look for them.
         window: the levels of black and white; for 16-bit images chosen from the good ones unless given, for 8-bit ones
             (0, 255).
+        channels: how many each image has, where its file or array does not say: with 2 or 4, the last of so many is no
+            transparency.
+        alpha: "black" lays transparent images over black; "mask" looks at nothing where they are transparent.
         golden: the images (one is enough, also as a file) are golden samples: learn from augmentations of them, and
             guarantee something about these alone.
         augment: fill up to so many images, at least 3, with augmentations of those to learn from, which never
@@ -168,6 +181,8 @@ def fit(
         exclude=exclude,  # type: ignore[arg-type]  # a sequence becomes a tuple
         near_duplicates=near_duplicates,
         window=window,
+        channels=channels,
+        alpha=alpha,
         golden=golden,
         augment=augment,
         augmentation=augmentation,
@@ -188,7 +203,7 @@ def fit(
         for module, library in _TRAINING_LIBRARIES.items():
             need_extra(library, module=module, extra="train", purpose=f"--method {chosen.name}")
     files = None if checkpoint is None else TrainingFiles(given_path(checkpoint), resume)
-    limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
+    limits = reading_limits(settings)
     found = list_sources(
         images, group_by=group_by, groups=groups, limits=limits, allow_one=golden, channel_order=channel_order
     )
@@ -264,7 +279,7 @@ class _Fit:
         settings = self.settings
         kind = input_kind(self.sources, settings, show_progress=self.show_progress)
         region = None if self.roi is None else region_for(self.roi, kind.size)
-        view = View(kind.dtype, region)
+        view = View(kind.dtype, region, has_alpha=settings.alpha == "mask")
         shown = kind.shown(view)
         tiling, tile_notes = tiling_for(settings, self.method, shown.size, region)
         task = FitTask(
@@ -291,7 +306,7 @@ class _Fit:
         else:
             as_tile = same_value(shown.source, TILE, kind.dtype, opset=opset)
             whole_graph = join(*seen, as_tile, *embedding.subgraphs, outputs=list(embedding.outputs))
-        require_writable(whole_graph)
+        require_writable(whole_graph, kind.channels + view.has_alpha)
         features = extract_features(
             self.sources,
             Embedder(whole_graph, embedding.outputs, has_mask=view.has_mask),
@@ -307,7 +322,7 @@ class _Fit:
         if tiling is None:
             learned_from, split = learning_images(features, given, task, embedding, golden=self.golden)
         else:
-            tiles = Tiles(features.sources, tiling, seen)
+            tiles = Tiles(features.sources, tiling, seen, shown.source)
             tile_graph = join(*embedding.subgraphs, outputs=list(embedding.outputs))
             learned_from = extract_tiles(
                 features,

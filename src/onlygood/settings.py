@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onlygood.detectors.base import Detector, FitTask
 
 Calibration = Literal["leave-one-out", "split", "cross-fit"]
+Alpha = Literal["black", "mask"]
 NearDuplicates = Literal["group", "ignore"]
 
 # Why `doc` needs reference images.
@@ -85,6 +86,17 @@ class FitSettings(Settings):
         strict=False,
         description="levels of black and white; of 16-bit images chosen from the good ones unless given",
         json_schema_extra={"must_be": "two levels, black and white", "metavar": "BLACK,WHITE"},
+    )
+    channels: int | None = Field(
+        default=None,
+        ge=1,
+        le=16,
+        description="of each image, where its file or array does not say: with 4, the fourth is none of transparency",
+        json_schema_extra={"metavar": "N"},
+    )
+    alpha: Alpha = Field(
+        default="black",
+        description="lay transparent images over black, or look at nothing where they are transparent",
     )
     golden: bool = Field(
         default=False, description="learn from augmentations of these images, which are golden samples (one is enough)"

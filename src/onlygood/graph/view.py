@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from onlygood.graph.alpha import MASKED, alpha_mask
 from onlygood.graph.subgraph import OPSET, subgraph
 
 VIEW = "view"
@@ -233,24 +234,36 @@ class View:
     Attributes:
         dtype: uint8 or uint16, of the images.
         region: of interest; None for everything.
+        has_alpha: whether the last channel of the images is transparency, which is not looked at.
     """
 
     dtype: np.dtype[Any]
     region: Region | None = None
+    has_alpha: bool = False
 
     @property
     def source(self) -> str:
         """Name of the value that a detector is shown."""
-        return "image" if self.region is None else VIEW
+        return VIEW if self.region is not None else self._whole
+
+    @property
+    def _whole(self) -> str:
+        """Name of the value that shows all of the image."""
+        return MASKED if self.has_alpha else "image"
 
     @property
     def has_mask(self) -> bool:
-        """Whether the last channel of that value says what is looked at."""
-        return self.region is not None and not self.region.is_box
+        """Whether the last channel of the value that a detector is shown says what is looked at."""
+        return self.has_alpha or (self.region is not None and not self.region.is_box)
 
     def subgraphs(self, *, opset: int = OPSET) -> list[onnx.ModelProto]:
         """From `image` to that value; none where it is the image itself."""
-        return [] if self.region is None else [region_view(self.region, dtype=self.dtype, opset=opset)]
+        found = [alpha_mask(self.dtype, opset=opset)] if self.has_alpha else []
+        if self.region is not None:
+            found.append(
+                region_view(self.region, dtype=self.dtype, source=self._whole, has_mask=self.has_alpha, opset=opset)
+            )
+        return found
 
     def map(self, *, outside: float, opset: int = OPSET) -> onnx.ModelProto:
         """The subgraph from patch scores to a map of the whole image.
