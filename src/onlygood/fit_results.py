@@ -14,6 +14,7 @@ from onlygood.calibration.threshold import Calibration
 from onlygood.detectors.base import GoodScores, Learned, Split
 from onlygood.features.extraction import Features, set_digest
 from onlygood.features.input_kind import InputKind
+from onlygood.graph.tiles import Tiling
 from onlygood.graph.view import Region
 from onlygood.guarantee import Guarantee
 from onlygood.kind_notes import kinds_facts
@@ -28,6 +29,7 @@ from onlygood.metadata import (
 from onlygood.model import GoodImage, ScoredImage
 from onlygood.region_of_interest import region_facts
 from onlygood.settings import FitSettings, MethodSettings
+from onlygood.tiling import tiles_facts
 
 # How many of the most anomalous good images are kept to be looked at.
 HIGHEST_KEPT = 24
@@ -114,6 +116,7 @@ def describe(
     learned: Learned,
     *,
     region: Region | None,
+    tiling: Tiling | None,
     input_shape: tuple[int, int],
     calibration: Calibration,
     guarantee: Guarantee,
@@ -134,6 +137,7 @@ def describe(
             channels=1 if features.channels == 1 else 3,
             window=(kind.window.black, kind.window.white),
             input_shape=input_shape,
+            tiles=None if tiling is None else tiles_facts(tiling),
             region=None if region is None else region_facts(region),
         ),
         backbone=None if learned.backbone is None else BackboneFacts(**learned.backbone.to_dict()),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Never
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlygood import settings as types
 from onlygood._extras import need_extra
+from onlygood._integers import is_integer
 from onlygood._parallel import one_blas_thread
 from onlygood._paths import given_path
 from onlygood._verification import verify
@@ -26,10 +27,12 @@ from onlygood.errors import FolderError, SettingError
 from onlygood.features.extraction import Embedder, Features, extract_features
 from onlygood.features.independence import LEAST_GROUPS, independent_groups
 from onlygood.features.input_kind import input_kind
+from onlygood.features.tiles import Tiles, extract_tiles
 from onlygood.fit_results import describe, good_images_of, guarantee_of, highest_scoring
 from onlygood.graph.model_file import OUTPUTS, pack, require_writable
 from onlygood.graph.runtime import open_session
-from onlygood.graph.subgraph import join
+from onlygood.graph.subgraph import join, same_value
+from onlygood.graph.tiles import TILE
 from onlygood.graph.verdict import verdict
 from onlygood.graph.view import View
 from onlygood.images.reading import ChannelOrder, ReadingLimits
@@ -41,6 +44,7 @@ from onlygood.rates import Rule, ThresholdRule
 from onlygood.region_of_interest import RoiSource, region_for
 from onlygood.settings import FitSettings, MethodSettings
 from onlygood.threshold_notes import deciding_sentence, odd_note
+from onlygood.tiling import highest_finished, in_tiles, of_wholes, tile_kind, tile_split, tiling_for
 from onlygood.validation import nearest, one_of
 
 # What trains, by the module that is looked for.
@@ -67,6 +71,7 @@ def fit(
     augmentation: AugmentationSettings | None = None,
     rotations: int = 1,
     sizes: Sequence[int] | None = None,
+    tiles: str | int | tuple[int, int] | None = None,
     skip_unreadable: bool = False,
     max_pixels: int = 100_000_000,
     max_bytes: int = 500_000_000,
@@ -118,6 +123,9 @@ def fit(
             that lie in as many positions. Turned copies never calibrate.
         sizes: for a model that is used at other sizes than the good images have: long sides in pixels, smaller than
             theirs, at which each image is also learned and calibrates.
+        tiles: for large images with small defects: cut each into tiles that are looked at one after another, within
+            little memory: "auto" for tiles that the method looks at as they are, or their side in pixels, or side and
+            overlap. The image is as anomalous as its most anomalous tile, and has one threshold and one map.
         skip_unreadable: leave out images that cannot be read instead of refusing to fit.
         max_pixels: most pixels that one image may have.
         max_bytes: most bytes that one image's file may have.
@@ -164,6 +172,7 @@ def fit(
         augmentation=augmentation,
         rotations=rotations,
         sizes=sizes,  # type: ignore[arg-type]  # a sequence becomes a tuple
+        tiles=_as_text(tiles),
         skip_unreadable=skip_unreadable,
         max_pixels=max_pixels,
         max_bytes=max_bytes,
@@ -204,6 +213,13 @@ def fit(
     task = _Fit(sources, settings, chosen, files=files, golden=count, roi=roi, notes=notes, show_progress=progress)
     with one_blas_thread():  # or its number would change last digits of the model
         return task.run()
+
+
+def _as_text(tiles: Any) -> Any:
+    """Tiles as a setting has them; what cannot be is left to be refused there."""
+    if isinstance(tiles, tuple | list):
+        return ",".join(map(str, tiles))
+    return str(tiles) if is_integer(tiles, 0) else tiles
 
 
 def _unknown_keyword(name: str, method: MethodSettings) -> str:
@@ -248,9 +264,13 @@ class _Fit:
         kind = input_kind(self.sources, settings, show_progress=self.show_progress)
         region = None if self.roi is None else region_for(self.roi, kind.size)
         view = View(kind.dtype, region)
+        shown = kind.shown(view)
+        tiling, tile_notes = tiling_for(settings, self.method, shown.size, region)
         task = FitTask(
-            kind=kind.shown(view),
-            images=max(len(self.sources) * settings.rotations, settings.augment or 0),
+            kind=shown if tiling is None else tile_kind(shown, tiling),
+            images=max(
+                len(self.sources) * (settings.rotations if tiling is None else len(tiling)), settings.augment or 0
+            ),
             settings=settings,
             files=self.files,
             show_progress=self.show_progress,
@@ -258,12 +278,17 @@ class _Fit:
         detector = self.method.make_detector(task)
         embedding = detector.embedding
         opset = embedding.opset
-        embedding_subgraphs = [*view.subgraphs(opset=opset), *embedding.subgraphs]
-        embedding_graph = join(*embedding_subgraphs, outputs=list(embedding.outputs))
-        require_writable(embedding_graph)
+        seen = view.subgraphs(opset=opset)
+        if tiling is None:
+            # One large image is a tile, too: as a whole it is embedded to find those that are alike.
+            whole_graph = join(*seen, *embedding.subgraphs, outputs=list(embedding.outputs))
+        else:
+            as_tile = same_value(shown.source, TILE, kind.dtype, opset=opset)
+            whole_graph = join(*seen, as_tile, *embedding.subgraphs, outputs=list(embedding.outputs))
+        require_writable(whole_graph)
         features = extract_features(
             self.sources,
-            Embedder(embedding_graph, embedding.outputs, has_mask=view.has_mask),
+            Embedder(whole_graph, embedding.outputs, has_mask=view.has_mask),
             kind,
             settings,
             rows_each=embedding.rows_each,
@@ -273,9 +298,28 @@ class _Fit:
             features, kind, settings, golden=self.golden, show_progress=self.show_progress
         )
         given = Split(groups=groups, held_out=hold_out_images(groups, settings, self.method, golden=self.golden))
-        learned_from, split = learning_images(features, given, task, embedding, golden=self.golden)
+        if tiling is None:
+            learned_from, split = learning_images(features, given, task, embedding, golden=self.golden)
+        else:
+            tiles = Tiles(features.sources, tiling, seen)
+            tile_graph = join(*embedding.subgraphs, outputs=list(embedding.outputs))
+            learned_from = extract_tiles(
+                features,
+                tiles,
+                Embedder(tile_graph, embedding.outputs, has_mask=view.has_mask),
+                settings,
+                rows_each=embedding.rows_each,
+                show_progress=self.show_progress,
+            )
+            split = tile_split(given, len(tiling))
         learned = detector.learn(learned_from, split)
-        scores = learned.scores
+        scores, finished_score, scored = learned.scores, learned.finished_score, learned_from
+        head = [*embedding.subgraphs, *learned.head]
+        if tiling is not None:
+            grid = learned.scores.patch_scores(0).shape
+            scores, scored = of_wholes(scores, tiling, opset=opset), features
+            finished_score = highest_finished(learned.finished_score, len(tiling))
+            head = in_tiles(head, tiling, grid, source=shown.source, dtype=kind.dtype, opset=opset)
         calibration, map_levels = self.calibrate(scores, given)
         guarantee = guarantee_of(calibration, features, given, settings, golden=self.golden, folds=learned.folds)
         images = good_images_of(features, scores, given, calibration)
@@ -286,13 +330,14 @@ class _Fit:
             *features.notes,
             *self.size_notes(features.scored),
             *duplicate_notes,
+            *tile_notes,
             *turning_notes(guarantee.fitted_images, settings.rotations),
             *learned.notes,
             *((odd,) if odd else ()),
         )
         graph = join(
-            *embedding_subgraphs,
-            *learned.head,
+            *seen,
+            *head,
             verdict(calibration, opset=opset),
             view.map(outside=map_levels.typical, opset=opset),
             outputs=list(OUTPUTS),
@@ -304,6 +349,7 @@ class _Fit:
             features,
             learned,
             region=region,
+            tiling=tiling,
             input_shape=embedding.input_shape,
             calibration=calibration,
             guarantee=guarantee,
@@ -325,9 +371,9 @@ class _Fit:
         verify(
             fitted,
             open_session(file.content),
-            len(learned_from.sources),
-            image=lambda at: (learned_from.sources[at].name, learned_from.sources[at].read()),
-            raw_score=learned.finished_score,
+            len(scored.sources),
+            image=lambda at: (scored.sources[at].name, scored.sources[at].read()),
+            raw_score=finished_score,
             least_scale=learned.least_scale,
             remedy="if good images are all but equal, add some that differ, else try another version of onnxruntime "
             "and report this",

@@ -63,6 +63,16 @@ class RegionFacts(Part):
     sha256: str = Field(description="of the mask in the graph")
 
 
+class TilesFacts(Part):
+    """How images are cut into tiles that are looked at one by one."""
+
+    size: tuple[Side, Side] = Field(description="height and width of a tile, in pixels of an image of image_size")
+    rows: Side = Field(description="how many there are from top to bottom")
+    columns: Side = Field(description="how many there are from left to right")
+    count: Side = Field(description="how many of them are looked at; the others are outside the region of interest")
+    image_size: tuple[Side, Side] = Field(description="height and width that they were laid out for; others are scaled")
+
+
 class InputFacts(Part):
     """What images the model takes."""
 
@@ -73,6 +83,9 @@ class InputFacts(Part):
         description="the levels of black and white"
     )
     input_shape: tuple[Side, Side] = Field(description="height and width in pixels that images are resized to")
+    tiles: TilesFacts | None = Field(
+        default=None, description="tiles, each resized to input_shape; none for whole images"
+    )
     region: RegionFacts | None = Field(default=None, description="the region of interest; none for whole images")
 
 

@@ -5,6 +5,7 @@ The settings of each method lie in its folder, `onlygood.detectors.<method>.sett
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -26,6 +27,9 @@ NearDuplicates = Literal["group", "ignore"]
 REFERENCE_WHY = "images of other things, one sub-folder a class, show the network what sets things apart"
 # A golden image and 199 augmentations of it.
 GOLDEN_COUNT = 200
+# Tiles as large as the method looks at as they are.
+AUTO = "auto"
+LEAST_TILE = 32
 # The most angles at which an image is learned: 5 degrees apart.
 MOST_ROTATIONS = 72
 # So many of the images held out are expected above the threshold unless a share is given: at 0.05, 100 are held out.
@@ -109,6 +113,15 @@ class FitSettings(Settings):
         description="learn them smaller, too, for a model used at several sizes: long sides",
         json_schema_extra={"must_be": "long sides in pixels, each at least 8", "metavar": "N,..."},
     )
+    tiles: str | None = Field(
+        default=None,
+        description="look at large images tile by tile, for small defects: auto, or the side in pixels and, if wanted, "
+        "the overlap",
+        json_schema_extra={
+            "must_be": "'auto', a side such as '320', or side and overlap such as '320,40'",
+            "metavar": "N",
+        },
+    )
     skip_unreadable: bool = Field(default=False, description="leave out images that cannot be read")
     max_pixels: int = Field(default=100_000_000, ge=1, description="most pixels of one image")
     max_bytes: int = Field(default=500_000_000, ge=1, description="most bytes of one file")
@@ -140,10 +153,32 @@ class FitSettings(Settings):
             raise SettingError(
                 "augmentation goes with augment or golden, got it without: add one of these, or leave it out"
             )
+        if self.tiles is not None:
+            self._check_tiles()
         # A golden sample is an image or a handful that somebody chose: one that cannot be read is a mistake.
         for name in ("group_by", "exclude", "near_duplicates", "skip_unreadable"):
             if self.golden and getattr(self, name) != type(self).model_fields[name].default:
                 raise SettingError(f"{name} goes with images of many parts, got it with golden: leave one of them out")
+
+    def _check_tiles(self) -> None:
+        """Refuse tiles that cannot be, or that go with changed copies."""
+        text = str(self.tiles)
+        if text != AUTO:
+            match = re.fullmatch(r"([0-9]{1,6})(?:,([0-9]{1,6}))?", text)
+            if match is None:
+                raise SettingError(
+                    f"tiles must be 'auto', a side such as '320', or side and overlap such as '320,40', got {text!r}"
+                )
+            side, overlap = int(match[1]), int(match[2] or 0)
+            if side < LEAST_TILE or overlap > side // 2:
+                raise SettingError(
+                    f"tiles must have sides of at least {LEAST_TILE} pixels and overlap by half of a side at most, got "
+                    f"{text!r}"
+                )
+        given = [name for name in ("golden", "augment", "sizes") if getattr(self, name)]
+        given += ["rotations"] * (self.rotations > 1)
+        if given:
+            raise SettingError(f"tiles must be left out with {one_of(given)}, got both: leave one of them out")
 
     def resolved(self, method: MethodSettings) -> FitSettings:
         """These settings with values where nothing was given and the method or other settings decide.
@@ -183,6 +218,7 @@ class MethodSettings(Settings):
         trains: whether it trains a network.
         extra: the extra of onlygood that it needs installed, or None.
         calibrations: where its calibration scores can come from, the default first.
+        tile_side: pixels of the side of a square that it looks at as it is, unless it has an `input_size`.
 
     Example:
         >>> import onlygood
@@ -195,6 +231,7 @@ class MethodSettings(Settings):
     trains: ClassVar[bool] = False
     extra: ClassVar[str | None] = None
     calibrations: ClassVar[tuple[Calibration, ...]] = ("leave-one-out", "split")
+    tile_side: ClassVar[int] = 224
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

@@ -92,7 +92,7 @@ class PooledDetector(Detector):
         raw = np.empty(count, dtype=np.float32)
         typical, highest = np.full(count, np.nan), np.full(count, np.nan, dtype=np.float32)
         calibrating = split.calibrating(count)
-        mapped = set(calibrating[evenly_spaced(len(calibrating), MAPPED)].tolist())
+        mapped = set(calibrating[evenly_spaced(len(calibrating), MAPPED * features.tiles)].tolist())
         scored_by: dict[int, _Mapper] = {}
         parts = track(unseeing, total=len(unseeing), description="calibrating", show=self.task.show_progress)
         for part, head in parts:

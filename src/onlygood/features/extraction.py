@@ -31,7 +31,7 @@ class Embedder:
     """Images to embeddings, float32 [h, w, d] each, through the graph that the model file will hold. Thread-safe.
 
     Args:
-        model: the graph from `image` to the embeddings.
+        model: the graph from an image, its one input, to the embeddings.
         names: of the embeddings; the first describes the whole image.
         has_mask: whether vectors may be zero, where nothing is looked at.
     """
@@ -40,6 +40,8 @@ class Embedder:
         self, model: onnx.ModelProto, names: Sequence[str] = ("embedding",), *, has_mask: bool = False
     ) -> None:
         self.names = tuple(names)
+        (image,) = model.graph.input
+        self._input = image.name
         self.has_mask = has_mask
         # One thread an image and several images at once: less waiting than several threads on one image.
         self.session = open_session(model.SerializeToString(), threads=1)
@@ -50,7 +52,7 @@ class Embedder:
 
     def all(self, image: ImageArray) -> tuple[NDArray[np.float32], ...]:
         """All embeddings of one image [H, W, C]."""
-        values = run(self.session, self.names, {"image": image[None]})
+        values = run(self.session, self.names, {self._input: image[None]})
         return tuple(np.asarray(value[0], dtype=np.float32) for value in values)
 
 
@@ -77,6 +79,7 @@ class Features:
         channels: 1 if every image is grey, else 3.
         unreadable: one sentence for each image that was left out.
         notes: sentences that a person should read.
+        tiles: how many tiles each image is cut into, where these are tiles, those of an image side by side; else 1.
         as_given: where all of these images are turned copies, the given ones that they are made of, in their order.
     """
 
@@ -95,6 +98,7 @@ class Features:
     channels: int = 1
     unreadable: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tiles: int = 1
     as_given: Features | None = None
 
     @property
@@ -220,6 +224,7 @@ def extract_augmentations(
     *,
     rows_each: Sequence[int],
     show_progress: bool,
+    description: str = "augmenting",
 ) -> None:
     """Embed augmentations of these images as well, and put what was found of them behind the images.
 
@@ -229,6 +234,7 @@ def extract_augmentations(
         settings: of the fit; `threads` and `seed` matter here.
         rows_each: patches sampled of each, for each embedding.
         show_progress: draw a bar if stderr is a terminal.
+        description: what the bar says.
     """
     if not augmentations:
         return
@@ -239,7 +245,7 @@ def extract_augmentations(
 
     entries = _Entries(found)
     results = map_in_order(extract, enumerate(augmentations, len(found.sources)), threads=settings.threads)
-    bar = track(results, total=len(augmentations), description="augmenting", show=show_progress)
+    bar = track(results, total=len(augmentations), description=description, show=show_progress)
     for source, extracted in zip(augmentations, bar, strict=True):
         entries.add(source, extracted)
     entries.finish()

@@ -10,6 +10,7 @@ from onnx import TensorProto, numpy_helper
 
 from onlygood.errors import ModelFormatError
 from onlygood.graph.audit import OUTPUTS
+from onlygood.graph.bodies import PREFIX, tiles_of
 from onlygood.graph.costs import NOMINAL_SIZE, CostBound
 from onlygood.graph.verdict import CalibrationScores
 from onlygood.metadata import BackboneFacts, InputFacts, Metadata
@@ -68,9 +69,10 @@ def _require_preprocessing(model: onnx.ModelProto, images: InputFacts, backbone:
     """The size that images are resized to, and the window, are those of the nodes before the backbone."""
     wanted = ("input_size", "input_gain", "input_offset")
     arrays = {
-        tensor.name: numpy_helper.to_array(tensor).reshape(-1)
-        for tensor in model.graph.initializer
-        if tensor.name in wanted
+        name: numpy_helper.to_array(tensor).reshape(-1)
+        for graph in (model.graph, *tiles_of(model.graph))
+        for tensor in graph.initializer
+        if (name := tensor.name.removeprefix(PREFIX)) in wanted
     }
     size = arrays.get("input_size")
     if size is not None and size.tolist() != list(images.input_shape):

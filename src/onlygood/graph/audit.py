@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from onlygood._printable import printable
 from onlygood.errors import ModelFormatError
+from onlygood.graph.bodies import tiles_of
 from onlygood.graph.costs import bytes_each
 from onlygood.graph.operators import NUMBERS, OPERATORS, attribute_problem, size_of
 
@@ -32,6 +33,9 @@ MAX_TENSORS = 10_000
 MAX_OUTPUTS = 64
 MAX_INPUTS = 1024
 LONGEST_NAME = 1000
+# The one operator with a graph of its own: it runs that for each tile of an image.
+SCAN = "Scan"
+_FIELDS_OF_BODY = ("name", "node", "initializer", "input", "output")
 MOST_AXES = 8
 
 # Where each type's elements are if they are not in `raw_data`.
@@ -78,31 +82,71 @@ def audit(model: onnx.ModelProto, name: str) -> None:
     Raises:
         ModelFormatError: with the first thing that it may not hold.
     """
-    require_operators(model, name)
+    require_operators(_without_tiles(model, name), name)
     _audit_signature(model, name)
     if len(model.opset_import) != 1 or model.opset_import[0].domain not in ("", "ai.onnx"):
         raise ModelFormatError(
             f"the model {name} must use one version of the standard operators, got "
             f"{', '.join(repr(str(entry.domain)[:60]) for entry in model.opset_import) or 'none'}: fit it again"
         )
-    graph = model.graph
+    graphs = [model.graph, *tiles_of(model.graph)]
     for count, most, what in (
-        (len(graph.node), MAX_NODES, "nodes"),
-        (len(graph.initializer), MAX_TENSORS, "tensors"),
+        (sum(len(graph.node) for graph in graphs), MAX_NODES, "nodes"),
+        (sum(len(graph.initializer) for graph in graphs), MAX_TENSORS, "tensors"),
     ):
         if count > most:
             raise ModelFormatError(f"the model {name} must have at most {most} {what}, got {count}: do not run it")
-    absent = [field for field in _ABSENT_IN_GRAPH if len(getattr(graph, field))]
+    absent = [field for field in _ABSENT_IN_GRAPH for graph in graphs if len(getattr(graph, field))]
     if absent or len(model.training_info):
         raise ModelFormatError(
             f"the model {name} must have no {' '.join(absent) or 'training_info'}, as `onlygood fit` writes none, got "
             "some: do not run it, and fit it again"
         )
-    for node in graph.node:
-        _audit_node(node, name)
-    for tensor in graph.initializer:
-        _audit_tensor(tensor, name)
-    _audit_names(graph, name)
+    for graph in graphs:
+        for node in graph.node:
+            if node.op_type != SCAN:
+                _audit_node(node, name)
+        for tensor in graph.initializer:
+            _audit_tensor(tensor, name)
+    _audit_names(graphs, name)
+
+
+def _without_tiles(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """The nodes of a model with those of a tile's graph in the place of the one Scan node that it may have.
+
+    Raises:
+        ModelFormatError: a Scan node of another form than `onlygood.graph.tiles` writes.
+    """
+    scans = [node for node in model.graph.node if node.op_type == SCAN and node.domain in ("", "ai.onnx")]
+    if not scans:
+        return model
+    bodies = tiles_of(model.graph)
+    if len(scans) == len(bodies) == 1:
+        (scan,), (body,) = scans, bodies
+        attributes = {attribute.name: attribute for attribute in scan.attribute}
+        inputs = [value.name for value in body.input]
+        is_ours = (
+            set(attributes) == {"body", "num_scan_inputs"}
+            and len(scan.attribute) == 2
+            and _odd_attribute(attributes["num_scan_inputs"]) is None
+            and attributes["num_scan_inputs"].i == len(scan.input) == len(inputs) == len(set(inputs)) > 0
+            and {field.name for field, _ in attributes["body"].ListFields()} == {"name", "type", "g"}
+            and attributes["body"].type == onnx.AttributeProto.GRAPH
+            and len(scan.output) == len(body.output) > 0
+            and all(scan.input)
+            and all(scan.output)
+            and not any(field.name not in _FIELDS_OF_BODY for field, _ in body.ListFields())
+            and all(value.type.HasField("tensor_type") for value in (*body.input, *body.output))
+        )
+        if is_ours:
+            flat = onnx.ModelProto(functions=model.functions)
+            flat.graph.node.extend(node for node in model.graph.node if node.op_type != SCAN)
+            flat.graph.node.extend(body.node)
+            return flat
+    raise ModelFormatError(
+        f"the model {name} must run one graph for all tiles, as `onlygood fit` writes it, got {len(scans)} Scan nodes "
+        "of another form: do not run it, and fit it again"
+    )
 
 
 def require_operators(model: onnx.ModelProto, name: str) -> None:
@@ -228,19 +272,30 @@ def _tensor_problem(tensor: TensorProto) -> str | None:
     return None if set(given) <= {field} and found == elements else f"{found} numbers for {elements}"
 
 
-def _audit_names(graph: onnx.GraphProto, name: str) -> None:
+def _audit_names(graphs: Sequence[onnx.GraphProto], name: str) -> None:
     """Refuse names that are no text, or very long, or of two values."""
-    made = [*(tensor.name for tensor in graph.initializer), *(each for node in graph.node for each in node.output)]
-    others = [each for node in graph.node for each in (node.name, node.domain, node.doc_string, *node.input)]
-    others += [attribute.name for node in graph.node for attribute in node.attribute]
-    for each in (*made, *others, graph.name, graph.doc_string, *(value.name for value in graph.output)):
+    made = [
+        each
+        for graph in graphs
+        for each in (
+            *(tensor.name for tensor in graph.initializer),
+            *(each for node in graph.node for each in node.output),
+        )
+    ]
+    inner = [value.name for graph in graphs[1:] for value in graph.input]
+    nodes = [node for graph in graphs for node in graph.node]
+    others = [each for node in nodes for each in (node.name, node.domain, node.doc_string, *node.input)]
+    others += [attribute.name for node in nodes for attribute in node.attribute]
+    others += [each for graph in graphs for each in (graph.name, graph.doc_string)]
+    others += [value.name for graph in graphs for value in graph.output]
+    for each in (*made, *inner, *others):
         if not isinstance(each, str) or len(each) > LONGEST_NAME or "\0" in each:
             raise ModelFormatError(
                 f"the model {name} must have names of at most {LONGEST_NAME} letters in its graph, got {each[:40]!r}: "
                 "copy it again or fit it again"
             )
     seen = {INPUT}
-    for each in filter(None, made):
+    for each in filter(None, (*inner, *made)):
         if each in seen:
             raise ModelFormatError(
                 f"the model {name} must give each value in its graph a name of its own, got {each!r} twice: do not run "

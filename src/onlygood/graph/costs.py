@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from onlygood._printable import printable
 from onlygood.errors import ModelFormatError
+from onlygood.graph.bodies import tiles_of
 from onlygood.graph.folding import MOST_ELEMENTS, Array, fold
 from onlygood.graph.operators import NUMBERS, OPERATORS, Shape, size_of, workspace
 
@@ -27,6 +28,10 @@ from onlygood.graph.operators import NUMBERS, OPERATORS, Shape, size_of, workspa
 MAX_VALUE_BYTES = 2_000_000_000
 BYTES_PER_PIXEL = 64
 MAX_WORK = 2_000_000_000_000
+# So much more for each pixel of the image, which is work in tiles.
+WORK_PER_PIXEL = 50_000
+# A graph is run for so many tiles of an image at most.
+MOST_TILES = 100_000
 # A runtime may run nodes in another order than that of the file, and hold more values at a time: so many times as many.
 ALL_VALUES = 8
 # No value has more elements, however large the image.
@@ -66,6 +71,49 @@ class _Value:
         return np.array_equal(self.constant, other.constant)
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A node, or the beginning or the end of the graph that a Scan node runs once for each tile.
+
+    Attributes:
+        kind: "node", "begin" or "end".
+        node: of a begin and an end, the Scan node.
+        taken: names of what it takes; those that are left out are empty.
+        made: names of what it makes.
+        within: name of the value whose first axis says how many times it is run; None for once.
+        schema: of a node.
+    """
+
+    kind: str
+    node: onnx.NodeProto
+    taken: tuple[str, ...]
+    made: tuple[str, ...]
+    within: str | None = None
+    schema: Any = None
+
+
+def _steps(graph: onnx.GraphProto, version: int, within: str | None = None) -> list[_Step]:
+    """The nodes of a graph in order, those of a tile's graph in the place of its Scan node."""
+    steps = []
+    for node in graph.node:
+        if node.op_type != "Scan":
+            schema = _schema(node.op_type, version)
+            steps.append(_Step("node", node, tuple(node.input), tuple(node.output), within, schema))
+            continue
+        (body,) = tiles_of(onnx.GraphProto(node=[node]))
+        inner = _steps(body, version, node.input[0])
+        made = {name for step in inner for name in step.made} | {value.name for value in body.input}
+        # They are there until the last tile is done.
+        captured = {name for step in inner for name in step.taken if name} - made
+        results = tuple(value.name for value in body.output)
+        steps += [
+            _Step("begin", node, tuple(node.input), tuple(value.name for value in body.input)),
+            *inner,
+            _Step("end", node, (*results, *node.input, *sorted(captured)), tuple(node.output)),
+        ]
+    return steps
+
+
 class CostBound:
     """The cost of a graph for images of any size.
 
@@ -86,9 +134,6 @@ class CostBound:
             onnx.checker.check_model(self._skeleton)
         except Exception as error:  # of several kinds, without a root of their own
             raise self._broken(error) from error
-        self._nodes = list(self._skeleton.graph.node)
-        # Inputs and outputs of each node; those that are left out have an empty name.
-        self._names = [(list(node.input), list(node.output)) for node in self._nodes]
         (image,) = model.graph.input
         self._input, self._kind = image.name, image.type.tensor_type.elem_type
         self._outputs = [value.name for value in model.graph.output]
@@ -96,10 +141,11 @@ class CostBound:
         version = max(entry.version for entry in opsets)
         self._opsets, self._ir_version = opsets, model.ir_version
         try:
-            self._schemas = [_schema(node.op_type, version) for node in self._nodes]
+            self._steps = _steps(self._skeleton.graph, version)
         except onnx.defs.SchemaError as error:
             raise self._broken(error) from error
-        self._fixed = {tensor.name: _of_tensor(tensor) for tensor in model.graph.initializer}
+        graphs = [model.graph, *tiles_of(model.graph)]
+        self._fixed = {tensor.name: _of_tensor(tensor) for graph in graphs for tensor in graph.initializer}
         self._values: dict[str, _Value] = dict(self._fixed)
         self._allowed: set[Shape] = set()
         self._last_use = self._last_uses()
@@ -133,18 +179,26 @@ class CostBound:
         """The values that another size of image changes; all of them where none is known yet."""
         changed = {self._input: _Value(self._kind, shape)}
         known = self._values
-        for position, (taken, made) in enumerate(self._names):
-            if made[0] in known and changed.keys().isdisjoint(taken):
+        for step in self._steps:
+            if step.made[0] in known and changed.keys().isdisjoint(step.taken):
                 continue
-            inputs = [(changed.get(name) or known[name]) if name else None for name in taken]
-            for name, value in zip(made, self._infer(position, inputs), strict=True):
+            inputs = [(changed.get(name) or known[name]) if name else None for name in step.taken]
+            for name, value in zip(step.made, self._infer(step, inputs), strict=True):
                 if value is not None and not (name in known and value.is_like(known[name])):
                     changed[name] = value
         return changed
 
-    def _infer(self, position: int, inputs: Sequence[_Value | None]) -> list[_Value | None]:
-        """What a node gives, from what is known of its inputs."""
-        node, (taken, made) = self._nodes[position], self._names[position]
+    def _infer(self, step: _Step, inputs: Sequence[_Value | None]) -> list[_Value | None]:
+        """What a step gives, from what is known of its inputs."""
+        if step.kind == "begin":
+            return [self._one_of(step.node, value) for value in inputs]
+        if step.kind == "end":
+            first = inputs[len(step.made)]
+            assert first is not None  # or the begin would have been refused
+            count = first.shape[:1]
+            results = inputs[: len(step.made)]
+            return [None if each is None else _Value(each.kind, count + each.shape) for each in results]
+        node, taken, made = step.node, step.taken, step.made
         types, data = {}, {}
         for name, value in zip(taken, inputs, strict=True):
             if value is not None:
@@ -153,7 +207,7 @@ class CostBound:
                     data[name] = value.tensor
         try:
             found = shape_inference.infer_node_outputs(
-                self._schemas[position], node, types, data, opset_imports=self._opsets, ir_version=self._ir_version
+                step.schema, node, types, data, opset_imports=self._opsets, ir_version=self._ir_version
             )
         except Exception as error:  # of several kinds, without a root of their own
             raise self._broken(error) from error
@@ -169,6 +223,12 @@ class CostBound:
         if computed is None or computed.shape != value.shape:
             return values
         return [_Value(value.kind, value.shape, computed.astype(helper.tensor_dtype_to_np_dtype(value.kind)))]
+
+    def _one_of(self, node: onnx.NodeProto, value: _Value | None) -> _Value:
+        """What one run of a Scan node's graph takes of a value."""
+        if value is None or not value.shape or not 1 <= value.shape[0] <= MOST_TILES:
+            raise self._too_much(f"{node.op_type} over {'nothing' if value is None else value.shape}")
+        return _Value(value.kind, value.shape[1:])
 
     def _value(self, node: onnx.NodeProto, name: str, found: Mapping[str, onnx.TypeProto]) -> _Value:
         tensor = found[name].tensor_type if name in found else None
@@ -195,22 +255,27 @@ class CostBound:
         held = {self._input: values[self._input].bytes}
         there = all_of_them = held[self._input]
         work = 0
-        for position, (taken, made) in enumerate(self._names):
-            node = self._nodes[position]
-            inputs = [values[name].shape if name else None for name in taken]
-            outputs = [values[name].shape for name in made if name]
-            work += OPERATORS[node.op_type](inputs, outputs, node)
-            for name in filter(None, made):
+        most_work = images * (MAX_WORK + WORK_PER_PIXEL * pixels)
+        for position, step in enumerate(self._steps):
+            node = step.node
+            inputs = [values[name].shape if name else None for name in step.taken]
+            outputs = [values[name].shape for name in step.made if name]
+            needed_by_node = 0
+            if step.kind == "node":
+                times = 1 if step.within is None else values[step.within].shape[0]
+                work += times * OPERATORS[node.op_type](inputs, outputs, node)
+                needed_by_node = workspace(inputs, outputs, node)
+            for name in filter(None, step.made):
                 held[name] = values[name].bytes
                 there += held[name]
                 all_of_them += held[name]
-            needed = max(there + workspace(inputs, outputs, node), all_of_them // ALL_VALUES)
-            if needed > most or work > images * MAX_WORK:
-                where = f"{' x '.join(map(str, shape))} levels at {made[0]!r} of {node.op_type}"
+            needed = max(there + needed_by_node, all_of_them // ALL_VALUES)
+            if needed > most or work > most_work:
+                where = f"{' x '.join(map(str, shape))} levels at {step.made[0]!r} of {node.op_type}"
                 what = (
                     f"{needed / 1e9:.1f} GB of values (at most {most / 1e9:.1f})"
                     if needed > most
-                    else f"{work:.1e} multiplications (at most {images * MAX_WORK:.1e})"
+                    else f"{work:.1e} multiplications (at most {most_work:.1e})"
                 )
                 raise self._too_much(f"{what} for images of {where}")
             for name in self._last_use.get(position, ()):
@@ -219,8 +284,8 @@ class CostBound:
     def _last_uses(self) -> dict[int, list[str]]:
         """Which values nobody needs any more after the node at a position."""
         last: dict[str, int] = {}
-        for position, (taken, made) in enumerate(self._names):
-            last.update(dict.fromkeys((*taken, *made), position))
+        for position, step in enumerate(self._steps):
+            last.update(dict.fromkeys((*step.taken, *step.made), position))
         found: dict[int, list[str]] = {}
         for name, position in last.items():
             if name and name not in self._outputs:
@@ -245,14 +310,25 @@ def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     bare = onnx.ModelProto(ir_version=model.ir_version)
     bare.opset_import.extend(model.opset_import)
     bare.graph.name = "audited"
-    bare.graph.node.extend(model.graph.node)
+    graphs = [model.graph, *tiles_of(model.graph)]
+    for node in model.graph.node:
+        bare.graph.node.append(node if node.op_type != "Scan" else _without_weights(node))
     bare.graph.input.extend(model.graph.input)
     bare.graph.input.extend(
         helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-        for tensor in model.graph.initializer
+        for graph in graphs
+        for tensor in graph.initializer
     )
     bare.graph.output.extend(model.graph.output)
     return bare
+
+
+def _without_weights(node: onnx.NodeProto) -> onnx.NodeProto:
+    """A Scan node whose graph takes its initializers from outside."""
+    (body,) = tiles_of(onnx.GraphProto(node=[node]))
+    graph = onnx.GraphProto(name=body.name, node=body.node, input=body.input, output=body.output)
+    count = len(body.input)
+    return helper.make_node("Scan", node.input, node.output, name=node.name, body=graph, num_scan_inputs=count)
 
 
 @lru_cache(maxsize=1024)

@@ -47,6 +47,24 @@ def subgraph(
     return model
 
 
+def same_value(value: str, name: str, dtype: np.dtype[np.generic], *, opset: int = OPSET) -> onnx.ModelProto:
+    """The subgraph that gives an image, [N, H, W, C], a second name.
+
+    Args:
+        value: its name.
+        name: the second one.
+        dtype: uint8 or uint16, of the image.
+        opset: of the standard operators.
+    """
+    kind = np.dtype(dtype).name
+    text = f"""
+    same ({kind}[N, same_H, same_W, same_C] value) => ({kind}[N, same_H, same_W, same_C] other) {{
+        other = Identity (value)
+    }}
+    """
+    return subgraph(text, {}, names={"value": value, "other": name}, opset=opset)
+
+
 def in_trunk(name: str) -> str:
     """What a value of the backbone is called in the whole graph: no name of ours has a slash."""
     return f"backbone/{name}"

@@ -104,7 +104,7 @@ def score_good_images(
     features, held_out = good.features, good.split.held_out
     count = features.given
     calibrating = good.split.calibrating(count)
-    mapped = set(calibrating[evenly_spaced(len(calibrating), MAPPED)].tolist())
+    mapped = set(calibrating[evenly_spaced(len(calibrating), MAPPED * features.tiles)].tolist())
     found: dict[int, LevelScores] = {}
     with one_blas_thread():
         scored = track(unseen(range(count)), total=count, description="calibrating", show=task.show_progress)
@@ -191,8 +191,9 @@ class _Unseen:
     def scores_alone(self) -> dict[int, tuple[float, ...]]:
         """By position, of images in groups of several, the scores by memories that know the others of the group."""
         features, split = self.good.features, self.good.split
-        # Augmentations of an image are in its group, and would stay where the image alone is left out.
-        if len(features.sources) > features.given:
+        # Augmentations of an image are in its group, and would stay where the image alone is left out. Tiles of an image
+        # are, too.
+        if len(features.sources) > features.given or features.tiles > 1:
             return {}
         sizes = Counter(split.groups)
         owners = {
