@@ -44,15 +44,10 @@ class InputKind:
 
     def shown(self, view: View) -> InputKind:
         """The kind of what a detector is shown of images of this kind."""
+        found = replace(self, source=view.source, has_mask=view.has_mask)
         if view.region is None:
-            return self
-        return replace(
-            self,
-            size=view.region.view_size(self.size),
-            source=view.source,
-            has_mask=view.has_mask,
-            looked_at=view.region.looked_at,
-        )
+            return found
+        return replace(found, size=view.region.view_size(self.size), looked_at=view.region.looked_at)
 
 
 def input_kind(

@@ -123,7 +123,7 @@ def _motion(template: Template, *, dtype: np.dtype[Any], opset: int) -> onnx.Mod
         "align_turns_each": 1 / (2 * np.pi),
         "align_degrees_each": 360.0,
     }
-    arrays: dict[str, NDArray[Any]] = {name: np.array(value, dtype=np.float32) for name, value in floats.items()}
+    arrays: dict[str, NDArray[Any]] = {name: np.array([value], dtype=np.float32) for name, value in floats.items()}
     arrays["align_last_axis"] = np.array([2], dtype=np.int64)
     return subgraph(text, arrays, opset=opset)
 
@@ -144,11 +144,12 @@ def _places(name: str, motion: Sequence[str], sides: str) -> str:
     """
     cos, y_right, x_down, to_right, to_down = motion
     newline = "\n        "
-    lines = [f"{name}_high, {name}_wide = Split <axis = 0, num_outputs = 2> ({sides})"]
-    for at, side in (("x", "wide"), ("y", "high")):
+    lines = [f"{name}_first = Squeeze ({name}_no_pixel)", f"{name}_step = Squeeze ({name}_one_pixel)"]
+    for at in ("x", "y"):
         lines += [
-            f"{name}_{at}_count = Squeeze ({name}_{side})",
-            f"{name}_{at}_pixels = Range ({name}_no_pixel, {name}_{at}_count, {name}_one_pixel)",
+            f"{name}_{at}_side = Gather <axis = 0> ({sides}, {name}_{at}_axis)",
+            f"{name}_{at}_count = Squeeze ({name}_{at}_side)",
+            f"{name}_{at}_pixels = Range ({name}_first, {name}_{at}_count, {name}_step)",
             f"{name}_{at}_twice = Mul ({name}_{at}_pixels, {name}_two_pixels)",
             f"{name}_{at}_middle = Add ({name}_{at}_twice, {name}_one_pixel)",
             f"{name}_{at}_levels = Cast <to = {onnx.TensorProto.FLOAT}> ({name}_{at}_middle)",
@@ -180,15 +181,17 @@ def _places(name: str, motion: Sequence[str], sides: str) -> str:
 def _place_arrays(name: str) -> dict[str, NDArray[Any]]:
     """The initializers of `_places` with this name."""
     integers: dict[str, Any] = {
-        "no_pixel": 0,
-        "one_pixel": 1,
-        "two_pixels": 2,
+        "y_axis": [0],
+        "x_axis": [1],
+        "no_pixel": [0],
+        "one_pixel": [1],
+        "two_pixels": [2],
         "plane_axis": [1],
         "channel_axis": [3],
     }
     return {
         **{f"{name}_{each}": np.array(value, dtype=np.int64) for each, value in integers.items()},
-        f"{name}_edge": np.array(1.0, dtype=np.float32),
+        f"{name}_edge": np.array([1.0], dtype=np.float32),
     }
 
 
@@ -231,5 +234,5 @@ def map_of_image(*, dtype: np.dtype[Any], outside: float, opset: int = OPSET) ->
         anomaly_map = Where (align_back_is_inside, align_map_flat, align_outside)
     }}
     """
-    arrays = {**_place_arrays("align_back"), "align_outside": np.array(outside, dtype=np.float32)}
+    arrays = {**_place_arrays("align_back"), "align_outside": np.array([outside], dtype=np.float32)}
     return subgraph(text, arrays, opset=opset)

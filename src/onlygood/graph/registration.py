@@ -274,7 +274,7 @@ def _corrected(
         bound = "turn" if part == "turn" else "step"
         lines += [
             f"{name}_{part}_ratio = Div ({name}_{part}, {name}_divisor)",
-            f"{name}_{part}_by = Clip ({name}_{part}_ratio, align_least_{bound}, align_most_{bound})",
+            *_clipped(f"{name}_{part}_by", f"{name}_{part}_ratio", bound),
         ]
     angle = at.angle
     if turns:
@@ -282,7 +282,7 @@ def _corrected(
         free = f"{name}_angle_free" if is_bounded else angle
         lines.append(f"{free} = Sub ({at.angle}, {name}_turn_by)")
         if is_bounded:
-            lines.append(f"{angle} = Clip ({free}, align_least_angle, align_most_angle)")
+            lines += _clipped(angle, free, "angle")
     # The part lies by so much further on, seen in the golden sample, which lies turned in the image.
     lines += [
         f"{name}_cos_next = Cos ({angle})",
@@ -297,8 +297,8 @@ def _corrected(
         f"{name}_to_down = Add ({name}_dr, {name}_dd)",
         f"{name}_right_free = Sub ({at.right}, {name}_to_right)",
         f"{name}_down_free = Sub ({at.down}, {name}_to_down)",
-        f"{name}_right_next = Clip ({name}_right_free, align_least_shift, align_most_shift)",
-        f"{name}_down_next = Clip ({name}_down_free, align_least_shift, align_most_shift)",
+        *_clipped(f"{name}_right_next", f"{name}_right_free", "shift"),
+        *_clipped(f"{name}_down_next", f"{name}_down_free", "shift"),
         # Weights of Cauchy's distribution, around the mean absolute difference.
         f"{name}_explained = MatMul ({columns}, {name}_whitened)",
         f"{name}_explained_row = Reshape ({name}_explained, align_row_shape)",
@@ -317,6 +317,10 @@ def _corrected(
         f"{name}_robust = Div (align_window, {name}_one_more)",
     ]
     return _Place(angle, f"{name}_right_next", f"{name}_down_next"), f"{name}_robust", lines
+
+
+def _clipped(name: str, value: str, bound: str) -> list[str]:
+    return [f"{name}_low = Max ({value}, align_least_{bound})", f"{name} = Min ({name}_low, align_most_{bound})"]
 
 
 def _correlated() -> list[str]:
@@ -403,7 +407,7 @@ def _arrays(template: Template, count: int) -> dict[str, NDArray[Any]]:
     integers: dict[str, Any] = {
         "align_two": [2],
         "align_column": [-1, 1],
-        "align_shift_count": steps,
+        "align_shift_count": [steps],
         "align_by_angle_shape": [0, angles, steps * steps],
         "align_planes": [-1, 1, height, width],
         "align_matrix_shape": [-1, 3, 2],
@@ -422,6 +426,6 @@ def _arrays(template: Template, count: int) -> dict[str, NDArray[Any]]:
     return {
         **_band_arrays(template.grid),
         **search,
-        **{name: np.array(value, dtype=np.float32) for name, value in floats.items()},
+        **{name: np.atleast_1d(np.asarray(value, dtype=np.float32)) for name, value in floats.items()},
         **{name: np.array(value, dtype=np.int64) for name, value in integers.items()},
     }

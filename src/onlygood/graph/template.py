@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onlygood.settings import Motion
+
 Floats: TypeAlias = NDArray[np.float32]
-Motion: TypeAlias = Literal["translation", "rigid"]
 
 # The long side of the small grid on which images are registered.
 GRID_SIDE = 128
