@@ -16,7 +16,17 @@ from onlygood.datasets.sources import Source
 from onlygood.errors import SettingError
 from onlygood.features.input_kind import InputKind, try_read
 from onlygood.graph.alignment import small_image
-from onlygood.graph.registration import ANGLE, CORRELATION, DOWN, RIGHT, SMALL, band_graph, registration, shown_graph
+from onlygood.graph.registration import (
+    ANGLE,
+    BANDS,
+    CORRELATION,
+    DOWN,
+    RIGHT,
+    SMALL,
+    band_graph,
+    registration,
+    shown_graph,
+)
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import join
 from onlygood.graph.template import MOST_DEGREES, MOST_SHIFT, Template, grid_of, make_template, scrambled
@@ -54,7 +64,7 @@ class Aligned:
 
 @dataclass(frozen=True)
 class _Small:
-    """An image on the small grid."""
+    """A small image: float32 [1, h, w]."""
 
     name: str
     levels: NDArray[np.float32]
@@ -106,8 +116,7 @@ def align_to_golden_sample(
     else:
         found = task.most_typical(images)
     chance = task.chance(found)
-    correlation = float(np.median(found.correlations)) if len(found.correlations) else 1.0
-    _require_structure(found, correlation, chance, settings)
+    _require_structure(found, chance, settings)
     facts = AlignmentFacts(
         motion=settings.align,
         golden_sample=found.sample.name,
@@ -115,7 +124,7 @@ def align_to_golden_sample(
         grid=grid,
         most_degrees=found.template.most_degrees,
         most_shift=MOST_SHIFT,
-        correlation=round(correlation, 4),
+        correlation=round(found.correlation, 4),
         chance=round(chance, 4),
     )
     return Aligned(found.template, facts, tuple(_notes(found, facts, is_given=align_to is not None or golden > 0)))
@@ -139,6 +148,11 @@ class _Registered:
     places: NDArray[np.float32]
     correlations: NDArray[np.float32]
 
+    @property
+    def correlation(self) -> float:
+        """The median of the correlations; 1 where there are no other images."""
+        return float(np.median(self.correlations)) if len(self.correlations) else 1.0
+
 
 class _Registering:
     """Registers small images to one of them.
@@ -154,7 +168,15 @@ class _Registering:
         self.motion, self.threads = settings.align, settings.threads
         self.most_degrees = MOST_DEGREES if settings.align_degrees is None else settings.align_degrees
         self.kind = kind
-        self.bands = open_session(join(band_graph(grid), outputs=["align_bands"]).SerializeToString(), threads=1)
+        self._to_bands = open_session(join(band_graph(grid), outputs=list(BANDS)).SerializeToString(), threads=1)
+
+    def _bands(self, sample: _Small) -> list[NDArray[np.float32]]:
+        return [band[0] for band in run(self._to_bands, BANDS, {SMALL: sample.levels[None]})]
+
+    def contrast(self, sample: _Small) -> float:
+        """How far the levels of an image differ, without light and noise, as a share of black to white."""
+        window = self.kind.window
+        return float(min(band.std() for band in self._bands(sample))) / (window.white - window.black)
 
     def template(self, sample: _Small) -> Template:
         """The template of a golden sample.
@@ -162,8 +184,7 @@ class _Registering:
         Raises:
             SettingError: it shows nothing.
         """
-        (bands,) = run(self.bands, ["align_bands"], {SMALL: sample.levels[None]})
-        contrast = float(bands[0].std(axis=(1, 2)).min()) / (self.kind.window.white - self.kind.window.black)
+        contrast = self.contrast(sample)
         if not contrast >= LEAST_CONTRAST:
             raise SettingError(
                 f"a golden sample must show something that images can be registered by, got {sample.name}, whose "
@@ -171,7 +192,7 @@ class _Registering:
                 "or leave align out"
             )
         height, width = self.kind.size
-        return make_template(bands[0], self.motion, aspect=height / width, most_degrees=self.most_degrees)
+        return make_template(self._bands(sample), self.motion, aspect=height / width, most_degrees=self.most_degrees)
 
     def registered(self, sample: _Small, others: Sequence[_Small]) -> _Registered:
         """Images registered to a golden sample."""
@@ -179,9 +200,7 @@ class _Registering:
         places, correlations = self.compared(template, others)
         return _Registered(sample, template, others, places, correlations)
 
-    def compared(
-        self, template: Template, others: Sequence[_Small]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def compared(self, template: Template, others: Sequence[_Small]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Where the parts lie, float32 [n, 3], and how images correlate with the golden sample then, float32 [n]."""
         names = [ANGLE, RIGHT, DOWN, CORRELATION]
         session = open_session(join(registration(template), outputs=names).SerializeToString(), threads=1)
@@ -203,42 +222,34 @@ class _Registering:
         Which that is is looked for among images as they lie once they are registered to one of them, and again where
         it is another one.
         """
-        position = len(images) // 2
+        showing = [position for position, image in enumerate(images) if self.contrast(image) >= LEAST_CONTRAST]
+        position = showing[len(showing) // 2] if showing else 0
         tried: dict[int, _Registered] = {}
-        for _ in range(ROUNDS):
+        while position not in tried and len(tried) < ROUNDS:
             others = [image for number, image in enumerate(images) if number != position]
-            try:
-                tried[position] = self.registered(images[position], others)
-            except SettingError:
-                if len(images) == 1 or position + 1 == len(images):
-                    raise
-                position += 1
-                continue
-            position = self._typical(images, tried[position])
-            if position in tried:
-                break
-        if not tried:
-            tried[position] = self.registered(images[position], [each for each in images if each is not images[position]])
-        return max(tried.values(), key=lambda found: float(np.median(found.correlations)) if found.others else 1.0)
+            tried[position] = self.registered(images[position], others)
+            position = self._typical(images, position, tried[position], showing)
+        return max(tried.values(), key=lambda found: found.correlation)
 
-    def _typical(self, images: Sequence[_Small], found: _Registered) -> int:
+    def _typical(self, images: Sequence[_Small], golden: int, found: _Registered, showing: Sequence[int]) -> int:
         """The position of the image that correlates best with the others as all lie in the golden sample."""
         names = ["align_shown", "align_shown_weights"]
         session = open_session(join(shown_graph(found.template), outputs=names).SerializeToString(), threads=1)
-        places = {image.name: place for image, place in zip(found.others, found.places, strict=True)}
         shown, weights = [], []
-        for image in images:
-            angle, right, down = (np.reshape(value, (1, 1)) for value in places.get(image.name, np.zeros(3, np.float32)))
+        for image, place in zip(images, np.insert(found.places, golden, 0.0, axis=0), strict=True):
+            angle, right, down = (np.reshape(value, (1, 1)) for value in place)
             feeds = {SMALL: image.levels[None], ANGLE: angle, RIGHT: right, DOWN: down}
             levels, weight = run(session, names, feeds)
             shown.append(levels[0, 0].astype(np.float64))
             weights.append(weight[0, 0].astype(np.float64))
-        medians = [
-            np.median([_correlation(shown[one], shown[other], weights[one] * weights[other]) for other in others])
-            for one in range(len(images))
-            if (others := [other for other in range(len(images)) if other != one])
-        ]
-        return int(np.argmax(medians)) if medians else 0
+
+        def typical(one: int) -> float:
+            others = [other for other in range(len(images)) if other != one]
+            return float(
+                np.median([_correlation(shown[one], shown[other], weights[one] * weights[other]) for other in others])
+            )
+
+        return golden if len(images) == 1 else max(showing, key=typical)
 
 
 def _correlation(one: NDArray[np.float64], other: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
@@ -277,9 +288,9 @@ def _read(
     return image, name
 
 
-def _require_structure(found: _Registered, correlation: float, chance: float, settings: FitSettings) -> None:
+def _require_structure(found: _Registered, chance: float, settings: FitSettings) -> None:
     """Refuse images that look no more like the golden sample than noise does."""
-    if correlation > chance:
+    if found.correlation > chance:
         return
     remedy = (
         "leave align out where images show a surface or other things each time, give align='rigid' where parts lie "
@@ -290,8 +301,8 @@ def _require_structure(found: _Registered, correlation: float, chance: float, se
     )
     raise SettingError(
         f"alignment must have good images that show the same thing as the golden sample, {found.sample.name}, got "
-        f"images that correlate with it by {correlation:.2f}, where noise of the same spectrum reaches {chance:.2f}: "
-        f"{remedy}"
+        f"images that correlate with it by {found.correlation:.2f}, where noise of the same spectrum reaches "
+        f"{chance:.2f}: {remedy}"
     )
 
 

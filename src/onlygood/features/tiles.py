@@ -74,7 +74,9 @@ class Tiles:
                     self._kept.move_to_end(number)
                     return self._kept[number]
             image = self.images[number].read()
-            shown: ImageArray = image if self._view is None else run(self._view, [self._source], {"image": image[None]})[0][0]
+            shown: ImageArray = (
+                image if self._view is None else run(self._view, [self._source], {"image": image[None]})[0][0]
+            )
             with self._lock:
                 self._kept[number] = shown
                 while len(self._kept) > KEPT_IMAGES:

@@ -204,7 +204,8 @@ def _aligned(*, dtype: np.dtype[Any], opset: int) -> onnx.ModelProto:
         {_places("align_forth", _FORTH, "align_sides")}
         align_planes_of_image = Transpose <perm = [0, 3, 1, 2]> (image)
         align_planes_levels = Cast <to = {onnx.TensorProto.FLOAT}> (align_planes_of_image)
-        align_sampled = GridSample <{bilinear(opset)}, padding_mode = "border"> (align_planes_levels, align_forth_places)
+        align_sampled = GridSample <{bilinear(opset)}, padding_mode = "border">
+            (align_planes_levels, align_forth_places)
         align_rounded = Round (align_sampled)
         align_moved = Cast <to = {number}> (align_rounded)
         align_colours = Transpose <perm = [0, 2, 3, 1]> (align_moved)

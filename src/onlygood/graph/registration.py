@@ -14,19 +14,24 @@ from onlygood.graph.template import (
     LIGHT,
     MOST_DEGREES,
     MOST_SHIFT,
+    REDUCED,
     SMOOTHED,
     Template,
     motion_columns,
+    places,
+    reduced,
     search_arrays,
     smoothing,
     window,
 )
 
+# Its bands, float32 [N, h, w], roughly and finely.
+BANDS = ("align_band_0", "align_band_1")
 # What is compared: float32 [N, 1, h, w], grey.
 SMALL = "align_small"
 # Clockwise angle in radians, shift to the right and down in half sides, float32 [N, 1]; correlation, float32 [N, 1].
 ANGLE, RIGHT, DOWN, CORRELATION = "align_angle", "align_right", "align_down", "align_correlation"
-# How often the place is corrected at each smoothness.
+# How often the place is corrected by each band.
 STEPS = (4, 4)
 # Solving for the weights that are there, in so many steps of Newton's.
 _INVERTING = 3
@@ -44,37 +49,32 @@ def registration(template: Template, *, opset: int = OPSET) -> onnx.ModelProto:
 
     The image is compared with the golden sample at every angle and shift of a lattice, by the product of their
     spectra. From the best few angles the place is then corrected step by step, as the golden sample's changes under
-    small motions explain the difference: by least squares, in which what lies out of view has no weight and what differs
-    much, as a defect does, little. The light may differ by a gain and an offset. The candidate that correlates best
-    with the golden sample is kept.
+    small motions explain the difference: by least squares, in which what lies out of view has no weight and what
+    differs much, as a defect does, little. The light may differ by a gain and an offset. Of the candidates, the one
+    that correlates best with the golden sample is kept and corrected finely.
 
     Args:
         template: the golden sample.
         opset: of the standard operators.
     """
     (height, width), turns = template.grid, template.motion == "rigid"
-    is_bounded = template.most_degrees < MOST_DEGREES
     count = CANDIDATES if turns else 1
-    angles = len(template.angles)
-    lines = [
-        "align_plain = Squeeze (align_small, align_one)",
-        *_bands(),
-        *_search(angles),
-        *_candidates(count),
-        *_repeated(count),
-    ]
     at = _Place("align_angle_0", "align_right_0", "align_down_0")
-    robust = "align_window"
-    number = 0
-    for level, steps in enumerate(STEPS):
-        for _ in range(steps):
-            warped, more = _warped(f"align_{number}", at, level, opset)
-            lines += more
-            at, robust, more = _corrected(f"align_{number}", warped, at, robust, level, turns=turns, is_bounded=is_bounded)
-            lines += more
-            number += 1
-    _, more = _warped("align_end", at, len(STEPS) - 1, opset)
-    lines += [*more, *_correlated(), *_chosen(at, count)]
+    lines = ["align_plain = Squeeze (align_small, align_one)", *_bands()]
+    lines += [*_search(), *_candidates(count), *_repeated(count)]
+    at, more = _registered(0, at, template, opset)
+    lines += more
+    if count > 1:
+        at, more = _best(at, opset)
+        lines += more
+    at, more = _registered(1, at, template, opset)
+    lines += [*more, *_correlated("align_end", at, "align_fine", opset)]
+    lines += [
+        f"{ANGLE} = Identity ({at.angle})",
+        f"{RIGHT} = Identity ({at.right})",
+        f"{DOWN} = Identity ({at.down})",
+        f"{CORRELATION} = Identity (align_end_correlation)",
+    ]
     newline = "\n        "
     text = f"""
     registration (float[N, 1, {height}, {width}] align_small)
@@ -86,16 +86,15 @@ def registration(template: Template, *, opset: int = OPSET) -> onnx.ModelProto:
 
 
 def band_graph(grid: tuple[int, int], *, opset: int = OPSET) -> onnx.ModelProto:
-    """The subgraph from SMALL to `align_bands`, float32 [N, 2, h, w]: smoothed and without light, as in a template."""
+    """The subgraph from SMALL to BANDS, float32 [N, h, w] each: smoothed and without light, as in a template."""
     height, width = grid
     newline = "\n        "
     lines = ["align_plain = Squeeze (align_small, align_one)", *_bands()]
+    sizes = [tuple(reduced(side, times) for side in grid) for times in REDUCED]
+    outputs = ", ".join(f"float[N, {high}, {wide}] {name}" for name, (high, wide) in zip(BANDS, sizes, strict=True))
     text = f"""
-    bands (float[N, 1, {height}, {width}] align_small) => (float[N, 2, {height}, {width}] align_bands) {{
+    bands (float[N, 1, {height}, {width}] align_small) => ({outputs}) {{
         {newline.join(lines)}
-        align_plane_0 = Unsqueeze (align_band_0, align_one)
-        align_plane_1 = Unsqueeze (align_band_1, align_one)
-        align_bands = Concat <axis = 1> (align_plane_0, align_plane_1)
     }}
     """
     return subgraph(text, _band_arrays(grid), opset=opset)
@@ -108,13 +107,13 @@ def shown_graph(template: Template, *, opset: int = OPSET) -> onnx.ModelProto:
     """
     height, width = template.grid
     newline = "\n        "
-    levels, lines = _warped("align_seen", _Place(ANGLE, RIGHT, DOWN), 1, opset)
+    lines = _warped("align_seen", _Place(ANGLE, RIGHT, DOWN), 1, "align_fine", opset)
     text = f"""
     shown (float[N, 1, {height}, {width}] align_small, float[N, 1] {ANGLE}, float[N, 1] {RIGHT}, float[N, 1] {DOWN})
         => (float[N, 1, {height * width}] align_shown, float[N, 1, {height * width}] align_shown_weights) {{
         align_plain = Squeeze (align_small, align_one)
-        {newline.join([*_bands(), "align_image_1 = Unsqueeze (align_band_1, align_one)", *lines])}
-        align_shown = Identity ({levels})
+        {newline.join([*_bands(), *_repeated(1), *lines])}
+        align_shown = Identity (align_seen_levels)
         align_shown_weights = Identity (align_seen_weights)
     }}
     """
@@ -130,20 +129,22 @@ class _Place:
 
 def _bands() -> list[str]:
     lines = []
-    for name in ("0", "1", "light"):
-        lines += [
-            f"align_smooth_{name}_y = MatMul (align_smoothing_y_{name}, align_plain)",
-            f"align_smooth_{name} = MatMul (align_smooth_{name}_y, align_smoothing_x_{name})",
-        ]
-    return [*lines, *(f"align_band_{level} = Sub (align_smooth_{level}, align_smooth_light)" for level in (0, 1))]
+    for level in range(len(BANDS)):
+        for name in ("smooth", "light"):
+            lines += [
+                f"align_{name}_y_{level} = MatMul (align_{name}_rows_{level}, align_plain)",
+                f"align_{name}_{level} = MatMul (align_{name}_y_{level}, align_{name}_columns_{level})",
+            ]
+        lines.append(f"{BANDS[level]} = Sub (align_smooth_{level}, align_light_{level})")
+    return lines
 
 
-def _search(angles: int) -> list[str]:
+def _search() -> list[str]:
     """Correlations with the golden sample at all angles and shifts, [N, k, sy, sx]."""
     return [
-        "align_seen = Mul (align_band_1, align_window_plane)",
-        "align_u = MatMul (align_seen, align_x_cos)",
-        "align_v = MatMul (align_seen, align_x_sin)",
+        "align_windowed = Mul (align_band_1, align_window_plane)",
+        "align_u = MatMul (align_windowed, align_x_cos)",
+        "align_v = MatMul (align_windowed, align_x_sin)",
         "align_cu = MatMul (align_y_cos, align_u)",
         "align_sv = MatMul (align_y_sin, align_v)",
         "align_su = MatMul (align_y_sin, align_u)",
@@ -200,51 +201,65 @@ def _candidates(count: int) -> list[str]:
 
 
 def _repeated(count: int) -> list[str]:
-    """The image at each smoothness, as often as there are candidates: [N * count, 1, h, w]."""
-    lines = []
-    for level in range(len(STEPS)):
-        lines.append(f"align_band_{level}_one = Unsqueeze (align_band_{level}, align_one)")
-        several = f"align_band_{level}_one"
+    """Both bands as often as there are candidates, [N * count, 1, h, w], and the fine one once."""
+    lines = ["align_fine = Unsqueeze (align_band_1, align_one)"]
+    for level in range(len(BANDS)):
+        lines.append(f"align_plane_{level} = Unsqueeze (align_band_{level}, align_one)")
+        several = f"align_plane_{level}"
         if count > 1:
-            several = f"align_band_{level}_several"
-            lines.append(f"{several} = Expand (align_band_{level}_one, align_several)")
-        lines.append(f"align_image_{level} = Reshape ({several}, align_planes)")
+            several = f"align_planes_{level}"
+            lines.append(f"{several} = Expand (align_plane_{level}, align_several)")
+        lines.append(f"align_image_{level} = Reshape ({several}, align_plane_shape_{level})")
     return lines
 
 
-def _warped(name: str, at: _Place, level: int, opset: int) -> tuple[str, list[str]]:
-    """The image as it lies at a place, [N, 1, m] at the points of the grid, and which of them it shows."""
-    return f"{name}_levels", [
+def _registered(level: int, at: _Place, template: Template, opset: int) -> tuple[_Place, list[str]]:
+    """The place, corrected step by step by one band."""
+    lines: list[str] = []
+    image = "align_image_0" if level == 0 else "align_fine"
+    robust = f"align_window_{level}"
+    for step in range(STEPS[level]):
+        name = f"align_{level}_{step}"
+        lines += _warped(name, at, level, image, opset)
+        at, robust, more = _corrected(name, at, robust, level, template)
+        lines += more
+    return at, lines
+
+
+def _warped(name: str, at: _Place, level: int, image: str, opset: int) -> list[str]:
+    """The image as it lies at a place: `<name>_levels` and `<name>_weights`, [N, 1, m], at a golden sample's points."""
+    return [
         f"{name}_cos = Cos ({at.angle})",
         f"{name}_sin = Sin ({at.angle})",
         f"{name}_x_down = Mul ({name}_sin, align_minus_high)",
         f"{name}_y_right = Mul ({name}_sin, align_wide)",
-        f"{name}_six = Concat <axis = 1> ({name}_cos, {name}_y_right, {name}_x_down, {name}_cos, {at.right}, {at.down})",
+        f"{name}_six = Concat <axis = 1> "
+        f"({name}_cos, {name}_y_right, {name}_x_down, {name}_cos, {at.right}, {at.down})",
         f"{name}_matrix = Reshape ({name}_six, align_matrix_shape)",
-        f"{name}_points = MatMul (align_points, {name}_matrix)",
-        f"{name}_grid = Reshape ({name}_points, align_grid_shape)",
-        f'{name}_image = GridSample <{bilinear(opset)}, padding_mode = "border"> (align_image_{level}, {name}_grid)',
-        f"{name}_levels = Reshape ({name}_image, align_row_shape)",
+        f"{name}_points = MatMul (align_points_{level}, {name}_matrix)",
+        f"{name}_grid = Reshape ({name}_points, align_grid_shape_{level})",
+        f'{name}_image = GridSample <{bilinear(opset)}, padding_mode = "border"> ({image}, {name}_grid)',
+        f"{name}_levels = Reshape ({name}_image, align_row_shape_{level})",
         f"{name}_far = Abs ({name}_points)",
         f"{name}_farthest = ReduceMax <keepdims = 0> ({name}_far, align_two)",
         f"{name}_in_view = LessOrEqual ({name}_farthest, align_float_one)",
         f"{name}_in_view_number = Cast <to = {onnx.TensorProto.FLOAT}> ({name}_in_view)",
         f"{name}_view = Unsqueeze ({name}_in_view_number, align_one)",
-        f"{name}_weights = Mul ({name}_view, align_window)",
+        f"{name}_weights = Mul ({name}_view, align_window_{level})",
     ]
 
 
-def _corrected(
-    name: str, warped: str, at: _Place, robust: str, level: int, *, turns: bool, is_bounded: bool
-) -> tuple[_Place, str, list[str]]:
+def _corrected(name: str, at: _Place, robust: str, level: int, template: Template) -> tuple[_Place, str, list[str]]:
     """A better place, and the weights of the points for the next: less where the difference is large."""
+    turns, is_bounded = template.motion == "rigid", template.most_degrees < MOST_DEGREES
+    warped = f"{name}_levels"
     columns = f"align_columns_{level}"
     weights = f"{name}_weighted"
     lines = [
         f"{weights} = Mul ({name}_view, {robust})",
         f"{name}_rows = Mul ({weights}, {columns}_rows)",
         f"{name}_products = MatMul ({name}_rows, {columns})",
-        f"{name}_levels_column = Reshape ({warped}, align_column_shape)",
+        f"{name}_levels_column = Reshape ({warped}, align_column_shape_{level})",
         f"{name}_right_side = MatMul ({name}_rows, {name}_levels_column)",
         f"{name}_inverse_0 = Sub (align_twice_identity, {name}_products)",
     ]
@@ -301,7 +316,7 @@ def _corrected(
         *_clipped(f"{name}_down_next", f"{name}_down_free", "shift"),
         # Weights of Cauchy's distribution, around the mean absolute difference.
         f"{name}_explained = MatMul ({columns}, {name}_whitened)",
-        f"{name}_explained_row = Reshape ({name}_explained, align_row_shape)",
+        f"{name}_explained_row = Reshape ({name}_explained, align_row_shape_{level})",
         f"{name}_difference = Sub ({warped}, {name}_explained_row)",
         f"{name}_absolute = Abs ({name}_difference)",
         f"{name}_weighted_absolute = Mul ({name}_absolute, {name}_weights)",
@@ -314,7 +329,7 @@ def _corrected(
         f"{name}_in_scales = Div ({name}_difference, {name}_scale)",
         f"{name}_scales_squared = Mul ({name}_in_scales, {name}_in_scales)",
         f"{name}_one_more = Add ({name}_scales_squared, align_float_one)",
-        f"{name}_robust = Div (align_window, {name}_one_more)",
+        f"{name}_robust = Div (align_window_{level}, {name}_one_more)",
     ]
     return _Place(angle, f"{name}_right_next", f"{name}_down_next"), f"{name}_robust", lines
 
@@ -323,109 +338,113 @@ def _clipped(name: str, value: str, bound: str) -> list[str]:
     return [f"{name}_low = Max ({value}, align_least_{bound})", f"{name} = Min ({name}_low, align_most_{bound})"]
 
 
-def _correlated() -> list[str]:
-    """The correlation of image and golden sample under the window, [N * count, 1]."""
+def _correlated(name: str, at: _Place, image: str, opset: int) -> list[str]:
+    """`<name>_correlation`, [N, 1], of the fine band as it lies at a place and the golden sample, under the window."""
     lines = [
-        "align_all_weights = ReduceSum (align_end_weights, align_two)",
-        "align_some_weights = Max (align_all_weights, align_tiny)",
+        *_warped(name, at, 1, image, opset),
+        f"{name}_all_weights = ReduceSum ({name}_weights, align_two)",
+        f"{name}_some_weights = Max ({name}_all_weights, align_tiny)",
     ]
-    for name, values in (("image", "align_end_levels"), ("golden", "align_golden")):
+    for which, values in (("image", f"{name}_levels"), ("golden", "align_golden")):
         lines += [
-            f"align_weighted_{name} = Mul ({values}, align_end_weights)",
-            f"align_sum_{name} = ReduceSum (align_weighted_{name}, align_two)",
-            f"align_mean_{name} = Div (align_sum_{name}, align_some_weights)",
-            f"align_centred_{name} = Sub ({values}, align_mean_{name})",
-            f"align_both_{name} = Mul (align_centred_{name}, align_end_weights)",
-            f"align_square_{name} = Mul (align_both_{name}, align_centred_{name})",
-            f"align_power_{name} = ReduceSum <keepdims = 0> (align_square_{name}, align_two)",
+            f"{name}_{which}_weighted = Mul ({values}, {name}_weights)",
+            f"{name}_{which}_sum = ReduceSum ({name}_{which}_weighted, align_two)",
+            f"{name}_{which}_mean = Div ({name}_{which}_sum, {name}_some_weights)",
+            f"{name}_{which}_centred = Sub ({values}, {name}_{which}_mean)",
+            f"{name}_{which}_both = Mul ({name}_{which}_centred, {name}_weights)",
+            f"{name}_{which}_squares = Mul ({name}_{which}_both, {name}_{which}_centred)",
+            f"{name}_{which}_power = ReduceSum <keepdims = 0> ({name}_{which}_squares, align_two)",
         ]
     return [
         *lines,
-        "align_cross = Mul (align_both_image, align_centred_golden)",
-        "align_covariance = ReduceSum <keepdims = 0> (align_cross, align_two)",
-        "align_powers = Mul (align_power_image, align_power_golden)",
-        "align_powers_root = Sqrt (align_powers)",
-        "align_power = Max (align_powers_root, align_tiny)",
-        "align_correlations = Div (align_covariance, align_power)",
+        f"{name}_cross = Mul ({name}_image_both, {name}_golden_centred)",
+        f"{name}_covariance = ReduceSum <keepdims = 0> ({name}_cross, align_two)",
+        f"{name}_powers = Mul ({name}_image_power, {name}_golden_power)",
+        f"{name}_root = Sqrt ({name}_powers)",
+        f"{name}_divisor = Max ({name}_root, align_tiny)",
+        f"{name}_correlation = Div ({name}_covariance, {name}_divisor)",
     ]
 
 
-def _chosen(at: _Place, count: int) -> list[str]:
-    """The candidate that correlates best."""
-    if count == 1:
-        return [
-            f"{ANGLE} = Identity ({at.angle})",
-            f"{RIGHT} = Identity ({at.right})",
-            f"{DOWN} = Identity ({at.down})",
-            f"{CORRELATION} = Identity (align_correlations)",
+def _best(at: _Place, opset: int) -> tuple[_Place, list[str]]:
+    """The place of the candidate that correlates best, [N, 1]."""
+    lines = [
+        *_correlated("align_candidate", at, "align_image_1", opset),
+        "align_correlation_row = Reshape (align_candidate_correlation, align_candidates)",
+        "align_best = ArgMax <axis = 1, keepdims = 1> (align_correlation_row)",
+    ]
+    for name, value in (("angle", at.angle), ("right", at.right), ("down", at.down)):
+        lines += [
+            f"align_{name}_row = Reshape ({value}, align_candidates)",
+            f"align_{name}_best = GatherElements <axis = 1> (align_{name}_row, align_best)",
         ]
-    lines = ["align_correlation_row = Reshape (align_correlations, align_candidates)"]
-    lines.append("align_best = ArgMax <axis = 1, keepdims = 1> (align_correlation_row)")
-    lines.append(f"{CORRELATION} = GatherElements <axis = 1> (align_correlation_row, align_best)")
-    for name, value in ((ANGLE, at.angle), (RIGHT, at.right), (DOWN, at.down)):
-        lines.append(f"{name}_row = Reshape ({value}, align_candidates)")
-        lines.append(f"{name} = GatherElements <axis = 1> ({name}_row, align_best)")
-    return lines
+    return _Place("align_angle_best", "align_right_best", "align_down_best"), lines
 
 
 def _band_arrays(grid: tuple[int, int]) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {"align_one": np.array([1], dtype=np.int64)}
-    for name, sigma in zip(("0", "1", "light"), (*SMOOTHED, LIGHT), strict=True):
-        arrays[f"align_smoothing_y_{name}"] = smoothing(grid[0], sigma)
-        arrays[f"align_smoothing_x_{name}"] = np.ascontiguousarray(smoothing(grid[1], sigma).T)
+    for level, (sigma, times) in enumerate(zip(SMOOTHED, REDUCED, strict=True)):
+        for name, width in (("smooth", sigma), ("light", LIGHT)):
+            rows, columns = (smoothing(side, width, times) for side in grid)
+            arrays[f"align_{name}_rows_{level}"] = rows
+            arrays[f"align_{name}_columns_{level}"] = np.ascontiguousarray(columns.T)
     return arrays
 
 
 def _arrays(template: Template, count: int) -> dict[str, NDArray[Any]]:
     """The initializers of `registration`, by their names."""
-    height, width = template.grid
-    rows, columns = ((2 * np.arange(side) + 1) / side - 1 for side in template.grid)
-    points = np.ones((height, width, 3))
-    points[..., 0], points[..., 1] = columns[None, :], rows[:, None]
     search = search_arrays(template)
     angles, steps = len(search["align_angles"]), len(search["align_shifts"])
     floats: dict[str, Any] = {
         "align_window_plane": window(template.grid),
-        "align_window": window(template.grid).reshape(1, 1, -1),
-        "align_golden": template.levels[-1].reshape(1, 1, -1),
-        "align_points": points.reshape(-1, 3),
+        "align_golden": template.bands[-1].reshape(1, 1, -1),
         "align_minus_high": -template.aspect,
         "align_wide": 1 / template.aspect,
         "align_float_one": 1.0,
         "align_tiny": 1e-9,
         "align_least_gain": 0.2,
         "align_tolerance": 2.5,
-        "align_most_turn": _MOST_TURN,
-        "align_least_turn": -_MOST_TURN,
-        "align_most_step": _MOST_STEP,
-        "align_least_step": -_MOST_STEP,
-        "align_most_angle": np.radians(template.most_degrees),
-        "align_least_angle": -np.radians(template.most_degrees),
-        "align_most_shift": 2 * MOST_SHIFT,
-        "align_least_shift": -2 * MOST_SHIFT,
+        **_bounds("step", _MOST_STEP),
+        **_bounds("shift", 2 * MOST_SHIFT),
     }
+    if template.motion == "rigid":
+        floats |= _bounds("turn", _MOST_TURN)
+        if template.most_degrees < MOST_DEGREES:
+            floats |= _bounds("angle", np.radians(template.most_degrees))
     integers: dict[str, Any] = {
         "align_two": [2],
         "align_column": [-1, 1],
         "align_shift_count": [steps],
         "align_by_angle_shape": [0, angles, steps * steps],
-        "align_planes": [-1, 1, height, width],
         "align_matrix_shape": [-1, 3, 2],
-        "align_grid_shape": [-1, height, width, 2],
-        "align_row_shape": [-1, 1, height * width],
-        "align_column_shape": [-1, height * width, 1],
     }
     if count > 1:
-        integers["align_several"] = [1, count, 1, 1]
-        integers["align_candidates"] = [-1, count]
-    for level, (basis, from_basis) in enumerate(motion_columns(template)):
-        floats[f"align_columns_{level}"] = basis
-        floats[f"align_columns_{level}_rows"] = np.ascontiguousarray(basis.T)
-        floats[f"align_from_columns_{level}"] = from_basis
-        floats["align_twice_identity"] = 2 * np.eye(basis.shape[1])
+        integers |= {"align_several": [1, count, 1, 1], "align_candidates": [-1, count]}
+    for level, (band, (basis, from_basis)) in enumerate(zip(template.bands, motion_columns(template), strict=True)):
+        height, width = band.shape
+        rows, columns = places(band.shape)
+        points = np.stack(np.broadcast_arrays(columns[None, :], rows[:, None], 1.0), axis=-1)
+        floats |= {
+            f"align_window_{level}": window(band.shape).reshape(1, 1, -1),
+            f"align_points_{level}": points.reshape(-1, 3),
+            f"align_columns_{level}": basis,
+            f"align_columns_{level}_rows": np.ascontiguousarray(basis.T),
+            f"align_from_columns_{level}": from_basis,
+            "align_twice_identity": 2 * np.eye(basis.shape[1]),
+        }
+        integers |= {
+            f"align_plane_shape_{level}": [-1, 1, height, width],
+            f"align_grid_shape_{level}": [-1, height, width, 2],
+            f"align_row_shape_{level}": [-1, 1, height * width],
+            f"align_column_shape_{level}": [-1, height * width, 1],
+        }
     return {
         **_band_arrays(template.grid),
         **search,
         **{name: np.atleast_1d(np.asarray(value, dtype=np.float32)) for name, value in floats.items()},
         **{name: np.array(value, dtype=np.int64) for name, value in integers.items()},
     }
+
+
+def _bounds(name: str, most: float) -> dict[str, float]:
+    return {f"align_least_{name}": -most, f"align_most_{name}": most}

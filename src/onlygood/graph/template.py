@@ -1,4 +1,4 @@
-"""The golden sample that images are registered to, as the arrays of a graph: its spectra, and how it changes as it moves.
+"""The golden sample that images are registered to, as arrays of a graph: its spectra, and how it changes as it moves.
 
 Places are from -1 to 1 along each side of an image; lengths that must not depend on the direction are in halves of its
 width. Angles are clockwise as one looks at an image: a point of the golden sample, seen from the centre, lies in an
@@ -8,7 +8,7 @@ image where it is turned by the angle and then shifted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -19,13 +19,13 @@ from onlygood.settings import Motion
 
 Floats: TypeAlias = NDArray[np.float32]
 
-# The long side of the small grid on which images are registered.
+# The long side of the small images that are registered.
 GRID_SIDE = 128
 # Of the short one, which an elongated image leaves few.
 LEAST_SIDE = 16
-# Levels are smoothed by these, in pixels of the grid: roughly registered first, then finely. What is wider than the last
-# one is light, and taken out.
-SMOOTHED, LIGHT = (3.0, 1.0), 16.0
+# They are registered roughly first, smoothed by so many of their pixels and with every so manieth of them, then finely.
+# What is wider than LIGHT is light, and taken out.
+SMOOTHED, REDUCED, LIGHT = (3.0, 1.0), (2, 1), 16.0
 # The share of a side over which the window rises from 0 at the border to 1.
 RISE = 0.1
 # The highest frequency with which parts are searched for, in waves a side, and how far apart frequencies are: so far
@@ -43,25 +43,26 @@ CANDIDATES = 4
 
 @dataclass(frozen=True)
 class Template:
-    """The golden sample on the small grid.
+    """The golden sample, small.
 
     Attributes:
         motion: by what parts differ from it in where they lie.
-        levels: float32 [2, h, w], smoothed and without light, as images are compared with it; the sum of their squares
-            under the window is 1.
+        bands: the rough and the fine one, float32 [h, w], smoothed and without light, as images are compared with
+            them; the sum of the squares of each under its window is 1.
         aspect: height of the golden sample over its width.
         most_degrees: the largest angle either way.
     """
 
     motion: Motion
-    levels: Floats = field(repr=False)
+    bands: tuple[Floats, Floats] = field(repr=False)
     aspect: float
     most_degrees: float = 0.0
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Height and width of the small grid."""
-        return self.levels.shape[1], self.levels.shape[2]
+        """Height and width of small images."""
+        height, width = self.bands[-1].shape
+        return height, width
 
     @property
     def angles(self) -> Floats:
@@ -72,35 +73,39 @@ class Template:
 
     @property
     def sha256(self) -> str:
-        """Of the golden sample on the grid."""
-        return template_digest(self.levels)
+        """Of the fine band."""
+        return template_digest(self.bands[-1])
 
 
-def make_template(bands: Floats, motion: Motion, *, aspect: float, most_degrees: float = 0.0) -> Template:
+def make_template(bands: Sequence[Floats], motion: Motion, *, aspect: float, most_degrees: float = 0.0) -> Template:
     """The template of a golden sample.
 
     Args:
-        bands: float32 [2, h, w], as `onlygood.graph.registration.band_graph` gives them, not 0 everywhere.
+        bands: float32 [h, w] each, as `onlygood.graph.registration.band_graph` gives them, not 0 everywhere.
         motion: by what parts differ from it in where they lie.
         aspect: height of the golden sample over its width.
         most_degrees: the largest angle either way, for "rigid".
     """
-    energy = (bands.astype(np.float64) ** 2 * window(bands.shape[1:])).sum(axis=(1, 2), keepdims=True)
-    levels = (bands / np.sqrt(energy)).astype(np.float32)
-    return Template(motion, levels, aspect, most_degrees if motion == "rigid" else 0.0)
+    rough, fine = (
+        (band / np.sqrt((band.astype(np.float64) ** 2 * window(band.shape)).sum())).astype(np.float32) for band in bands
+    )
+    return Template(motion, (rough, fine), aspect, most_degrees if motion == "rigid" else 0.0)
 
 
 def scrambled(template: Template) -> Template:
     """Noise with the spectrum of the golden sample: what images correlate with that show nothing of it."""
     noise = np.random.default_rng(0).normal(size=template.grid)
     phases = np.exp(1j * np.angle(np.fft.fft2(noise)))
-    levels = np.fft.ifft2(np.fft.fft2(template.levels) * phases).real.astype(np.float32)
-    return make_template(levels, template.motion, aspect=template.aspect, most_degrees=template.most_degrees)
+    spectrum = np.fft.fft2(template.bands[-1] * window(template.grid))
+    fine = np.fft.ifft2(spectrum * phases).real.astype(np.float32)
+    down, across = (smoothing(side, SMOOTHED[0], REDUCED[0]) for side in template.grid)
+    bands = (down @ fine @ across.T).astype(np.float32), fine
+    return make_template(bands, template.motion, aspect=template.aspect, most_degrees=template.most_degrees)
 
 
-def template_digest(levels: Floats) -> str:
-    """The sha256 of a golden sample on the grid, float32 [2, h, w]."""
-    return hashlib.sha256(repr(levels.shape).encode() + levels.tobytes()).hexdigest()
+def template_digest(band: Floats) -> str:
+    """The sha256 of a golden sample's fine band, float32."""
+    return hashlib.sha256(np.ascontiguousarray(band, dtype="<f4").tobytes()).hexdigest()
 
 
 def search_angles(most_degrees: float) -> Floats:
@@ -113,35 +118,49 @@ def search_angles(most_degrees: float) -> Floats:
 
 
 def grid_of(size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the small grid for images of this height and width."""
+    """Height and width of small images of images of this height and width."""
     height, width = (max(LEAST_SIDE, round(GRID_SIDE * side / max(size))) for side in size)
     return height, width
 
 
-def smoothing(side: int, sigma: float) -> Floats:
-    """The matrix that smooths along a side, float32 [side, side], by straight lines fitted under a Gaussian.
+def reduced(side: int, times: int) -> int:
+    """How many pixels are left of a side where every so manieth is."""
+    return -(-side // times)
+
+
+def smoothing(side: int, sigma: float, times: int = 1) -> Floats:
+    """The matrix that smooths along a side, float32 [side / times, side], by straight lines fitted under a Gaussian.
 
     A straight line, as light that falls off to one side, stays as it is up to the border.
+
+    Args:
+        side: in pixels.
+        sigma: of the Gaussian, in pixels.
+        times: one pixel is made of so many.
     """
-    apart = np.arange(side)[None, :] - np.arange(side)[:, None].astype(np.float64)
+    left = reduced(side, times)
+    at = (np.arange(left) + 0.5) * side / left - 0.5
+    apart = np.arange(side)[None, :] - at[:, None]
     weights = np.exp(-0.5 * (apart / sigma) ** 2)
     mass, first, second = ((weights * apart**power).sum(axis=1, keepdims=True) for power in range(3))
-    return (weights * (second - first * apart) / (mass * second - first**2)).astype(np.float32)
+    matrix: Floats = (weights * (second - first * apart) / (mass * second - first**2)).astype(np.float32)
+    return matrix
 
 
 def window(grid: tuple[int, ...]) -> Floats:
-    """Weights of the places of the grid, float32 [h, w]: 1, falling to 0 at the border (Tukey)."""
+    """Weights of the pixels of a small image, float32 [h, w]: 1, falling to 0 at the border (Tukey)."""
     sides = []
     for side in grid:
         from_border = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5) / side
         sides.append(0.5 - 0.5 * np.cos(np.pi * np.minimum(from_border / RISE, 1.0)))
-    return np.outer(*sides).astype(np.float32)
+    weights: Floats = np.outer(*sides).astype(np.float32)
+    return weights
 
 
-def places(template: Template) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where rows [h] and columns [w] of the grid are, from the centre, in halves of the width."""
-    rows, columns = ((2 * np.arange(side) + 1) / side - 1 for side in template.grid)
-    return rows * template.aspect, columns
+def places(grid: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where rows [h] and columns [w] of a small image are, from -1 to 1."""
+    rows, columns = ((2 * np.arange(side) + 1) / side - 1 for side in grid)
+    return rows, columns
 
 
 def frequencies(aspect: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -157,8 +176,9 @@ def turned_spectra(template: Template) -> NDArray[np.complex64]:
 
     That of an image that is turned is the image's own spectrum, turned: nothing is resampled.
     """
-    rows, columns = places(template)
-    levels = template.levels[-1] * window(template.grid)
+    rows, columns = places(template.grid)
+    rows = rows * template.aspect
+    levels = template.bands[-1] * window(template.grid)
     vertical, horizontal = frequencies(template.aspect)
     f_y, f_x = (each.reshape(-1) for each in np.meshgrid(vertical, horizontal, indexing="ij"))
     highest = HIGHEST / (2 * max(1.0, template.aspect))
@@ -179,24 +199,26 @@ def turned_spectra(template: Template) -> NDArray[np.complex64]:
 
 
 def motion_columns(template: Template) -> Iterator[tuple[Floats, Floats]]:
-    """For each smoothness, how an image looks that lies nearly as the golden sample, as a sum of columns.
+    """For each band, how an image looks that lies nearly as the golden sample, as a sum of columns.
 
     Yields:
         Columns, float32 [h * w, p], of unit length and at right angles under the window; and the matrix, float32
         [p, p], from their coefficients to those of the golden sample, of 1, and of its changes as it turns by a radian
-        and shifts right and down by half the width and height of the grid; without the turn for "translation".
+        and shifts right and down by half the width and height; without the turn for "translation".
 
     Source: Baker and Matthews, Lucas-Kanade 20 years on, IJCV 2004, section 3.2 (inverse compositional), with gain and
     bias as in part 3 of that series.
     """
-    height, width = template.grid
-    rows, columns = places(template)
-    weights = window(template.grid).reshape(-1).astype(np.float64)
-    for level in template.levels.astype(np.float64):
+    for band in template.bands:
+        height, width = band.shape
+        rows, columns = places(band.shape)
+        weights = window(band.shape).reshape(-1).astype(np.float64)
+        level = band.astype(np.float64)
         down, right = np.gradient(level)
         changes = [right * width / 2, down * height / 2]
         if template.motion == "rigid":
-            changes.insert(0, changes[1] / template.aspect * columns[None, :] - changes[0] * rows[:, None])
+            across, along = columns[None, :] / template.aspect, rows[:, None] * template.aspect
+            changes.insert(0, changes[1] * across - changes[0] * along)
         stacked = np.stack([level, np.ones_like(level), *changes], axis=-1).reshape(height * width, -1)
         _, triangle = np.linalg.qr(stacked * np.sqrt(weights)[:, None])
         inverse = np.linalg.inv(triangle)
@@ -205,7 +227,8 @@ def motion_columns(template: Template) -> Iterator[tuple[Floats, Floats]]:
 
 def search_arrays(template: Template) -> dict[str, NDArray[Any]]:
     """The initializers of the search among all angles and shifts, by their names."""
-    (rows, columns), (vertical, horizontal) = places(template), frequencies(template.aspect)
+    (rows, columns), (vertical, horizontal) = places(template.grid), frequencies(template.aspect)
+    rows = rows * template.aspect
     spectra = turned_spectra(template)
     steps = int(MOST_SHIFT / SHIFT_STEP)
     shifts = 2 * SHIFT_STEP * np.arange(-steps, steps + 1)
