@@ -5,8 +5,8 @@
     python -m benchmarks.studies.alignment cost --height 2000 --width 3000
 
 Images are laid on a square canvas whose outermost pixels go on as those of the image, so large that parts stay in view,
-and moved there: turned about the centre by up to `--degrees` either way and shifted by up to `--shift` of the side of the
-image, with Pillow's bicubic resampling. What comes into view goes on in the same way.
+and moved there: turned about the centre by up to `--degrees` either way and shifted by up to `--shift` of the side of
+the image, with Pillow's bicubic resampling. What comes into view goes on in the same way.
 
 `registration` compares where the model's own output `alignment` says that a part lies in a moved image with where it
 says that it lies in the image as it was, moved by what is known: points on a circle of 0.35 of the side of the image
@@ -94,10 +94,12 @@ def apart(one: Any, other: Any, radius: float) -> float:
 def motions(options: argparse.Namespace, count: int, side: float) -> list[tuple[float, float, float]]:
     random = np.random.default_rng(options.seed)
     most = options.degrees if options.align == "rigid" else 0.0
-    return [
-        (float(random.uniform(-most, most)), *(float(each) for each in random.uniform(-1, 1, 2) * options.shift * side))
-        for _ in range(count)
-    ]
+    found = []
+    for _ in range(count):
+        degrees = float(random.uniform(-most, most))
+        right, down = (float(each) for each in random.uniform(-1, 1, 2) * options.shift * side)
+        found.append((degrees, right, down))
+    return found
 
 
 def alignment_of(model: onlygood.Model) -> Any:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from onlygood.graph.subgraph import OPSET, subgraph
 from onlygood.graph.template import (
+    ANGLES,
     CANDIDATES,
+    GOLDEN,
     LIGHT,
     MOST_DEGREES,
     MOST_SHIFT,
@@ -194,7 +196,7 @@ def _candidates(count: int) -> list[str]:
         "align_shifts_column = Reshape (align_shifts_at, align_column)",
         "align_down_at = Div (align_shifts_column, align_shift_count)",
         "align_right_at = Mod (align_shifts_column, align_shift_count)",
-        "align_angle_0 = Gather <axis = 0> (align_angles, align_angles_column)",
+        f"align_angle_0 = Gather <axis = 0> ({ANGLES}, align_angles_column)",
         "align_down_0 = Gather <axis = 0> (align_shifts, align_down_at)",
         "align_right_0 = Gather <axis = 0> (align_shifts, align_right_at)",
     ]
@@ -345,7 +347,7 @@ def _correlated(name: str, at: _Place, image: str, opset: int) -> list[str]:
         f"{name}_all_weights = ReduceSum ({name}_weights, align_two)",
         f"{name}_some_weights = Max ({name}_all_weights, align_tiny)",
     ]
-    for which, values in (("image", f"{name}_levels"), ("golden", "align_golden")):
+    for which, values in (("image", f"{name}_levels"), ("golden", GOLDEN)):
         lines += [
             f"{name}_{which}_weighted = Mul ({values}, {name}_weights)",
             f"{name}_{which}_sum = ReduceSum ({name}_{which}_weighted, align_two)",
@@ -394,10 +396,10 @@ def _band_arrays(grid: tuple[int, int]) -> dict[str, NDArray[Any]]:
 def _arrays(template: Template, count: int) -> dict[str, NDArray[Any]]:
     """The initializers of `registration`, by their names."""
     search = search_arrays(template)
-    angles, steps = len(search["align_angles"]), len(search["align_shifts"])
+    angles, steps = len(search[ANGLES]), len(search["align_shifts"])
     floats: dict[str, Any] = {
         "align_window_plane": window(template.grid),
-        "align_golden": template.bands[-1].reshape(1, 1, -1),
+        GOLDEN: template.bands[-1].reshape(1, 1, -1),
         "align_minus_high": -template.aspect,
         "align_wide": 1 / template.aspect,
         "align_float_one": 1.0,

@@ -19,6 +19,8 @@ from onlygood.settings import Motion
 
 Floats: TypeAlias = NDArray[np.float32]
 
+# The initializers that have the golden sample's fine band and the angles that are searched for.
+GOLDEN, ANGLES = "align_golden", "align_angles"
 # The long side of the small images that are registered.
 GRID_SIDE = 128
 # Of the short one, which an elongated image leaves few.
@@ -250,7 +252,7 @@ def search_arrays(template: Template) -> dict[str, NDArray[Any]]:
         "align_to_y_sin": np.sin(y_shifts),
         "align_to_x_cos": np.cos(x_shifts) * twice,
         "align_to_x_sin": np.sin(x_shifts) * twice,
-        "align_angles": angles,
+        ANGLES: angles,
         "align_shifts": shifts,
     }
     arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
