@@ -1,6 +1,8 @@
 """Write a small model file of each method to tests/models, as this version writes it; once for each format.
 
-Never run it again for a format that is out: the files are what users have.
+    python scripts/write_model_files.py [NAME ...]      # those of these names alone, such as patch-in-tiles
+
+Never run it again for a file that is out: the files are what users have.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 import onlygood  # noqa: E402
 from flat import fit  # noqa: E402
 from onlygood.graph.model_file import FORMAT  # noqa: E402
-from textures import texture, textures  # noqa: E402
+from textures import SIZE, Array, texture, textures  # noqa: E402
 from tiny_backbone import tiny_card, tiny_model, write_backbone  # noqa: E402
 
 SHARED: dict[str, Any] = {"false_alarm_rate": 0.1, "threshold_rule": "conformal"}
@@ -53,6 +55,13 @@ def plain_model() -> tuple[onnx.ModelProto, dict[str, Any]]:
     return model, {**tiny_card(), "name": "plain", "taps": taps, "patch_taps": ["stage3"]}
 
 
+def ellipse() -> Array:
+    """A region of interest that has the corner tiles, but not all of them."""
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    inside: Array = ((rows / SIZE - 0.5) / 0.45) ** 2 + ((columns / SIZE - 0.5) / 0.45) ** 2 < 1
+    return inside
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         tiny = {"backbone": str(write_backbone(Path(folder), tiny_model(), tiny_card())), "input_size": 64}
@@ -60,6 +69,8 @@ def main() -> None:
         plain = {"backbone": str(write_backbone(Path(folder) / "plain", *plain_model())), "input_size": 64}
         methods: dict[str, dict[str, Any]] = {
             "patch": {**tiny, "bank_size": 100},
+            # With a region of interest that is no box.
+            "patch-in-tiles": {**tiny, "bank_size": 100, "tiles": "48,16", "roi": ellipse()},
             "knn": {**tiny, "taps": ("deep",)},
             "lof": {**tiny, "taps": ("deep",)},
             "mahalanobis": {**tiny, "taps": ("deep",)},
@@ -67,13 +78,16 @@ def main() -> None:
             "doc": {**plain, **TRAINED, "taps": ("stage3",), "trained_layers": 1},
             "deep-svdd": {**TRAINED, "pretrain_epochs": 2, "network": "lenet-mnist"},
         }
-        for method, settings in methods.items():
+        for name, settings in methods.items():
+            if len(sys.argv) > 1 and name not in sys.argv[1:]:
+                continue
+            method = name.removesuffix("-in-tiles")
             beside: dict[str, Any] = {}
             if method == "doc":
                 others = {kind: [255 - texture(80 + 8 * kind + n) for n in range(6)] for kind in (0, 1)}
                 beside = {"reference": {str(kind): images for kind, images in others.items()}}
             model = fit(textures(16), **beside, method=method, **SHARED, **settings)
-            path = TESTS / "models" / f"format-{FORMAT}-{method}.onnx"
+            path = TESTS / "models" / f"format-{FORMAT}-{name}.onnx"
             model.save(path)
             inspect = onlygood.Inspector(path)
             scores = [round(inspect(texture(seed)).score, 6) for seed in (500, 501)]

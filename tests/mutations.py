@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from onlygood.graph.bodies import tiles_of
 from onlygood.graph.model_file import METADATA_KEY, content_digest
 
 Random: TypeAlias = np.random.Generator
@@ -67,11 +68,23 @@ def mutated(content: bytes, random: Random) -> tuple[bytes, str]:
     for _ in range(int(random.choice([1, 1, 1, 2, 3]))):
         change = CHANGES[int(random.integers(len(CHANGES)))]
         names.append(change.__name__)
+        inside = tiles_of(model.graph)
         try:
-            change(model, random)
+            if inside and random.random() < 0.5:
+                names[-1] += " in a tile"
+                _change_inside(inside[0], change, random)
+            else:
+                change(model, random)
         except Exception:  # an earlier one took away what this one needs
             names[-1] += " (not done)"
     return sealed(model), ", ".join(names)
+
+
+def _change_inside(tile: onnx.GraphProto, change: Change, random: Random) -> None:
+    """Change the graph that is run for each tile, as if it were a model of its own."""
+    model = onnx.ModelProto(graph=tile)
+    change(model, random)
+    tile.CopyFrom(model.graph)
 
 
 def sealed(model: onnx.ModelProto) -> bytes:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from onlygood._version import __version__
 
 if TYPE_CHECKING:
+    from onlygood.auditing.audit import Audit, audit
     from onlygood.augmentation_settings import AugmentationSettings
     from onlygood.comparison.compare import Comparison, compare
     from onlygood.detectors.deep_svdd.settings import DeepSvdd
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
 
 # Public names and where they live. They are imported when first used, so that `onlygood --help` needs no runtime.
 _HOMES = {
+    "audit": "auditing.audit",
+    "Audit": "auditing.audit",
     "fit": "fitting",
     "calibrate": "recalibration",
     "evaluate": "evaluation.evaluate",
@@ -111,6 +114,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Audit",
     "AugmentationSettings",
     "BackboneError",
     "CalibratedModel",
@@ -149,6 +153,7 @@ __all__ = [
     "VerificationError",
     "WriteError",
     "__version__",
+    "audit",
     "calibrate",
     "compare",
     "evaluate",

@@ -37,12 +37,13 @@ from onlygood.graph.tiles import TILE
 from onlygood.graph.verdict import verdict
 from onlygood.graph.view import View
 from onlygood.images.reading import ChannelOrder, ImageSource, ReadingLimits
+from onlygood.images.roi import RoiSource
 from onlygood.kind_notes import good_sizes_notes
 from onlygood.learning_images import hold_out_images, learning_images
 from onlygood.metadata import MapLevels
 from onlygood.model import Model
 from onlygood.rates import Rule, ThresholdRule
-from onlygood.region_of_interest import RoiSource, region_for
+from onlygood.region_of_interest import region_for
 from onlygood.settings import FitSettings, MethodSettings
 from onlygood.threshold_notes import deciding_sentence, odd_note
 from onlygood.tiling import highest_finished, in_tiles, of_wholes, tile_kind, tile_split, tiling_for

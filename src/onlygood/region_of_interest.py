@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.errors import SettingError
 from onlygood.graph.view import Region
+from onlygood.images.roi import RoiSource, read_roi
 from onlygood.metadata import RegionFacts
-
-RoiSource: TypeAlias = str | os.PathLike[str] | NDArray[Any]
 
 # Height over width of region and images may differ by so much, as masks are drawn on scaled images.
 MOST_SKEWED = 1.02
@@ -66,11 +63,3 @@ def region_facts(region: Region) -> RegionFacts:
         looked_at=region.looked_at,
         sha256=hashlib.sha256(repr(region.mask.shape).encode() + region.mask.tobytes()).hexdigest(),
     )
-
-
-def read_roi(roi: RoiSource, *, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Stands in until `onlygood.images.roi` is there."""
-    mask = np.asarray(roi).astype(bool)
-    if not mask.any():
-        raise SettingError("the region of interest must have places where parts are looked at, got none")
-    return mask

@@ -20,6 +20,7 @@ MODELS = Path(__file__).parents[1] / "models"
 SCORES = {
     "format-1.onnx": [-4.529555, -4.104013],
     "format-2-patch.onnx": [-1.535589, -1.405334],
+    "format-2-patch-in-tiles.onnx": [-1.710514, -1.99891],
     "format-2-knn.onnx": [-0.007719, -0.025399],
     "format-2-lof.onnx": [-0.258901, -0.225436],
     "format-2-mahalanobis.onnx": [-7.353699, -8.684214],
@@ -53,7 +54,7 @@ def test_a_file_gives_the_scores_that_it_gave_when_it_was_written(name: str) -> 
 def test_a_file_is_described_and_its_guarantee_is_read(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(MODELS / name)]) == 0
     said = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
-    method = name[9:].removesuffix(".onnx") if name.startswith("format-2") else "patch"
+    method = name[9:].removesuffix(".onnx").removesuffix("-in-tiles") if name.startswith("format-2") else "patch"
     assert said["method"].strip().startswith(method)
     guarantee = onlygood.Inspector(MODELS / name).metadata.guarantee
     assert guarantee.requested_rate == 0.1

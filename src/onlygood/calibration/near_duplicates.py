@@ -38,8 +38,9 @@ NOTED_SHARE = 0.5
 NOTED_IMAGES = 4096
 # Nearest images of each that are remembered while trees grow.
 KEPT_NEAREST = 16
-# Rows of the distance matrix that are held at once.
+# Rows of the distance matrix that are held at once, and their elements: 64 MB.
 CHUNK = 1024
+CHUNK_ELEMENTS = 2**24
 
 
 @dataclass(frozen=True)
@@ -249,6 +250,7 @@ def _spanning_forest(
     # The nearest of each point outside its tree, as last looked up. As long as one of them is in another tree, the
     # first such one is the nearest outside; else all others are at least as far away as the last.
     kept = min(KEPT_NEAREST, count)
+    chunk = max(1, min(CHUNK, CHUNK_ELEMENTS // count))
     nearest_kept = np.zeros((count, kept), dtype=np.int64)
     squared_kept = np.zeros((count, kept), dtype=np.float32)
     while active.any() and (trees != trees[0]).any():
@@ -262,8 +264,8 @@ def _spanning_forest(
         if (trees == np.arange(count)).all():
             is_stale[:] = True
         stale = rows[is_stale]
-        for start in range(0, len(stale), CHUNK):
-            part = stale[start : start + CHUNK]
+        for start in range(0, len(stale), chunk):
+            part = stale[start : start + chunk]
             distances = squared_distances(points, norms, part)
             np.copyto(distances, np.inf, where=trees[part, None] == trees)
             found = np.argpartition(distances, kept - 1, axis=1)[:, :kept]

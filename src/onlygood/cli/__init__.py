@@ -27,6 +27,7 @@ from onlygood.errors import OnlygoodError
 
 # Each is a module of this package, which is imported where it is needed: the command, or its help.
 COMMANDS = {
+    "audit": "look at good images before a fit: what needs a decision",
     "fit": "learn what good looks like",
     "inspect": "say which images are not good",
     "evaluate": "measure a model on labelled images",

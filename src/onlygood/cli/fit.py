@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onlygood.model import Model
 
 DEFAULT_METHOD = "patch"
+HELP_ALL = "--help-all"
 # What the options of augmentation begin with.
 AUGMENT = "augment_"
 # Groups of the common options; all others are about the images.
@@ -30,6 +31,9 @@ _MORE = ("golden", "augment", "rotations", "sizes")
 _PLACE = ("align", "align_degrees")
 _RUNNING = ("threads", "seed")
 _IMAGES = ("exclude", "skip_unreadable", "window", "max_pixels", "max_bytes")
+_LOOKED_AT = ("tiles",)
+# Those that few people need: `--help-all` shows them.
+_SELDOM = ("calibration_fraction", "window", "max_pixels", "max_bytes", "sizes", "threads", "seed")
 
 
 def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
@@ -45,8 +49,11 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     fit.usage = "onlygood fit [options] -o MODEL GOOD [GOOD ...]"
     fit.epilog = (
         "`onlygood methods` says what each method is for; `onlygood fit --method knn --help` shows the options "
-        "of that one beside these, `onlygood fit --golden --help` those of augmentation."
+        "of that one beside these, `onlygood fit --golden --help` those of augmentation, `onlygood fit --help-all` "
+        "some more."
     )
+    is_all = HELP_ALL in arguments
+    fit.add_argument(HELP_ALL, action="help", help="show this message with the options that few people need, and exit")
     fit.add_argument(
         "images",
         metavar="GOOD",
@@ -61,11 +68,19 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
         metavar="METHOD",
         help=f"the detector: {', '.join(method_names())} (default: {DEFAULT_METHOD})",
     )
-    add_settings(fit.add_argument_group("threshold"), FitSettings, *_THRESHOLD)
-    add_settings(fit.add_argument_group("which images belong together"), FitSettings, *_APART)
-    add_settings(fit.add_argument_group("which images, and how they are read"), FitSettings, *_IMAGES)
+    for title, names in (
+        ("threshold", _THRESHOLD),
+        ("which images belong together", _APART),
+        ("which images, and how they are read", _IMAGES),
+    ):
+        _add_shown(fit.add_argument_group(title), names, is_all=is_all)
+    looked_at = fit.add_argument_group("what of an image is looked at")
+    looked_at.add_argument(
+        "--roi", metavar="FILE", help="region of interest: an image, white where to look, or polygons and boxes (JSON)"
+    )
+    _add_shown(looked_at, _LOOKED_AT, is_all=is_all)
     augmentation = fit.add_argument_group("few images, or parts at any angle")
-    add_settings(augmentation, FitSettings, *_MORE)
+    _add_shown(augmentation, _MORE, is_all=is_all)
     augmentation.add_argument(
         "--show-augmentations", metavar="PNG", help="with --augment or --golden: draw what is being called good"
     )
@@ -75,7 +90,7 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
         "--align-to", metavar="IMAGE", help="the golden sample; the most typical good image unless given"
     )
     running = fit.add_argument_group("running")
-    add_settings(running, FitSettings, *_RUNNING)
+    _add_shown(running, _RUNNING, is_all=is_all)
     running.add_argument(
         "--resume", action="store_true", help="go on with a training that was interrupted, of the same line"
     )
@@ -88,6 +103,12 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     if isinstance(fit, Parser):
         fit.explain = lambda option: _whose(option, method)
     fit.set_defaults(command=run_fit, method_class=kind)
+
+
+def _add_shown(group: argparse._ArgumentGroup, names: Sequence[str], *, is_all: bool) -> None:
+    """Options of settings, shown in the help unless few people need them."""
+    for name in names:
+        add_settings(group, FitSettings, name, is_shown=is_all or name not in _SELDOM)
 
 
 def run_fit(options: argparse.Namespace) -> int:
@@ -175,6 +196,7 @@ def _fit_and_save(options: argparse.Namespace, method: MethodSettings, common: d
                 options.images_given,
                 method=method,
                 progress=not options.quiet,
+                roi=options.roi,
                 checkpoint=checkpoint if method.trains else None,
                 resume=options.resume,
                 align_to=options.align_to,

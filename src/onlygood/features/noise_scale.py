@@ -33,6 +33,7 @@ def noise_scale(
     window: Window,
     *,
     seed: int,
+    gamma: float = GAMMA,
     show_progress: bool = False,
 ) -> float:
     """The median distance between the descriptors of two changed copies of one image, at least 0.
@@ -45,6 +46,7 @@ def noise_scale(
         describe: an image's descriptor, float32 [d].
         window: the levels of black and white.
         seed: chooses images and noise.
+        gamma: the exposure of one copy, and its inverse that of the other, at least 1.
         show_progress: draw a bar if stderr is a terminal.
     """
     generator = np.random.default_rng(seed)
@@ -61,7 +63,7 @@ def noise_scale(
                     Change(
                         noise=noise,
                         jpeg=JPEG_QUALITY,
-                        gamma=GAMMA**sign,
+                        gamma=gamma**sign,
                         shift_x=sign * SHIFT_PIXELS / width,
                         shift_y=sign * SHIFT_PIXELS / height,
                     ),

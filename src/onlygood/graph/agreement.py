@@ -97,10 +97,10 @@ def _require_preprocessing(model: onnx.ModelProto, images: InputFacts, backbone:
     """The size that images are resized to, and the window, are those of the nodes before the backbone."""
     wanted = ("input_size", "input_gain", "input_offset")
     arrays = {
-        name: numpy_helper.to_array(tensor).reshape(-1)
+        called: numpy_helper.to_array(tensor).reshape(-1)
         for graph in (model.graph, *tiles_of(model.graph))
         for tensor in graph.initializer
-        if (name := tensor.name.removeprefix(PREFIX)) in wanted
+        if (called := tensor.name.removeprefix(PREFIX)) in wanted
     }
     size = arrays.get("input_size")
     if size is not None and size.tolist() != list(images.input_shape):

@@ -84,7 +84,7 @@ def registration(template: Template, *, opset: int = OPSET) -> onnx.ModelProto:
         {newline.join(lines)}
     }}
     """
-    return subgraph(text, _arrays(template, count), opset=opset)
+    return subgraph(text, {**_arrays(template), **_search_arrays(template, count)}, opset=opset)
 
 
 def band_graph(grid: tuple[int, int], *, opset: int = OPSET) -> onnx.ModelProto:
@@ -119,7 +119,7 @@ def shown_graph(template: Template, *, opset: int = OPSET) -> onnx.ModelProto:
         align_shown_weights = Identity (align_seen_weights)
     }}
     """
-    return subgraph(text, _arrays(template, 1), opset=opset)
+    return subgraph(text, _arrays(template), opset=opset)
 
 
 class _Place:
@@ -393,12 +393,27 @@ def _band_arrays(grid: tuple[int, int]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _arrays(template: Template, count: int) -> dict[str, NDArray[Any]]:
-    """The initializers of `registration`, by their names."""
+def _search_arrays(template: Template, count: int) -> dict[str, NDArray[Any]]:
+    """The initializers of the search, by their names."""
     search = search_arrays(template)
     angles, steps = len(search[ANGLES]), len(search["align_shifts"])
-    floats: dict[str, Any] = {
+    integers: dict[str, Any] = {
+        "align_column": [-1, 1],
+        "align_shift_count": [steps],
+        "align_by_angle_shape": [0, angles, steps * steps],
+    }
+    if count > 1:
+        integers |= {"align_several": [1, count, 1, 1], "align_candidates": [-1, count]}
+    return {
+        **search,
         "align_window_plane": window(template.grid),
+        **{name: np.array(value, dtype=np.int64) for name, value in integers.items()},
+    }
+
+
+def _arrays(template: Template) -> dict[str, NDArray[Any]]:
+    """The initializers of `registration` but for its search, by their names."""
+    floats: dict[str, Any] = {
         GOLDEN: template.bands[-1].reshape(1, 1, -1),
         "align_minus_high": -template.aspect,
         "align_wide": 1 / template.aspect,
@@ -415,13 +430,8 @@ def _arrays(template: Template, count: int) -> dict[str, NDArray[Any]]:
             floats |= _bounds("angle", np.radians(template.most_degrees))
     integers: dict[str, Any] = {
         "align_two": [2],
-        "align_column": [-1, 1],
-        "align_shift_count": [steps],
-        "align_by_angle_shape": [0, angles, steps * steps],
         "align_matrix_shape": [-1, 3, 2],
     }
-    if count > 1:
-        integers |= {"align_several": [1, count, 1, 1], "align_candidates": [-1, count]}
     for level, (band, (basis, from_basis)) in enumerate(zip(template.bands, motion_columns(template), strict=True)):
         height, width = band.shape
         rows, columns = places(band.shape)
@@ -442,7 +452,6 @@ def _arrays(template: Template, count: int) -> dict[str, NDArray[Any]]:
         }
     return {
         **_band_arrays(template.grid),
-        **search,
         **{name: np.atleast_1d(np.asarray(value, dtype=np.float32)) for name, value in floats.items()},
         **{name: np.array(value, dtype=np.int64) for name, value in integers.items()},
     }

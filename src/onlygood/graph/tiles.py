@@ -23,6 +23,9 @@ PATCH_SCORES = "patch_scores"
 # What names of values begin with that cut a tile out.
 CUT = f"{PREFIX}cut/"
 
+# Of a tile beyond the middle of its last cell, where no other has a share.
+LEAST_SHARE = 1e-6
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -75,8 +78,9 @@ class Axis:
             # At the image's own border nothing else counts, so a tile there counts fully.
             left = np.inf if number == 0 else inside
             right = np.inf if number == len(self.starts) - 1 else self.tile - inside
-            share = np.clip(np.minimum(left, right), 0.0, None)
-            share = np.where(np.isinf(share), self.tile, share)
+            share = np.clip(np.minimum(left, right), 0.0, self.tile)
+            # Beyond the middle of its last cell a tile knows nothing of its own.
+            share = np.maximum(share - size / 2, LEAST_SHARE * share)
             at = np.clip(inside / size - 0.5, 0.0, cells - 1.0)
             lower = np.minimum(np.floor(at).astype(int), max(0, cells - 2))
             upper = np.minimum(lower + 1, cells - 1)

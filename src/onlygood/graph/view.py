@@ -31,7 +31,7 @@ class Region:
 
     Attributes:
         mask: bool [h, w], True where it is looked at; a pixel of an image is what the mask has at its place (nearest,
-            as Pillow's NEAREST).
+            as Pillow's NEAREST), and not looked at where one of two that are equally near is not.
     """
 
     mask: NDArray[np.bool_] = field(repr=False)
@@ -105,13 +105,16 @@ def region_view(
         {at}_middle = Add ({at}_twice, view_one)
         {at}_in_mask = Mul ({at}_middle, region_{at}_size)
         {at}_twice_side = Mul ({at}_side, region_two)
-        {at}_nearest = Div ({at}_in_mask, {at}_twice_side)"""
-            for at in ("row", "column")
+        {at}_nearest = Div ({at}_in_mask, {at}_twice_side)
+        {at}_before = Sub ({at}_in_mask, view_one)
+        {at}_lower = Div ({at}_before, {at}_twice_side)
+        {at}s_nearest = Gather <axis = {axis}> ({mask}, {at}_nearest)
+        {at}s_lower = Gather <axis = {axis}> ({mask}, {at}_lower)
+        mask_{at}s = Min ({at}s_nearest, {at}s_lower)"""
+            for at, axis, mask in (("row", 1, "region"), ("column", 2, "mask_rows"))
         )
         masking = f"""{positions}
-        mask_rows = Gather <axis = 1> (region, row_nearest)
-        cut_mask = Gather <axis = 2> (mask_rows, column_nearest)
-        typed_mask = Cast <to = {onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))}> (cut_mask)
+        typed_mask = Cast <to = {onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))}> (mask_columns)
         cut_sides = Shape <end = 3> (cut)
         mask_shape = Concat <axis = 0> (cut_sides, view_one)
         region_mask = Expand (typed_mask, mask_shape){both}
@@ -122,7 +125,9 @@ def region_view(
         image_sides = Shape <start = 1, end = 3> (image)
         begin_times_size = Mul (image_sides, region_begin)
         begin_rounded = Add (begin_times_size, region_size_less_one)
-        {BEGIN} = Div (begin_rounded, region_size)
+        begin_divided = Div (begin_rounded, region_size)
+        last_pixels = Sub (image_sides, view_one)
+        {BEGIN} = Min (begin_divided, last_pixels)
         end_times_size = Mul (image_sides, region_end)
         end_rounded = Div (end_times_size, region_size)
         least_end = Add ({BEGIN}, view_one)

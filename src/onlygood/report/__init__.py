@@ -5,6 +5,7 @@ with Jinja2 and matplotlib, which the extra `report` brings. There is no script,
 which has one of its own inside it, and no CSV file.
 """
 
+from onlygood.report.audit_report import write_audit_report
 from onlygood.report.comparison_report import write_comparison_report
 from onlygood.report.evaluation_report import write_evaluation_report
 from onlygood.report.exploration_page import exploration_path, write_exploration
@@ -16,6 +17,7 @@ __all__ = [
     "InspectedImage",
     "exploration_path",
     "report_paths",
+    "write_audit_report",
     "write_comparison_report",
     "write_evaluation_report",
     "write_exploration",

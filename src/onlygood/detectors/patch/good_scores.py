@@ -191,8 +191,7 @@ class _Unseen:
     def scores_alone(self) -> dict[int, tuple[float, ...]]:
         """By position, of images in groups of several, the scores by memories that know the others of the group."""
         features, split = self.good.features, self.good.split
-        # Augmentations of an image are in its group, and would stay where the image alone is left out. Tiles of an image
-        # are, too.
+        # Augmentations of an image are in its group, and would stay where the image alone is left out. So would tiles.
         if len(features.sources) > features.given or features.tiles > 1:
             return {}
         sizes = Counter(split.groups)
