@@ -43,7 +43,7 @@ MOST_DEGREES = 180.0
 CANDIDATES = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Template:
     """The golden sample, small.
 
