@@ -60,7 +60,7 @@ def test_a_shift_by_whole_pixels_is_undone_exactly(right: int, down: int) -> Non
     assert where[:3].tolist() == [0, right, down]
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     in_view = (rows + down >= 0) & (rows + down < HEIGHT) & (columns + right >= 0) & (columns + right < WIDTH)
-    assert mask.tolist() == in_view.astype(int).tolist()
+    assert mask.tolist() == np.where(in_view, 1, 2).tolist()
     assert image[in_view, 0].tolist() == GOLDEN[in_view].tolist()
 
 

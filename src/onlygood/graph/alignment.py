@@ -1,7 +1,8 @@
 """From `image` to `aligned`: the image as if the part lay where it lies in the golden sample, and the way back of maps.
 
-The aligned image has the size and the type of the image, and one channel more, the last: 1 where it shows what the
-image shows, and 0 where that would lie outside the image, which nothing looks at.
+The aligned image has the size and the type of the image. Where what it should show lies outside the image, it shows
+the image mirrored at its border: more of the background, where parts lie on one. It is looked at like all else, as a
+part that is not in view cannot be called good.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def _declared(motion: Sequence[str]) -> str:
 def _places(name: str, motion: Sequence[str], sides: str) -> str:
     """Nodes for where each pixel of an image comes from by a motion.
 
-    `<name>_places`, float32 [N, H, W, 2], is x and y, from -1 to 1 inside; `<name>_is_inside`, bool [N, H, W].
+    `<name>_places`, float32 [N, H, W, 2], is x and y, from -1 to 1 inside.
 
     Args:
         name: what values begin with.
@@ -170,10 +171,6 @@ def _places(name: str, motion: Sequence[str], sides: str) -> str:
         f"{name}_x_last = Unsqueeze ({name}_x_found, {name}_channel_axis)",
         f"{name}_y_last = Unsqueeze ({name}_y_found, {name}_channel_axis)",
         f"{name}_places = Concat <axis = 3> ({name}_x_last, {name}_y_last)",
-        f"{name}_x_far = Abs ({name}_x_found)",
-        f"{name}_y_far = Abs ({name}_y_found)",
-        f"{name}_far = Max ({name}_x_far, {name}_y_far)",
-        f"{name}_is_inside = LessOrEqual ({name}_far, {name}_edge)",
     ]
     return newline.join(lines)
 
@@ -200,18 +197,15 @@ def _aligned(*, dtype: np.dtype[Any], opset: int) -> onnx.ModelProto:
     kind, number = np.dtype(dtype).name, onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     text = f"""
     aligned ({kind}[N, H, W, C] image, int64[2] align_sides, {_declared(_FORTH)})
-        => ({kind}[N, H, W, aligned_C] {ALIGNED}) {{
+        => ({kind}[N, H, W, C] {ALIGNED}) {{
         {_places("align_forth", _FORTH, "align_sides")}
         align_planes_of_image = Transpose <perm = [0, 3, 1, 2]> (image)
         align_planes_levels = Cast <to = {onnx.TensorProto.FLOAT}> (align_planes_of_image)
-        align_sampled = GridSample <{bilinear(opset)}, padding_mode = "border">
+        align_sampled = GridSample <{bilinear(opset)}, padding_mode = "reflection">
             (align_planes_levels, align_forth_places)
         align_rounded = Round (align_sampled)
         align_moved = Cast <to = {number}> (align_rounded)
-        align_colours = Transpose <perm = [0, 2, 3, 1]> (align_moved)
-        align_inside = Cast <to = {number}> (align_forth_is_inside)
-        align_mask = Unsqueeze (align_inside, align_forth_channel_axis)
-        {ALIGNED} = Concat <axis = 3> (align_colours, align_mask)
+        {ALIGNED} = Transpose <perm = [0, 2, 3, 1]> (align_moved)
     }}
     """
     return subgraph(text, _place_arrays("align_forth"), opset=opset)
@@ -229,6 +223,10 @@ def map_of_image(*, dtype: np.dtype[Any], outside: float, opset: int = OPSET) ->
     map_of_image (float[N, H, W] {ALIGNED_MAP}, {np.dtype(dtype).name}[N, H, W, C] image, int64[2] align_sides,
         {_declared(_BACK)}) => (float[N, H, W] anomaly_map) {{
         {_places("align_back", _BACK, "align_sides")}
+        align_back_x_far = Abs (align_back_x_found)
+        align_back_y_far = Abs (align_back_y_found)
+        align_back_far = Max (align_back_x_far, align_back_y_far)
+        align_back_is_inside = LessOrEqual (align_back_far, align_back_edge)
         align_map_plane = Unsqueeze ({ALIGNED_MAP}, align_back_plane_axis)
         align_map_moved = GridSample <{bilinear(opset)}, padding_mode = "border"> (align_map_plane, align_back_places)
         align_map_flat = Squeeze (align_map_moved, align_back_plane_axis)

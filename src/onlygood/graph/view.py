@@ -86,10 +86,13 @@ def region_view(
         both = ""
         if has_mask:
             colours, theirs = "cut_colours", "mask_of_both"
-            both = """
+            both = f"""
         mask_before = Slice (cut, view_last, view_behind_last, view_channel_axis)
         cut_colours = Slice (cut, view_first, view_last, view_channel_axis)
-        mask_of_both = Mul (mask_before, region_mask)"""
+        mask_before_levels = Cast <to = {onnx.TensorProto.FLOAT}> (mask_before)
+        region_mask_levels = Cast <to = {onnx.TensorProto.FLOAT}> (region_mask)
+        mask_levels_of_both = Mul (mask_before_levels, region_mask_levels)
+        mask_of_both = Cast <to = {onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))}> (mask_levels_of_both)"""
         # By positions, since ONNX Runtime's optimiser (seen up to 1.31) moves a later transposition through Resize, and
         # loses the sizes there.
         positions = "".join(
@@ -261,7 +264,7 @@ class View:
     @property
     def has_mask(self) -> bool:
         """Whether the last channel of that value says what is looked at."""
-        return self.template is not None or (self.region is not None and not self.region.is_box)
+        return self.region is not None and not self.region.is_box
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -274,10 +277,7 @@ class View:
         if self.template is not None:
             parts.append(alignment(self.template, dtype=self.dtype, opset=opset))
         if self.region is not None:
-            is_masked = self.template is not None
-            parts.append(
-                region_view(self.region, dtype=self.dtype, source=self._before_region, has_mask=is_masked, opset=opset)
-            )
+            parts.append(region_view(self.region, dtype=self.dtype, source=self._before_region, opset=opset))
         return parts
 
     def map(self, *, outside: float, opset: int = OPSET) -> onnx.ModelProto:
