@@ -193,7 +193,11 @@ def _place_arrays(name: str) -> dict[str, NDArray[Any]]:
 
 
 def _aligned(*, dtype: np.dtype[Any], opset: int) -> onnx.ModelProto:
-    """From `image` and the motion to ALIGNED, bilinearly."""
+    """From `image` and the motion to ALIGNED, bilinearly.
+
+    The last Reshape changes nothing: ONNX Runtime's optimiser (seen up to 1.31) would move the Transpose before it on
+    through what follows, and lose sizes there.
+    """
     kind, number = np.dtype(dtype).name, onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     text = f"""
     aligned ({kind}[N, H, W, C] image, int64[2] align_sides, {_declared(_FORTH)})
@@ -205,7 +209,9 @@ def _aligned(*, dtype: np.dtype[Any], opset: int) -> onnx.ModelProto:
             (align_planes_levels, align_forth_places)
         align_rounded = Round (align_sampled)
         align_moved = Cast <to = {number}> (align_rounded)
-        {ALIGNED} = Transpose <perm = [0, 2, 3, 1]> (align_moved)
+        align_colours = Transpose <perm = [0, 2, 3, 1]> (align_moved)
+        align_image_shape = Shape (image)
+        {ALIGNED} = Reshape (align_colours, align_image_shape)
     }}
     """
     return subgraph(text, _place_arrays("align_forth"), opset=opset)

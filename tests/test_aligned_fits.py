@@ -69,6 +69,7 @@ def test_a_plain_runtime_gives_what_an_inspector_gives(method: str, fast: dict[s
 
 
 @pytest.mark.parametrize("align", ["translation", "rigid"])
+@pytest.mark.parametrize("align", ["translation", "rigid"])
 def test_where_a_part_lies_does_not_change_what_is_said_of_it(align: str) -> None:
     model = fit(anywhere(align), align=align, **FAST)
     inspect = onlygood.Inspector(model)
@@ -77,55 +78,51 @@ def test_where_a_part_lies_does_not_change_what_is_said_of_it(align: str) -> Non
     bad = [inspect(lying(place, 100 + number, defect=True)) for number, place in enumerate(places)]
     assert max(good) < min(each.score for each in bad)
     for each, place in zip(bad, places, strict=True):
-        assert each.is_anomaly
         assert each.anomaly_map is not None
         found = np.unravel_index(each.anomaly_map.argmax(), each.anomaly_map.shape)
         assert np.hypot(*np.subtract(found, place_of(DEFECT, *place))) < 9
 
 
-def test_without_alignment_the_same_parts_are_called_anomalous() -> None:
+def test_without_alignment_parts_that_lie_elsewhere_are_called_anomalous() -> None:
     # What the test above shows would show nothing otherwise.
-    still = [part(seed) for seed in range(GOOD)]
-    plain, aligned = fit(still, **FAST), fit(still, align="rigid", **FAST)
-    image = lying(TURNED[0], 100)
-    assert onlygood.Inspector(plain)(image).score > 2 * onlygood.Inspector(aligned)(image).score
+    still = [part(seed, right=seed % 3 - 1.0, down=seed % 2 - 0.5) for seed in range(GOOD)]
+    plain, aligned = fit(still, **FAST), fit(still, align="translation", align_to=part(), **FAST)
+    image = part(100, right=10, down=-8)
     assert onlygood.Inspector(plain)(image).is_anomaly
+    assert not onlygood.Inspector(aligned)(image).is_anomaly
 
 
-def test_what_lies_out_of_view_is_not_looked_at() -> None:
-    model = fit([part(seed) for seed in range(GOOD)], align="translation", align_to=part(), **FAST)
+def test_a_part_that_is_half_out_of_view_is_called_anomalous() -> None:
+    model = fit(anywhere("translation"), align="translation", align_to=part(), **FAST)
     inspect = onlygood.Inspector(model)
-    image = part(100, right=20)
-    found = inspect(image).anomaly_map
-    assert found is not None
-    (aligned,) = outputs(model, ["alignment"], image)
-    assert aligned[0, 1] == pytest.approx(20, abs=1)
-    # What the golden sample does not show of this image is called typical, whatever it is, and changes no score.
-    typical = np.float32(model.metadata.map_levels.typical)
-    assert (found[:, :18] == typical).all()
-    assert not (found[:, 24:] == typical).all(axis=0).any()
-    changed = image.copy()
-    changed[30:40, 5:12] = 0
-    assert inspect(changed).score == pytest.approx(inspect(image).score, abs=0.02)
-    assert not inspect(image).is_anomaly
+    image = part(100, right=44)
+    found = inspect(image)
+    (where,) = outputs(model, ["alignment"], image)
+    assert where[0, 1] == pytest.approx(44, abs=1)
+    assert found.is_anomaly
+    # What the golden sample does not show of this image is called typical.
+    assert found.anomaly_map is not None
+    assert (found.anomaly_map[:, :42] == np.float32(model.metadata.map_levels.typical)).all()
+    assert not (found.anomaly_map[:, 46:] == np.float32(model.metadata.map_levels.typical)).all(axis=0).any()
 
 
 def test_the_region_of_interest_is_one_of_the_golden_sample() -> None:
-    # Looked at is the right half of the part; the defect lies in the left one.
+    # Looked at is the right half of the part, with the hole; the defect lies in the left one.
     mask = np.zeros((HEIGHT, WIDTH), bool)
-    mask[20:76, WIDTH // 2 : WIDTH // 2 + 36] = True
-    masks = [mask, mask & (np.add(*np.mgrid[:HEIGHT, :WIDTH]) < 150)]
-    for roi in masks:
-        model = fit(anywhere("rigid"), align="rigid", align_to=part(), roi=roi, **FAST)
+    mask[20:76, WIDTH // 2 + 4 : WIDTH // 2 + 40] = True
+    for roi in (mask, mask & (np.add(*np.mgrid[:HEIGHT, :WIDTH]) < 165)):
+        model = fit(anywhere("rigid", 20), align="rigid", align_to=part(), roi=roi, **FAST)
         inspect = onlygood.Inspector(model)
-        for number, place in enumerate(TURNED):
+        for place in TURNED:
             plain, changed = inspect(lying(place, 100)), inspect(lying(place, 100, defect=True))
-            assert changed.score == pytest.approx(plain.score, abs=0.3 * abs(plain.score))
-            assert not changed.is_anomaly, number
             spot = lying(place, 100)
-            row, column = (round(each) for each in place_of((10.0, 6.0), *place))
+            row, column = (round(each) for each in place_of((14.0, -4.0), *place))
             spot[row - 4 : row + 5, column - 4 : column + 5] = 250
-            assert inspect(spot).is_anomaly, number
+            # The defect moves the part that is found by a hair, and is not looked at.
+            assert abs(changed.score - plain.score) < 0.2 * (inspect(spot).score - plain.score)
+            assert changed.anomaly_map is not None
+            row, column = (round(each) for each in place_of((-28.0, 4.0), *place))
+            assert changed.anomaly_map[row, column] == np.float32(model.metadata.map_levels.typical)
 
 
 def test_tiles_are_those_of_the_aligned_image() -> None:
