@@ -69,7 +69,6 @@ def test_a_plain_runtime_gives_what_an_inspector_gives(method: str, fast: dict[s
 
 
 @pytest.mark.parametrize("align", ["translation", "rigid"])
-@pytest.mark.parametrize("align", ["translation", "rigid"])
 def test_where_a_part_lies_does_not_change_what_is_said_of_it(align: str) -> None:
     model = fit(anywhere(align), align=align, **FAST)
     inspect = onlygood.Inspector(model)
