@@ -4,9 +4,9 @@
     python -m benchmarks.studies.alignment detection --data data --set aliens --align rigid --degrees 15
     python -m benchmarks.studies.alignment cost --height 2000 --width 3000
 
-Images are laid on a square canvas whose outermost pixels go on as those of the image, so large that parts stay in view,
-and moved there: turned about the centre by up to `--degrees` either way and shifted by up to `--shift` of the side of
-the image, with Pillow's bicubic resampling. What comes into view goes on in the same way.
+Images are laid on a square canvas of the median level of their outermost pixels, so large that parts stay in view, and
+moved there: turned about the centre by up to `--degrees` either way and shifted by up to `--shift` of the side of the
+image, with Pillow's bicubic resampling. What comes into view has that level, too.
 
 `registration` compares where the model's own output `alignment` says that a part lies in a moved image with where it
 says that it lies in the image as it was, moved by what is known: points on a circle of 0.35 of the side of the image
@@ -14,8 +14,9 @@ about the centre are so far apart in the mean, in pixels. What is common to both
 not seen. For `deeppcb`, where each image is of another board, the golden sample is the defect-free image of the same
 board, which lies at the same place: there nothing is common to both.
 
-`detection` fits to good images that lie at one place, with and without alignment, and inspects test images as they were
-and moved. `cost` compares inspections with maps, alternating in one run. One line of JSON each.
+`detection` fits to good images that lie as they were, without alignment, with it, and with it and a region of interest,
+the place of the image on the canvas, and inspects test images as they were and moved. `cost` compares inspections with
+maps, alternating in one run. One line of JSON each.
 """
 
 from __future__ import annotations
@@ -49,18 +50,29 @@ def files(folder: Path, most: int) -> list[Path]:
 
 
 def on_canvas(image: Any) -> Any:
-    """The image in the middle of a square canvas that goes on as its outermost pixels do, uint8 [side, side, C]."""
+    """The image in the middle of a square canvas, uint8 [side, side, C]."""
     side = round(CANVAS * max(image.shape[:2]))
-    before = [(side - length) // 2 for length in image.shape[:2]]
-    pads = [(begin, side - length - begin) for begin, length in zip(before, image.shape[:2], strict=True)]
-    return np.pad(image, [*pads, (0, 0)], mode="edge")
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    canvas = np.empty((side, side, image.shape[2]), np.uint8)
+    canvas[:] = np.median(border, axis=0).astype(np.uint8)
+    canvas[place_on_canvas(image)] = image
+    return canvas
+
+
+def place_on_canvas(image: Any) -> tuple[slice, slice]:
+    side = round(CANVAS * max(image.shape[:2]))
+    height, width = image.shape[:2]
+    top, left = (side - height) // 2, (side - width) // 2
+    return slice(top, top + height), slice(left, left + width)
 
 
 def move(image: Any, degrees: float, right: float, down: float) -> Any:
     """The image turned clockwise about its centre and then shifted by so many pixels, uint8 [H, W, C]."""
     height, width = image.shape[:2]
     margin = max(height, width) // 2
-    wide = np.pad(image, [(margin, margin), (margin, margin), (0, 0)], mode="edge")
+    wide = np.empty((height + 2 * margin, width + 2 * margin, image.shape[2]), np.uint8)
+    wide[:] = image[0, 0]
+    wide[margin : margin + height, margin : margin + width] = image
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     x, y = wide.shape[1] / 2, wide.shape[0] / 2
     inverse = (
@@ -180,11 +192,14 @@ def detection(options: argparse.Namespace) -> None:
         move(image, *motion)
         for image, motion in zip(still, motions(options, len(still), max(still[0].shape[:2]) / CANVAS), strict=True)
     ]
-    for number, align in enumerate((None, options.align), start=1):
-        with running(f"{options.set} {align or 'as they are'}", number=number, total=2):
+    roi = np.zeros(good[0].shape[:2], bool)
+    roi[place_on_canvas(onlygood.read_image(test[0][0]))] = True
+    asked = ((None, None), (options.align, None), (options.align, roi))
+    for number, (align, region) in enumerate(asked, start=1):
+        with running(f"{options.set} {align or 'as they are'}", number=number, total=len(asked)):
             began = time.perf_counter()
             settings = {} if options.bank_size is None else {"bank_size": options.bank_size}
-            model = fit_method(good, "patch", settings, align=align, threads=2, seed=options.seed)
+            model = fit_method(good, "patch", settings, align=align, roi=region, threads=2, seed=options.seed)
             took = time.perf_counter() - began
             inspect = onlygood.Inspector(model, with_map=False)
             for which, images in (("as they were", still), ("moved", moved)):
@@ -193,6 +208,7 @@ def detection(options: argparse.Namespace) -> None:
                     **about(options),
                     "fitted": len(good),
                     "aligned": align is not None,
+                    "region": region is not None,
                     "test": which,
                     "auroc": round(float(roc_auc_score(labels, scores)), 4),
                     "missed": f"{int((scores[labels] <= 0).sum())} of {int(labels.sum())}",

@@ -192,11 +192,9 @@ def test_maps_come_back_to_where_the_part_lies() -> None:
             "align_back_to_down": sin * x - cos * y,
         }
         feeds: dict[str, Any] = {name: np.full((1, 1, 1), value, np.float32) for name, value in motion.items()}
-        feeds |= {ALIGNED_MAP: values[None], "align_sides": np.array([HEIGHT, HEIGHT], np.int64)}
-        feeds["image"] = np.zeros((1, HEIGHT, HEIGHT, 1), np.uint8)
+        feeds |= {ALIGNED_MAP: values[None], "image": np.zeros((1, HEIGHT, HEIGHT, 1), np.uint8)}
         graph = join(map_of_image(dtype=np.dtype(np.uint8), outside=-1.0), outputs=["anomaly_map"])
-        wanted = {value.name for value in graph.graph.input}
-        found: Array = evaluate(graph, {name: value for name, value in feeds.items() if name in wanted})["anomaly_map"]
+        found: Array = evaluate(graph, feeds)["anomaly_map"]
         return found[0]
 
     np.testing.assert_allclose(back(0, 0, 0), values, atol=1e-4)

@@ -68,7 +68,7 @@ def alignment(template: Template, *, dtype: np.dtype[Any], opset: int = OPSET) -
         registration(template, opset=opset),
         _motion(template, dtype=dtype, opset=opset),
         _aligned(dtype=dtype, opset=opset),
-        outputs=[ALIGNED, ALIGNMENT, "align_sides", *_BACK],
+        outputs=[ALIGNED, ALIGNMENT, *_BACK],
     )
 
 
@@ -83,7 +83,7 @@ def _motion(template: Template, *, dtype: np.dtype[Any], opset: int) -> onnx.Mod
     text = f"""
     motion ({np.dtype(dtype).name}[N, H, W, C] image,
         float[N, 1] {ANGLE}, float[N, 1] {RIGHT}, float[N, 1] {DOWN}, float[N, 1] {CORRELATION})
-        => (float[N, 4] {ALIGNMENT}, int64[2] align_sides, {_declared(_FORTH)}, {_declared(_BACK)}) {{
+        => (float[N, 4] {ALIGNMENT}, {_declared(_FORTH)}, {_declared(_BACK)}) {{
         align_cos_flat = Cos ({ANGLE})
         align_sin_flat = Sin ({ANGLE})
         align_cos = Unsqueeze (align_cos_flat, align_last_axis)
@@ -133,7 +133,7 @@ def _declared(motion: Sequence[str]) -> str:
     return ", ".join(f"float[N, 1, 1] {name}" for name in motion)
 
 
-def _places(name: str, motion: Sequence[str], sides: str) -> str:
+def _places(name: str, motion: Sequence[str]) -> str:
     """Nodes for where each pixel of an image comes from by a motion.
 
     `<name>_places`, float32 [N, H, W, 2], is x and y, from -1 to 1 inside.
@@ -141,14 +141,14 @@ def _places(name: str, motion: Sequence[str], sides: str) -> str:
     Args:
         name: what values begin with.
         motion: names of the values of the motion.
-        sides: name of the value with height and width, int64 [2].
     """
     cos, y_right, x_down, to_right, to_down = motion
     newline = "\n        "
     lines = [f"{name}_first = Squeeze ({name}_no_pixel)", f"{name}_step = Squeeze ({name}_one_pixel)"]
-    for at in ("x", "y"):
+    # Not two parts of one shape: optimisers up to ONNX Runtime 1.20 make two nodes of one name of such pairs.
+    for at, axis in (("x", 2), ("y", 1)):
         lines += [
-            f"{name}_{at}_side = Gather <axis = 0> ({sides}, {name}_{at}_axis)",
+            f"{name}_{at}_side = Shape <start = {axis}, end = {axis + 1}> (image)",
             f"{name}_{at}_count = Squeeze ({name}_{at}_side)",
             f"{name}_{at}_pixels = Range ({name}_first, {name}_{at}_count, {name}_step)",
             f"{name}_{at}_twice = Mul ({name}_{at}_pixels, {name}_two_pixels)",
@@ -178,8 +178,6 @@ def _places(name: str, motion: Sequence[str], sides: str) -> str:
 def _place_arrays(name: str) -> dict[str, NDArray[Any]]:
     """The initializers of `_places` with this name."""
     integers: dict[str, Any] = {
-        "y_axis": [0],
-        "x_axis": [1],
         "no_pixel": [0],
         "one_pixel": [1],
         "two_pixels": [2],
@@ -200,9 +198,9 @@ def _aligned(*, dtype: np.dtype[Any], opset: int) -> onnx.ModelProto:
     """
     kind, number = np.dtype(dtype).name, onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     text = f"""
-    aligned ({kind}[N, H, W, C] image, int64[2] align_sides, {_declared(_FORTH)})
+    aligned ({kind}[N, H, W, C] image, {_declared(_FORTH)})
         => ({kind}[N, H, W, C] {ALIGNED}) {{
-        {_places("align_forth", _FORTH, "align_sides")}
+        {_places("align_forth", _FORTH)}
         align_planes_of_image = Transpose <perm = [0, 3, 1, 2]> (image)
         align_planes_levels = Cast <to = {onnx.TensorProto.FLOAT}> (align_planes_of_image)
         align_sampled = GridSample <{bilinear(opset)}, padding_mode = "reflection">
@@ -226,9 +224,9 @@ def map_of_image(*, dtype: np.dtype[Any], outside: float, opset: int = OPSET) ->
         opset: of the standard operators.
     """
     text = f"""
-    map_of_image (float[N, H, W] {ALIGNED_MAP}, {np.dtype(dtype).name}[N, H, W, C] image, int64[2] align_sides,
+    map_of_image (float[N, H, W] {ALIGNED_MAP}, {np.dtype(dtype).name}[N, H, W, C] image,
         {_declared(_BACK)}) => (float[N, H, W] anomaly_map) {{
-        {_places("align_back", _BACK, "align_sides")}
+        {_places("align_back", _BACK)}
         align_back_x_far = Abs (align_back_x_found)
         align_back_y_far = Abs (align_back_y_found)
         align_back_far = Max (align_back_x_far, align_back_y_far)
