@@ -19,6 +19,7 @@ from onlygood.graph.view import Region
 from onlygood.guarantee import Guarantee
 from onlygood.kind_notes import kinds_facts
 from onlygood.metadata import (
+    AlignmentFacts,
     BackboneFacts,
     CalibrationFacts,
     GoodImagesFacts,
@@ -116,6 +117,7 @@ def describe(
     learned: Learned,
     *,
     region: Region | None,
+    alignment: AlignmentFacts | None,
     tiling: Tiling | None,
     input_shape: tuple[int, int],
     calibration: Calibration,
@@ -140,6 +142,7 @@ def describe(
             windows=tuple((group.window.black, group.window.white) for group in kind.groups) or None,
             input_shape=input_shape,
             tiles=None if tiling is None else tiles_facts(tiling),
+            alignment=alignment,
             region=None if region is None else region_facts(region),
         ),
         backbone=None if learned.backbone is None else BackboneFacts(**learned.backbone.to_dict()),

@@ -16,6 +16,7 @@ from onlygood._integers import is_integer
 from onlygood._parallel import one_blas_thread
 from onlygood._paths import given_path
 from onlygood._verification import verify
+from onlygood.alignment import align_to_golden_sample
 from onlygood.augmentation.sizes import size_notes, sized_sources
 from onlygood.augmentation.sources import check_target, golden_sources, turning_notes
 from onlygood.augmentation_settings import AugmentationSettings
@@ -42,7 +43,7 @@ from onlygood.graph.subgraph import join, same_value
 from onlygood.graph.tiles import TILE
 from onlygood.graph.verdict import verdict
 from onlygood.graph.view import View
-from onlygood.images.reading import ChannelOrder
+from onlygood.images.reading import ChannelOrder, ImageSource
 from onlygood.images.roi import RoiSource
 from onlygood.kind_notes import good_sizes_notes
 from onlygood.learning_images import hold_out_images, learning_images
@@ -81,6 +82,9 @@ def fit(
     augmentation: AugmentationSettings | None = None,
     rotations: int = 1,
     sizes: Sequence[int] | None = None,
+    align: types.Motion | None = None,
+    align_to: ImageSource | None = None,
+    align_degrees: float | None = None,
     tiles: str | int | tuple[int, int] | None = None,
     skip_unreadable: bool = False,
     max_pixels: int = 100_000_000,
@@ -137,6 +141,13 @@ def fit(
             that lie in as many positions. Turned copies never calibrate.
         sizes: for a model that is used at other sizes than the good images have: long sides in pixels, smaller than
             theirs, at which each image is also learned and calibrates.
+        align: for parts that do not lie at one place in the images: "translation" undoes their shifts, by whole pixels,
+            and "rigid" turns and shifts, in the graph, before anything else looks at an image. The region of interest
+            is then one of the golden sample.
+        align_to: the golden sample that images are aligned to: a path, bytes, a PIL image or an array, of the shape of
+            the good images; the good image that correlates best with the others unless given.
+        align_degrees: with "rigid", the largest angle either way that is undone, up to 180 (unless given, any): less
+            where a part that lies upside down is one to be found.
         tiles: for large images with small defects: cut each into tiles that are looked at one after another, within
             little memory: "auto" for tiles that the method looks at as they are, or their side in pixels, or side and
             overlap. The image is as anomalous as its most anomalous tile, and has one threshold and one map.
@@ -188,6 +199,8 @@ def fit(
         augmentation=augmentation,
         rotations=rotations,
         sizes=sizes,  # type: ignore[arg-type]  # a sequence becomes a tuple
+        align=align,
+        align_degrees=align_degrees,
         tiles=_as_text(tiles),
         skip_unreadable=skip_unreadable,
         max_pixels=max_pixels,
@@ -217,6 +230,10 @@ def fit(
         count, sources = len(sources), golden_sources(sources, settings)
     elif not skip_unreadable:
         check_target(len(sources), settings)
+    if align_to is not None and align is None:
+        raise SettingError(
+            "align_to goes with align, got it without: add align='translation' or 'rigid', or leave align_to out"
+        )
     if len(sources) < LEAST_GROUPS:
         raise FolderError(
             f"fit needs at least {LEAST_GROUPS} good images, so that what good images have in common can be told "
@@ -226,7 +243,18 @@ def fit(
     if settings.sizes:
         notes = [*notes, *size_notes(len(sources), settings.sizes)]
         sources = sized_sources(sources, settings.sizes)
-    task = _Fit(sources, settings, chosen, files=files, golden=count, roi=roi, notes=notes, show_progress=progress)
+    task = _Fit(
+        sources,
+        settings,
+        chosen,
+        files=files,
+        golden=count,
+        roi=roi,
+        align_to=align_to,
+        channel_order=channel_order,
+        notes=notes,
+        show_progress=progress,
+    )
     with one_blas_thread():  # or its number would change last digits of the model
         return task.run()
 
@@ -257,7 +285,8 @@ def _unknown_keyword(name: str, method: MethodSettings) -> str:
             f"{name} is a setting of method {one_of(others)}, got it with {method.name}: leave {name} out, or choose "
             "such a method"
         )
-    known = [*FitSettings.model_fields, "method", "groups", "channel_order", "roi", "checkpoint", "resume", "progress"]
+    known = [*FitSettings.model_fields, "method", "groups", "channel_order", "roi", "align_to", "checkpoint"]
+    known += ["resume", "progress"]
     near = nearest(name, [*known, *type(method).model_fields])
     return f"a keyword of fit must be one of {', '.join(known)}, got {name}{near}"
 
@@ -272,6 +301,8 @@ class _Fit:
     files: TrainingFiles | None
     golden: int
     roi: RoiSource | None
+    align_to: ImageSource | None
+    channel_order: ChannelOrder
     notes: Sequence[str]
     show_progress: bool
 
@@ -279,7 +310,16 @@ class _Fit:
         settings = self.settings
         kind = input_kind(self.sources, settings, show_progress=self.show_progress)
         region = None if self.roi is None else region_for(self.roi, kind.size)
-        view = View(kind.dtype, region, has_alpha=settings.alpha == "mask")
+        aligned = align_to_golden_sample(
+            self.sources,
+            kind,
+            settings,
+            align_to=self.align_to,
+            channel_order=self.channel_order,
+            golden=self.golden,
+        )
+        template = None if aligned is None else aligned.template
+        view = View(kind.dtype, region, has_alpha=settings.alpha == "mask", template=template)
         shown = kind.shown(view)
         tiling, tile_notes = tiling_for(settings, self.method, shown.size, region)
         task = FitTask(
@@ -322,7 +362,7 @@ class _Fit:
         if tiling is None:
             learned_from, split = learning_images(features, given, task, embedding, golden=self.golden)
         else:
-            tiles = Tiles(features.sources, tiling, seen, shown.source)
+            tiles = Tiles(features.sources, tiling, seen, source=shown.source)
             tile_graph = join(*embedding.subgraphs, outputs=list(embedding.outputs))
             learned_from = extract_tiles(
                 features,
@@ -348,6 +388,7 @@ class _Fit:
         deciding = deciding_sentence(calibration, images, rule=settings.threshold_rule, is_exact=guarantee.is_exact)
         notes = (
             *self.notes,
+            *(() if aligned is None else aligned.notes),
             *features.notes,
             *self.size_notes(features.scored),
             *duplicate_notes,
@@ -361,7 +402,7 @@ class _Fit:
             *head,
             verdict(calibration, opset=opset),
             view.map(outside=map_levels.typical, opset=opset),
-            outputs=list(OUTPUTS),
+            outputs=[*OUTPUTS, *view.outputs],
         )
         metadata = describe(
             self.method,
@@ -370,6 +411,7 @@ class _Fit:
             features,
             learned,
             region=region,
+            alignment=None if aligned is None else aligned.facts,
             tiling=tiling,
             input_shape=embedding.input_shape,
             calibration=calibration,

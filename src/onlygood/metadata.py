@@ -75,6 +75,21 @@ class TilesFacts(Part):
     image_size: tuple[Side, Side] = Field(description="height and width that they were laid out for; others are scaled")
 
 
+class AlignmentFacts(Part):
+    """How images are registered to a golden sample before anything looks at them."""
+
+    motion: Literal["translation", "rigid"] = Field(
+        description="what is undone: shifts by whole pixels, or turns and shifts"
+    )
+    golden_sample: str = Field(description="the name of the image")
+    sha256: str = Field(description="of the golden sample in the graph")
+    grid: tuple[Side, Side] = Field(description="height and width in pixels at which images are compared with it")
+    most_degrees: float = Field(ge=0, le=180, description="the largest angle either way that is undone")
+    most_shift: float = Field(gt=0, lt=1, description="the largest shift that is undone, as a share of the side")
+    correlation: float = Field(description="of good images with the golden sample once they are aligned, the median")
+    chance: float = Field(description="the highest correlation of good images with noise of the same spectrum")
+
+
 class InputFacts(Part):
     """What images the model takes."""
 
@@ -96,7 +111,12 @@ class InputFacts(Part):
     tiles: TilesFacts | None = Field(
         default=None, description="tiles, each resized to input_shape; none for whole images"
     )
-    region: RegionFacts | None = Field(default=None, description="the region of interest; none for whole images")
+    alignment: AlignmentFacts | None = Field(
+        default=None, description="how images are aligned to a golden sample; none for images as they are"
+    )
+    region: RegionFacts | None = Field(
+        default=None, description="the region of interest, in the aligned image; none for whole images"
+    )
 
     @property
     def image_channels(self) -> int:

@@ -28,6 +28,7 @@ AUGMENT = "augment_"
 _THRESHOLD = ("false_alarm_rate", "threshold_rule", "calibration", "calibration_fraction")
 _APART = ("group_by", "near_duplicates")
 _MORE = ("golden", "augment", "rotations", "sizes")
+_PLACE = ("align", "align_degrees")
 _RUNNING = ("threads", "seed")
 _IMAGES = ("exclude", "skip_unreadable", "channels", "window", "max_pixels", "max_bytes")
 _LOOKED_AT = ("alpha", "tiles")
@@ -82,6 +83,11 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     _add_shown(augmentation, _MORE, is_all=is_all)
     augmentation.add_argument(
         "--show-augmentations", metavar="PNG", help="with --augment or --golden: draw what is being called good"
+    )
+    place = fit.add_argument_group("parts that lie differently")
+    add_settings(place, FitSettings, *_PLACE)
+    place.add_argument(
+        "--align-to", metavar="IMAGE", help="the golden sample; the most typical good image unless given"
     )
     running = fit.add_argument_group("running")
     _add_shown(running, _RUNNING, is_all=is_all)
@@ -193,6 +199,7 @@ def _fit_and_save(options: argparse.Namespace, method: MethodSettings, common: d
                 roi=options.roi,
                 checkpoint=checkpoint if method.trains else None,
                 resume=options.resume,
+                align_to=options.align_to,
                 **common,
             )
             model.save(options.output)
