@@ -38,7 +38,23 @@ napoleon_google_docstring = True
 nitpicky = False
 copybutton_prompt_text = "$ "
 
-COMMANDS = ("fit", "inspect", "evaluate", "compare", "calibrate", "explore", "methods", "info", "sign", "completion")
+COMMANDS = (
+    *(
+        "audit",
+        "roi",
+        "fit",
+        "inspect",
+        "evaluate",
+        "compare",
+        "calibrate",
+        "explore",
+        "drift",
+        "diff",
+        "methods",
+        "info",
+    ),
+    *("sign", "completion"),
+)
 GENERATED = HERE / "reference" / "_generated"
 
 
@@ -66,7 +82,7 @@ def help_of(*line: str) -> str:
     out, before = io.StringIO(), sys.stdout
     sys.stdout = out
     try:
-        main([*line, "--help"])
+        main([*line, "--help-all" if line[:1] == ("fit",) else "--help"])
     except SystemExit:
         pass
     finally:

@@ -79,6 +79,8 @@ def helps() -> str:
     """The help of all commands."""
     commands: tuple[list[str], ...] = (
         [],
+        ["audit"],
+        ["roi"],
         *(["fit", "--golden", "--method", method] for method in METHODS),
         ["methods"],
         ["inspect"],
@@ -86,10 +88,15 @@ def helps() -> str:
         ["compare"],
         ["calibrate"],
         ["explore"],
+        ["drift"],
+        ["diff"],
         ["info"],
         ["sign"],
     )
-    runs = [[sys.executable, "-m", "onlygood", *command, "--help"] for command in commands]
+    runs = [
+        [sys.executable, "-m", "onlygood", *command, "--help-all" if command[:1] == ["fit"] else "--help"]
+        for command in commands
+    ]
     runs += [[sys.executable, "-m", "benchmarks", command, "--help"] for command in ("run", "table")]
     return "".join(subprocess.run(run, capture_output=True, text=True, cwd=ROOT).stdout for run in runs)
 

@@ -136,8 +136,10 @@ def describe(
         settings=_without_threads({**settings.to_dict(), **method.to_dict()}),
         input=InputFacts(
             dtype="uint8" if kind.dtype == np.uint8 else "uint16",
-            channels=1 if features.channels == 1 else 3,
+            channels=features.channels,
+            alpha="mask" if settings.alpha == "mask" else None,
             window=(kind.window.black, kind.window.white),
+            windows=tuple((group.window.black, group.window.white) for group in kind.groups) or None,
             input_shape=input_shape,
             tiles=None if tiling is None else tiles_facts(tiling),
             alignment=alignment,

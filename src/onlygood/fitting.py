@@ -21,7 +21,14 @@ from onlygood.augmentation.sizes import size_notes, sized_sources
 from onlygood.augmentation.sources import check_target, golden_sources, turning_notes
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.calibration.threshold import Calibration, calibrate, resolve_rule, threshold_of
-from onlygood.datasets.sources import GoodImages, Source, exclude_named, exclusion_notes, list_sources
+from onlygood.datasets.sources import (
+    GoodImages,
+    Source,
+    exclude_named,
+    exclusion_notes,
+    list_sources,
+    reading_limits,
+)
 from onlygood.detectors.base import FitTask, GoodScores, Split, TrainingFiles
 from onlygood.detectors.registry import MethodName, make_method, method_names, methods
 from onlygood.errors import FolderError, SettingError
@@ -36,7 +43,7 @@ from onlygood.graph.subgraph import join, same_value
 from onlygood.graph.tiles import TILE
 from onlygood.graph.verdict import verdict
 from onlygood.graph.view import View
-from onlygood.images.reading import ChannelOrder, ImageSource, ReadingLimits
+from onlygood.images.reading import ChannelOrder, ImageSource
 from onlygood.images.roi import RoiSource
 from onlygood.kind_notes import good_sizes_notes
 from onlygood.learning_images import hold_out_images, learning_images
@@ -68,6 +75,8 @@ def fit(
     exclude: Sequence[str] | None = None,
     near_duplicates: types.NearDuplicates = "group",
     window: tuple[float, float] | None = None,
+    channels: int | None = None,
+    alpha: types.Alpha = "black",
     golden: bool = False,
     augment: int | None = None,
     augmentation: AugmentationSettings | None = None,
@@ -93,7 +102,8 @@ def fit(
         images: a path or a sequence of paths: folders of good images, ZIP archives, images, patterns such as
             `lot*/*.png`, or text files (.txt) with a path a line. Or a sequence of paths of images, bytes, PIL images
             or arrays uint8 or uint16 [H, W], [H, W, C]; three channels are red, green, blue, or as a `NamedImage`
-            around the array says. Below a folder, what looks like defects, masks or test images is refused.
+            around the array says, and up to 16 are one image of so many. Below a folder, what looks like defects, masks
+            or test images is refused.
         method: its name, for its defaults, or its settings: `onlygood.Knn(num_neighbors=3)`.
         false_alarm_rate: alpha, the share of good images that may be called anomalous, in (0, 1).
         threshold_rule: "conformal" guarantees the rate as far as there are enough good images, and lets the few most
@@ -119,6 +129,9 @@ def fit(
             look for them.
         window: the levels of black and white; for 16-bit images chosen from the good ones unless given, for 8-bit ones
             (0, 255).
+        channels: how many each image has, where its file or array does not say: with 2 or 4, the last of so many is no
+            transparency.
+        alpha: "black" lays transparent images over black; "mask" looks at nothing where they are transparent.
         golden: the images (one is enough, also as a file) are golden samples: learn from augmentations of them, and
             guarantee something about these alone.
         augment: fill up to so many images, at least 3, with augmentations of those to learn from, which never
@@ -179,6 +192,8 @@ def fit(
         exclude=exclude,  # type: ignore[arg-type]  # a sequence becomes a tuple
         near_duplicates=near_duplicates,
         window=window,
+        channels=channels,
+        alpha=alpha,
         golden=golden,
         augment=augment,
         augmentation=augmentation,
@@ -201,7 +216,7 @@ def fit(
         for module, library in _TRAINING_LIBRARIES.items():
             need_extra(library, module=module, extra="train", purpose=f"--method {chosen.name}")
     files = None if checkpoint is None else TrainingFiles(given_path(checkpoint), resume)
-    limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
+    limits = reading_limits(settings)
     found = list_sources(
         images, group_by=group_by, groups=groups, limits=limits, allow_one=golden, channel_order=channel_order
     )
@@ -303,7 +318,8 @@ class _Fit:
             channel_order=self.channel_order,
             golden=self.golden,
         )
-        view = View(kind.dtype, region, None if aligned is None else aligned.template)
+        template = None if aligned is None else aligned.template
+        view = View(kind.dtype, region, has_alpha=settings.alpha == "mask", template=template)
         shown = kind.shown(view)
         tiling, tile_notes = tiling_for(settings, self.method, shown.size, region)
         task = FitTask(
@@ -317,6 +333,11 @@ class _Fit:
         )
         detector = self.method.make_detector(task)
         embedding = detector.embedding
+        if task.kind.source not in {value.name for part in embedding.subgraphs for value in part.graph.input}:
+            raise SettingError(
+                f"method {self.method.name} must take {task.kind.source!r} to look at regions or tiles of images, got "
+                "one that takes whole images alone: leave roi and tiles out, or choose another method"
+            )
         opset = embedding.opset
         seen = view.subgraphs(opset=opset)
         if tiling is None:
@@ -325,7 +346,7 @@ class _Fit:
         else:
             as_tile = same_value(shown.source, TILE, kind.dtype, opset=opset)
             whole_graph = join(*seen, as_tile, *embedding.subgraphs, outputs=list(embedding.outputs))
-        require_writable(whole_graph)
+        require_writable(whole_graph, kind.channels + view.has_alpha)
         features = extract_features(
             self.sources,
             Embedder(whole_graph, embedding.outputs, has_mask=view.has_mask),
@@ -341,7 +362,7 @@ class _Fit:
         if tiling is None:
             learned_from, split = learning_images(features, given, task, embedding, golden=self.golden)
         else:
-            tiles = Tiles(features.sources, tiling, seen, source=shown.source)
+            tiles = Tiles(features.sources, tiling, seen, shown.source)
             tile_graph = join(*embedding.subgraphs, outputs=list(embedding.outputs))
             learned_from = extract_tiles(
                 features,

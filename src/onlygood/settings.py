@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onlygood.detectors.base import Detector, FitTask
 
 Calibration = Literal["leave-one-out", "split", "cross-fit"]
+Alpha = Literal["black", "mask"]
 Motion = Literal["translation", "rigid"]
 NearDuplicates = Literal["group", "ignore"]
 
@@ -86,6 +87,17 @@ class FitSettings(Settings):
         strict=False,
         description="levels of black and white; of 16-bit images chosen from the good ones unless given",
         json_schema_extra={"must_be": "two levels, black and white", "metavar": "BLACK,WHITE"},
+    )
+    channels: int | None = Field(
+        default=None,
+        ge=1,
+        le=16,
+        description="of each image, where its file or array does not say: with 4, the fourth is none of transparency",
+        json_schema_extra={"metavar": "N"},
+    )
+    alpha: Alpha = Field(
+        default="black",
+        description="lay transparent images over black, or look at nothing where they are transparent",
     )
     golden: bool = Field(
         default=False, description="learn from augmentations of these images, which are golden samples (one is enough)"
@@ -172,6 +184,11 @@ class FitSettings(Settings):
                 f"align_degrees goes with align='rigid', got it with {self.align or 'none'}: leave align_degrees out, "
                 "or align rigidly"
             )
+        if self.align is not None and self.alpha == "mask":
+            raise SettingError(
+                f"alpha must be left out with align, got {self.alpha}: give a region of interest, drawn on the golden "
+                "sample, instead"
+            )
         if self.align == "rigid" and self.rotations > 1:
             raise SettingError(
                 f"rotations must be left out with align='rigid', got {self.rotations}: turned copies would be turned "
@@ -240,7 +257,7 @@ class MethodSettings(Settings):
         trains: whether it trains a network.
         extra: the extra of onlygood that it needs installed, or None.
         calibrations: where its calibration scores can come from, the default first.
-        tile_side: pixels of the side of a square that it looks at as it is, unless it has an `input_size`.
+        tile_side: pixels of the side of a square in which it sees small defects, unless it has an `input_size`.
 
     Example:
         >>> import onlygood

@@ -55,7 +55,9 @@ class Heatmaps:
         from onlygood.heatmap import draw_heatmap, to_png
 
         assert inspection.anomaly_map is not None  # the inspector was made with maps
-        drawn = draw_heatmap(pixels, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window)
+        drawn = draw_heatmap(
+            inspector.shown(pixels), inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window
+        )
         target = self._folder / self._paths[inspection.name]
         try:
             make_folder(target.parent)

@@ -24,7 +24,7 @@ from onlygood.images.extensions import why_not_taken
 from onlygood.images.kinds import format_of_source
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import ChannelOrder, ImageArray, ReadingLimits, check_channel_order, read_image
-from onlygood.settings import REFERENCE_WHY
+from onlygood.settings import REFERENCE_WHY, FitSettings
 
 ONE = "give a folder, or add --golden to learn from augmentations of this one"
 
@@ -54,15 +54,32 @@ class Source:
     is_copy: bool = False
 
 
+def reading_limits(settings: FitSettings) -> ReadingLimits:
+    """How the images of a fit with these settings are read."""
+    return ReadingLimits(
+        max_pixels=settings.max_pixels,
+        max_bytes=settings.max_bytes,
+        channels=settings.channels,
+        alpha=settings.alpha,
+    )
+
+
 def file_ranks(sources: Sequence[Source]) -> list[int]:
     """The place of each image among all, with numbers in names by their value: frame_9 before frame_10."""
+    return ranks_of([source.name for source in sources])
+
+
+def ranks_of(names: Sequence[str]) -> list[int]:
+    """The place of each name among all, with numbers by their value: frame_9 before frame_10."""
 
     def key(position: int) -> list[tuple[int, str]]:
-        parts = re.split(r"([0-9]+)", sources[position].name)
-        return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
+        parts = re.split(r"([0-9]+)", names[position])
+        digits = [part.lstrip("0") if number % 2 else "" for number, part in enumerate(parts)]
+        # A number by how many digits it has, and then by these: names may have more than `int` takes.
+        return [(len(digits[number]), digits[number]) if number % 2 else (0, part) for number, part in enumerate(parts)]
 
-    ranks = [0] * len(sources)
-    for rank, position in enumerate(sorted(range(len(sources)), key=key)):
+    ranks = [0] * len(names)
+    for rank, position in enumerate(sorted(range(len(names)), key=key)):
         ranks[position] = rank
     return ranks
 

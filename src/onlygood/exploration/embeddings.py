@@ -20,10 +20,12 @@ from onlygood._progress import track
 from onlygood.backbones.backbone import available_backbones, load_backbone
 from onlygood.datasets.selection import ChosenImage
 from onlygood.errors import BackboneError, FolderError, ImageError, SettingError
+from onlygood.graph.channels import group_parts
 from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.trunk import TrunkParts, cut_trunk, split_trunk
 from onlygood.graph.vectors import VECTOR, VECTOR_BEFORE, vector_source, with_vectors
+from onlygood.images.channels import channel_groups, is_grey_or_colour
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
 from onlygood.inspection import VERDICT_OUTPUTS, read_for, to_inspection
 from onlygood.metadata import Metadata
@@ -86,10 +88,15 @@ def embeddings(
     Raises:
         ModelFileError: the file cannot be used, or has no value that is an embedding.
         BackboneError: a backbone that cannot be read, or is not the model's.
-        SettingError: a backbone for a model that trained none, a provider that is not installed.
+        SettingError: a backbone for a model that trained none, a provider that is not installed, a model in tiles.
         FolderError: none of the images can be read.
     """
     file, shown = file_and_name(model, max_model_bytes=max_model_bytes, require_signature=require_signature)
+    if file.metadata.input.tiles is not None:
+        raise SettingError(
+            f"explore needs a model that looks at whole images, got {shown}, which looks at tiles, each with an "
+            "embedding of its own: fit another one without tiles"
+        )
     graph = onnx.load_model_from_string(file.content)
     source = vector_source(graph, shown)
     untrained, note = _before_training(file.metadata, backbone)
@@ -167,5 +174,8 @@ def _before_training(metadata: Metadata, given: str | os.PathLike[str] | None) -
             f"There is no map before training: the backbone that the fit began with, {tuned.backbone}, is not part of "
             f"this onlygood. Give its file with --backbone to see both."
         )
-    trunk = cut_trunk(backbone, [backbone.card.last_tap((tuned.tap,))])
-    return split_trunk(trunk, tuned.layers), None
+    tap = backbone.card.last_tap((tuned.tap,))
+    channels = metadata.input.channels
+    groups = 1 if is_grey_or_colour(channels) else len(channel_groups(channels))
+    parts = split_trunk(cut_trunk(backbone, [tap]), tuned.layers)
+    return group_parts(parts, groups, channels=tap.channels), None

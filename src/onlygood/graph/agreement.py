@@ -113,14 +113,22 @@ def _require_preprocessing(model: onnx.ModelProto, images: InputFacts, backbone:
     mean, std = card.get("mean"), card.get("std")
     if gain is None or offset is None or not (_are_three(mean) and _are_three(std)):
         return
-    black, white = images.window
-    stretch = 255.0 / (white - black)
-    expected = stretch / np.array(std, dtype=np.float64), (-black * stretch - np.array(mean)) / np.array(std)
+    windows = images.windows or (images.window,)
+    stretches = [255.0 / (white - black) for black, white in windows]
+    expected = (
+        np.concatenate([stretch / np.array(std, dtype=np.float64) for stretch in stretches]),
+        np.concatenate(
+            [
+                (-black * stretch - np.array(mean)) / np.array(std)
+                for (black, _), stretch in zip(windows, stretches, strict=True)
+            ]
+        ),
+    )
     for found, value in zip((gain, offset), expected, strict=True):
-        if found.shape != (3,) or not np.allclose(found, value, rtol=_ROUNDING, atol=_ROUNDING):
+        if found.shape != value.shape or not np.allclose(found, value, rtol=_ROUNDING, atol=_ROUNDING):
             raise ModelFormatError(
-                f"the model {name} must have the window that its description says, {images.window}, got another in its "
-                "graph: copy it again or fit it again"
+                f"the model {name} must have the window that its description says, {images.windows or images.window}, "
+                "got another in its graph: copy it again or fit it again"
             )
 
 

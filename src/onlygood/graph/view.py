@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onlygood.graph.alignment import ALIGNED, ALIGNED_MAP, ALIGNMENT, alignment, map_of_image
+from onlygood.graph.alpha import MASKED, alpha_mask
 from onlygood.graph.subgraph import OPSET, join, subgraph
 from onlygood.graph.template import Template
 
@@ -245,26 +246,32 @@ class View:
     Attributes:
         dtype: uint8 or uint16, of the images.
         region: of interest; None for everything.
-        template: the golden sample that images are aligned to; None where they stay as they are.
+        has_alpha: whether the last channel of the images is transparency, which is not looked at.
+        template: the golden sample that images are aligned to; None where they stay as
+            they are. Images with transparency cannot be aligned.
     """
 
     dtype: np.dtype[Any]
     region: Region | None = None
+    has_alpha: bool = False
     template: Template | None = None
 
     @property
     def source(self) -> str:
         """Name of the value that a detector is shown."""
-        return self._before_region if self.region is None else VIEW
+        return VIEW if self.region is not None else self._whole
 
     @property
-    def _before_region(self) -> str:
-        return "image" if self.template is None else ALIGNED
+    def _whole(self) -> str:
+        """Name of the value that shows all of the image."""
+        if self.template is not None:
+            return ALIGNED
+        return MASKED if self.has_alpha else "image"
 
     @property
     def has_mask(self) -> bool:
-        """Whether the last channel of that value says what is looked at."""
-        return self.region is not None and not self.region.is_box
+        """Whether the last channel of the value that a detector is shown says what is looked at."""
+        return self.has_alpha or (self.region is not None and not self.region.is_box)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -273,12 +280,14 @@ class View:
 
     def subgraphs(self, *, opset: int = OPSET) -> list[onnx.ModelProto]:
         """From `image` to that value; none where it is the image itself."""
-        parts = []
+        found = [alpha_mask(self.dtype, opset=opset)] if self.has_alpha else []
         if self.template is not None:
-            parts.append(alignment(self.template, dtype=self.dtype, opset=opset))
+            found.append(alignment(self.template, dtype=self.dtype, opset=opset))
         if self.region is not None:
-            parts.append(region_view(self.region, dtype=self.dtype, source=self._before_region, opset=opset))
-        return parts
+            found.append(
+                region_view(self.region, dtype=self.dtype, source=self._whole, has_mask=self.has_alpha, opset=opset)
+            )
+        return found
 
     def map(self, *, outside: float, opset: int = OPSET) -> onnx.ModelProto:
         """The subgraph from patch scores to a map of the whole image.
@@ -287,14 +296,13 @@ class View:
             outside: its level where nothing is looked at.
             opset: of the standard operators.
         """
-        source = self._before_region
         shown = full_size_map(
             self.dtype,
             source=self.source,
             has_mask=self.has_mask,
             is_cut=self.region is not None,
             outside=outside,
-            image=source,
+            image="image" if self.template is None else ALIGNED,
             name="anomaly_map" if self.template is None else ALIGNED_MAP,
             opset=opset,
         )

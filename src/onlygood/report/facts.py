@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onlygood._machine import machine_facts, versions_of
+from onlygood.images.channels import channel_groups
 from onlygood.metadata import InputFacts, Metadata
 from onlygood.rates import DECIMAL, Notation
 from onlygood.report.formatting import format_count
@@ -24,6 +25,7 @@ def model_facts(metadata: Metadata, model_name: str, notation: Notation) -> list
         ("Method", metadata.title),
         ("Takes", takes_sentence(kind)),
         ("Resized to", f"{input_shape(kind)} pixels"),
+        *(("Looks at", sentence) for sentence in looked_at_sentences(kind)),
     ]
     if metadata.backbone is not None:
         facts.append(("Backbone", f"{metadata.backbone.description} ({metadata.backbone.licence})"))
@@ -72,9 +74,33 @@ def augmentations_beside(metadata: Metadata) -> str:
 
 def takes_sentence(kind: InputFacts) -> str:
     """What images a model takes."""
-    black, white = kind.window
-    colour = "grey" if kind.channels == 1 else "colour (red, green, blue)"
-    return f"{kind.dtype}, {colour}, any size, levels {black:g} to {white:g}"
+    names = {1: "grey", 3: "colour (red, green, blue)"}
+    channels = names.get(kind.channels) or f"{kind.channels} channels ({_groups(kind.channels)})"
+    mask = "" if kind.alpha is None else " with transparency as a mask"
+    levels = " and ".join(f"{black:g} to {white:g}" for black, white in dict.fromkeys(kind.windows or (kind.window,)))
+    return f"{kind.dtype}, {channels}{mask}, any size, levels {levels}"
+
+
+def _groups(channels: int) -> str:
+    """Which channels go through the network together, counted from 1: "1-3, 4"."""
+    return ", ".join(
+        str(first + 1) if first == last else f"{first + 1}-{last + 1}" for first, _, last in channel_groups(channels)
+    )
+
+
+def looked_at_sentences(kind: InputFacts) -> list[str]:
+    """What of an image a model looks at, and in which parts; none where it looks at whole images."""
+    sentences = []
+    if kind.region is not None:
+        top, left, bottom, right = (f"{100 * side:.0f}%" for side in kind.region.box)
+        box = f"the box from {left} to {right} of the width and from {top} to {bottom} of the height"
+        share = kind.region.looked_at
+        sentences.append(box if share == 1 else f"{100 * share:.0f}% of {box}")
+    if kind.tiles is not None:
+        height, width = kind.tiles.size
+        size = f"{width} x {height} pixels of an image of {kind.tiles.image_size[1]} x {kind.tiles.image_size[0]}"
+        sentences.append(f"{format_count(kind.tiles.count, 'tile')} of {size}")
+    return sentences
 
 
 def input_shape(kind: InputFacts) -> str:
