@@ -362,7 +362,7 @@ class _Fit:
         if tiling is None:
             learned_from, split = learning_images(features, given, task, embedding, golden=self.golden)
         else:
-            tiles = Tiles(features.sources, tiling, seen, source=shown.source)
+            tiles = Tiles(features.sources, tiling, seen, shown.source)
             tile_graph = join(*embedding.subgraphs, outputs=list(embedding.outputs))
             learned_from = extract_tiles(
                 features,

@@ -186,8 +186,8 @@ class FitSettings(Settings):
             )
         if self.align is not None and self.alpha == "mask":
             raise SettingError(
-                f"align must be left out with alpha='mask', got {self.align}: what is transparent would move with the "
-                "part; give a region of interest instead of the transparency"
+                f"alpha must be left out with align, got {self.alpha}: give a region of interest, drawn on the golden "
+                "sample, instead"
             )
         if self.align == "rigid" and self.rotations > 1:
             raise SettingError(

@@ -246,8 +246,9 @@ class View:
     Attributes:
         dtype: uint8 or uint16, of the images.
         region: of interest; None for everything.
-        has_alpha: whether the last channel of the images is transparency, which is not looked at; not with a template.
-        template: the golden sample that images are aligned to; None where they stay as they are.
+        has_alpha: whether the last channel of the images is transparency, which is not looked at.
+        template: the golden sample that images are aligned to; None where they stay as
+            they are. Images with transparency cannot be aligned.
     """
 
     dtype: np.dtype[Any]
@@ -279,14 +280,14 @@ class View:
 
     def subgraphs(self, *, opset: int = OPSET) -> list[onnx.ModelProto]:
         """From `image` to that value; none where it is the image itself."""
-        parts = [alpha_mask(self.dtype, opset=opset)] if self.has_alpha else []
+        found = [alpha_mask(self.dtype, opset=opset)] if self.has_alpha else []
         if self.template is not None:
-            parts.append(alignment(self.template, dtype=self.dtype, opset=opset))
+            found.append(alignment(self.template, dtype=self.dtype, opset=opset))
         if self.region is not None:
-            parts.append(
+            found.append(
                 region_view(self.region, dtype=self.dtype, source=self._whole, has_mask=self.has_alpha, opset=opset)
             )
-        return parts
+        return found
 
     def map(self, *, outside: float, opset: int = OPSET) -> onnx.ModelProto:
         """The subgraph from patch scores to a map of the whole image.
@@ -295,14 +296,13 @@ class View:
             outside: its level where nothing is looked at.
             opset: of the standard operators.
         """
-        source = self._whole
         shown = full_size_map(
             self.dtype,
             source=self.source,
             has_mask=self.has_mask,
             is_cut=self.region is not None,
             outside=outside,
-            image=source,
+            image="image" if self.template is None else ALIGNED,
             name="anomaly_map" if self.template is None else ALIGNED_MAP,
             opset=opset,
         )
