@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from onlygood.metrics.image import image_auroc
     from onlygood.metrics.pixel import PixelTally
     from onlygood.model import CalibratedModel, Model
+    from onlygood.products.chosen import ProductInspection
+    from onlygood.products.fitting import fit_products
+    from onlygood.products.products import Products
     from onlygood.recalibration import calibrate
     from onlygood.results import Inspection
     from onlygood.settings import MethodSettings
@@ -66,6 +69,9 @@ _HOMES = {
     "audit": "auditing.audit",
     "Audit": "auditing.audit",
     "fit": "fitting",
+    "fit_products": "products.fitting",
+    "Products": "products.products",
+    "ProductInspection": "products.chosen",
     "calibrate": "recalibration",
     "evaluate": "evaluation.evaluate",
     "Evaluation": "evaluation.evaluate",
@@ -148,6 +154,8 @@ __all__ = [
     "OnlygoodError",
     "Patch",
     "PixelTally",
+    "ProductInspection",
+    "Products",
     "SettingError",
     "TrainingError",
     "VerificationError",
@@ -159,6 +167,7 @@ __all__ = [
     "evaluate",
     "explore",
     "fit",
+    "fit_products",
     "image_auroc",
     "make_method",
     "methods",

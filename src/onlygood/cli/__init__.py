@@ -34,6 +34,7 @@ COMMANDS = {
     "compare": "measure several methods on your own images, and say which to use",
     "calibrate": "give a model another false-alarm rate, or new good images for its threshold",
     "explore": "draw a map of images as a model sees them",
+    "products": "list a set of models of several products, or change it",
     "info": "what a model file is, guarantees and was made from",
     "sign": "sign a model file, and make keys for it",
     "methods": "list the methods, what each is for and what it needs",
