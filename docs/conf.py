@@ -38,7 +38,10 @@ napoleon_google_docstring = True
 nitpicky = False
 copybutton_prompt_text = "$ "
 
-COMMANDS = ("fit", "inspect", "evaluate", "compare", "calibrate", "explore", "methods", "info", "sign", "completion")
+COMMANDS = (
+    *("audit", "roi", "fit", "inspect", "evaluate", "compare", "calibrate", "explore", "drift", "diff", "methods", "info"),
+    *("sign", "completion"),
+)
 GENERATED = HERE / "reference" / "_generated"
 
 

@@ -54,6 +54,9 @@ def test_no_command_imports_torch(
         (1, ("inspect", model, new_folder, "--heatmaps", tmp_path / "maps")),
         (0, ("info", model)),
         (0, ("calibrate", model, "-o", tmp_path / "new.onnx", "--false-alarm-rate", "0.1")),
+        (0, ("calibrate", model, "-o", tmp_path / "loose.onnx", "--threshold", "1000", "-q")),
+        (0, ("drift", model, good_folder, "--baseline", "20")),
+        (1, ("diff", model, tmp_path / "loose.onnx", new_folder)),
     ):
         found, imported, err = run(COMMAND, *arguments, env=fake_torch)
         assert (found, err) == (code, ""), arguments
@@ -70,11 +73,15 @@ def test_the_package_imports_no_runtime_until_it_is_used() -> None:
     "arguments",
     [
         ("--help",),
+        ("audit", "--help"),
+        ("roi", "--help"),
         ("fit", "--help"),
         ("inspect", "--help"),
         ("calibrate", "--help"),
         ("compare", "--help"),
         ("explore", "--help"),
+        ("drift", "--help"),
+        ("diff", "--help"),
         ("completion", "--help"),
         ("info", "-h"),
         ("--version",),

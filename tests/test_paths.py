@@ -32,6 +32,8 @@ def in_a_folder_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model
         (SettingError, lambda: onlygood.calibrate(MODEL, ["", "."])),
         (SettingError, lambda: onlygood.Inspector(MODEL).map("")),
         (SettingError, lambda: onlygood.evaluate(MODEL, "")),
+        (SettingError, lambda: onlygood.audit("")),
+        (SettingError, lambda: onlygood.audit(["", "."])),
         (SettingError, lambda: onlygood.explore(MODEL, "")),
         (SettingError, lambda: onlygood.explore(MODEL, [""])),
         (SettingError, lambda: onlygood.explore(MODEL, ["."], reference="")),
@@ -92,6 +94,11 @@ def test_a_model_is_not_saved_as_a_folder() -> None:
 @pytest.mark.parametrize(
     ("line", "subject"),
     [
+        (["audit", ""], "GOOD"),
+        (["roi", "", "-o", "roi.png"], "GOOD"),
+        (["roi", ".", "-o", "roi.png", "--from", ""], "--from"),
+        (["audit", ".", "-o", ""], "--output"),
+        (["audit", ".", "--report", ""], "--report"),
         (["fit", "", "-o", "new.onnx"], "GOOD"),
         (["fit", ".", "-o", ""], "--output"),
         (["fit", ".", "-o", "new.onnx", "--report", ""], "--report"),

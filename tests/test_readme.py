@@ -79,6 +79,8 @@ def helps() -> str:
     """The help of all commands."""
     commands: tuple[list[str], ...] = (
         [],
+        ["audit"],
+        ["roi"],
         *(["fit", "--golden", "--method", method] for method in METHODS),
         ["methods"],
         ["inspect"],
@@ -86,6 +88,8 @@ def helps() -> str:
         ["compare"],
         ["calibrate"],
         ["explore"],
+        ["drift"],
+        ["diff"],
         ["info"],
         ["sign"],
     )

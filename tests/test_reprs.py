@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import onlygood
+from onlygood.auditing.findings import Finding
 from onlygood.cli.heatmaps import heatmap_paths
 from onlygood.comparison.compare import Comparison, MeasuredMethod
 from onlygood.comparison.recommendation import Recommendation
@@ -137,10 +138,15 @@ def results(
     model_path: Path,
     evaluation: Evaluation,
     exploration: Exploration,
+    good_folder: Path,
 ) -> dict[str, Any]:
     """One of each class of results, with all that it may hold."""
     inspector = onlygood.Inspector(model_path)
+    findings = (
+        Finding(kind="blurred", images=("a/rather/long/path/" * 20,), sentence="It is blurred.", excludes=True),
+    ) * 300
     return {
+        "Audit": onlygood.Audit(images=1000, read=990, left_out=500, findings=findings, sources={}),
         "Comparison": comparison,
         "Evaluation": evaluation,
         "Exploration": exploration,
@@ -151,6 +157,9 @@ def results(
         "Guarantee": large_model.guarantee.model_copy(update={"rule": "estimated", "interval": (0.01, 0.1), "odd": 3}),
         "Metadata": large_model.metadata,
         "PixelTally": onlygood.PixelTally(),
+        "Diff": onlygood.diff(model_path, onlygood.calibrate(model_path, threshold=1000), [good_folder]),
+        "Drift": onlygood.drift(model_path, [np.zeros((96, 96), np.uint8)], baseline=20),
+        "DriftTest": onlygood.DriftTest(model_path, baseline=20),
         "NamedImage": onlygood.NamedImage("lot 7", np.zeros((1000, 1000), np.uint8)),
     }
 
@@ -181,6 +190,7 @@ def test_what_a_person_wants_to_know_is_in_it(results: dict[str, Any], model: on
         "<Evaluation: 1,000 images; AUROC 0.980; missed 10 of 500 anomalous; false alarms 10 of 500 good; 3 not "
         "readable>"
     )
+    assert repr(results["Audit"]) == "<Audit: 1,000 images, 300 findings, 300 to decide on, 0 to leave out>"
     assert repr(results["Exploration"]) == (
         "<Exploration: 1,000 images in 2 folders, 0 called anomalous; embedding of 304 dimensions, maps before and "
         "after training>"
@@ -193,6 +203,9 @@ def test_what_a_person_wants_to_know_is_in_it(results: dict[str, Any], model: on
     assert "part.onnx: patch, " in repr(results["Inspector"]) and repr(results["Inspector"]).endswith("with maps>")
     assert repr(onlygood.Inspector(model, with_map=False)).endswith("without maps>")
     assert repr(inspection("a.png")) == "<Inspection of a.png: good, score -0.5, p-value 0.25>"
+    assert repr(results["Diff"]).startswith("<Diff: 0 of 16 images become anomalous, ")
+    assert repr(results["Drift"]).startswith("<Drift: no image is tested yet: 1 of the 20 images")
+    assert repr(results["DriftTest"]).startswith("<DriftTest: no image is tested yet: 0 of the 20 images")
     assert repr(results["Inspection"]).endswith(", with its map of 1000 x 1200>")
 
 

@@ -57,6 +57,11 @@ if TYPE_CHECKING:
     from onlygood.metrics.image import image_auroc
     from onlygood.metrics.pixel import PixelTally
     from onlygood.model import CalibratedModel, Model
+    from onlygood.model_diff.diff import diff
+    from onlygood.model_diff.diff_result import Diff
+    from onlygood.monitoring.drift import drift
+    from onlygood.monitoring.drift_result import Drift
+    from onlygood.monitoring.drift_test import DriftTest
     from onlygood.products.chosen import ProductInspection
     from onlygood.products.fitting import fit_products
     from onlygood.products.products import Products
@@ -79,6 +84,11 @@ _HOMES = {
     "Comparison": "comparison.compare",
     "explore": "exploration.explore",
     "Exploration": "exploration.explore",
+    "diff": "model_diff.diff",
+    "Diff": "model_diff.diff_result",
+    "drift": "monitoring.drift",
+    "Drift": "monitoring.drift_result",
+    "DriftTest": "monitoring.drift_test",
     "Inspector": "inspector",
     "NamedImage": "images.named",
     "read_image": "images.reading",
@@ -127,8 +137,11 @@ __all__ = [
     "CheckpointError",
     "Comparison",
     "DeepSvdd",
+    "Diff",
     "Discriminator",
     "Doc",
+    "Drift",
+    "DriftTest",
     "Evaluation",
     "Exploration",
     "FolderError",
@@ -164,6 +177,8 @@ __all__ = [
     "audit",
     "calibrate",
     "compare",
+    "diff",
+    "drift",
     "evaluate",
     "explore",
     "fit",

@@ -278,6 +278,11 @@ class _Fit:
         )
         detector = self.method.make_detector(task)
         embedding = detector.embedding
+        if task.kind.source not in {value.name for part in embedding.subgraphs for value in part.graph.input}:
+            raise SettingError(
+                f"method {self.method.name} must take {task.kind.source!r} to look at regions or tiles of images, got one "
+                "that takes whole images alone: leave roi and tiles out, or choose another method"
+            )
         opset = embedding.opset
         seen = view.subgraphs(opset=opset)
         if tiling is None:

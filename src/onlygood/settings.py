@@ -218,7 +218,7 @@ class MethodSettings(Settings):
         trains: whether it trains a network.
         extra: the extra of onlygood that it needs installed, or None.
         calibrations: where its calibration scores can come from, the default first.
-        tile_side: pixels of the side of a square that it looks at as it is, unless it has an `input_size`.
+        tile_side: pixels of the side of a square in which it sees small defects, unless it has an `input_size`.
 
     Example:
         >>> import onlygood

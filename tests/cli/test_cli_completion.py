@@ -32,11 +32,14 @@ LINES = {
     ("inspect", "--heat"): ["--heatmaps"],
     ("inspect", "--qui"): ["--quiet"],
     ("inspect", ""): ["lot", "part.onnx"],
-    ("inspect", "part.onnx", ""): ["a.html", "a.png", "lot", "part.onnx"],
+    ("inspect", "part.onnx", ""): ["a.html", "a.png", "lot", "part.onnx", "state.json"],
     ("inspect", "part.onnx", "lot", "--report", ""): ["a.html", "lot"],
     ("inspect", "part.onnx", "lot", "--heatmaps", ""): ["lot"],
     ("fit", "lot", "--method", "d"): ["deep-svdd", "discriminator", "doc"],
     ("fit", "lot", "--method", "knn", "--num"): ["--num-neighbors"],
+    ("diff", ""): ["lot", "part.onnx"],
+    ("diff", "part.onnx", ""): ["lot", "part.onnx"],
+    ("drift", "part.onnx", "lot", "--state", ""): ["lot", "state.json"],
     ("completion", ""): ["bash", "fish", "zsh"],
 }
 
@@ -58,7 +61,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("here")
     (folder / "lot").mkdir()
-    for name in ("part.onnx", "a.html", "a.png"):
+    for name in ("part.onnx", "a.html", "a.png", "state.json"):
         (folder / name).touch()
     return folder
 

@@ -162,6 +162,8 @@ def test_a_quiet_fit_says_its_guarantee_and_no_notes(run: Any, tmp_path: Path) -
 
 def test_every_command_can_be_quiet(run: Any) -> None:
     for command in (
+        "audit",
+        "roi",
         "fit",
         "inspect",
         "evaluate",

@@ -57,6 +57,12 @@ def test_it_is_listed(onlygood: Command) -> None:
     assert "cells" in onlygood("methods").stdout
 
 
+def test_a_region_that_it_would_not_heed_is_refused(onlygood: Command) -> None:
+    fitted = onlygood("fit", "good", "-o", "tiles.onnx", "--method", "cells", "--tiles", 48)
+    assert fitted.returncode == 2
+    assert "method cells must take 'tile' to look at regions or tiles of images" in fitted.stderr
+
+
 def test_its_options_are_on_the_command_line_and_checked(onlygood: Command) -> None:
     said = " ".join(onlygood("fit", "--method", "cells", "--help").stdout.split())
     assert "--cells CELLS cells along each side of an image (default: 16)" in said

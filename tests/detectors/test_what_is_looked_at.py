@@ -9,8 +9,9 @@ import pytest
 
 import onlygood
 from flat import fit
+from onlygood.cli import main
 from onlygood.errors import FolderError, SettingError
-from textures import SIZE, Array, as_colour, texture, textures, twelve_bit, with_defect
+from textures import SIZE, Array, as_colour, numbered, save, texture, textures, twelve_bit, with_defect
 
 GOOD = 12
 WIDE = (128, 160)
@@ -112,6 +113,11 @@ def wide(seed: int) -> Array:
     return texture(seed, WIDE)
 
 
+def in_tiles(good: list[Any], **settings: Any) -> onlygood.Model:
+    """A quick fit in tiles."""
+    return onlygood.fit(good, method=onlygood.Patch(input_size=64, bank_size=100), tiles=64, **settings)
+
+
 def test_an_image_in_tiles_is_what_the_file_alone_says(method: str, fast: dict[str, Any], tmp_path: Path) -> None:
     model = fit([wide(seed) for seed in range(8)], method=method, tiles=(64, 16), **fast)
     path = tmp_path / "tiles.onnx"
@@ -144,7 +150,7 @@ def test_tiles_and_a_region_go_together(method: str, fast: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("calibration", ["leave-one-out", "split"])
 def test_one_image_is_one_calibration_score_however_many_tiles_it_has(calibration: Any) -> None:
-    model = onlygood.fit([wide(seed) for seed in range(8)], tiles=64, calibration=calibration)
+    model = in_tiles([wide(seed) for seed in range(8)], calibration=calibration)
     left_out = 8 if calibration == "leave-one-out" else model.guarantee.calibration_images
     assert len(model.calibration.scores) == left_out <= 8
     assert len(model.good_images) == 8
@@ -164,6 +170,34 @@ def test_a_small_defect_in_a_large_image_is_found_in_tiles() -> None:
     row, column = np.unravel_index(found.anomaly_map.argmax(), size)
     assert abs(row - 304) < 24
     assert abs(column - 204) < 24
+
+
+def test_info_and_pages_say_what_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = in_tiles([wide(seed) for seed in range(8)], roi=rectangle(WIDE))
+    model.save(tmp_path / "part.onnx")
+    assert main(["info", str(tmp_path / "part.onnx")]) == 0
+    said = capsys.readouterr().out
+    assert "looks at:  the box from 10% to 75% of the width and from 16% to 88% of the height" in said
+    assert "tiles of 64 x 64 pixels of an image of 104 x 91" in said
+
+
+def test_a_map_of_images_needs_a_model_of_whole_images(tmp_path: Path) -> None:
+    good = [wide(seed) for seed in range(8)]
+    with pytest.raises(SettingError, match="explore needs a model that looks at whole images"):
+        onlygood.explore(in_tiles(good), save(tmp_path, numbered(good)))
+
+
+@pytest.mark.parametrize("with_images", [False, True])
+def test_another_threshold_is_one_for_whole_images(with_images: bool) -> None:
+    model = in_tiles([wide(seed) for seed in range(8)])
+    new = [wide(seed) for seed in range(50, 56)]
+    other = onlygood.calibrate(model, new if with_images else None, false_alarm_rate=0.3)
+    assert len(other.calibration.scores) == (6 if with_images else 8)
+    image = wide(100)
+    ours, theirs = (onlygood.Inspector(each)(image) for each in (model, other))
+    assert ours.score + model.calibration.threshold == pytest.approx(
+        theirs.score + other.calibration.threshold, rel=1e-5
+    )
 
 
 def test_images_that_need_no_tiles_are_looked_at_as_they_are() -> None:
@@ -199,6 +233,6 @@ def test_an_unreadable_image_among_large_ones_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"no image")
     images = [*(wide(seed) for seed in range(6)), path]
     with pytest.raises(FolderError, match=r"0\.png"):
-        onlygood.fit(images, tiles=64)
-    model = onlygood.fit(images, tiles=64, skip_unreadable=True)
+        in_tiles(images)
+    model = in_tiles(images, skip_unreadable=True)
     assert len(model.good_images) == 6

@@ -342,7 +342,7 @@ def test_whatever_stands_anywhere_in_a_file_is_read_or_refused_with_a_sentence(t
     content = POLYGONS[name.removesuffix(", polygon")] if name.endswith(", polygon") else BOXES[name]
     read = refused = 0
     for place in _places(json.loads(json.dumps(content))):
-        for value in (None, True, -1, 0, 1e300, 10**400, "x", [], {}, [1], [[1]], {"a": 1}, float("nan")):
+        for value in (None, -1, 10**400, "x", [[1]], {}, float("nan")):
             changed = json.loads(json.dumps(content))
             holder = changed
             for key in place[:-1]:

@@ -1,7 +1,5 @@
 """Every kind of page, opened in Chromium: on phones and desks, on light and dark screens, on paper, without scripts."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,9 @@ from onlygood.exploration.explore import explore
 from onlygood.report import (
     InspectedImage,
     palette,
+    write_audit_report,
     write_comparison_report,
+    write_diff_report,
     write_evaluation_report,
     write_exploration,
     write_fit_report,
@@ -24,34 +24,12 @@ from onlygood.report import (
 )
 from textures import DEFECT, SIZE, save, texture, with_defect
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 LONG = "line-3_camera-2_2026-03-01T12-00-00.000_a_name_without_any_place_to_break_it"
 LAYOUT_CHECK = Path(__file__).with_name("layout_check.js").read_text(encoding="utf-8")
+DEEP = texture(420).astype(np.uint16) * 256
 # Between the margins, in CSS pixels.
 A4_WIDTH = 688
-KINDS = ("fit", "inspection", "evaluation", "comparison", "exploration")
-
-
-def missing(reason: str) -> Any:
-    """Where CI runs, a browser is there; elsewhere these tests are left out without one."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason}: make browser installs it")
-    pytest.skip(f"{reason}: make browser installs it")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        missing("Playwright is not installed")
-    with sync_playwright() as playwright:
-        found = next((path for name in BROWSERS if (path := shutil.which(name))), playwright.chromium.executable_path)
-        if not Path(found).exists():
-            missing("no Chromium was found")
-        opened = playwright.chromium.launch(executable_path=found)
-        yield opened
-        opened.close()
+KINDS = ("audit", "fit", "inspection", "evaluation", "comparison", "diff", "exploration")
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +46,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory, model: onlygood.Model) -> di
     (root / "test" / "good" / "torn.png").write_bytes(b"no image")
     paths = {kind: root / f"{kind}.html" for kind in KINDS}
     settings: dict[str, Any] = {"model_name": f"{LONG}.onnx", "threads": 1}
+
+    lots = {f"train/parts/lot{number % 2}/{number}.png": texture(400 + number) for number in range(14)}
+    lots |= {f"train/parts/lot1/{LONG}.png": np.full((SIZE, SIZE), 90, np.uint8)}
+    save(root, lots | {"train/parts/lot0/copy.png": texture(400), "train/parts/lot0/deep.png": DEEP})
+    (root / "train" / "parts" / "torn.png").write_bytes(b"no image")
+    audit = onlygood.audit(root / "train" / "parts", group_by="folder", threads=1)
+    write_audit_report(paths["audit"], audit, data_name=LONG, threads=1)
 
     first, *others = model.good_images
     odd = replace(model, good_images=(replace(first, score=40.0, is_odd=True, name=f"{LONG}.png"), *others))
@@ -97,6 +82,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory, model: onlygood.Model) -> di
     ]
     comparison = onlygood.compare(root, methods, false_alarm_rate=0.1, threads=1)
     write_comparison_report(paths["comparison"], comparison, data_name=f"{LONG}")
+
+    looser = onlygood.calibrate(model, threshold=1000)
+    swapped = onlygood.diff(model, looser, root / "test", labelled=True, threads=1)
+    write_diff_report(
+        paths["diff"], replace(swapped, old_name="part.onnx", new_name=f"{LONG}.onnx"), model, looser, threads=1
+    )
 
     exploration = explore(model, root / "test", threads=1)
     points = np.random.default_rng(2).normal(size=exploration.after.points.shape)

@@ -34,8 +34,10 @@ class Audit:
     Example:
         >>> import onlygood
         >>> audit = onlygood.audit("good")
-        >>> audit.needs_decision, audit.exclude
-        (False, ())
+        >>> [finding.sentence for finding in audit.findings if finding.needs_decision]
+        ['6 of 12 images are JPEG, and 6 are PNG.']
+        >>> audit.exclude
+        ()
     """
 
     images: int
@@ -121,8 +123,10 @@ def audit(
 
     Example:
         >>> import onlygood
-        >>> [finding.kind for finding in onlygood.audit("good").findings if finding.needs_decision]
-        []
+        >>> audit = onlygood.audit("good", max_left_out=100)
+        >>> audit.images, audit.read, audit.needs_decision
+        (12, 12, True)
+        >>> model = onlygood.fit("good", exclude=audit.exclude)
     """
     settings = FitSettings(
         group_by=group_by,

@@ -27,13 +27,16 @@ from onlygood.errors import OnlygoodError
 
 # Each is a module of this package, which is imported where it is needed: the command, or its help.
 COMMANDS = {
-    "audit": "look at good images before a fit: what needs a decision",
     "fit": "learn what good looks like",
     "inspect": "say which images are not good",
+    "audit": "look at good images before a fit: what needs a decision",
+    "roi": "propose a region of interest, or write a page on which it is drawn",
     "evaluate": "measure a model on labelled images",
     "compare": "measure several methods on your own images, and say which to use",
     "calibrate": "give a model another false-alarm rate, or new good images for its threshold",
     "explore": "draw a map of images as a model sees them",
+    "drift": "say whether the process has changed since the fit, since when and in what way",
+    "diff": "say which verdicts flip between two models, before one takes the place of the other",
     "products": "list a set of models of several products, or change it",
     "info": "what a model file is, guarantees and was made from",
     "sign": "sign a model file, and make keys for it",

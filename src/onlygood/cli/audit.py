@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onlygood.cli.console import EXIT_ANOMALY, EXIT_GOOD, say, show, show_json
-from onlygood.cli.options import PATHS_HELP, add_settings, check_report, given_paths, given_settings
+from onlygood.cli.options import PATHS_HELP, add_settings, check_report, given_paths, given_settings, name_of_paths
 from onlygood.settings import FitSettings
 
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ def run_audit(options: argparse.Namespace) -> int:
         write_audit_report(
             options.report,
             found,
-            data_name=_name_of(options.images),
+            data_name=name_of_paths(options.images),
             threads=getattr(options, "threads", 0),
             progress=not options.quiet,
         )
@@ -113,9 +111,3 @@ def _show(found: Audit, written: str | None) -> None:
         show(f"{looked_at}: {pluralize(decisions, 'finding')} to decide on, {leave_out}")
     if written is not None:
         show(f"{written}: {pluralize(len(found.exclude), 'name')}, for fit --exclude @{written}")
-
-
-def _name_of(given: Sequence[str]) -> str:
-    """What the page calls the images."""
-    first = Path(given[0]).name or given[0]
-    return first if len(given) == 1 else f"{first} and {len(given) - 1} more"

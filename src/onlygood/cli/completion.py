@@ -13,9 +13,11 @@ SHELLS = ("bash", "zsh", "fish")
 _SUFFIXES = {
     "MODEL": ("onnx",),
     "NEW": ("onnx",),
+    "OLD": ("onnx",),
     "ONNX": ("onnx",),
     "BACKBONE": ("onnx",),
     "HTML": ("html", "htm"),
+    "JSON": ("json",),
 }
 _FOLDERS = ("FOLDER",)
 

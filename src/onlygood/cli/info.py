@@ -30,7 +30,13 @@ def run_info(options: argparse.Namespace) -> int:
     if options.json:
         show_json(metadata.to_dict(), sort_keys=True)
         return EXIT_GOOD
-    from onlygood.report.facts import augmentations_beside, input_shape, recalibration_sentences, takes_sentence
+    from onlygood.report.facts import (
+        augmentations_beside,
+        input_shape,
+        looked_at_sentences,
+        recalibration_sentences,
+        takes_sentence,
+    )
 
     images, kind = metadata.good_images, metadata.input
     backbone = {}
@@ -56,6 +62,7 @@ def run_info(options: argparse.Namespace) -> int:
         )
     said = [
         *lines.items(),
+        *(("looks at", sentence) for sentence in looked_at_sentences(kind)),
         *(("threshold", sentence) for sentence in recalibration_sentences(metadata)),
         *(("note", note) for note in metadata.notes),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -80,6 +81,12 @@ def given_paths(values: Sequence[str]) -> str | list[str]:
     listed = paths_in_list(sys.stdin.buffer.read(), "standard input")
     at = values.index(STANDARD_INPUT)
     return [*values[:at], *listed, *values[at + 1 :]]
+
+
+def name_of_paths(values: Sequence[str]) -> str:
+    """What a page calls the images at these paths."""
+    first = Path(values[0]).name or values[0]
+    return first if len(values) == 1 else f"{first} and {len(values) - 1} more"
 
 
 def add_false_alarm_rate(parser: argparse.ArgumentParser) -> None:

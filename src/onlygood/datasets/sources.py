@@ -56,13 +56,20 @@ class Source:
 
 def file_ranks(sources: Sequence[Source]) -> list[int]:
     """The place of each image among all, with numbers in names by their value: frame_9 before frame_10."""
+    return ranks_of([source.name for source in sources])
+
+
+def ranks_of(names: Sequence[str]) -> list[int]:
+    """The place of each name among all, with numbers by their value: frame_9 before frame_10."""
 
     def key(position: int) -> list[tuple[int, str]]:
-        parts = re.split(r"([0-9]+)", sources[position].name)
-        return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
+        parts = re.split(r"([0-9]+)", names[position])
+        digits = [part.lstrip("0") if number % 2 else "" for number, part in enumerate(parts)]
+        # A number by how many digits it has, and then by these: names may have more than `int` takes.
+        return [(len(digits[number]), digits[number]) if number % 2 else (0, part) for number, part in enumerate(parts)]
 
-    ranks = [0] * len(sources)
-    for rank, position in enumerate(sorted(range(len(sources)), key=key)):
+    ranks = [0] * len(names)
+    for rank, position in enumerate(sorted(range(len(names)), key=key)):
         ranks[position] = rank
     return ranks
 

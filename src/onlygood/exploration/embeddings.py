@@ -86,10 +86,15 @@ def embeddings(
     Raises:
         ModelFileError: the file cannot be used, or has no value that is an embedding.
         BackboneError: a backbone that cannot be read, or is not the model's.
-        SettingError: a backbone for a model that trained none, a provider that is not installed.
+        SettingError: a backbone for a model that trained none, a provider that is not installed, a model in tiles.
         FolderError: none of the images can be read.
     """
     file, shown = file_and_name(model, max_model_bytes=max_model_bytes, require_signature=require_signature)
+    if file.metadata.input.tiles is not None:
+        raise SettingError(
+            f"explore needs a model that looks at whole images, got {shown}, which looks at tiles, each with an "
+            "embedding of its own: fit another one without tiles"
+        )
     graph = onnx.load_model_from_string(file.content)
     source = vector_source(graph, shown)
     untrained, note = _before_training(file.metadata, backbone)

@@ -24,6 +24,7 @@ def model_facts(metadata: Metadata, model_name: str, notation: Notation) -> list
         ("Method", metadata.title),
         ("Takes", takes_sentence(kind)),
         ("Resized to", f"{input_shape(kind)} pixels"),
+        *(("Looks at", sentence) for sentence in looked_at_sentences(kind)),
     ]
     if metadata.backbone is not None:
         facts.append(("Backbone", f"{metadata.backbone.description} ({metadata.backbone.licence})"))
@@ -75,6 +76,21 @@ def takes_sentence(kind: InputFacts) -> str:
     black, white = kind.window
     colour = "grey" if kind.channels == 1 else "colour (red, green, blue)"
     return f"{kind.dtype}, {colour}, any size, levels {black:g} to {white:g}"
+
+
+def looked_at_sentences(kind: InputFacts) -> list[str]:
+    """What of an image a model looks at, and in which parts; none where it looks at whole images."""
+    sentences = []
+    if kind.region is not None:
+        top, left, bottom, right = (f"{100 * side:.0f}%" for side in kind.region.box)
+        box = f"the box from {left} to {right} of the width and from {top} to {bottom} of the height"
+        share = kind.region.looked_at
+        sentences.append(box if share == 1 else f"{100 * share:.0f}% of {box}")
+    if kind.tiles is not None:
+        height, width = kind.tiles.size
+        size = f"{width} x {height} pixels of an image of {kind.tiles.image_size[1]} x {kind.tiles.image_size[0]}"
+        sentences.append(f"{format_count(kind.tiles.count, 'tile')} of {size}")
+    return sentences
 
 
 def input_shape(kind: InputFacts) -> str:

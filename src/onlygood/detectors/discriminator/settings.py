@@ -30,7 +30,6 @@ class Discriminator(BackboneSettings, TrainingSettings):
     trains: ClassVar[bool] = True
     extra: ClassVar[str | None] = "train"
     calibrations: ClassVar[tuple[Calibration, ...]] = ("split", "cross-fit")
-    tile_side: ClassVar[int] = 320
 
     top_fraction: float = Field(
         default=0.01, gt=0, lt=1, description="share of an image's patches, the highest, whose mean is its score"
