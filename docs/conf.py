@@ -39,7 +39,20 @@ nitpicky = False
 copybutton_prompt_text = "$ "
 
 COMMANDS = (
-    *("audit", "roi", "fit", "inspect", "evaluate", "compare", "calibrate", "explore", "drift", "diff", "methods", "info"),
+    *(
+        "audit",
+        "roi",
+        "fit",
+        "inspect",
+        "evaluate",
+        "compare",
+        "calibrate",
+        "explore",
+        "drift",
+        "diff",
+        "methods",
+        "info",
+    ),
     *("sign", "completion"),
 )
 GENERATED = HERE / "reference" / "_generated"

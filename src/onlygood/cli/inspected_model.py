@@ -56,9 +56,11 @@ def open_inspected(options: argparse.Namespace, settings: dict[str, Any]) -> Ins
     from onlygood.inspector import Inspector
     from onlygood.products.chosen import OneProduct
     from onlygood.products.products import Products
+    from onlygood.products.table import TABLE
 
     path = Path(options.model)
-    if "\0" in options.model or not path.is_dir():
+    is_folder = "\0" not in options.model and path.is_dir()
+    if not is_folder or (options.product is None and not (path / TABLE).exists()):
         if options.product is not None:
             raise SettingError(
                 f"--product goes with a folder of products, got it with the model file {options.model}: leave it out"

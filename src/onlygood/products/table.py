@@ -261,11 +261,11 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def in_order(name: str) -> list[tuple[int, int, str]]:
+def in_order(name: str) -> tuple[list[tuple[int, int, str]], str]:
     """The key by which names are sorted, numbers in them by their value: A9 before A10."""
     parts = re.split(r"([0-9]+)", name)
     found = [(0, int(part), "") if at % 2 else (1, 0, part.casefold()) for at, part in enumerate(parts) if part]
-    return [*found, (2, 0, name)]
+    return found, name
 
 
 def safe_file_name(name: str, taken: Iterable[str]) -> str:
