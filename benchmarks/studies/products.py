@@ -1,6 +1,7 @@
 """Several products: one model each or one of all, and whether the nearest of the models is an image's own product.
 
     python -m benchmarks.studies.products --data ../shared/data -o products.json     # ten minutes on two cores
+    python -m benchmarks.studies.products -o products.json                           # the same tables again
 
 Two families of products: five sets of parts in MVTec's layout, which differ much, and the ten digits of MNIST, which
 are alike. Of each product, at most so many good images are learned from, evenly spaced among all, and at most so many
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +37,13 @@ PLANTED = 0.2
 Pixels = NDArray[Any]
 # What an image's raw score is by a product's model, relative to that product's own calibration scores: small is near.
 Rule = Callable[[float, float, Mapping[str, float]], float]
+# The score of an image that decides.
+Judge = Callable[[Mapping[str, Any]], float]
+
+
+def above(quantile: str | None) -> Rule:
+    """The raw score above a quantile of the product's own calibration scores, in the unit that all have."""
+    return lambda score, _, own: score + own["threshold"] - own["median"] - (own[quantile] if quantile else 0.0)
 
 
 def deviation(spread: str) -> Rule:
@@ -47,6 +54,11 @@ def deviation(spread: str) -> Rule:
 RULES: dict[str, Rule] = {
     "score": lambda score, _, __: score,
     "p-value": lambda _, p_value, __: -p_value,
+    "raw score": lambda score, _, own: score + own["threshold"],
+    "raw score above the median": above(None),
+    "raw score above the 0.9 quantile": above("to 0.9"),
+    "raw score above the 0.95 quantile": above("to 0.95"),
+    "raw score above the highest": above("to highest"),
     "raw score over the median": lambda score, _, own: (score + own["threshold"]) / own["median"],
     "raw score over the threshold": lambda score, _, own: (score + own["threshold"]) / own["threshold"],
     "deviation, spread by the median deviation": deviation("mad"),
@@ -204,11 +216,11 @@ def show_rules(title: str, own: Mapping[str, Mapping[str, float]], rows: Sequenc
         print(f"  {called}: {', '.join(f'{kind} {right[kind]}/{count[kind]}' for kind in kinds)}", flush=True)
 
 
-def show_counts(title: str, one: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
-    """False alarms and misses, by the model of the image's own product, or by one model."""
+def show_counts(title: str, judge: Judge, rows: Sequence[Mapping[str, Any]]) -> None:
+    """False alarms and misses, by the score that decides."""
     for product in [*dict.fromkeys(row["product"] for row in rows), None]:
         of = [row for row in rows if product in (None, row["product"])]
-        flagged = [row["by"][one or row["product"]][0] > 0 for row in of]
+        flagged = [judge(row) > 0 for row in of]
         good = [is_flagged for row, is_flagged in zip(of, flagged, strict=True) if row["kind"] == "good"]
         bad = [is_flagged for row, is_flagged in zip(of, flagged, strict=True) if row["kind"] != "good"]
         print(
@@ -218,36 +230,47 @@ def show_counts(title: str, one: str | None, rows: Sequence[Mapping[str, Any]]) 
         )
 
 
+def measure(family: Family, *, threads: int) -> dict[str, Any]:
+    """What every model says of every image, and how large the files are."""
+    halves = {name: [each for at, each in enumerate(images) if at % 3] for name, images in family.learned.items()}
+    rest = {name: with_planted(images[::3]) for name, images in family.learned.items()}
+    chosen_on = verdicts(fitted(halves, threads=threads), rest, threads=threads)
+    models = fitted(family.learned, threads=threads)
+    tested = verdicts(models, family.tested, threads=threads)
+    union = fitted({"all": [each for images in family.learned.values() for each in images]}, threads=threads)
+    return {
+        "choice": chosen_on,
+        "test": tested,
+        "one model": verdicts(union, family.tested, threads=threads),
+        "bytes": {name: len(model.file.content) for name, model in {**models, **union}.items()},
+        "trunk": shared_bytes(models),
+    }
+
+
+def show(family: str, kept: Mapping[str, Any]) -> None:
+    """The tables of one family."""
+    show_rules(f"{family}, own product nearest for images to learn from that no model learned:", *kept["choice"])
+    show_rules(f"{family}, own product nearest for test images:", *kept["test"])
+    _, rows = kept["test"]
+    show_counts("one model each, the product named", lambda row: row["by"][row["product"]][0], rows)
+    show_counts("one model each, the nearest by score", lambda row: min(row["by"].values())[0], rows)
+    show_counts("one model of all", lambda row: row["by"]["all"][0], kept["one model"][1])
+    sizes = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in kept["bytes"].items())
+    print(f"  MB of files: {sizes}; of which trunk {kept['trunk'] / 1e6:.1f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("-o", "--output", type=Path, help="what every model said of every image (JSON)")
+    parser.add_argument("--data", type=Path, help="the folder with the sets; without it, what was kept is shown again")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="what every model said of every image (JSON)")
     parser.add_argument("--threads", type=int, default=0)
     given = parser.parse_args()
-    kept: dict[str, Any] = {}
-    for family in (parts(given.data), digits(given.data)):
-        halves = {name: [each for at, each in enumerate(images) if at % 3] for name, images in family.learned.items()}
-        rest = {name: with_planted(images[::3]) for name, images in family.learned.items()}
-        own, rows = verdicts(fitted(halves, threads=given.threads), rest, threads=given.threads)
-        kept[f"{family.name}, choice"] = {"own": own, "rows": rows}
-        show_rules(f"{family.name}, own product nearest for images to learn from that no model learned:", own, rows)
-        models = fitted(family.learned, threads=given.threads)
-        own, rows = verdicts(models, family.tested, threads=given.threads)
-        kept[f"{family.name}, test"] = {"own": own, "rows": rows}
-        show_rules(f"{family.name}, own product nearest for test images:", own, rows)
-        show_counts("one model each", None, rows)
-        sizes = [len(model.file.content) / 1e6 for model in models.values()]
-        print(f"  files of {min(sizes):.1f} to {max(sizes):.1f} MB, of which {shared_bytes(models) / 1e6:.1f} MB trunk")
-        started = time.perf_counter()
-        union = fitted({"all": [each for images in family.learned.values() for each in images]}, threads=given.threads)
-        print(
-            f"  one model of all: {len(union['all'].file.content) / 1e6:.1f} MB, {time.perf_counter() - started:.0f} s"
-        )
-        _, rows = verdicts(union, family.tested, threads=given.threads)
-        kept[f"{family.name}, one model"] = {"rows": rows}
-        show_counts("one model of all", "all", rows)
-    if given.output:
+    if given.data is not None:
+        families = (parts(given.data), digits(given.data))
+        kept = {family.name: measure(family, threads=given.threads) for family in families}
         given.output.write_text(json.dumps(kept))
+    for name, values in json.loads(given.output.read_text()).items():
+        show(name, values)
 
 
 def shared_bytes(models: Mapping[str, onlygood.Model]) -> int:

@@ -61,7 +61,7 @@ def test_a_number_that_another_product_has_or_had_is_refused_as_a_name(removed: 
     found = table("axle", "bolt")
     if removed:
         found = found.without(found.products[0])
-    with pytest.raises(SettingError, match="got '1', which (the product 'axle' has|a product that was removed had)"):
+    with pytest.raises(SettingError, match=r"got '1', which (the product 'axle' has|a product that was removed had)"):
         found.with_products({"1": DIGEST})
 
 

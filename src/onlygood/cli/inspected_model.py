@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from onlygood.results import Inspection
 
 NEAREST_NOTE = (
-    "Each image is inspected by the model of every product and judged by the one that finds it least unusual: a wrong "
-    "part passes as the product that it is, and no false-alarm rate is guaranteed. Name the product where it is known."
+    "Each image is inspected by the model of every product, and is anomalous only if it is so by all of them: a wrong "
+    "part passes as the product that it is. Name the product where it is known."
 )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from onlygood.errors import ImageError
 from onlygood.images.reading import ChannelOrder, ImageArray, ImageSource
 from onlygood.inspector import Inspector
-from onlygood.products.nearness import OwnScores
 from onlygood.products.table import Recipe
 from onlygood.results import Inspection
 
@@ -23,9 +22,8 @@ class NearProduct:
 
     Attributes:
         recipe: of the product.
-        deviation: how far the image's score lies above the median of the product's own calibration scores, in units of
-            their spread (from that median to their 0.95 quantile): about 0 for a typical good image, and 1 for one that
-            is more unusual than 95 % of them.
+        deviation: the score of the image by the product's model, in units of the spread of calibration scores, which
+            models of different methods can be compared by: above 0 anomalous, below 0 inside.
     """
 
     recipe: Recipe
@@ -105,16 +103,16 @@ class NearestProduct:
 
     Args:
         products: at least one.
-        own: of each, where its good images lie.
+        units: by what the score of each is divided to be compared.
     """
 
-    def __init__(self, products: Sequence[OneProduct], own: Sequence[OwnScores]) -> None:
+    def __init__(self, products: Sequence[OneProduct], units: Sequence[float]) -> None:
         self.products = products
-        self._own = own
+        self._units = units
 
     def for_many(self) -> NearestProduct:
         """As of an `Inspector`."""
-        return NearestProduct([each.for_many() for each in self.products], self._own)
+        return NearestProduct([each.for_many() for each in self.products], self._units)
 
     def inspect(
         self, image: ImageSource, name: str, page: int | None, channel_order: ChannelOrder | None = None
@@ -128,14 +126,14 @@ class NearestProduct:
         best: tuple[float, ProductInspection, ImageArray] | None = None
         problem: ImageError | None = None
         latency_ms = 0.0
-        for each, own in zip(self.products, self._own, strict=True):
+        for each, unit in zip(self.products, self._units, strict=True):
             try:
                 found, pixels = each.inspect(image, name, page, channel_order)
             except ImageError as error:  # such as of another depth than that product's images
                 problem = problem or error
                 continue
             latency_ms += found.latency_ms
-            deviation = own.deviation(found.score)
+            deviation = found.score / unit
             near.append(NearProduct(recipe=each.recipe, deviation=deviation))
             if best is None or deviation < best[0]:
                 best = deviation, found, pixels

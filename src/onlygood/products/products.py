@@ -15,11 +15,12 @@ from onlygood._plain import plain
 from onlygood._plurals import name_some, pluralize, shorten
 from onlygood.errors import ImageError, ModelFileError, ModelFormatError, SettingError
 from onlygood.graph.content import MAX_MODEL_BYTES, read_content
+from onlygood.graph.verdict import CalibrationScores
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import ChannelOrder, ImageSource, ReadingLimits
 from onlygood.inspector import Inspector, inspect_each, items_of
 from onlygood.products.chosen import NearestProduct, OneProduct, ProductInspection
-from onlygood.products.nearness import OwnScores
+from onlygood.products.nearness import units
 from onlygood.products.table import NEAREST, ProductTable, Recipe, composed, digest_of
 from onlygood.results import NAME_LENGTH
 from onlygood.validation import nearest as nearest_of
@@ -160,7 +161,7 @@ class Products:
             )
         with self._lock:
             products = [OneProduct(each, self.inspector(each.name)) for each in self.recipes]
-        return NearestProduct(products, [self._own_scores(each) for each in products])
+        return NearestProduct(products, units([(each.inspector.metadata, _scores_of(each)) for each in products]))
 
     def __call__(
         self, image: ImageSource, *, product: Product | None = None, name: str | None = None, page: int | None = None
@@ -170,8 +171,8 @@ class Products:
         Args:
             image: as `Inspector` takes it.
             product: the name of its product or its recipe number; or "nearest" for the product whose model finds it
-                least unusual, which takes an inspection by each of them. A wrong part among others then passes as the
-                product that it is: name the product where it is known.
+                least unusual, which takes an inspection by each of them. It is anomalous then only if it is so by each:
+                a wrong part passes as the product that it is. Name the product where it is known.
             name: what to call the image; its path unless given.
             page: of a multi-page TIFF, from 0.
 
@@ -233,14 +234,15 @@ class Products:
             max_model_bytes=self._max_model_bytes,
         )
 
-    def _own_scores(self, product: OneProduct) -> OwnScores:
-        scores = product.inspector.calibration_scores
-        if scores is None:
-            raise ModelFormatError(
-                f"the model of {product.recipe.name} must hold its calibration scores to be compared with other "
-                "products, got a file without them: fit it again, or name the product"
-            )
-        return OwnScores.of(scores, threshold=product.inspector.metadata.calibration.threshold)
+
+def _scores_of(product: OneProduct) -> CalibrationScores:
+    scores = product.inspector.calibration_scores
+    if scores is None:
+        raise ModelFormatError(
+            f"the model of {product.recipe.name} must hold its calibration scores to be compared with other products, "
+            "got a file without them: fit it again, or name the product"
+        )
+    return scores
 
 
 def folder_of_set(folder: str | os.PathLike[str]) -> Path:
