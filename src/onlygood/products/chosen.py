@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from onlygood._html import escape
+from onlygood._plurals import shorten
 from onlygood.errors import ImageError
 from onlygood.images.reading import ChannelOrder, ImageArray, ImageSource
 from onlygood.inspector import Inspector
@@ -14,6 +16,8 @@ from onlygood.results import Inspection
 
 # A deviation in messages and JSON: more digits are more than calibration scores say.
 _DIGITS = 4
+# The most characters of a product's name in a line.
+PRODUCT_LENGTH = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +64,11 @@ class ProductInspection(Inspection):
     nearest: tuple[NearProduct, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<ProductInspection, {self.product}: {super().__repr__()[1:-1]}>"
+        return f"<ProductInspection as {shorten(self.product, PRODUCT_LENGTH)}, {super().__repr__().partition(' ')[2]}"
+
+    def _repr_html_(self) -> str:
+        """The product, verdict and heat map, as notebooks show them."""
+        return f"<div>product {escape(self.product)}</div>{super()._repr_html_()}"
 
     @property
     def second(self) -> NearProduct | None:
