@@ -82,7 +82,7 @@ def help_of(*line: str) -> str:
     out, before = io.StringIO(), sys.stdout
     sys.stdout = out
     try:
-        main([*line, "--help"])
+        main([*line, "--help-all" if line[:1] == ("fit",) else "--help"])
     except SystemExit:
         pass
     finally:

@@ -93,7 +93,10 @@ def helps() -> str:
         ["info"],
         ["sign"],
     )
-    runs = [[sys.executable, "-m", "onlygood", *command, "--help"] for command in commands]
+    runs = [
+        [sys.executable, "-m", "onlygood", *command, "--help-all" if command[:1] == ["fit"] else "--help"]
+        for command in commands
+    ]
     runs += [[sys.executable, "-m", "benchmarks", command, "--help"] for command in ("run", "table")]
     return "".join(subprocess.run(run, capture_output=True, text=True, cwd=ROOT).stdout for run in runs)
 

@@ -44,6 +44,11 @@ BAD: list[tuple[str, Any, str]] = [
         ("window", window, "window must be two levels, black and white")
         for window in ((1,), (1, 2, 3), (1, "2"), (0, math.inf), 5, {0: 1, 1: 2})
     ),
+    *(
+        ("channels", number, f"channels must be a whole number from 1 to 16, got {number!r}")
+        for number in (0, 17, 2.5, "4", True)
+    ),
+    ("alpha", "white", "alpha must be one of black, mask, got 'white'"),
     ("group_by", 3, "group_by must be 'folder' or a regular expression, got 3"),
     ("skip_unreadable", "no", "skip_unreadable must be True or False, got 'no'"),
     ("golden", "no", "golden must be True or False, got 'no'"),

@@ -70,10 +70,12 @@ def measure_exposures(data: Path) -> dict[str, Any]:
     for each in audit.of_kind("near-duplicate"):
         together = [place[name] for name in each.images]
         found[together] = min(together)
+    by_fit = {each.name: each.group for each in fit_method(folder, false_alarm_rate=0.05).good_images}
     tiles = tiles_of(data)
     truth = np.array([tiles[name] for name in names])
     upper = np.triu_indices(len(names), 1)
     in_one_set, of_one = _pairs(found)[upper], _pairs(truth)[upper]
+    in_one_group = _pairs(np.array([by_fit[name] for name in names]))[upper]
     several = [members for tile in np.unique(truth) if len(members := np.flatnonzero(truth == tile)) > 1]
     return {
         "images": len(names),
@@ -81,6 +83,8 @@ def measure_exposures(data: Path) -> dict[str, Any]:
         "tiles_in_one_set": sum(len(set(found[members])) == 1 for members in several),
         "share_of_same_tile_pairs_in_one_set": float((in_one_set & of_one).sum() / of_one.sum()),
         "share_of_pairs_in_one_set_of_two_tiles": float((in_one_set & ~of_one).sum() / in_one_set.sum()),
+        "share_of_same_tile_pairs_in_one_group_of_a_fit": float((in_one_group & of_one).sum() / of_one.sum()),
+        "share_of_pairs_in_one_group_of_a_fit_of_two_tiles": float((in_one_group & ~of_one).sum() / in_one_group.sum()),
         "findings": {kind: len(audit.of_kind(kind)) for kind in dict.fromkeys(each.kind for each in audit.findings)},
     }
 

@@ -16,7 +16,7 @@ class Architecture:
         name: what `--network` calls it.
         input_size: pixels a side, unless another is asked for.
         multiple: the size must be a multiple of this; 0 if it must be `input_size`.
-        channels: of its images; None for as many as the good images have, 1 or 3.
+        channels: of grey and colour images; None for as many as the good images have, 1 or 3. Of others it takes all.
         contrast_normalised: whether global contrast normalisation (L1) belongs to it.
         has_places: whether its latent is [c, h, w], so that each place's share of the distance is a map.
         pretrain_epochs: of the autoencoder.

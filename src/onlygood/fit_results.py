@@ -19,6 +19,7 @@ from onlygood.graph.view import Region
 from onlygood.guarantee import Guarantee
 from onlygood.kind_notes import kinds_facts
 from onlygood.metadata import (
+    AlignmentFacts,
     BackboneFacts,
     CalibrationFacts,
     GoodImagesFacts,
@@ -116,6 +117,7 @@ def describe(
     learned: Learned,
     *,
     region: Region | None,
+    alignment: AlignmentFacts | None,
     tiling: Tiling | None,
     input_shape: tuple[int, int],
     calibration: Calibration,
@@ -134,10 +136,13 @@ def describe(
         settings=_without_threads({**settings.to_dict(), **method.to_dict()}),
         input=InputFacts(
             dtype="uint8" if kind.dtype == np.uint8 else "uint16",
-            channels=1 if features.channels == 1 else 3,
+            channels=features.channels,
+            alpha="mask" if settings.alpha == "mask" else None,
             window=(kind.window.black, kind.window.white),
+            windows=tuple((group.window.black, group.window.white) for group in kind.groups) or None,
             input_shape=input_shape,
             tiles=None if tiling is None else tiles_facts(tiling),
+            alignment=alignment,
             region=None if region is None else region_facts(region),
         ),
         backbone=None if learned.backbone is None else BackboneFacts(**learned.backbone.to_dict()),

@@ -16,11 +16,19 @@ from onlygood._integers import is_integer
 from onlygood._parallel import one_blas_thread
 from onlygood._paths import given_path
 from onlygood._verification import verify
+from onlygood.alignment import align_to_golden_sample
 from onlygood.augmentation.sizes import size_notes, sized_sources
 from onlygood.augmentation.sources import check_target, golden_sources, turning_notes
 from onlygood.augmentation_settings import AugmentationSettings
 from onlygood.calibration.threshold import Calibration, calibrate, resolve_rule, threshold_of
-from onlygood.datasets.sources import GoodImages, Source, exclude_named, exclusion_notes, list_sources
+from onlygood.datasets.sources import (
+    GoodImages,
+    Source,
+    exclude_named,
+    exclusion_notes,
+    list_sources,
+    reading_limits,
+)
 from onlygood.detectors.base import FitTask, GoodScores, Split, TrainingFiles
 from onlygood.detectors.registry import MethodName, make_method, method_names, methods
 from onlygood.errors import FolderError, SettingError
@@ -35,7 +43,7 @@ from onlygood.graph.subgraph import join, same_value
 from onlygood.graph.tiles import TILE
 from onlygood.graph.verdict import verdict
 from onlygood.graph.view import View
-from onlygood.images.reading import ChannelOrder, ReadingLimits
+from onlygood.images.reading import ChannelOrder, ImageSource
 from onlygood.images.roi import RoiSource
 from onlygood.kind_notes import good_sizes_notes
 from onlygood.learning_images import hold_out_images, learning_images
@@ -67,11 +75,16 @@ def fit(
     exclude: Sequence[str] | None = None,
     near_duplicates: types.NearDuplicates = "group",
     window: tuple[float, float] | None = None,
+    channels: int | None = None,
+    alpha: types.Alpha = "black",
     golden: bool = False,
     augment: int | None = None,
     augmentation: AugmentationSettings | None = None,
     rotations: int = 1,
     sizes: Sequence[int] | None = None,
+    align: types.Motion | None = None,
+    align_to: ImageSource | None = None,
+    align_degrees: float | None = None,
     tiles: str | int | tuple[int, int] | None = None,
     skip_unreadable: bool = False,
     max_pixels: int = 100_000_000,
@@ -89,7 +102,8 @@ def fit(
         images: a path or a sequence of paths: folders of good images, ZIP archives, images, patterns such as
             `lot*/*.png`, or text files (.txt) with a path a line. Or a sequence of paths of images, bytes, PIL images
             or arrays uint8 or uint16 [H, W], [H, W, C]; three channels are red, green, blue, or as a `NamedImage`
-            around the array says. Below a folder, what looks like defects, masks or test images is refused.
+            around the array says, and up to 16 are one image of so many. Below a folder, what looks like defects, masks
+            or test images is refused.
         method: its name, for its defaults, or its settings: `onlygood.Knn(num_neighbors=3)`.
         false_alarm_rate: alpha, the share of good images that may be called anomalous, in (0, 1).
         threshold_rule: "conformal" guarantees the rate as far as there are enough good images, and lets the few most
@@ -115,6 +129,9 @@ def fit(
             look for them.
         window: the levels of black and white; for 16-bit images chosen from the good ones unless given, for 8-bit ones
             (0, 255).
+        channels: how many each image has, where its file or array does not say: with 2 or 4, the last of so many is no
+            transparency.
+        alpha: "black" lays transparent images over black; "mask" looks at nothing where they are transparent.
         golden: the images (one is enough, also as a file) are golden samples: learn from augmentations of them, and
             guarantee something about these alone.
         augment: fill up to so many images, at least 3, with augmentations of those to learn from, which never
@@ -124,6 +141,13 @@ def fit(
             that lie in as many positions. Turned copies never calibrate.
         sizes: for a model that is used at other sizes than the good images have: long sides in pixels, smaller than
             theirs, at which each image is also learned and calibrates.
+        align: for parts that do not lie at one place in the images: "translation" undoes their shifts, by whole pixels,
+            and "rigid" turns and shifts, in the graph, before anything else looks at an image. The region of interest
+            is then one of the golden sample.
+        align_to: the golden sample that images are aligned to: a path, bytes, a PIL image or an array, of the shape of
+            the good images; the good image that correlates best with the others unless given.
+        align_degrees: with "rigid", the largest angle either way that is undone, up to 180 (unless given, any): less
+            where a part that lies upside down is one to be found.
         tiles: for large images with small defects: cut each into tiles that are looked at one after another, within
             little memory: "auto" for tiles that the method looks at as they are, or their side in pixels, or side and
             overlap. The image is as anomalous as its most anomalous tile, and has one threshold and one map.
@@ -168,11 +192,15 @@ def fit(
         exclude=exclude,  # type: ignore[arg-type]  # a sequence becomes a tuple
         near_duplicates=near_duplicates,
         window=window,
+        channels=channels,
+        alpha=alpha,
         golden=golden,
         augment=augment,
         augmentation=augmentation,
         rotations=rotations,
         sizes=sizes,  # type: ignore[arg-type]  # a sequence becomes a tuple
+        align=align,
+        align_degrees=align_degrees,
         tiles=_as_text(tiles),
         skip_unreadable=skip_unreadable,
         max_pixels=max_pixels,
@@ -188,7 +216,7 @@ def fit(
         for module, library in _TRAINING_LIBRARIES.items():
             need_extra(library, module=module, extra="train", purpose=f"--method {chosen.name}")
     files = None if checkpoint is None else TrainingFiles(given_path(checkpoint), resume)
-    limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
+    limits = reading_limits(settings)
     found = list_sources(
         images, group_by=group_by, groups=groups, limits=limits, allow_one=golden, channel_order=channel_order
     )
@@ -202,6 +230,10 @@ def fit(
         count, sources = len(sources), golden_sources(sources, settings)
     elif not skip_unreadable:
         check_target(len(sources), settings)
+    if align_to is not None and align is None:
+        raise SettingError(
+            "align_to goes with align, got it without: add align='translation' or 'rigid', or leave align_to out"
+        )
     if len(sources) < LEAST_GROUPS:
         raise FolderError(
             f"fit needs at least {LEAST_GROUPS} good images, so that what good images have in common can be told "
@@ -211,7 +243,18 @@ def fit(
     if settings.sizes:
         notes = [*notes, *size_notes(len(sources), settings.sizes)]
         sources = sized_sources(sources, settings.sizes)
-    task = _Fit(sources, settings, chosen, files=files, golden=count, roi=roi, notes=notes, show_progress=progress)
+    task = _Fit(
+        sources,
+        settings,
+        chosen,
+        files=files,
+        golden=count,
+        roi=roi,
+        align_to=align_to,
+        channel_order=channel_order,
+        notes=notes,
+        show_progress=progress,
+    )
     with one_blas_thread():  # or its number would change last digits of the model
         return task.run()
 
@@ -242,7 +285,8 @@ def _unknown_keyword(name: str, method: MethodSettings) -> str:
             f"{name} is a setting of method {one_of(others)}, got it with {method.name}: leave {name} out, or choose "
             "such a method"
         )
-    known = [*FitSettings.model_fields, "method", "groups", "channel_order", "roi", "checkpoint", "resume", "progress"]
+    known = [*FitSettings.model_fields, "method", "groups", "channel_order", "roi", "align_to", "checkpoint"]
+    known += ["resume", "progress"]
     near = nearest(name, [*known, *type(method).model_fields])
     return f"a keyword of fit must be one of {', '.join(known)}, got {name}{near}"
 
@@ -257,6 +301,8 @@ class _Fit:
     files: TrainingFiles | None
     golden: int
     roi: RoiSource | None
+    align_to: ImageSource | None
+    channel_order: ChannelOrder
     notes: Sequence[str]
     show_progress: bool
 
@@ -264,7 +310,16 @@ class _Fit:
         settings = self.settings
         kind = input_kind(self.sources, settings, show_progress=self.show_progress)
         region = None if self.roi is None else region_for(self.roi, kind.size)
-        view = View(kind.dtype, region)
+        aligned = align_to_golden_sample(
+            self.sources,
+            kind,
+            settings,
+            align_to=self.align_to,
+            channel_order=self.channel_order,
+            golden=self.golden,
+        )
+        template = None if aligned is None else aligned.template
+        view = View(kind.dtype, region, has_alpha=settings.alpha == "mask", template=template)
         shown = kind.shown(view)
         tiling, tile_notes = tiling_for(settings, self.method, shown.size, region)
         task = FitTask(
@@ -280,8 +335,8 @@ class _Fit:
         embedding = detector.embedding
         if task.kind.source not in {value.name for part in embedding.subgraphs for value in part.graph.input}:
             raise SettingError(
-                f"method {self.method.name} must take {task.kind.source!r} to look at regions or tiles of images, got one "
-                "that takes whole images alone: leave roi and tiles out, or choose another method"
+                f"method {self.method.name} must take {task.kind.source!r} to look at regions or tiles of images, got "
+                "one that takes whole images alone: leave roi and tiles out, or choose another method"
             )
         opset = embedding.opset
         seen = view.subgraphs(opset=opset)
@@ -291,7 +346,7 @@ class _Fit:
         else:
             as_tile = same_value(shown.source, TILE, kind.dtype, opset=opset)
             whole_graph = join(*seen, as_tile, *embedding.subgraphs, outputs=list(embedding.outputs))
-        require_writable(whole_graph)
+        require_writable(whole_graph, kind.channels + view.has_alpha)
         features = extract_features(
             self.sources,
             Embedder(whole_graph, embedding.outputs, has_mask=view.has_mask),
@@ -307,7 +362,7 @@ class _Fit:
         if tiling is None:
             learned_from, split = learning_images(features, given, task, embedding, golden=self.golden)
         else:
-            tiles = Tiles(features.sources, tiling, seen)
+            tiles = Tiles(features.sources, tiling, seen, source=shown.source)
             tile_graph = join(*embedding.subgraphs, outputs=list(embedding.outputs))
             learned_from = extract_tiles(
                 features,
@@ -333,6 +388,7 @@ class _Fit:
         deciding = deciding_sentence(calibration, images, rule=settings.threshold_rule, is_exact=guarantee.is_exact)
         notes = (
             *self.notes,
+            *(() if aligned is None else aligned.notes),
             *features.notes,
             *self.size_notes(features.scored),
             *duplicate_notes,
@@ -346,7 +402,7 @@ class _Fit:
             *head,
             verdict(calibration, opset=opset),
             view.map(outside=map_levels.typical, opset=opset),
-            outputs=list(OUTPUTS),
+            outputs=[*OUTPUTS, *view.outputs],
         )
         metadata = describe(
             self.method,
@@ -355,6 +411,7 @@ class _Fit:
             features,
             learned,
             region=region,
+            alignment=None if aligned is None else aligned.facts,
             tiling=tiling,
             input_shape=embedding.input_shape,
             calibration=calibration,

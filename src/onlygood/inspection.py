@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.errors import ImageError
+from onlygood.images.channels import is_grey_or_colour
 from onlygood.images.reading import (
     ImageArray,
     ImageSource,
@@ -38,7 +40,14 @@ def read_for(
     Raises:
         ImageError: it cannot be read, or is not of the kind that this model takes.
     """
+    limits = limits_for(metadata, limits)
     return as_input(metadata, read_image(image, name=name, page=page, limits=limits), name)
+
+
+def limits_for(metadata: Metadata, limits: ReadingLimits) -> ReadingLimits:
+    """How images are read for the model with these metadata, within these bounds."""
+    channels = None if is_grey_or_colour(metadata.input.channels) else metadata.input.channels
+    return replace(limits, channels=channels, alpha=metadata.input.alpha or "black")
 
 
 def as_input(metadata: Metadata, image: ImageArray, name: str) -> ImageArray:
@@ -48,7 +57,10 @@ def as_input(metadata: Metadata, image: ImageArray, name: str) -> ImageArray:
         ImageFormatError: they are not of the kind that this model takes.
     """
     require_depth(image, np.dtype(metadata.input.dtype), name)
-    return fit_channels(image, metadata.input.channels, name)
+    if metadata.input.alpha is None:
+        return fit_channels(image, metadata.input.channels, name)
+    colours = fit_channels(image[:, :, :-1], metadata.input.channels, name)
+    return np.concatenate([colours, image[:, :, -1:]], axis=2)
 
 
 def to_inspection(

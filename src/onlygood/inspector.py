@@ -24,6 +24,7 @@ from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.model_file import ModelFile, keep_outputs, unpack
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import CalibrationScores
+from onlygood.images.channels import shown_channels
 from onlygood.images.kinds import kind_of
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import (
@@ -34,7 +35,7 @@ from onlygood.images.reading import (
     check_channel_order,
     read_with_format,
 )
-from onlygood.inspection import VERDICT_OUTPUTS, as_input, to_inspection
+from onlygood.inspection import VERDICT_OUTPUTS, as_input, limits_for, to_inspection
 from onlygood.kind_notes import Difference, differences, may_be_swapped
 from onlygood.metadata import Metadata
 from onlygood.model import ModelSource, file_and_name
@@ -136,7 +137,7 @@ class Inspector:
         self._is_recalibrated = false_alarm_rate is not None or threshold is not None
         self.metadata: Metadata = file.metadata
         self.calibration_scores: CalibrationScores | None = file.calibration_scores
-        self.limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
+        self.limits = limits_for(self.metadata, ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes))
         from_graph = with_map and not by_occlusion
         self._by_occlusion = with_map and by_occlusion
         self._outputs = [*VERDICT_OUTPUTS, "anomaly_map"] if from_graph else list(VERDICT_OUTPUTS)
@@ -205,6 +206,15 @@ class Inspector:
             return 0.0, self.metadata.calibration.threshold
         levels = self.metadata.map_levels
         return levels.typical, levels.high
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether the last channel of the images that it takes says what is looked at."""
+        return self.metadata.input.alpha is not None
+
+    def shown(self, pixels: ImageArray) -> ImageArray:
+        """What a person is shown of pixels that this model takes, [H, W, 1] or [H, W, 3]: the first channels."""
+        return shown_channels(pixels, has_mask=self.has_mask)
 
     @property
     def window(self) -> tuple[float, float]:
@@ -281,14 +291,14 @@ class Inspector:
             latency_ms = 1e3 * (time.perf_counter() - started)
             anomaly_map = values[3][0] if len(values) > len(VERDICT_OUTPUTS) else None
             if self._by_occlusion:
-                anomaly_map = occlusion_map(pixels, self._scores)
+                anomaly_map = occlusion_map(pixels, self._scores, has_mask=self.has_mask)
             found = to_inspection(name, values, anomaly_map=anomaly_map, latency_ms=latency_ms)
             found = replace(found, differences=self._differences(file_format, given, pixels, found))
             if anomaly_map is not None:
                 found = replace(
                     found,
                     regions=find_regions(anomaly_map, self.map_levels[1]),
-                    pixels=InspectedPixels(pixels, self.map_levels, self.window),
+                    pixels=InspectedPixels(self.shown(pixels), self.map_levels, self.window),
                 )
             return found, pixels
         except ImageError as error:
@@ -306,10 +316,11 @@ class Inspector:
             pixels: as the model takes them.
             found: the verdict.
         """
-        kind = kind_of(given, file_format)
+        kind = kind_of(given, file_format, has_mask=self.has_mask)
         differing = differences(kind, self.metadata.good_images)
-        if found.is_anomaly and pixels.shape[2] == 3 and may_be_swapped(kind, self.metadata.good_images):
-            swapped = float(self._scores(np.ascontiguousarray(pixels[None, ..., ::-1]))[0])
+        if found.is_anomaly and self.metadata.input.channels == 3 and may_be_swapped(kind, self.metadata.good_images):
+            order = [2, 1, 0, *range(3, pixels.shape[2])]
+            swapped = float(self._scores(np.ascontiguousarray(pixels[None, ..., order]))[0])
             if swapped <= max(0.0, SWAPPED_SHARE * found.score):
                 scores = f"score {swapped:+.3g} with red and blue swapped instead of {found.score:+.3g}"
                 differing += (Difference("channel order", scores, "red, green, blue"),)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from onlygood._plurals import name_some
+from onlygood.images.channels import name_channels
 from onlygood.images.kinds import ImageKind
 from onlygood.metadata import GoodImagesFacts, KindsFacts
 
@@ -76,7 +77,7 @@ def kinds_facts(kinds: Sequence[ImageKind]) -> KindsFacts:
         bits=(min(kind.bits for kind in kinds), max(kind.bits for kind in kinds)),
         sharpness=_span(sharpness) if sharpness else None,
         red_minus_blue=_span(tints) if tints else None,
-        channels=tuple(channels for channels in (1, 3) if any(kind.channels == channels for kind in kinds)),
+        channels=tuple(sorted({kind.channels for kind in kinds})),
         # With images in memory among them, files of any format may be what those were read from.
         formats=tuple(sorted(each for each in formats if each is not None)) if None not in formats else (),
     )
@@ -219,8 +220,7 @@ def _depth(kind: ImageKind, kinds: KindsFacts) -> Difference | None:
 def _colour(kind: ImageKind, kinds: KindsFacts) -> Difference | None:
     if kind.channels in kinds.channels:
         return None
-    names = {1: "grey", 3: "colour"}
-    return Difference("colour", names[kind.channels], " and ".join(names[channels] for channels in kinds.channels))
+    return Difference("colour", name_channels(kind.channels), " and ".join(map(name_channels, kinds.channels)))
 
 
 def _sharpness(kind: ImageKind, kinds: KindsFacts) -> Difference | None:

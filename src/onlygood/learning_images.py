@@ -74,7 +74,9 @@ def learning_images(
     """
     settings, fitted = task.settings, split.fitted.tolist()
     if settings.rotations > 1:
-        copies = turned_sources(features.sources, settings.rotations, fitted, seed=settings.seed)
+        copies = turned_sources(
+            features.sources, settings.rotations, fitted, seed=settings.seed, has_mask=settings.alpha == "mask"
+        )
         originals = fitted * (settings.rotations - 1)
         learned = extract_turned(
             features, copies, settings, rows_each=embedding.rows_each, show_progress=task.show_progress
@@ -82,7 +84,7 @@ def learning_images(
     elif settings.augment is not None and not golden:
         check_target(features.given, settings)
         images = [features.sources[position] for position in fitted]
-        made = fill_up(images, settings.augment - features.given, settings, task.kind.window)
+        made = fill_up(images, settings.augment - features.given, settings, task.kind.windows)
         originals, learned = [fitted[original] for original, _ in made], features
         extract_augmentations(
             features,

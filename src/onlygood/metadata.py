@@ -40,6 +40,8 @@ def _black_below_white(levels: tuple[float, float]) -> tuple[float, float]:
 
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 Side: TypeAlias = Annotated[int, Field(ge=1, le=_MOST_PIXELS)]
+Channels: TypeAlias = Annotated[int, Field(ge=1, le=16)]
+Levels: TypeAlias = Annotated[tuple[float, float], AfterValidator(_black_below_white)]
 Span: TypeAlias = Annotated[tuple[Side, Side], AfterValidator(_ordered)]
 
 
@@ -73,20 +75,53 @@ class TilesFacts(Part):
     image_size: tuple[Side, Side] = Field(description="height and width that they were laid out for; others are scaled")
 
 
+class AlignmentFacts(Part):
+    """How images are registered to a golden sample before anything looks at them."""
+
+    motion: Literal["translation", "rigid"] = Field(
+        description="what is undone: shifts by whole pixels, or turns and shifts"
+    )
+    golden_sample: str = Field(description="the name of the image")
+    sha256: str = Field(description="of the golden sample in the graph")
+    grid: tuple[Side, Side] = Field(description="height and width in pixels at which images are compared with it")
+    most_degrees: float = Field(ge=0, le=180, description="the largest angle either way that is undone")
+    most_shift: float = Field(gt=0, lt=1, description="the largest shift that is undone, as a share of the side")
+    correlation: float = Field(description="of good images with the golden sample once they are aligned, the median")
+    chance: float = Field(description="the highest correlation of good images with noise of the same spectrum")
+
+
 class InputFacts(Part):
     """What images the model takes."""
 
     dtype: Literal["uint8", "uint16"] = Field(description="of the pixels")
-    channels: Literal[1, 3] = Field(description="1 for grey, 3 for colour (grey images are taken, too)")
+    channels: Channels = Field(
+        description="1 for grey, 3 for colour (grey images are taken, too), or another number of them"
+    )
     channel_order: Literal["rgb"] = Field(default="rgb", description="of the graph's input: red, green, blue")
-    window: Annotated[tuple[float, float], AfterValidator(_black_below_white)] = Field(
-        description="the levels of black and white"
+    alpha: Literal["mask"] | None = Field(
+        default=None,
+        description="mask where images have one channel more, the last: not looked at up to half of its highest level",
+    )
+    window: Levels = Field(description="the levels of black and white")
+    windows: tuple[Levels, ...] | None = Field(
+        default=None,
+        description="of each group of channels, where there are others than grey or colour; the first is window",
     )
     input_shape: tuple[Side, Side] = Field(description="height and width in pixels that images are resized to")
     tiles: TilesFacts | None = Field(
         default=None, description="tiles, each resized to input_shape; none for whole images"
     )
-    region: RegionFacts | None = Field(default=None, description="the region of interest; none for whole images")
+    alignment: AlignmentFacts | None = Field(
+        default=None, description="how images are aligned to a golden sample; none for images as they are"
+    )
+    region: RegionFacts | None = Field(
+        default=None, description="the region of interest, in the aligned image; none for whole images"
+    )
+
+    @property
+    def image_channels(self) -> int:
+        """How many channels the graph's input has, with that of alpha."""
+        return self.channels + (self.alpha is not None)
 
 
 class BackboneFacts(Part):
@@ -126,7 +161,9 @@ class KindsFacts(Part):
     red_minus_blue: tuple[float, float] | None = Field(
         default=None, description="the mean of red without that of blue, as a share of the range of levels"
     )
-    channels: tuple[Literal[1, 3], ...] = Field(description="1 for grey, 3 for colour, by what is in them")
+    channels: tuple[Channels, ...] = Field(
+        description="1 for grey, 3 for colour, by what is in them, or another number of them"
+    )
     formats: tuple[str, ...] = Field(default=(), description="of their files; none for images in memory")
 
 

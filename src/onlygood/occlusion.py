@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onlygood.images.channels import split_mask
 from onlygood.images.reading import ImageArray
 
 # Cells a side unless asked otherwise. A window hides two by two, so that every cell is hidden four times.
@@ -23,7 +24,11 @@ _AT_ONCE = 8_000_000
 
 
 def occlusion_map(
-    image: ImageArray, scores: Callable[[ImageArray], NDArray[np.float32]], *, cells: int = CELLS
+    image: ImageArray,
+    scores: Callable[[ImageArray], NDArray[np.float32]],
+    *,
+    cells: int = CELLS,
+    has_mask: bool = False,
 ) -> NDArray[np.float32]:
     """How much the score falls, float32 [H, W] and at least 0, in the score's unit.
 
@@ -33,6 +38,7 @@ def occlusion_map(
         image: uint8 or uint16 [H, W, C].
         scores: of a batch [n, H, W, C] to float32 [n].
         cells: a side of the grid that it is computed on, or as many as there are pixels if that is fewer.
+        has_mask: whether the last channel is a mask, which stays as it is.
     """
     height, width, _ = image.shape
     rows = _edges(height, min(cells, height))
@@ -48,7 +54,7 @@ def occlusion_map(
     at_once = max(1, _AT_ONCE // image.size)
     for begin in range(0, len(windows), at_once):
         part = windows[begin : begin + at_once]
-        hidden = scores(np.stack(list(_hide(image, part, rows, columns))))
+        hidden = scores(np.stack(list(_hide(image, part, rows, columns, has_mask=has_mask))))
         for window, score in zip(part, hidden.tolist(), strict=True):
             fall[window] += whole - score
             count[window] += 1
@@ -62,11 +68,19 @@ def _edges(length: int, cells: int) -> NDArray[np.int64]:
 
 
 def _hide(
-    image: ImageArray, windows: list[tuple[slice, slice]], rows: NDArray[np.int64], columns: NDArray[np.int64]
+    image: ImageArray,
+    windows: list[tuple[slice, slice]],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    *,
+    has_mask: bool,
 ) -> Iterator[ImageArray]:
-    background = np.median(image, axis=(0, 1)).astype(image.dtype)
+    channels = image.shape[2] - has_mask
+    colours, mask = split_mask(image, has_mask=has_mask)
+    levels = colours.reshape(-1, channels) if mask is None else colours[mask]
+    background = np.median(levels, axis=0).astype(image.dtype)
     for down, across in windows:
         bottom, right = min(down.stop, len(rows) - 1), min(across.stop, len(columns) - 1)
         hidden = image.copy()
-        hidden[rows[down.start] : rows[bottom], columns[across.start] : columns[right]] = background
+        hidden[rows[down.start] : rows[bottom], columns[across.start] : columns[right], :channels] = background
         yield hidden

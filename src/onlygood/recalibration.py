@@ -31,7 +31,7 @@ from onlygood.graph.runtime import open_model, run
 from onlygood.graph.verdict import RAW_SCORE
 from onlygood.images.kinds import kind_of
 from onlygood.images.reading import ChannelOrder, ReadingLimits
-from onlygood.inspection import as_input
+from onlygood.inspection import as_input, limits_for
 from onlygood.kind_notes import Difference, difference_notes, differences
 from onlygood.metadata import MapLevels
 from onlygood.model import CalibratedModel, ModelSource, file_and_name
@@ -110,7 +110,7 @@ def calibrate(
             )
         return at_rate(file, false_alarm_rate, name=name)
     rate = file.metadata.guarantee.requested_rate if false_alarm_rate is None else false_alarm_rate
-    limits = ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes)
+    limits = limits_for(file.metadata, ReadingLimits(max_pixels=max_pixels, max_bytes=max_bytes))
     found = list_sources(
         images,
         group_by=group_by,
@@ -232,7 +232,10 @@ class _ByImages:
             raw, patches = run(session, [RAW_SCORE, "patch_scores"], {"image": image[None]})
             if not (np.isfinite(raw[0]) and np.isfinite(patches).all()):
                 return ImageError(f"{source.name} has a score that is not finite: report this with the image")
-            differing = differences(kind_of(pixels, source.file_format()), self.file.metadata.good_images)
+            differing = differences(
+                kind_of(pixels, source.file_format(), has_mask=self.file.metadata.input.alpha is not None),
+                self.file.metadata.good_images,
+            )
             return _Scored(raw[0], float(np.median(patches)), patches.max(), pixel_digest(pixels), differing)
 
         results = map_in_order(score, self.sources, threads=self.threads)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from onlygood.detectors.base import Detector, FitTask
 
 Calibration = Literal["leave-one-out", "split", "cross-fit"]
+Alpha = Literal["black", "mask"]
+Motion = Literal["translation", "rigid"]
 NearDuplicates = Literal["group", "ignore"]
 
 # Why `doc` needs reference images.
@@ -86,6 +88,17 @@ class FitSettings(Settings):
         description="levels of black and white; of 16-bit images chosen from the good ones unless given",
         json_schema_extra={"must_be": "two levels, black and white", "metavar": "BLACK,WHITE"},
     )
+    channels: int | None = Field(
+        default=None,
+        ge=1,
+        le=16,
+        description="of each image, where its file or array does not say: with 4, the fourth is none of transparency",
+        json_schema_extra={"metavar": "N"},
+    )
+    alpha: Alpha = Field(
+        default="black",
+        description="lay transparent images over black, or look at nothing where they are transparent",
+    )
     golden: bool = Field(
         default=False, description="learn from augmentations of these images, which are golden samples (one is enough)"
     )
@@ -122,6 +135,17 @@ class FitSettings(Settings):
             "metavar": "N",
         },
     )
+    align: Motion | None = Field(
+        default=None,
+        description="for parts that lie differently: undo shifts, or turns and shifts, against a golden sample",
+    )
+    align_degrees: float | None = Field(
+        default=None,
+        gt=0,
+        le=180,
+        description="with --align rigid: undo turns of so many degrees either way at most; any unless given",
+        json_schema_extra={"must_be": "above 0 and at most 180", "metavar": "DEGREES"},
+    )
     skip_unreadable: bool = Field(default=False, description="leave out images that cannot be read")
     max_pixels: int = Field(default=100_000_000, ge=1, description="most pixels of one image")
     max_bytes: int = Field(default=500_000_000, ge=1, description="most bytes of one file")
@@ -155,6 +179,21 @@ class FitSettings(Settings):
             )
         if self.tiles is not None:
             self._check_tiles()
+        if self.align_degrees is not None and self.align != "rigid":
+            raise SettingError(
+                f"align_degrees goes with align='rigid', got it with {self.align or 'none'}: leave align_degrees out, "
+                "or align rigidly"
+            )
+        if self.align is not None and self.alpha == "mask":
+            raise SettingError(
+                f"align must be left out with alpha='mask', got {self.align}: what is transparent would move with the "
+                "part; give a region of interest instead of the transparency"
+            )
+        if self.align == "rigid" and self.rotations > 1:
+            raise SettingError(
+                f"rotations must be left out with align='rigid', got {self.rotations}: turned copies would be turned "
+                "back, so leave one of them out"
+            )
         # A golden sample is an image or a handful that somebody chose: one that cannot be read is a mistake.
         for name in ("group_by", "exclude", "near_duplicates", "skip_unreadable"):
             if self.golden and getattr(self, name) != type(self).model_fields[name].default:

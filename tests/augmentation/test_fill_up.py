@@ -190,7 +190,7 @@ def test_an_augmentation_is_made_of_its_image_when_it_is_read() -> None:
         return Source(f"{number}.png", f"lot {number}", read)
 
     settings = settings_of(augment=8, augment_shift=0.1, seed=5)
-    made = fill_up([source(0), source(1), source(2)], 5, settings, FULL_8_BIT)
+    made = fill_up([source(0), source(1), source(2)], 5, settings, [FULL_8_BIT])
     assert reads == []
     assert [original for original, _ in made] == [0, 1, 2, 0, 1]
     assert [each.label for _, each in made] == ["lot 0", "lot 1", "lot 2", "lot 0", "lot 1"]

@@ -169,7 +169,7 @@ def test_every_option_of_a_method_gives_its_setting(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_help_shows_the_options_of_all_methods_and_of_this_one_with_their_meaning(run: Any, method: str) -> None:
-    ran = run("fit", "--method", method, "--help")
+    ran = run("fit", "--method", method, "--help-all")
     assert ran.code == 0
     words = " ".join(ran.out.split())
     for name, field in (FitSettings.model_fields | kind_of(method).model_fields).items():
@@ -183,7 +183,11 @@ def test_help_shows_the_options_of_all_methods_and_of_this_one_with_their_meanin
 
 def test_help_without_a_method_fits_on_a_screen_and_a_half(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert run("fit", "--help").out.count("\n") <= 75
+    short, long = run("fit", "--help").out, run("fit", "--help-all").out
+    assert short.count("\n") <= 75
+    assert "`onlygood fit --help-all`" in " ".join(short.split())
+    assert "--max-pixels" in long
+    assert "--max-pixels" not in short
 
 
 def test_help_shows_the_ranges_of_augmentations_where_there_are_any(run: Any) -> None:

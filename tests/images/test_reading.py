@@ -378,8 +378,15 @@ def test_fit_channels_loses_nothing() -> None:
         almost[3, 4, channel] ^= 1
         with pytest.raises(ImageFormatError, match=r"^a\.png is a colour image, but the model takes grey images"):
             fit_channels(almost, 1, "a.png")
-    with pytest.raises(SettingError, match="channels must be 1"):
+    four = noise(4, 6, 8, 4)
+    assert fit_channels(four, 4, "a") is four
+    with pytest.raises(ImageFormatError, match=r"^a must have 2 channels for this model, got 1 channel \(grey\): "):
         fit_channels(grey, 2, "a")
+    with pytest.raises(ImageFormatError, match=r"^a must have 3 channels \(colour\) for this model, got 4 channels: "):
+        fit_channels(four, 3, "a")
+    for number in (0, 17):
+        with pytest.raises(SettingError, match="channels must be 1"):
+            fit_channels(grey, number, "a")
 
 
 def test_require_depth_refuses_the_other_depth() -> None:

@@ -117,8 +117,7 @@ def test_tiff_alpha_is_laid_over_black(dtype: Any, planar: str) -> None:
 
     same(read_image(written("unassalpha")), over_black(values[:, :, :3], values[:, :, 3]))
     same(read_image(written("assocalpha")), values[:, :, :3])
-    with pytest.raises(ImageError, match="has 4 channels that the file does not declare as grey or RGB"):
-        read_image(written("unspecified"))
+    same(read_image(written("unspecified")), values)
 
 
 def test_tiff_grey_with_alpha_is_laid_over_black_after_inversion() -> None:
@@ -168,7 +167,7 @@ def test_tiff_cmyk_gives_its_colours(dtype: Any) -> None:
         (by_tifffile(np.zeros((4, 4), np.uint32)), "unsigned integers of 32 bits"),
         (by_tifffile(np.zeros((4, 4), np.complex64)), "complex numbers"),
         (by_tifffile(np.zeros((4, 4, 3), np.float32), photometric="rgb"), "floating-point numbers"),
-        (by_tifffile(np.zeros((4, 4, 7), np.uint8), photometric="minisblack", planarconfig="contig"), "has 7 channels"),
+        (by_tifffile(np.zeros((4, 4, 17), np.uint8), photometric="minisblack", planarconfig="contig"), "at most 16 ch"),
         (by_tifffile(np.zeros((3, 4, 4), np.uint8), photometric="minisblack", planarconfig="separate"), "3 channels"),
         (by_tifffile(np.zeros((4, 4, 3), np.uint8), photometric="cielab"), r"L\*a\*b\* colour"),
         (by_tifffile(np.zeros((4, 4), np.uint8), photometric="cfa"), "undemosaiced raw"),

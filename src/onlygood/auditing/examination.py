@@ -31,6 +31,7 @@ from onlygood.features.extraction import Embedder, Features, extract_features, p
 from onlygood.features.input_kind import SIZED_IMAGES, InputKind, input_kind, try_read
 from onlygood.features.noise_scale import GAMMA, noise_scale
 from onlygood.graph.subgraph import join
+from onlygood.images.channels import count_channels, is_grey_or_colour, name_channels
 from onlygood.images.kinds import ImageKind, kind_of
 from onlygood.images.pixels import ImageArray
 from onlygood.settings import FitSettings
@@ -119,7 +120,7 @@ def examine(
         chosen[evenly_spaced(len(sources), most_left_out)] = True
     task = FitTask(kind=kind, images=max(1, int(chosen.sum())), settings=settings, show_progress=show_progress)
     detector = method.make_detector(task)
-    reading = _Reading(sources, kind.dtype, full_scale)
+    reading = _Reading(sources, kind, full_scale)
     features = _features(reading, chosen, detector, kind, settings, show_progress=show_progress)
     others = _Described.of(reading, ~chosen, detector, settings, show_progress=show_progress)
     read = np.array([place for place, levels in enumerate(reading.levels) if levels is not None], dtype=np.int64)
@@ -164,8 +165,8 @@ class _Reading:
         other_depth: bits a channel of images of another depth, by their positions.
     """
 
-    def __init__(self, sources: Sequence[Source], dtype: np.dtype[Any], full_scale: int) -> None:
-        self.sources, self.dtype, self.full_scale = sources, dtype, full_scale
+    def __init__(self, sources: Sequence[Source], kind: InputKind, full_scale: int) -> None:
+        self.sources, self.kind, self.full_scale = sources, kind, full_scale
         self.levels: list[Levels | None] = [None] * len(sources)
         self.problems: dict[int, str] = {}
         self.other_depth: dict[int, int] = {}
@@ -174,7 +175,7 @@ class _Reading:
         """The image at a position.
 
         Raises:
-            ImageError: it cannot be read, or has another depth.
+            ImageError: it cannot be read, or has another depth or number of channels.
         """
         source = self.sources[position]
         try:
@@ -182,9 +183,16 @@ class _Reading:
         except ImageError as error:
             self.problems[position] = str(error)
             raise
-        if image.dtype != self.dtype:
+        if image.dtype != self.kind.dtype:
             self.other_depth[position] = 8 * image.dtype.itemsize
             raise ImageFormatError(f"{source.name} has {self.other_depth[position]} bits a channel")
+        if not self.kind.takes(image.shape[2]):
+            others = name_channels(self.kind.channels) if self.kind.groups else "grey or colour"
+            self.problems[position] = (
+                f"{source.name} has {count_channels(image.shape[2])}, most images are of {others}: a model takes one "
+                "number of channels"
+            )
+            raise ImageFormatError(self.problems[position])
         self.levels[position] = measure_levels(image, self.full_scale)
         return image
 
@@ -262,14 +270,16 @@ class _Described:
 def _kind(sources: Sequence[Source], settings: FitSettings, *, show_progress: bool) -> tuple[InputKind, int]:
     """What most images are, by some of them, and the highest level that such images can have."""
     chosen = [sources[position] for position in evenly_spaced(len(sources), SIZED_IMAGES)]
-    dtypes: dict[int, np.dtype[Any]] = {}
+    found: dict[int, tuple[np.dtype[Any], int]] = {}
     for number, image in enumerate(map_in_order(try_read, chosen, threads=settings.threads)):
         if image is not None:
-            dtypes[number] = image.dtype
-    if not dtypes:  # the first that can be read is another, or none can be
+            channels = image.shape[2]
+            found[number] = image.dtype, 3 if is_grey_or_colour(channels) else channels
+    if not found:  # the first that can be read is another, or none can be
         return _kind_of_any(sources, settings, show_progress=show_progress)
-    common = Counter(dtypes.values()).most_common(1)[0][0]
-    alike = [chosen[number] for number, dtype in dtypes.items() if dtype == common]
+    most = Counter(found.values()).most_common(1)[0][0]
+    common = most[0]
+    alike = [chosen[number] for number, each in found.items() if each == most]
     if common == np.uint8:
         return input_kind(alike, settings, show_progress=show_progress), 255
     sampled = [sources[position] for position in evenly_spaced(len(sources), _SAMPLED)]
@@ -325,7 +335,13 @@ def _sets(
     ranks, labels = file_ranks(sources), []
     for gamma in (EXPOSURE_GAMMA, GAMMA):
         scale = noise_scale(
-            sources, described.describe, kind.window, seed=settings.seed, gamma=gamma, show_progress=show_progress
+            sources,
+            described.describe,
+            kind.window,
+            seed=settings.seed,
+            gamma=gamma,
+            others=kind.windows[1:],
+            show_progress=show_progress,
         )
         with one_blas_thread():
             found, _ = near_duplicate_groups(descriptors, digests, noise_scale=scale, file_order=ranks)

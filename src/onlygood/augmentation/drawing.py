@@ -110,7 +110,7 @@ def augment(
         window=levels,
         border=settings.border,
         border_level=settings.border_level,
-        noise=_generator(seed, number, 1),
+        noise=noise_of(seed, number),
     )
 
 
@@ -177,6 +177,11 @@ def augmentation_window(images: Sequence[ImageArray], window: tuple[float, float
         if window is None:
             histogram.add(image, f"image {number}")
     return histogram.window() if window is None else Window(*window)
+
+
+def noise_of(seed: int, number: int) -> np.random.Generator:
+    """Where the noise of augmentation `number` is drawn from."""
+    return _generator(seed, number, 1)
 
 
 def _generator(seed: int, number: int, purpose: int) -> np.random.Generator:

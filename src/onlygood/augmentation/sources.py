@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from onlygood._plurals import pluralize
-from onlygood.augmentation.changes import turn_image
-from onlygood.augmentation.drawing import augment, augmentation_window, plan_augmentations
+from onlygood.augmentation.channels import change_channels, turn_channels, windows_of
+from onlygood.augmentation.drawing import draw_change, noise_of, plan_augmentations
 from onlygood.datasets.sources import Source
 from onlygood.errors import SettingError
 from onlygood.images.reading import ImageArray
@@ -41,18 +41,20 @@ def golden_sources(golden: Sequence[Source], settings: FitSettings) -> list[Sour
     """
     images = read_golden(golden)
     assert settings.augment is not None  # a golden fit has it
-    window = augmentation_window(images, settings.window)
+    windows = windows_of(images, settings.window, has_mask=settings.alpha == "mask")
     return [
         Source(
             name=_name(golden[source], number) if number else golden[source].name,
             label=f"{source} {number}",
-            read=_reader(_kept(images[source]), settings, number, window),
+            read=_reader(_kept(images[source]), settings, number, windows),
         )
         for source, number in plan_augmentations(len(images), settings.augment)
     ]
 
 
-def fill_up(images: Sequence[Source], count: int, settings: FitSettings, window: Window) -> list[tuple[int, Source]]:
+def fill_up(
+    images: Sequence[Source], count: int, settings: FitSettings, windows: Sequence[Window]
+) -> list[tuple[int, Source]]:
     """`count` augmentations of each image in turn, and the position of the image that each is made of.
 
     An augmentation has its image's label, as it shows the same thing. It is made when it is read, from the image,
@@ -62,7 +64,7 @@ def fill_up(images: Sequence[Source], count: int, settings: FitSettings, window:
         images: those that can be read.
         count: how many augmentations, at least 0.
         settings: of the fit; `augmentation` and `seed` matter here.
-        window: the levels of black and white, those of the fit.
+        windows: the levels of black and white of each group of channels, those of the fit.
     """
     plan = plan_augmentations(len(images), len(images) + count)[len(images) :]
     return [
@@ -71,14 +73,16 @@ def fill_up(images: Sequence[Source], count: int, settings: FitSettings, window:
             Source(
                 name=_name(images[position], number),
                 label=images[position].label,
-                read=_reader(images[position].read, settings, number, window),
+                read=_reader(images[position].read, settings, number, windows),
             ),
         )
         for position, number in plan
     ]
 
 
-def turned_sources(images: Sequence[Source], rotations: int, fitted: Sequence[int], *, seed: int) -> list[Source]:
+def turned_sources(
+    images: Sequence[Source], rotations: int, fitted: Sequence[int], *, seed: int, has_mask: bool = False
+) -> list[Source]:
     """A copy of every image at its first angle, then copies of those that are fitted at each further angle.
 
     The angles of an image are 360 / rotations degrees apart and begin at one of its own, drawn between 0 and that. So
@@ -95,6 +99,7 @@ def turned_sources(images: Sequence[Source], rotations: int, fitted: Sequence[in
         rotations: angles of each.
         fitted: the positions of those that are learned from.
         seed: of the first angles; each depends on it and on the image's position alone.
+        has_mask: whether the last channel of the images is a mask.
     """
     step = 360.0 / rotations
 
@@ -106,7 +111,7 @@ def turned_sources(images: Sequence[Source], rotations: int, fitted: Sequence[in
         return Source(
             name=f"{source.name} turned {degrees:.1f}°",
             label=source.label,
-            read=lambda: turn_image(source.read(), degrees, border=TURNED_BORDER),
+            read=lambda: turn_channels(source.read(), degrees, border=TURNED_BORDER, has_mask=has_mask),
         )
 
     return [
@@ -163,8 +168,16 @@ def _kept(image: ImageArray) -> Callable[[], ImageArray]:
 
 
 def _reader(
-    read: Callable[[], ImageArray], settings: FitSettings, number: int, window: Window
+    read: Callable[[], ImageArray], settings: FitSettings, number: int, windows: Sequence[Window]
 ) -> Callable[[], ImageArray]:
     assert settings.augmentation is not None  # a fit that augments has it
-    ranges, levels = settings.augmentation, (window.black, window.white)
-    return lambda: augment(read(), ranges, seed=settings.seed, number=number, window=levels)
+    ranges = settings.augmentation
+    return lambda: change_channels(
+        read(),
+        draw_change(ranges, seed=settings.seed, number=number),
+        windows=windows,
+        border=ranges.border,
+        border_level=ranges.border_level,
+        noise=noise_of(settings.seed, number),
+        has_mask=settings.alpha == "mask",
+    )

@@ -28,11 +28,12 @@ AUGMENT = "augment_"
 _THRESHOLD = ("false_alarm_rate", "threshold_rule", "calibration", "calibration_fraction")
 _APART = ("group_by", "near_duplicates")
 _MORE = ("golden", "augment", "rotations", "sizes")
+_PLACE = ("align", "align_degrees")
 _RUNNING = ("threads", "seed")
-_IMAGES = ("exclude", "skip_unreadable", "window", "max_pixels", "max_bytes")
-_LOOKED_AT = ("tiles",)
+_IMAGES = ("exclude", "skip_unreadable", "channels", "window", "max_pixels", "max_bytes")
+_LOOKED_AT = ("alpha", "tiles")
 # Those that few people need: `--help-all` shows them.
-_SELDOM = ("calibration_fraction", "window", "max_pixels", "max_bytes", "sizes", "threads", "seed")
+_SELDOM = ("calibration_fraction", "channels", "window", "max_pixels", "max_bytes", "sizes", "threads", "seed")
 
 
 def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
@@ -85,6 +86,11 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     _add_shown(augmentation, _MORE, is_all=is_all)
     augmentation.add_argument(
         "--show-augmentations", metavar="PNG", help="with --augment or --golden: draw what is being called good"
+    )
+    place = fit.add_argument_group("parts that lie differently")
+    add_settings(place, FitSettings, *_PLACE)
+    place.add_argument(
+        "--align-to", metavar="IMAGE", help="the golden sample; the most typical good image unless given"
     )
     running = fit.add_argument_group("running")
     _add_shown(running, _RUNNING, is_all=is_all)
@@ -200,6 +206,7 @@ def _fit_and_save(options: argparse.Namespace, method: MethodSettings, common: d
                 roi=options.roi,
                 checkpoint=checkpoint if method.trains else None,
                 resume=options.resume,
+                align_to=options.align_to,
                 **common,
             )
             model.save(options.output)
@@ -219,14 +226,13 @@ def _written_at(path: Path) -> int | None:
 def _show_augmentations(options: argparse.Namespace, settings: FitSettings) -> None:
     """Draw the sheet before the fit, so that it can be looked at meanwhile."""
     from onlygood._files import write_atomically
-    from onlygood.datasets.sources import list_sources
+    from onlygood.datasets.sources import list_sources, reading_limits
     from onlygood.heatmap import to_png
-    from onlygood.images.reading import ReadingLimits
     from onlygood.report.contact_sheet import augmentation_sheet
 
     if settings.augment is None:
         raise SettingError("--show-augmentations goes with --augment or --golden, got it without: add one of them")
-    limits = ReadingLimits(max_pixels=settings.max_pixels, max_bytes=settings.max_bytes)
+    limits = reading_limits(settings)
     sources = list_sources(
         options.images_given, group_by=None, groups=None, limits=limits, allow_one=settings.golden
     ).sources

@@ -20,12 +20,12 @@ from onlygood.comparison.methods import Entry, entries
 from onlygood.comparison.recommendation import Outcome, Recommendation, recommend
 from onlygood.comparison.split import DataSplit, split_data
 from onlygood.datasets.labelled_set import LabelledSet
+from onlygood.datasets.sources import reading_limits
 from onlygood.detectors.registry import MethodName
 from onlygood.errors import ImageError, OnlygoodError, SettingError, WriteError
 from onlygood.evaluation.evaluate import Evaluation, evaluate
 from onlygood.fitting import fit
 from onlygood.guarantee import Guarantee
-from onlygood.images.reading import ReadingLimits
 from onlygood.inspector import Inspector
 from onlygood.settings import FitSettings, MethodSettings
 
@@ -323,7 +323,7 @@ class _Work:
         if not inspectors:
             return [], 0
         images = self.split.tested.images
-        limits = ReadingLimits(max_pixels=self.settings.max_pixels, max_bytes=self.settings.max_bytes)
+        limits = reading_limits(self.settings)
         times: list[list[float]] = [[] for _ in inspectors]
         # The first image warms up, and counts where no other one can be read.
         for position in evenly_spaced(len(images), TIMED_IMAGES + 1):

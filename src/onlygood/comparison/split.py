@@ -15,7 +15,7 @@ from onlygood.calibration.near_duplicates import near_duplicate_groups
 from onlygood.datasets.folders import ImageFile, group_labels, look_into
 from onlygood.datasets.labelled import child_folder, find_labelled, good_folders
 from onlygood.datasets.labelled_set import GOOD, LabelledImage, LabelledSet
-from onlygood.datasets.sources import file_ranks, list_sources
+from onlygood.datasets.sources import file_ranks, list_sources, reading_limits
 from onlygood.datasets.splits import hold_out, merge_groups
 from onlygood.detectors.base import FitTask
 from onlygood.detectors.registry import make_method
@@ -25,6 +25,7 @@ from onlygood.features.independence import LEAST_GROUPS
 from onlygood.features.input_kind import input_kind
 from onlygood.features.noise_scale import noise_scale
 from onlygood.graph.subgraph import join
+from onlygood.graph.view import View
 from onlygood.images.reading import ReadingLimits
 from onlygood.settings import FitSettings
 
@@ -74,7 +75,7 @@ def split_data(data: str | os.PathLike[str], settings: FitSettings, *, show_prog
         SettingError: `group_by` is no regular expression, or finds no label in some name.
     """
     root, shown = given_path(data), os.fsdecode(data)
-    limits = ReadingLimits(max_pixels=settings.max_pixels, max_bytes=settings.max_bytes)
+    limits = reading_limits(settings)
     train, test = child_folder(root, "train"), child_folder(root, "test")
     if train is not None and test is not None:
         return _by_folders(train, test, settings, limits)
@@ -195,11 +196,13 @@ def _looked_at(
     files = [image.file for image in good]
     sources = list_sources(files, group_by=None, groups=_labels(good), limits=limits).sources
     kind = input_kind(sources, settings, show_progress=show_progress)
-    task = FitTask(kind=kind, images=len(sources), settings=settings, show_progress=show_progress)
+    view = View(kind.dtype, has_alpha=settings.alpha == "mask")
+    task = FitTask(kind=kind.shown(view), images=len(sources), settings=settings, show_progress=show_progress)
     embedding = make_method(SEEN_BY).make_detector(task).embedding
+    subgraphs = [*view.subgraphs(opset=embedding.opset), *embedding.subgraphs]
     features = extract_features(
         sources,
-        Embedder(join(*embedding.subgraphs, outputs=list(embedding.outputs)), embedding.outputs),
+        Embedder(join(*subgraphs, outputs=list(embedding.outputs)), embedding.outputs, has_mask=view.has_mask),
         kind,
         settings,
         rows_each=embedding.rows_each,
@@ -208,7 +211,14 @@ def _looked_at(
     alike, _ = near_duplicate_groups(
         features.descriptors,
         features.digests,
-        noise_scale=noise_scale(features.sources, features.describe, kind.window, seed=settings.seed),
+        noise_scale=noise_scale(
+            features.sources,
+            features.describe,
+            kind.window,
+            seed=settings.seed,
+            others=kind.windows[1:],
+            has_mask=view.has_mask,
+        ),
         file_order=file_ranks(features.sources),
     )
     return features, merge_groups([source.label for source in features.sources], alike)

@@ -140,7 +140,7 @@ def read_mask(image: Masked, *, height: int, width: int, limits: ReadingLimits =
 def _read_one(path: Path, image: str, height: int, width: int, limits: ReadingLimits) -> NDArray[np.bool_]:
     """Which pixels one mask of an image marks, at least one."""
     try:
-        pixels = read_image(path, limits=limits)
+        pixels = read_image(path, limits=limits.bounds)
     except ImageError as error:
         raise LabelledSetError(f"the mask of {image} cannot be used: {error}") from error
     if pixels.shape[:2] == (width, height) and width != height:

@@ -24,7 +24,7 @@ from onlygood.images.extensions import why_not_taken
 from onlygood.images.kinds import format_of_source
 from onlygood.images.named import NamedImage
 from onlygood.images.reading import ChannelOrder, ImageArray, ReadingLimits, check_channel_order, read_image
-from onlygood.settings import REFERENCE_WHY
+from onlygood.settings import REFERENCE_WHY, FitSettings
 
 ONE = "give a folder, or add --golden to learn from augmentations of this one"
 
@@ -52,6 +52,16 @@ class Source:
     read: Callable[[], ImageArray]
     file_format: Callable[[], str | None] = lambda: None
     is_copy: bool = False
+
+
+def reading_limits(settings: FitSettings) -> ReadingLimits:
+    """How the images of a fit with these settings are read."""
+    return ReadingLimits(
+        max_pixels=settings.max_pixels,
+        max_bytes=settings.max_bytes,
+        channels=settings.channels,
+        alpha=settings.alpha,
+    )
 
 
 def file_ranks(sources: Sequence[Source]) -> list[int]:

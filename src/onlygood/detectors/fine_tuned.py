@@ -15,6 +15,7 @@ from onlygood.detectors.on_backbone import sized_backbone
 from onlygood.detectors.setting_groups import TailSettings
 from onlygood.errors import SettingError
 from onlygood.features.input_kind import InputKind
+from onlygood.graph.channels import group_parts
 from onlygood.graph.pooled import to_nchw, to_nhwc
 from onlygood.graph.trunk import TAIL_INPUT, cut_trunk, opset_of, split_trunk, with_weights
 from onlygood.metadata import FineTuned
@@ -25,13 +26,14 @@ class TrainableBackbone:
 
     Args:
         settings: which backbone, at which size, and how many layers are trained.
+        groups: of channels of an image, which go through it one after another.
 
     Raises:
         BackboneError: a backbone that cannot be used.
         SettingError: a size, a tap or a number of layers that it does not have.
     """
 
-    def __init__(self, settings: TailSettings) -> None:
+    def __init__(self, settings: TailSettings, *, groups: int = 1) -> None:
         self.settings = settings
         self.sized = sized_backbone(settings)
         self.tap = self.card.last_tap(settings.taps)
@@ -45,6 +47,7 @@ class TrainableBackbone:
                 f"trained_layers must leave the first layer of the backbone as it is, got {settings.trained_layers}, "
                 f"all up to {self.tap.name}: lower it, or choose a tap further back"
             )
+        self.parts = group_parts(self.parts, groups, channels=self.tap.channels)
 
     @property
     def card(self) -> Card:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx
 
 from onlygood._machine import physical_memory
-from onlygood.backbones.backbone import Backbone, load_backbone
+from onlygood.backbones.backbone import Backbone, Tap, load_backbone
 from onlygood.detectors.setting_groups import BackboneSettings
 from onlygood.errors import SettingError
 from onlygood.features.input_kind import InputKind
+from onlygood.graph.channels import fuse_taps
 from onlygood.graph.preprocess import preprocess
 
 
@@ -24,7 +26,7 @@ class SizedBackbone:
     input_shape: tuple[int, int]
 
     def preprocess(self, kind: InputKind, *, opset: int) -> onnx.ModelProto:
-        """The subgraph from `image` to the backbone's input."""
+        """The subgraph from `image` to the backbone's input, with the groups of its channels in the batch."""
         return preprocess(
             self.backbone.card,
             input_shape=self.input_shape,
@@ -32,12 +34,33 @@ class SizedBackbone:
             window=kind.window,
             source=kind.source,
             has_mask=kind.has_mask,
+            groups=kind.groups,
             opset=opset,
         )
+
+    def to_taps(
+        self, kind: InputKind, trunk: onnx.ModelProto, taps: Sequence[Tap], *, is_mean: bool = False, opset: int
+    ) -> tuple[list[onnx.ModelProto], dict[Tap, Tap]]:
+        """The subgraphs from `image` to taps of a trunk, and what each of these becomes where channels have groups.
+
+        Args:
+            kind: of the images.
+            trunk: the backbone up to the taps.
+            taps: different ones.
+            is_mean: whether they become the groups' mean, rather than all that the groups give.
+            opset: of the standard operators.
+        """
+        fusing, fused = fuse_taps(taps, groups_of(kind), is_mean=is_mean, opset=opset)
+        return [self.preprocess(kind, opset=opset), trunk, *fusing], fused
 
     def grid(self, reduction: int) -> tuple[int, int]:
         """Height and width in patches of so many pixels a side."""
         return math.ceil(self.input_shape[0] / reduction), math.ceil(self.input_shape[1] / reduction)
+
+
+def groups_of(kind: InputKind) -> int:
+    """How many groups of channels of an image go through the backbone."""
+    return max(1, len(kind.groups))
 
 
 # Of memory while one image goes through EfficientNet-Lite0 and its patch memories, measured at 1,024 and 2,048 pixels.
@@ -105,18 +128,19 @@ def squeezing_notes(size: tuple[int, int], shape: tuple[int, int]) -> list[str]:
     ]
 
 
-def check_memory(shape: tuple[int, int], threads: int) -> None:
+def check_memory(shape: tuple[int, int], threads: int, *, groups: int = 1) -> None:
     """Refuse an input that this machine's memory cannot hold.
 
     Args:
         shape: height and width of the input.
         threads: images worked on at once; 0 for one a core.
+        groups: of channels of an image, which are worked on at once.
 
     Raises:
         SettingError: with how much it needs, and how much there is.
     """
     at_once = threads or os.cpu_count() or 1
-    needed, there = BYTES_PER_PIXEL * shape[0] * shape[1] * at_once, physical_memory()
+    needed, there = BYTES_PER_PIXEL * shape[0] * shape[1] * groups * at_once, physical_memory()
     if there is not None and needed > there:
         raise SettingError(
             f"an input of {shape[0]} x {shape[1]} pixels needs about {needed / 1e9:.0f} GB for {at_once} images at "
@@ -151,5 +175,5 @@ def sized_for_patches(
         SettingError: a size that it cannot take, or that this machine's memory cannot hold.
     """
     shape = patch_input_shape(backbone, kind.size, settings.input_size, multiple=multiple)
-    check_memory(shape, threads)
+    check_memory(shape, threads, groups=groups_of(kind))
     return SizedBackbone(backbone, shape)

@@ -52,11 +52,12 @@ class PooledDetector(Detector):
 
     @property
     def embedding(self) -> Embedding:  # noqa: D102
-        value, kind = in_trunk(self.tap.name), self.task.kind
+        kind = self.task.kind
+        to_taps, fused = self.sized.to_taps(kind, self.trunk, [self.tap], is_mean=True, opset=self.opset)
+        value = in_trunk(fused[self.tap].name)
         return Embedding(
             subgraphs=[
-                self.sized.preprocess(kind, opset=self.opset),
-                self.trunk,
+                *to_taps,
                 looked_at_embedding(value, self.sized.grid(self.tap.reduction), opset=self.opset)
                 if kind.has_mask
                 else to_nhwc(value, opset=self.opset),

@@ -20,10 +20,12 @@ from onlygood._progress import track
 from onlygood.backbones.backbone import available_backbones, load_backbone
 from onlygood.datasets.selection import ChosenImage
 from onlygood.errors import BackboneError, FolderError, ImageError, SettingError
+from onlygood.graph.channels import group_parts
 from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.runtime import open_model, run
 from onlygood.graph.trunk import TrunkParts, cut_trunk, split_trunk
 from onlygood.graph.vectors import VECTOR, VECTOR_BEFORE, vector_source, with_vectors
+from onlygood.images.channels import channel_groups, is_grey_or_colour
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
 from onlygood.inspection import VERDICT_OUTPUTS, read_for, to_inspection
 from onlygood.metadata import Metadata
@@ -172,5 +174,8 @@ def _before_training(metadata: Metadata, given: str | os.PathLike[str] | None) -
             f"There is no map before training: the backbone that the fit began with, {tuned.backbone}, is not part of "
             f"this onlygood. Give its file with --backbone to see both."
         )
-    trunk = cut_trunk(backbone, [backbone.card.last_tap((tuned.tap,))])
-    return split_trunk(trunk, tuned.layers), None
+    tap = backbone.card.last_tap((tuned.tap,))
+    channels = metadata.input.channels
+    groups = 1 if is_grey_or_colour(channels) else len(channel_groups(channels))
+    parts = split_trunk(cut_trunk(backbone, [tap]), tuned.layers)
+    return group_parts(parts, groups, channels=tap.channels), None

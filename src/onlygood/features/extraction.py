@@ -18,6 +18,7 @@ from onlygood.errors import FolderError, ImageError
 from onlygood.features.descriptors import Projector, cell_means
 from onlygood.features.input_kind import InputKind
 from onlygood.graph.runtime import open_session, run
+from onlygood.images.channels import name_channels, split_mask
 from onlygood.images.kinds import ImageKind, kind_of
 from onlygood.images.reading import ImageArray
 from onlygood.settings import FitSettings
@@ -76,7 +77,7 @@ class Features:
         digests: sha256 of each image's pixels.
         sizes: (height, width) of each that was given.
         kinds: of each that was given.
-        channels: 1 if every image is grey, else 3.
+        channels: 1 if every image is grey, 3 for colour, or another number that all of them have.
         unreadable: one sentence for each image that was left out.
         notes: sentences that a person should read.
         tiles: how many tiles each image is cut into, where these are tiles, those of an image side by side; else 1.
@@ -130,6 +131,7 @@ class _ImageFeatures:
     digest: str
     shape: tuple[int, int, int]
     is_constant: bool
+    is_whole: bool = True
     kind: ImageKind | None = None
 
 
@@ -160,6 +162,7 @@ def extract_features(
     """
     found = Features(embedder)
     projector = Projector(seed=settings.seed)
+    has_alpha = settings.alpha == "mask"
 
     def extract(numbered: tuple[int, Source]) -> _ImageFeatures | ImageError:
         number, source = numbered
@@ -172,12 +175,22 @@ def extract_features(
                 f"{what} images must all have one bit depth, got {source.name} with {8 * image.dtype.itemsize} "
                 f"bits a channel among images with {8 * kind.dtype.itemsize}: fit one model for each"
             )
-        extracted = _extract(image, embedder, seed=settings.seed, number=number, rows_each=rows_each)
-        return replace(extracted, kind=kind_of(image, source.file_format()))
+        channels = image.shape[2] - has_alpha
+        if not kind.takes(channels):
+            others = name_channels(kind.channels) if kind.groups else "grey or colour"
+            raise FolderError(
+                f"{what} images must all have one number of channels, got {source.name} with {channels} among images "
+                f"with {others}: fit one model for each"
+            )
+        extracted = _extract(
+            image, embedder, seed=settings.seed, number=number, rows_each=rows_each, has_alpha=has_alpha
+        )
+        return replace(extracted, kind=kind_of(image, source.file_format(), has_mask=has_alpha))
 
     entries = _Entries(found)
     channel_counts: list[int] = []
     constant: list[str] = []
+    whole = 0
     results = map_in_order(extract, enumerate(sources), threads=settings.threads)
     bar = track(results, total=len(sources), description="embedding", show=show_progress)
     for source, extracted in zip(sources, bar, strict=True):
@@ -189,7 +202,8 @@ def extract_features(
         assert extracted.kind is not None  # that of an image as it was given
         found.kinds.append(extracted.kind)
         projector.add(cell_means(extracted.embeddings[0]))
-        channel_counts.append(extracted.shape[2])
+        channel_counts.append(extracted.shape[2] - has_alpha)
+        whole += extracted.is_whole
         if extracted.is_constant:
             constant.append(source.name)
     _report_unreadable(found, len(sources), skip=settings.skip_unreadable, what=what)
@@ -203,7 +217,11 @@ def extract_features(
             f"{pluralize(len(constant), 'image', verb='is')} of one level only, among the {what} ones: "
             f"{name_some(constant, SHOWN_NAMES)}."
         )
-    found.channels = max(channel_counts)
+    found.channels = max(*channel_counts, settings.channels or 1)
+    if has_alpha and whole:
+        found.notes.append(
+            f"{whole} of {len(channel_counts)} {what} images have no transparent pixel: all of each is looked at."
+        )
     if what == "good" and min(channel_counts) != found.channels:
         found.notes.append(
             f"{channel_counts.count(1)} of {len(channel_counts)} good images are grey, the others colour: the "
@@ -276,7 +294,13 @@ def extract_turned(
 
 
 def _extract(
-    image: ImageArray, embedder: Embedder, *, seed: int, number: int, rows_each: Sequence[int]
+    image: ImageArray,
+    embedder: Embedder,
+    *,
+    seed: int,
+    number: int,
+    rows_each: Sequence[int],
+    has_alpha: bool = False,
 ) -> _ImageFeatures:
     """What is found of one image; the seed and its number choose the patches."""
     embeddings = embedder.all(image)
@@ -287,12 +311,15 @@ def _extract(
         if embedder.has_mask:
             patches = patches[patches.any(axis=1)]
         rows.append(patches[np.sort(random.permutation(len(patches))[:count])])
+    colours, mask = split_mask(image, has_mask=has_alpha)
+    looked_at = colours if mask is None else colours[mask]
     return _ImageFeatures(
         embeddings=embeddings,
         rows=tuple(rows),
         digest=pixel_digest(image),
         shape=(image.shape[0], image.shape[1], image.shape[2]),
-        is_constant=bool(image.min() == image.max()),
+        is_constant=bool(looked_at.min() == looked_at.max()),
+        is_whole=mask is None or bool(mask.all()),
     )
 
 

@@ -58,7 +58,13 @@ def independent_groups(
             features.descriptors[own],
             digests,
             noise_scale=noise_scale(
-                sources, features.describe, kind.window, seed=settings.seed, show_progress=show_progress
+                sources,
+                features.describe,
+                kind.window,
+                seed=settings.seed,
+                others=kind.windows[1:],
+                has_mask=settings.alpha == "mask",
+                show_progress=show_progress,
             ),
             file_order=file_ranks(sources),
         )

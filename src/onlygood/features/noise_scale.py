@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood._progress import track
-from onlygood.augmentation.changes import Change, change_image
+from onlygood.augmentation.changes import Change
+from onlygood.augmentation.channels import change_channels
 from onlygood.datasets.sources import Source
+from onlygood.images.channels import split_mask
 from onlygood.images.reading import ImageArray
 from onlygood.images.window import Window
 
@@ -33,6 +35,8 @@ def noise_scale(
     window: Window,
     *,
     seed: int,
+    others: Sequence[Window] = (),
+    has_mask: bool = False,
     gamma: float = GAMMA,
     show_progress: bool = False,
 ) -> float:
@@ -46,6 +50,8 @@ def noise_scale(
         describe: an image's descriptor, float32 [d].
         window: the levels of black and white.
         seed: chooses images and noise.
+        others: the levels of each further group of channels.
+        has_mask: whether the last channel of the images is a mask.
         gamma: the exposure of one copy, and its inverse that of the other, at least 1.
         show_progress: draw a bar if stderr is a terminal.
     """
@@ -55,10 +61,11 @@ def noise_scale(
     for position in track(chosen, total=len(chosen), description="comparing", show=show_progress):
         image = sources[position].read()
         height, width = image.shape[:2]
-        noise = float(np.clip(sensor_noise(image) / (window.white - window.black), LEAST_NOISE, MOST_NOISE))
+        colours, _ = split_mask(image, has_mask=has_mask)
+        noise = float(np.clip(sensor_noise(colours) / (window.white - window.black), LEAST_NOISE, MOST_NOISE))
         pair = [
             describe(
-                change_image(
+                change_channels(
                     image,
                     Change(
                         noise=noise,
@@ -67,9 +74,10 @@ def noise_scale(
                         shift_x=sign * SHIFT_PIXELS / width,
                         shift_y=sign * SHIFT_PIXELS / height,
                     ),
-                    window=window,
+                    windows=[window, *others],
                     border="edge",
                     noise=generator,
+                    has_mask=has_mask,
                 )
             )
             for sign in (1, -1)

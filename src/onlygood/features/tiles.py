@@ -31,14 +31,18 @@ class Tiles:
         images: the large images.
         tiling: how they are cut.
         view: the subgraphs from `image` to what is cut; none where it is the image itself.
+        source: name of what is cut.
     """
 
-    def __init__(self, images: Sequence[Source], tiling: Tiling, view: Sequence[onnx.ModelProto]) -> None:
+    def __init__(
+        self, images: Sequence[Source], tiling: Tiling, view: Sequence[onnx.ModelProto], *, source: str = VIEW
+    ) -> None:
         self.images = images
         self.tiling = tiling
+        self._source = source
         self._view: Any = None
         if view:
-            self._view = open_session(join(*view, outputs=[VIEW]).SerializeToString(), threads=1)
+            self._view = open_session(join(*view, outputs=[source]).SerializeToString(), threads=1)
         self._kept: OrderedDict[int, ImageArray] = OrderedDict()
         self._lock = Lock()
         self._locks = [Lock() for _ in images]
@@ -70,7 +74,9 @@ class Tiles:
                     self._kept.move_to_end(number)
                     return self._kept[number]
             image = self.images[number].read()
-            shown: ImageArray = image if self._view is None else run(self._view, [VIEW], {"image": image[None]})[0][0]
+            shown: ImageArray = (
+                image if self._view is None else run(self._view, [self._source], {"image": image[None]})[0][0]
+            )
             with self._lock:
                 self._kept[number] = shown
                 while len(self._kept) > KEPT_IMAGES:

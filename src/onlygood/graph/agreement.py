@@ -12,8 +12,9 @@ from onlygood.errors import ModelFormatError
 from onlygood.graph.audit import OUTPUTS
 from onlygood.graph.bodies import PREFIX, tiles_of
 from onlygood.graph.costs import NOMINAL_SIZE, CostBound
+from onlygood.graph.template import ANGLES, GOLDEN, template_digest
 from onlygood.graph.verdict import CalibrationScores
-from onlygood.metadata import BackboneFacts, InputFacts, Metadata
+from onlygood.metadata import AlignmentFacts, BackboneFacts, InputFacts, Metadata
 
 _PIXELS = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
 # Gain and offset are float32.
@@ -61,8 +62,35 @@ def require_agreement(
             raise refuse("threshold", said, scores.threshold)
         if metadata.guarantee.groups != scores.groups:
             raise refuse("number of independent calibration images", metadata.guarantee.groups, scores.groups)
+    _require_alignment(model, metadata.input.alignment, name)
     if metadata.backbone is not None:
         _require_preprocessing(model, metadata.input, metadata.backbone, name)
+
+
+def _require_alignment(model: onnx.ModelProto, facts: AlignmentFacts | None, name: str) -> None:
+    """The golden sample that images are aligned to, and the angles, are those of the graph; or there is neither."""
+    wanted = (GOLDEN, ANGLES)
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name in wanted}
+    if facts is None and not arrays:
+        return
+    if facts is None or len(arrays) < len(wanted):
+        said, has = ("none", "one") if facts is None else (facts.golden_sample, "none")
+        raise ModelFormatError(
+            f"the model {name} must align images to the golden sample that its description says, {said}, got {has} in "
+            "its graph: copy it again or fit it again"
+        )
+    golden, angles = arrays[GOLDEN], arrays[ANGLES]
+    if golden.size != facts.grid[0] * facts.grid[1] or template_digest(golden) != facts.sha256:
+        raise ModelFormatError(
+            f"the model {name} must align images to the golden sample that its description says, {facts.golden_sample} "
+            f"at {facts.grid[1]} x {facts.grid[0]} pixels, got another in its graph: copy it again or fit it again"
+        )
+    most = float(np.degrees(np.abs(angles).max(initial=0.0)))
+    if abs(most - facts.most_degrees) > 0.01 or (facts.motion == "translation") != (angles.size == 1):
+        raise ModelFormatError(
+            f"the model {name} must undo the turns that its description says, {facts.motion} up to "
+            f"{facts.most_degrees:g} degrees, got {most:g} in its graph: copy it again or fit it again"
+        )
 
 
 def _require_preprocessing(model: onnx.ModelProto, images: InputFacts, backbone: BackboneFacts, name: str) -> None:
@@ -85,14 +113,22 @@ def _require_preprocessing(model: onnx.ModelProto, images: InputFacts, backbone:
     mean, std = card.get("mean"), card.get("std")
     if gain is None or offset is None or not (_are_three(mean) and _are_three(std)):
         return
-    black, white = images.window
-    stretch = 255.0 / (white - black)
-    expected = stretch / np.array(std, dtype=np.float64), (-black * stretch - np.array(mean)) / np.array(std)
+    windows = images.windows or (images.window,)
+    stretches = [255.0 / (white - black) for black, white in windows]
+    expected = (
+        np.concatenate([stretch / np.array(std, dtype=np.float64) for stretch in stretches]),
+        np.concatenate(
+            [
+                (-black * stretch - np.array(mean)) / np.array(std)
+                for (black, _), stretch in zip(windows, stretches, strict=True)
+            ]
+        ),
+    )
     for found, value in zip((gain, offset), expected, strict=True):
-        if found.shape != (3,) or not np.allclose(found, value, rtol=_ROUNDING, atol=_ROUNDING):
+        if found.shape != value.shape or not np.allclose(found, value, rtol=_ROUNDING, atol=_ROUNDING):
             raise ModelFormatError(
-                f"the model {name} must have the window that its description says, {images.window}, got another in its "
-                "graph: copy it again or fit it again"
+                f"the model {name} must have the window that its description says, {images.windows or images.window}, "
+                "got another in its graph: copy it again or fit it again"
             )
 
 

@@ -83,11 +83,12 @@ def pack(model: onnx.ModelProto, metadata: Metadata) -> ModelFile:
         return _checked(content, model, json.loads(text), IN_MEMORY)
 
 
-def require_writable(embedding: onnx.ModelProto) -> None:
+def require_writable(embedding: onnx.ModelProto, channels: int) -> None:
     """Refuse the first part of a graph that no model file may hold, before a fit works with it.
 
     Args:
-        embedding: from `image` on. It may take images in colour, in grey or both.
+        embedding: from `image` on.
+        channels: of the images; with 3 it may take images in colour, in grey or both.
 
     Raises:
         ModelFormatError: an operator that a model file may not hold, or a cost that cannot be accepted.
@@ -95,8 +96,10 @@ def require_writable(embedding: onnx.ModelProto) -> None:
     with _as_writing():
         audit.require_operators(embedding, IN_MEMORY)
         try:
-            CostBound(embedding, channels=3, name=IN_MEMORY)
+            CostBound(embedding, channels=channels, name=IN_MEMORY)
         except ModelFormatError:
+            if channels != 3:
+                raise
             CostBound(embedding, channels=1, name=IN_MEMORY)
 
 
@@ -169,7 +172,7 @@ def _checked(content: bytes, model: onnx.ModelProto, metadata: dict[str, Any], n
         )
     described = Metadata.from_dict(_newest(metadata, name), name)
     scores = find_calibration_scores(model)
-    costs = CostBound(model, channels=described.input.channels, name=name)
+    costs = CostBound(model, channels=described.input.image_channels, name=name)
     require_agreement(model, described, costs, scores, name)
     return ModelFile(content=content, metadata=described, calibration_scores=scores, costs=costs)
 

@@ -107,6 +107,11 @@ def _resize(inputs: Sequence[Shape | None], outputs: Sequence[Shape], node: onnx
     return 8 * len(outputs[0]) * (one_by_one + _elements(inputs, outputs))
 
 
+def _sampling(inputs: Sequence[Shape | None], outputs: Sequence[Shape], node: onnx.NodeProto) -> int:
+    # Four neighbours of each place, sixteen with cubic interpolation, wherever they are.
+    return 4 * _TRANSCENDENTAL * size_of(outputs[0]) + _elements(inputs, outputs)
+
+
 def _between(inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int:
     """Most elements that there are when some axes have been resized, the last ones first, and others have not."""
     before, after = inputs[0] or (), outputs[0]
@@ -166,6 +171,7 @@ OPERATORS: Mapping[str, Work] = {
     "MaxPool": _pool,
     "LRN": _across_channels,
     "Resize": _resize,
+    "GridSample": _sampling,
 }
 
 # Operators whose result, or whose shape, is another than a graph of ours would give with these attributes.
@@ -191,6 +197,7 @@ _BETWEEN: Mapping[str, tuple[int, int]] = {
     "p": (0, 64),
     "keepdims": (0, 1),
     "antialias": (0, 1),
+    "align_corners": (0, 1),
     "exclude_outside": (0, 1),
     "ceil_mode": (0, 1),
     "count_include_pad": (0, 1),
@@ -217,6 +224,7 @@ _ONE_OF: Mapping[str, tuple[bytes, ...]] = {
         b"asymmetric",
     ),
     "keep_aspect_ratio_policy": (b"stretch",),
+    "padding_mode": (b"zeros", b"border", b"reflection"),
 }
 LONGEST_TEXT = 64
 MOST_NUMBERS = 1024

@@ -1,5 +1,7 @@
 """From `image` to `view`: the part of an image that a detector is shown, and what of that part it looks at.
 
+Where parts lie differently, the image is aligned to a golden sample first (`onlygood.graph.alignment`).
+
 A view is an image of the same type, cut to the box of the region of interest. Where the region is no box, the view has
 one channel more, the last: 0 where nothing is looked at. Whatever lies outside is left out here, before any filter
 could carry it further.
@@ -14,7 +16,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.graph.subgraph import OPSET, subgraph
+from onlygood.graph.alignment import ALIGNED, ALIGNED_MAP, ALIGNMENT, alignment, map_of_image
+from onlygood.graph.alpha import MASKED, alpha_mask
+from onlygood.graph.subgraph import OPSET, join, subgraph
+from onlygood.graph.template import Template
 
 VIEW = "view"
 # Where the view begins and ends in the image: int64 [2], rows and columns.
@@ -82,10 +87,13 @@ def region_view(
         both = ""
         if has_mask:
             colours, theirs = "cut_colours", "mask_of_both"
-            both = """
+            both = f"""
         mask_before = Slice (cut, view_last, view_behind_last, view_channel_axis)
         cut_colours = Slice (cut, view_first, view_last, view_channel_axis)
-        mask_of_both = Mul (mask_before, region_mask)"""
+        mask_before_levels = Cast <to = {onnx.TensorProto.FLOAT}> (mask_before)
+        region_mask_levels = Cast <to = {onnx.TensorProto.FLOAT}> (region_mask)
+        mask_levels_of_both = Mul (mask_before_levels, region_mask_levels)
+        mask_of_both = Cast <to = {onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))}> (mask_levels_of_both)"""
         # By positions, since ONNX Runtime's optimiser (seen up to 1.31) moves a later transposition through Resize, and
         # loses the sizes there.
         positions = "".join(
@@ -166,6 +174,8 @@ def full_size_map(
     has_mask: bool = False,
     is_cut: bool = False,
     outside: float = 0.0,
+    image: str = "image",
+    name: str = "anomaly_map",
     opset: int = OPSET,
 ) -> onnx.ModelProto:
     """The subgraph from `patch_scores` [N, h, w] and `image` [N, H, W, C] to `anomaly_map`, float32 [N, H, W].
@@ -176,6 +186,8 @@ def full_size_map(
         has_mask: whether the last channel of that is a mask.
         is_cut: whether it is a part of the image, from BEGIN to END.
         outside: the level of the map where nothing is looked at.
+        image: the name of the image; the map has its size.
+        name: of the map.
         opset: of the standard operators.
     """
     kind = np.dtype(dtype).name
@@ -188,7 +200,7 @@ def full_size_map(
     ]
     plane = "full_plane"
     arrays: dict[str, NDArray[np.generic]] = {"plane_axis": np.array([1], dtype=np.int64)}
-    if source != "image":
+    if source != image:
         inputs += f", {kind}[N, shown_H, shown_W, shown_C] shown"
     if has_mask:
         lines += [
@@ -223,7 +235,8 @@ def full_size_map(
         anomaly_map = Squeeze ({plane}, plane_axis)
     }}
     """
-    return subgraph(text, arrays, names={"shown": source}, opset=opset)
+    names = {"image": image, "shown": source, "anomaly_map": name}
+    return subgraph(text, arrays, names=names, opset=opset)
 
 
 @dataclass(frozen=True)
@@ -233,24 +246,47 @@ class View:
     Attributes:
         dtype: uint8 or uint16, of the images.
         region: of interest; None for everything.
+        has_alpha: whether the last channel of the images is transparency, which is not looked at; not with a template.
+        template: the golden sample that images are aligned to; None where they stay as they are.
     """
 
     dtype: np.dtype[Any]
     region: Region | None = None
+    has_alpha: bool = False
+    template: Template | None = None
 
     @property
     def source(self) -> str:
         """Name of the value that a detector is shown."""
-        return "image" if self.region is None else VIEW
+        return VIEW if self.region is not None else self._whole
+
+    @property
+    def _whole(self) -> str:
+        """Name of the value that shows all of the image."""
+        if self.template is not None:
+            return ALIGNED
+        return MASKED if self.has_alpha else "image"
 
     @property
     def has_mask(self) -> bool:
-        """Whether the last channel of that value says what is looked at."""
-        return self.region is not None and not self.region.is_box
+        """Whether the last channel of the value that a detector is shown says what is looked at."""
+        return self.has_alpha or (self.region is not None and not self.region.is_box)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the graph gives beside the outputs of every model file."""
+        return () if self.template is None else (ALIGNMENT,)
 
     def subgraphs(self, *, opset: int = OPSET) -> list[onnx.ModelProto]:
         """From `image` to that value; none where it is the image itself."""
-        return [] if self.region is None else [region_view(self.region, dtype=self.dtype, opset=opset)]
+        parts = [alpha_mask(self.dtype, opset=opset)] if self.has_alpha else []
+        if self.template is not None:
+            parts.append(alignment(self.template, dtype=self.dtype, opset=opset))
+        if self.region is not None:
+            parts.append(
+                region_view(self.region, dtype=self.dtype, source=self._whole, has_mask=self.has_alpha, opset=opset)
+            )
+        return parts
 
     def map(self, *, outside: float, opset: int = OPSET) -> onnx.ModelProto:
         """The subgraph from patch scores to a map of the whole image.
@@ -259,11 +295,17 @@ class View:
             outside: its level where nothing is looked at.
             opset: of the standard operators.
         """
-        return full_size_map(
+        source = self._whole
+        shown = full_size_map(
             self.dtype,
             source=self.source,
             has_mask=self.has_mask,
             is_cut=self.region is not None,
             outside=outside,
+            image=source,
+            name="anomaly_map" if self.template is None else ALIGNED_MAP,
             opset=opset,
         )
+        if self.template is None:
+            return shown
+        return join(shown, map_of_image(dtype=self.dtype, outside=outside, opset=opset), outputs=["anomaly_map"])

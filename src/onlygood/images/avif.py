@@ -53,7 +53,7 @@ def read_avif(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     if pixels.shape[2] in (2, 4):
         # AV1CodecConfigurationRecord: more than 8 bits, and 12
         flags = max((data[box.start + 2] & 0x60 for box in properties if box.kind == b"av1C"), default=0)
-        pixels = split_alpha(pixels, {0x40: 1023, 0x60: 4095}.get(flags, 255))
+        pixels = split_alpha(pixels, {0x40: 1023, 0x60: 4095}.get(flags, 255), limits)
     if b"Exif" not in data[meta.start : meta.end]:  # such a block has zeros of its own
         check_no_zeros(data, meta.end, len(data), _ZEROS, name, _KIND)
     return _upright(pixels, data, own)

@@ -10,7 +10,7 @@ from PIL import BmpImagePlugin
 from onlygood.errors import ImageError
 from onlygood.images.in_memory import load_by_pillow, pil_pixels
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged
-from onlygood.images.pixels import ImageArray, over_black
+from onlygood.images.pixels import ImageArray, with_alpha
 
 _PLAIN, _BIT_FIELDS, _ALPHA_BIT_FIELDS = 0, 3, 6
 _MASKS_WITHOUT_FIELDS = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
@@ -35,14 +35,16 @@ def read_bmp(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
         if claimed < len(data) and end <= claimed < end + 4:
             raise damaged(name, "BMP", f"it says that it has {claimed:,} bytes, and has {len(data):,}")
         if bits in (16, 32):
-            return _bit_fields(data, start, width, height, bits, _masks(data, header_size, bits, compression), name)
+            return _bit_fields(
+                data, start, width, height, bits, _masks(data, header_size, bits, compression), name, limits
+            )
     image = load_by_pillow(BmpImagePlugin.BmpImageFile, data, name)
     if image.mode == "1" and bits != 1:
         # Pillow takes the bytes of an image with a palette of black and white for bits
         if compression != _PLAIN or bits not in (4, 8):
             raise ImageError(f"{name} is a BMP of {bits} bits with a palette of two colours: save it as PNG")
         return _black_and_white(data, start, width, height, bits, name)
-    return pil_pixels(image, name)
+    return pil_pixels(image, name, limits)
 
 
 def _black_and_white(data: bytes, start: int, width: int, height: int, bits: int, name: str) -> ImageArray:
@@ -68,7 +70,14 @@ def _masks(data: bytes, header_size: int, bits: int, compression: int) -> tuple[
 
 
 def _bit_fields(
-    data: bytes, start: int, width: int, height: int, bits: int, masks: tuple[int, ...], name: str
+    data: bytes,
+    start: int,
+    width: int,
+    height: int,
+    bits: int,
+    masks: tuple[int, ...],
+    name: str,
+    limits: ReadingLimits,
 ) -> ImageArray:
     kind = np.dtype("<u2" if bits == 16 else "<u4")
     stride = (width * bits + 31) // 32 * 4
@@ -89,7 +98,7 @@ def _bit_fields(
     colour: ImageArray = np.stack([_channel(values, mask, target) for mask in masks[:3]], axis=2)
     if not masks[3]:
         return colour
-    return over_black(colour, _channel(values, masks[3], target)[:, :, None], (1 << target) - 1)
+    return with_alpha(colour, _channel(values, masks[3], target)[:, :, None], (1 << target) - 1, limits)
 
 
 def _channel(values: NDArray[Any], mask: int, target: int) -> ImageArray:

@@ -47,16 +47,16 @@ def read_png(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
             stored = imagecodecs.png_decode(stream)
         if stored.dtype != np.uint16 or stored.shape[:2] != (height, width):
             raise damaged(name, "PNG", "its pixels are not of the kind that its header says")
-        pixels = split_alpha(stored, 65535) if colour_type in (4, 6) else stored
+        pixels = split_alpha(stored, 65535, limits) if colour_type in (4, 6) else stored
     else:
         image = load_by_pillow(PngImagePlugin.PngImageFile, stream, name)
         if transparency is not None and colour_type == 3:
             image.info["transparency"] = transparency
-        pixels = pil_pixels(image, name)
+        pixels = pil_pixels(image, name, limits)
     if transparency is not None and colour_type in (0, 2):
         key = struct.unpack_from(">H" if colour_type == 0 else ">HHH", transparency)
         scale = 255 // (2**bits - 1) if bits < 8 else 1
-        pixels = blacken(pixels, tuple(value * scale for value in key))
+        pixels = blacken(pixels, tuple(value * scale for value in key), limits)
     exif = bytes(chunks[b"eXIf"][0][8:-4]) if b"eXIf" in chunks else b""
     return turn(pixels, exif_orientation(exif))
 
@@ -124,7 +124,7 @@ def read_webp(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
         is_coded = kind in (b"VP8 ", b"VP8L") or (kind == b"ALPH" and data[at + 8] & 3)
         if is_coded and _decodes_without_its_end(chunks, data, at, size):
             raise damaged(name, "WebP", "its pixels end before its data do")
-    colour = split_alpha(pixels, 255) if pixels.shape[2] == 4 else pixels
+    colour = split_alpha(pixels, 255, limits) if pixels.shape[2] == 4 else pixels
     exif = next((data[at + 8 : at + 8 + size] for kind, at, size in chunks if kind == b"EXIF"), b"")
     return turn(colour, exif_orientation(exif))
 

@@ -21,9 +21,9 @@ def read_gif(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     image = load_by_pillow(GifImagePlugin.GifImageFile, stream, name)
     if _decodes_without_its_end(data[: start + 1], coded, name):
         raise damaged(name, "GIF", "its pixels end before its data do")
-    pixels = pil_pixels(image, name)
+    pixels = pil_pixels(image, name, limits)
     key = image.info.get("transparency")
-    return blacken(pixels, key) if key is not None and image.mode == "L" else pixels
+    return blacken(pixels, key, limits) if key is not None and image.mode == "L" else pixels
 
 
 def _only_image(data: bytes, width: int, height: int, name: str) -> tuple[int, int, bytes]:

@@ -50,10 +50,10 @@ def read_heic(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
         for part in parts:
             if part.kind == b"mdat":
                 check_no_zeros(data, part.start, part.end, _ZEROS, name, _KIND)
-    return _pixels(image, name)
+    return _pixels(image, name, limits)
 
 
-def _pixels(image: Any, name: str) -> ImageArray:
+def _pixels(image: Any, name: str, limits: ReadingLimits) -> ImageArray:
     mode, _, bits = image.mode.partition(";")
     channels = _CHANNELS.get(mode)
     if channels is None:
@@ -64,4 +64,4 @@ def _pixels(image: Any, name: str) -> ImageArray:
     width, height = image.size
     if pixels.shape != (height, width, channels):
         raise damaged(name, _KIND, "its pixels are not of the size that it says")
-    return split_alpha(pixels, 2 ** int(bits or 8) - 1) if channels in (2, 4) else pixels
+    return split_alpha(pixels, 2 ** int(bits or 8) - 1, limits) if channels in (2, 4) else pixels

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from onlygood.errors import ImageError
-from onlygood.images.limits import RESCALE, ReadingLimits, check_size, decoding
-from onlygood.images.pixels import ImageArray, blacken, cmyk_to_rgb, look_up, over_black, split_alpha, turn
+from onlygood.images.limits import DEFAULT_LIMITS, MOST_CHANNELS, RESCALE, ReadingLimits, check_size, decoding
+from onlygood.images.pixels import ImageArray, blacken, cmyk_to_rgb, look_up, opaque, split_alpha, turn, with_alpha
 
 
 def from_array(array: NDArray[Any], name: str, limits: ReadingLimits, *, is_bgr: bool = False) -> ImageArray:
-    """The array as `[H, W, C]` in native byte order, R, G, B, alpha over black; `is_bgr` says that it has B, G, R.
+    """The array as `[H, W, C]` in native byte order; `is_bgr` says that it has B, G, R.
+
+    Of two and of four channels the last is alpha, unless the limits ask for so many channels.
 
     Raises:
         ImageTooLargeError: if it has more pixels than the limit.
@@ -25,18 +27,41 @@ def from_array(array: NDArray[Any], name: str, limits: ReadingLimits, *, is_bgr:
         raise ImageError(f"{name} must be a plain array, got a masked one: fill the masked pixels")
     if array.dtype.kind != "u" or array.dtype.itemsize > 2:
         raise ImageError(f"{name} must be of type uint8 or uint16, got {array.dtype}: {RESCALE}")
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+    channels = 1 if array.ndim == 2 else array.shape[-1]
+    has_alpha = _has_alpha(channels, limits)
+    # What is no higher than it has channels is more likely one channel after another, unless so many are asked for.
+    is_first = array.ndim == 3 and channels > 4 and array.shape[0] <= channels and limits.channels is None
+    if array.ndim not in (2, 3) or not 1 <= channels - has_alpha <= MOST_CHANNELS or is_first:
         raise ImageError(
-            f"{name} must have the shape [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], got {list(array.shape)}: "
-            "put the channels last, one image at a time"
+            f"{name} must have the shape [H, W] or [H, W, C] with at most {MOST_CHANNELS} channels C, got "
+            f"{list(array.shape)}: put the channels last, one image at a time"
+        )
+    if channels == 2 and limits.channels is None and not has_alpha:
+        raise ImageError(
+            f"{name} must have the shape [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], or channels of which fit was told, "
+            f"got {list(array.shape)}: fit with channels=2, or with alpha='mask' where the second is transparency"
         )
     check_size(array.shape[1], array.shape[0], name, limits)
     pixels = np.asarray(array, dtype=array.dtype.newbyteorder("="))
     if pixels.ndim == 2:
-        return pixels[:, :, None]
-    if is_bgr and pixels.shape[2] >= 3:
-        pixels = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
-    return split_alpha(pixels, int(np.iinfo(pixels.dtype).max)) if pixels.shape[2] == 4 else pixels
+        return opaque(pixels[:, :, None], limits)
+    if is_bgr and channels - has_alpha not in (1, 3):
+        raise ImageError(
+            f"{name} must have blue, green and red with channel_order 'bgr', got {channels - has_alpha} channels: "
+            "leave channel_order out, and give the channels in the order that the good images have"
+        )
+    if is_bgr and channels >= 3:
+        pixels = pixels[:, :, [2, 1, 0, 3][:channels]]
+    return split_alpha(pixels, int(np.iinfo(pixels.dtype).max), limits) if has_alpha else opaque(pixels, limits)
+
+
+def _has_alpha(channels: int, limits: ReadingLimits) -> bool:
+    """Whether the last of an array's channels is alpha."""
+    if limits.channels == channels:
+        return False
+    if limits.alpha == "mask" and limits.channels is not None:
+        return channels == limits.channels + 1 or channels in (2, 4)
+    return channels == 4 or (limits.alpha == "mask" and channels == 2)
 
 
 def from_pil(image: Image.Image, name: str, limits: ReadingLimits) -> ImageArray:
@@ -55,10 +80,10 @@ def from_pil(image: Image.Image, name: str, limits: ReadingLimits) -> ImageArray
             )
     with decoding("an image", name):
         image.load()
-        pixels = pil_pixels(image, name)
+        pixels = pil_pixels(image, name, limits)
         key = image.info.get("transparency")
         if key is not None and image.mode in ("1", "L", "I;16", "RGB"):
-            pixels = blacken(pixels, key * 255 if image.mode == "1" and key == 1 else key)
+            pixels = blacken(pixels, key * 255 if image.mode == "1" and key == 1 else key, limits)
     try:
         orientation = image.getexif().get(274, 1)
     except Exception:
@@ -84,7 +109,7 @@ def load_by_pillow(plugin: Callable[[BinaryIO], ImageFile.ImageFile], data: byte
     return image
 
 
-def pil_pixels(image: Image.Image, name: str) -> ImageArray:
+def pil_pixels(image: Image.Image, name: str, limits: ReadingLimits = DEFAULT_LIMITS) -> ImageArray:
     """Grey or RGB of a loaded image; a transparent colour that `info` names is left as it is, save in a palette."""
     mode = image.mode
     pixels: NDArray[Any] = np.asarray(image)
@@ -97,7 +122,7 @@ def pil_pixels(image: Image.Image, name: str) -> ImageArray:
     if mode.startswith("I;16"):
         return pixels[:, :, None].astype(np.uint16, copy=False)
     if mode in ("LA", "RGBA"):
-        return split_alpha(pixels, 255)
+        return split_alpha(pixels, 255, limits)
     if mode == "CMYK":
         return cmyk_to_rgb(pixels, 255)
     if mode in ("P", "PA") and image.palette is not None:
@@ -105,8 +130,8 @@ def pil_pixels(image: Image.Image, name: str) -> ImageArray:
         table = np.asarray(image.getpalette(entry), np.uint8).reshape(-1, len(entry))
         alpha = table[:, 3] if entry == "RGBA" else _palette_alpha(image.info.get("transparency"))
         if mode == "P":
-            return look_up(pixels, table[:, :3], alpha, name)
-        return over_black(look_up(pixels[:, :, 0], table[:, :3], None, name), pixels[:, :, 1:], 255)
+            return look_up(pixels, table[:, :3], alpha, name, limits)
+        return with_alpha(look_up(pixels[:, :, 0], table[:, :3], None, name), pixels[:, :, 1:], 255, limits)
     raise ImageError(f"{name} has the PIL mode {mode}, which is neither 8- nor 16-bit grey or colour: {RESCALE}")
 
 

@@ -45,7 +45,7 @@ def read_jpeg_2000(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
     if pixels.shape != (height, width, channels) or pixels.dtype.kind != "u":
         raise damaged(name, _KIND, "its pixels are not of the kind that its header says")
     pixels = stretch(pixels, 2**bits - 1)
-    return split_alpha(pixels, max(255, 2**bits - 1)) if colours.has_alpha else pixels
+    return split_alpha(pixels, max(255, 2**bits - 1), limits) if colours.has_alpha else pixels
 
 
 def _codestream(data: bytes, name: str) -> tuple[int, int, _Colours]:

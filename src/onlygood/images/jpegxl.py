@@ -9,7 +9,7 @@ from onlygood.images._codecs import need_codec
 from onlygood.images._isobmff import boxes
 from onlygood.images._quiet import quiet_decoders
 from onlygood.images.limits import RESCALE, ReadingLimits, check_size, damaged
-from onlygood.images.pixels import ImageArray, split_alpha, stretch
+from onlygood.images.pixels import ImageArray, split_alpha, stretch, with_alpha
 
 _KIND = "JPEG XL"
 _BARE = b"\xff\x0a"
@@ -39,8 +39,8 @@ def read_jpeg_xl(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
         raise damaged(name, _KIND, "its pixels are not of the kind that its header says")
     pixels = stretch(pixels, 2**depth - 1)
     if alpha == "multiplied":
-        return pixels[:, :, :-1]
-    return split_alpha(pixels, max(255, 2**depth - 1)) if has_alpha else pixels
+        return with_alpha(pixels[:, :, :-1], pixels[:, :, -1:], max(255, 2**depth - 1), limits, is_multiplied=True)
+    return split_alpha(pixels, max(255, 2**depth - 1), limits) if has_alpha else pixels
 
 
 def _codestream_head(data: bytes, name: str) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onlygood.images.channels import split_mask
 from onlygood.images.pixels import ImageArray
 from onlygood.images.reading import ImageSource
 from onlygood.images.signatures import HEAD_BYTES, format_of
@@ -30,12 +31,12 @@ class ImageKind:
     Attributes:
         height: in pixels.
         width: in pixels.
-        channels: 1 (grey, also where it is written as three equal channels) or 3 (colour).
+        channels: 1 (grey, also where it is written as three equal channels), 3 (colour) or another number of them.
         bits: that its highest level needs, at least 8.
         sharpness: the mean squared difference of neighbouring pixels, as a share of twice the variance: 1 for noise
             without any structure, near 0 for what is blurred. The median over short pieces of rows and columns, so that
             a defect, however dark, changes little; None for an image of one level.
-        red_minus_blue: the mean of red without that of blue, as a share of the range of levels; None for grey.
+        red_minus_blue: the mean of red without that of blue, as a share of the range of levels; None but for colour.
         file_format: "JPEG", "PNG", ...; None for an image in memory.
     """
 
@@ -48,13 +49,15 @@ class ImageKind:
     file_format: str | None
 
 
-def kind_of(image: ImageArray, file_format: str | None) -> ImageKind:
-    """The kind of an image.
+def kind_of(image: ImageArray, file_format: str | None, *, has_mask: bool = False) -> ImageKind:
+    """The kind of an image, without its mask.
 
     Args:
         image: [H, W, C], as `read_image` gives it.
         file_format: of its file, as `format_of_source` gives it.
+        has_mask: whether the last channel is a mask.
     """
+    image, _ = split_mask(image, has_mask=has_mask)
     height, width, channels = image.shape
     bits = 8 if image.dtype == np.uint8 else max(8, int(image.max()).bit_length())
     red_minus_blue = None

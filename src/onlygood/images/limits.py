@@ -1,35 +1,57 @@
 """The limits on images, and the errors for those that exceed them or whose files are damaged."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, get_args
 
 from onlygood._integers import check_integer
-from onlygood.errors import ImageError, ImageTooLargeError, OnlygoodError
+from onlygood.errors import ImageError, ImageTooLargeError, OnlygoodError, SettingError
+
+AlphaUse: TypeAlias = Literal["black", "mask"]
+# The most channels of an image, without its mask.
+MOST_CHANNELS = 16
 
 RESCALE = "save it with 8 or 16 bits a channel, by one scale chosen for all images"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingLimits:
-    """Bounds that an image file must keep to, against mistakes and decompression bombs.
+    """Bounds that an image file must keep to, against mistakes and decompression bombs, and what its channels are.
 
     Args:
         max_pixels: pixels of one image, width times height.
         max_bytes: bytes of one file.
         max_pages: pages of one TIFF file.
+        channels: how many channels an image must have, 1 to MOST_CHANNELS (with 3 it may be grey, too); what is alpha
+            else is then one of them where this gives that number. None for what the file or the array says.
+        alpha: "black" lays transparent images over black; "mask" keeps the colours, and gives every image one channel
+            more, the last: 0 where it is more transparent than opaque, elsewhere the highest level of its type.
 
     Raises:
-        SettingError: if one is not a whole number of at least 1.
+        SettingError: if a bound is not a whole number of at least 1, or the channels are of another kind.
     """
 
     max_pixels: int = 100_000_000
     max_bytes: int = 500_000_000
     max_pages: int = 10_000
+    channels: int | None = None
+    alpha: AlphaUse = "black"
 
     def __post_init__(self) -> None:
         for setting in ("max_pixels", "max_bytes", "max_pages"):
             object.__setattr__(self, setting, check_integer(setting, getattr(self, setting), 1))
+        if self.channels is not None:
+            object.__setattr__(self, "channels", check_integer("channels", self.channels, 1, MOST_CHANNELS))
+        if self.alpha not in get_args(AlphaUse):
+            raise SettingError(f"alpha must be one of {', '.join(get_args(AlphaUse))}, got {self.alpha!r}")
+
+    @property
+    def bounds(self) -> ReadingLimits:
+        """The bounds alone, for images that are none of parts, such as masks."""
+        return replace(self, channels=None, alpha="black")
 
 
 DEFAULT_LIMITS = ReadingLimits()

@@ -52,7 +52,7 @@ def read_netpbm(data: bytes, name: str, limits: ReadingLimits) -> ImageArray:
         values = 1 - values  # 1 is black
     target = maximum if maximum > 255 else 255
     pixels: ImageArray = stretch(values, maximum).astype(np.uint8 if target == 255 else np.uint16, copy=False)
-    return split_alpha(pixels, target) if has_alpha else pixels
+    return split_alpha(pixels, target, limits) if has_alpha else pixels
 
 
 def _fields(data: bytes, count: int, name: str, kind: str) -> tuple[tuple[int, ...], int]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlygood.errors import ImageError
+from onlygood.images.limits import DEFAULT_LIMITS, ReadingLimits
 
 ImageArray: TypeAlias = NDArray[np.uint8 | np.uint16]
 
@@ -23,19 +24,60 @@ def over_black(colour: ImageArray, alpha: ImageArray, maximum: int) -> ImageArra
     return product.astype(colour.dtype)
 
 
-def split_alpha(pixels: ImageArray, maximum: int) -> ImageArray:
-    """The image over black, of pixels whose last channel is alpha."""
-    return over_black(pixels[:, :, :-1], pixels[:, :, -1:], maximum)
+def with_alpha(
+    colour: ImageArray, alpha: ImageArray, maximum: int, limits: ReadingLimits, *, is_multiplied: bool = False
+) -> ImageArray:
+    """What an image with transparency becomes: over black, with its mask, or with its alpha as a channel like others.
+
+    Args:
+        colour: [H, W, C].
+        alpha: [H, W, 1], `maximum` where the image is opaque.
+        maximum: of alpha.
+        limits: whose `alpha` and `channels` say which.
+        is_multiplied: whether the colours lie over black already.
+    """
+    if limits.alpha == "mask":
+        return with_mask(colour, alpha > maximum // 2)
+    if limits.channels == colour.shape[2] + 1:
+        return np.concatenate([colour, alpha.astype(colour.dtype, copy=False)], axis=2)
+    return colour if is_multiplied else over_black(colour, alpha, maximum)
+
+
+def with_mask(colour: ImageArray, mask: NDArray[np.bool_]) -> ImageArray:
+    """The image with its mask, bool [H, W, 1], as one channel more: the highest level of its type, or 0.
+
+    Where it is 0 the others are, too: what transparent pixels hide depends on the program that saved them.
+    """
+    plane = np.where(mask, colour.dtype.type(np.iinfo(colour.dtype).max), colour.dtype.type(0))
+    return np.concatenate([np.where(mask, colour, colour.dtype.type(0)), plane], axis=2)
+
+
+def opaque(colour: ImageArray, limits: ReadingLimits) -> ImageArray:
+    """An image without transparency, with a mask that leaves nothing out where the limits ask for masks."""
+    if limits.alpha != "mask":
+        return colour
+    return with_mask(colour, np.ones((*colour.shape[:2], 1), dtype=np.bool_))
+
+
+def split_alpha(pixels: ImageArray, maximum: int, limits: ReadingLimits = DEFAULT_LIMITS) -> ImageArray:
+    """As `with_alpha`, of pixels whose last channel is alpha."""
+    return with_alpha(pixels[:, :, :-1], pixels[:, :, -1:], maximum, limits)
 
 
 def cmyk_to_rgb(ink: ImageArray, maximum: int) -> ImageArray:
     """R = (1 - C)(1 - K) and so on, of inks `[H, W, 4]`, without colour profiles."""
     paper = (ink.dtype.type(maximum) - ink).astype(ink.dtype, copy=False)
-    return split_alpha(paper, maximum)
+    return over_black(paper[:, :, :-1], paper[:, :, -1:], maximum)
 
 
-def look_up(indices: NDArray[np.uint8], palette: ImageArray, alpha: NDArray[np.uint8] | None, name: str) -> ImageArray:
-    """Colours `[H, W, 3]`, or `[H, W, 1]` if the palette is all grey, of palette indices `[H, W]`.
+def look_up(
+    indices: NDArray[np.uint8],
+    palette: ImageArray,
+    alpha: NDArray[np.uint8] | None,
+    name: str,
+    limits: ReadingLimits = DEFAULT_LIMITS,
+) -> ImageArray:
+    """Colours `[H, W, 3]`, or `[H, W, 1]` if the palette is all grey, of palette indices `[H, W]`; see `with_alpha`.
 
     Alpha has 8 bits, and is for palettes of 8 bits.
     """
@@ -46,7 +88,7 @@ def look_up(indices: NDArray[np.uint8], palette: ImageArray, alpha: NDArray[np.u
     if alpha is not None:
         opacity = np.full((len(palette), 1), 255, np.uint8)
         opacity[: len(alpha), 0] = alpha[: len(palette)]
-        colours = over_black(colours, opacity, 255)
+        colours = with_alpha(colours[None], opacity[None], 255, limits)[0]
     return np.asarray(colours[indices])
 
 
@@ -58,9 +100,11 @@ def stretch(values: ImageArray, maximum: int) -> ImageArray:
     return np.asarray(table[values])
 
 
-def blacken(pixels: ImageArray, key: int | tuple[int, ...]) -> ImageArray:
-    """The image with its transparent colour over black."""
+def blacken(pixels: ImageArray, key: int | tuple[int, ...], limits: ReadingLimits = DEFAULT_LIMITS) -> ImageArray:
+    """The image with its transparent colour over black, or with a mask."""
     transparent = (pixels == np.asarray(key)).all(axis=2)
+    if limits.alpha == "mask":
+        return with_mask(pixels, ~transparent[:, :, None])
     return np.where(transparent[:, :, None], pixels.dtype.type(0), pixels) if transparent.any() else pixels
 
 

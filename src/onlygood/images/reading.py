@@ -1,14 +1,15 @@
 """Read one image, exactly: its file's own values come back, or a sentence that says why they cannot.
 
-Everything becomes an array `[H, W, C]` of uint8 or uint16 with 1 (grey) or 3 (colour) channels:
+Everything becomes an array `[H, W, C]` of uint8 or uint16 with 1 (grey) or 3 (colour) channels, or up to 16:
 
     grey, 1-bit, 2-bit, 4-bit     C = 1; fewer than 8 bits become 8, with white at 255 (1-bit: 0 and 255)
     RGB                           C = 3
     palette                       C = 1 if every entry of the palette is a grey, else C = 3; the palette decides, never
                                   the pixels, so that images of one camera have one number of channels
     CMYK                          C = 3; R = (1 - C)(1 - K) and so on, without colour profiles
+    several channels              C = 2 to 16, of TIFF files that declare them and of arrays
     alpha, transparent colours    dropped if opaque everywhere, else laid over black, with the image's own arithmetic:
-                                  round(value * alpha / maximum)
+                                  round(value * alpha / maximum); or the last channel, where ReadingLimits say so
     9 to 16 bits in a container   the raw values: a 12-bit camera gives 0..4095, never stretched
     0 means white                 inverted, so that 0 is black in every image (TIFF, PBM, DICOM)
     PGM, PPM, PAM                 a largest value below 255 becomes 255, from 256 on the values are raw
@@ -44,6 +45,7 @@ from onlygood._plurals import shorten
 from onlygood.errors import ImageError, ImageFormatError, SettingError
 from onlygood.images.avif import read_avif
 from onlygood.images.bmp import read_bmp
+from onlygood.images.channels import MOST_CHANNELS, count_channels, is_grey_or_colour
 from onlygood.images.dicom import read_dicom
 from onlygood.images.formats import read_png, read_webp
 from onlygood.images.gif import read_gif
@@ -54,7 +56,7 @@ from onlygood.images.jpeg2000 import read_jpeg_2000
 from onlygood.images.jpegxl import read_jpeg_xl
 from onlygood.images.limits import DEFAULT_LIMITS, ReadingLimits, check_bytes, decoding, reason
 from onlygood.images.netpbm import read_netpbm
-from onlygood.images.pixels import ImageArray
+from onlygood.images.pixels import ImageArray, opaque
 from onlygood.images.signatures import HEAD_BYTES, format_of, unread_kind
 from onlygood.images.tiff import read_tiff, tiff_pages
 
@@ -87,20 +89,21 @@ def read_image(
     channel_order: ChannelOrder = "rgb",
     limits: ReadingLimits = DEFAULT_LIMITS,
 ) -> ImageArray:
-    """Pixels `[H, W, C]`, uint8 or uint16, C-contiguous, 0 is black; C is 1 (grey) or 3 (red, green, blue).
+    """Pixels `[H, W, C]`, uint8 or uint16, C-contiguous, 0 is black; C is 1 (grey), 3 (red, green, blue) or up to 16.
 
     The array may be read-only or share memory with `source`. Safe to call from many threads.
 
     Args:
         source: a file's path, a file's bytes, a PIL image, or an array uint8 or uint16 of shape `[H, W]` or `[H, W, 1]`
-            (grey), `[H, W, 3]` (R, G, B) or `[H, W, 4]` (R, G, B, alpha). Of a PIL image the current frame is taken. Of
+            (grey), `[H, W, 3]` (R, G, B), `[H, W, 4]` (R, G, B, alpha) or `[H, W, C]` with 5 to 16 channels; with 2
+            or 4 that are none of alpha if the limits ask for so many. Of a PIL image the current frame is taken. Of
             one that Pillow has decoded it cannot be told whether its file was damaged or its 16-bit colour reduced to
             8 bits, so give the path.
         name: what errors call the image; by default the path.
         page: which page of a multi-page TIFF, from 0; see `image_pages`. None wants a file that holds one image.
         channel_order: of an array with colour: "rgb", or "bgr" for B, G, R or B, G, R, alpha, as OpenCV has it. A file
             and a PIL image say their own order, so that only "rgb" is right for them.
-        limits: bounds on pixels, bytes and pages.
+        limits: bounds on pixels, bytes and pages, how many channels there must be, and what becomes of transparency.
 
     Raises:
         ImageTooLargeError: if it exceeds a limit.
@@ -146,7 +149,7 @@ def read_with_format(
     shown = name if name is not None else _name_of(source) + (f"#{page + 1}" if page else "")
     if isinstance(source, np.ndarray):
         _require_single(page, shown)
-        return np.ascontiguousarray(from_array(source, shown, limits, is_bgr=channel_order == "bgr")), None
+        return _as_asked(from_array(source, shown, limits, is_bgr=channel_order == "bgr"), shown, limits), None
     if channel_order != "rgb":
         raise SettingError(
             f"channel_order {channel_order!r} must go with an array, and {shown} is none: leave it out, as files "
@@ -154,19 +157,46 @@ def read_with_format(
         )
     if isinstance(source, Image.Image):
         _require_single(page, shown)
-        return np.ascontiguousarray(from_pil(source, shown, limits)), source.format
+        return _as_asked(_with_mask(from_pil(source, shown, limits), limits), shown, limits), source.format
     with _opened(source, shown, limits) as (file, size):
         head = file.read(HEAD_BYTES)
         file.seek(0)
         kind = format_of(head)
         if kind == "TIFF":
-            return np.ascontiguousarray(read_tiff(file, size, page, shown, limits)), kind
+            return _as_asked(read_tiff(file, size, page, shown, limits), shown, limits), kind
         if kind is None:
             raise ImageError(_not_an_image(head, shown))
         _require_single(page, shown)
         data = source if isinstance(source, bytes) else file.read()
     with decoding(kind, shown):
-        return np.ascontiguousarray(_READERS[kind](data, shown, limits)), kind
+        return _as_asked(_with_mask(_READERS[kind](data, shown, limits), limits), shown, limits), kind
+
+
+def _with_mask(pixels: ImageArray, limits: ReadingLimits) -> ImageArray:
+    """Pixels of grey or colour, with a mask where the limits ask for masks; those of two or four channels have one."""
+    return opaque(pixels, limits) if is_grey_or_colour(pixels.shape[2]) else pixels
+
+
+def _as_asked(pixels: ImageArray, name: str, limits: ReadingLimits) -> ImageArray:
+    """Pixels that were read, C-contiguous.
+
+    Raises:
+        ImageFormatError: they have another number of channels than the limits ask for.
+        ImageError: their mask leaves everything out.
+    """
+    channels, asked = pixels.shape[2] - (limits.alpha == "mask"), limits.channels
+    is_either = asked == 3 and channels == 1  # a grey image is one of three equal channels
+    if asked is not None and channels != asked and not is_either:
+        raise ImageFormatError(
+            f"{name} must have {count_channels(asked)}, got {count_channels(channels)}: give images with as many as "
+            "are asked for, or as the good images of the model had"
+        )
+    if limits.alpha == "mask" and not pixels[:, :, -1].any():
+        raise ImageError(
+            f"{name} must have pixels that are more opaque than transparent, got none: leave it out, or read alpha as "
+            "black"
+        )
+    return np.ascontiguousarray(pixels)
 
 
 def check_channel_order(order: ChannelOrder) -> ChannelOrder:
@@ -203,18 +233,24 @@ def fit_channels(image: ImageArray, channels: int, name: str) -> ImageArray:
     """The image with as many channels as the model takes, if that loses nothing.
 
     Args:
-        image: `[H, W, C]` as `read_image` returns it.
-        channels: 1 or 3. Grey becomes three equal channels; three equal channels become grey.
+        image: `[H, W, C]` as `read_image` returns it, without a mask.
+        channels: 1 to 16. Grey becomes three equal channels; three equal channels become grey.
         name: what errors call the image.
 
     Raises:
-        ImageFormatError: if one channel is wanted and the image has colour.
-        SettingError: if `channels` is neither 1 nor 3.
+        ImageFormatError: if one channel is wanted and the image has colour, or the image has another number of channels
+            where neither is grey or colour.
+        SettingError: if `channels` is no such number.
     """
-    if channels not in (1, 3):
-        raise SettingError(f"channels must be 1 (grey) or 3 (colour), got {channels!r}")
+    if channels not in range(1, MOST_CHANNELS + 1):
+        raise SettingError(f"channels must be 1 (grey), 3 (colour) or up to {MOST_CHANNELS}, got {channels!r}")
     if image.shape[2] == channels:
         return image
+    if not (is_grey_or_colour(channels) and is_grey_or_colour(image.shape[2])):
+        raise ImageFormatError(
+            f"{name} must have {count_channels(channels)} for this model, got {count_channels(image.shape[2])}: give "
+            "it images like the good ones, or fit a model on images like this"
+        )
     if channels == 3:
         return np.repeat(image, 3, axis=2)
     grey = image[:, :, :1]

@@ -19,8 +19,8 @@ from onlygood.images._quiet import quiet_decoders
 from onlygood.images.ccitt import check_ccitt_part
 from onlygood.images.extensions import CAMERA_RAW
 from onlygood.images.jpeg import check_jpeg_part
-from onlygood.images.limits import RESCALE, ReadingLimits, check_no_zeros, check_size, damaged, decoding
-from onlygood.images.pixels import ImageArray, cmyk_to_rgb, look_up, over_black, turn
+from onlygood.images.limits import MOST_CHANNELS, RESCALE, ReadingLimits, check_no_zeros, check_size, damaged, decoding
+from onlygood.images.pixels import ImageArray, cmyk_to_rgb, look_up, opaque, turn, with_alpha
 
 # none, CCITT (2, 3, 4), LZW, JPEG, deflate (8, 32946), PackBits, LZMA, ZSTD: those with a size that can be bounded
 _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32946, 32773, 34925, 50000})
@@ -33,6 +33,9 @@ _BITS = {
     5: {8, 16},
     6: {8},
 }
+# ExtraSamples: 1 is alpha that the colours were multiplied with, 2 alpha that they were not; 0 is something else
+_MULTIPLIED = 1
+_ALPHAS = (_MULTIPLIED, 2)
 _VALUES = {
     2: "signed integers",
     3: "floating-point numbers",
@@ -112,7 +115,7 @@ def _full_pages(directories: list[_Directory]) -> tuple[int, ...]:
 
 
 def read_tiff(file: BinaryIO, size: int, page: int | None, name: str, limits: ReadingLimits) -> ImageArray:
-    """One page as grey or RGB, upright and over black, its values as the file has them.
+    """One page as grey, RGB or up to 16 channels, upright, its values as the file has them; alpha as the limits say.
 
     Args:
         file: the TIFF; it need not be at its start.
@@ -123,7 +126,8 @@ def read_tiff(file: BinaryIO, size: int, page: int | None, name: str, limits: Re
 
     Raises:
         ImageTooLargeError: if it exceeds a limit.
-        ImageError: if there is no such page, it is damaged, or its values have no one meaning as grey or colour.
+        ImageError: if there is no such page, it is damaged, or its values have no one meaning as grey, colour or
+            channels.
     """
     if page is None:
         directories = list(_directories(file, name, limits))
@@ -150,6 +154,8 @@ def read_tiff(file: BinaryIO, size: int, page: int | None, name: str, limits: Re
                 raise damaged(name, "TIFF", "a tag that its pixels depend on cannot be read")
             _check_kind(parsed, name, limits)
             pixels = _pixels(parsed, file, size, name, limits)
+            if not _alpha_of(parsed, limits):
+                pixels = opaque(pixels, limits)
             return turn(pixels, _orientation(parsed))
 
 
@@ -166,7 +172,7 @@ def _orientation(page: Any) -> int:
 
 
 def _check_kind(page: Any, name: str, limits: ReadingLimits) -> None:
-    """Raises unless the page has a size within the limits and values that have one meaning as grey or colour."""
+    """Raises unless the page has a size within the limits and values that have one meaning as grey, colour or more."""
     check_size(page.imagewidth, page.imagelength, name, limits)
     if page.imagedepth != 1:
         raise ImageError(f"{name} is a volume of {page.imagedepth} layers: save each layer as a page of its own")
@@ -203,18 +209,32 @@ def _check_kind(page: Any, name: str, limits: ReadingLimits) -> None:
         )
     if bits in (1, 2, 4) and page.samplesperpixel > 1:
         raise ImageError(f"{name} has {page.samplesperpixel} channels of {bits} bits: {RESCALE}")
-    extra = page.samplesperpixel - _CHANNELS[photometric]
-    # ExtraSamples: 1 is alpha that the colours were multiplied with, 2 alpha that they were not
-    has_alpha = extra == 1 and tuple(page.extrasamples) in ((1,), (2,)) and photometric in (0, 1, 2)
-    if extra and not has_alpha:
+    _check_channels(page, name, limits)
+
+
+def _check_channels(page: Any, name: str, limits: ReadingLimits) -> None:
+    """Raises unless it is said of each channel what it is, by the file or by who asks for so many."""
+    photometric, channels = int(page.photometric), int(page.samplesperpixel)
+    extra = channels - _CHANNELS[photometric]
+    if not extra:
+        return
+    alphas = [kind for kind in page.extrasamples if kind in _ALPHAS]
+    # Three that are not called red, green and blue may be those, or three images.
+    is_declared = len(page.extrasamples) == extra and len(alphas) <= 1 and (channels != 3 or alphas or photometric == 2)
+    if photometric not in (0, 1, 2) or extra < 0 or not (is_declared or limits.channels == channels):
         raise ImageError(
-            f"{name} has {page.samplesperpixel} channels that the file does not declare as grey or RGB, with or "
-            "without alpha: save it as grey or RGB, one image a page"
+            f"{name} has {channels} channels that the file does not declare as grey, RGB or further ones, with or "
+            f"without alpha: save it as grey or RGB, one image a page, or fit with channels={channels}"
+        )
+    if channels - len(alphas) > MOST_CHANNELS:
+        raise ImageError(
+            f"{name} must have at most {MOST_CHANNELS} channels, got {channels - len(alphas)}: save those alone that "
+            "defects show in"
         )
 
 
 def _pixels(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLimits) -> ImageArray:
-    """Grey or RGB of a page that passed `_check_kind`, not yet turned."""
+    """The channels of a page that passed `_check_kind`, not yet turned."""
     stored = _samples(page, file, size, name, limits)
     photometric, bits = int(page.photometric), int(page.bitspersample)
     maximum = 2**bits - 1
@@ -229,14 +249,23 @@ def _pixels(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLimi
         raise damaged(name, "TIFF", f"it has values above the {maximum} that {bits} bits hold")
     if photometric == 5:
         return cmyk_to_rgb(pixels, maximum)
-    alpha = pixels[:, :, -1:] if page.samplesperpixel in (2, 4) else None
-    if alpha is not None:
-        pixels = pixels[:, :, :-1]
+    alpha: ImageArray | None = None
+    if place := _alpha_of(page, limits):
+        alpha = pixels[:, :, [place]]
+        pixels = np.delete(pixels, place, axis=2)
     if photometric == 0:
         pixels = (pixels.dtype.type(maximum) - pixels).astype(pixels.dtype, copy=False)
-    if alpha is not None and tuple(page.extrasamples) == (2,):
-        pixels = over_black(pixels, alpha, maximum)
-    return pixels
+    if alpha is None:
+        return pixels
+    return with_alpha(pixels, alpha, maximum, limits, is_multiplied=_MULTIPLIED in page.extrasamples)
+
+
+def _alpha_of(page: Any, limits: ReadingLimits) -> int:
+    """Which channel is alpha; 0, which never is, for none."""
+    if limits.channels == page.samplesperpixel:
+        return 0
+    kinds = enumerate(page.extrasamples, _CHANNELS[int(page.photometric)])
+    return next((place for place, kind in kinds if kind in _ALPHAS), 0)
 
 
 def _samples(page: Any, file: BinaryIO, size: int, name: str, limits: ReadingLimits) -> NDArray[Any]:

@@ -25,6 +25,7 @@ from onlygood.datasets.sources import Source
 from onlygood.errors import FolderError
 from onlygood.features.input_kind import try_read
 from onlygood.heatmap import to_screen
+from onlygood.images.channels import shown_channels
 from onlygood.images.reading import ImageArray
 from onlygood.images.window import Window
 from onlygood.settings import FitSettings
@@ -62,15 +63,16 @@ def augmentation_sheet(sources: Sequence[Source], settings: FitSettings) -> Imag
         ImageError: an image that cannot be read, unless such are to be skipped.
     """
     assert settings.augment is not None and settings.augmentation is not None  # a fit that augments has them
+    has_mask = settings.alpha == "mask"
     if settings.golden:
-        images: Sequence[ImageArray] = read_golden(sources)
+        images: Sequence[ImageArray] = [shown_channels(image, has_mask=has_mask) for image in read_golden(sources)]
     else:
         if settings.skip_unreadable:
             sources = [source for source in sources if try_read(source) is not None]
         check_target(len(sources), settings)
         if not sources:
             raise FolderError("a sheet of augmentations needs an image that can be read, got none")
-        images = _Images(sources)
+        images = _Images(sources, has_mask=has_mask)
     return contact_sheet(
         images,
         settings.augment,
@@ -361,8 +363,9 @@ def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int,
 class _Images(Sequence[ImageArray]):
     """The images of sources, each read whenever it is asked for."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], *, has_mask: bool) -> None:
         self.sources = sources
+        self.has_mask = has_mask
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -374,4 +377,6 @@ class _Images(Sequence[ImageArray]):
     def __getitem__(self, index: slice) -> Sequence[ImageArray]: ...
 
     def __getitem__(self, index: int | slice) -> ImageArray | Sequence[ImageArray]:
-        return _Images(self.sources[index]) if isinstance(index, slice) else self.sources[index].read()
+        if isinstance(index, slice):
+            return _Images(self.sources[index], has_mask=self.has_mask)
+        return shown_channels(self.sources[index].read(), has_mask=self.has_mask)

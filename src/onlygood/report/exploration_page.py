@@ -24,7 +24,9 @@ from onlygood.datasets.selection import ChosenImage
 from onlygood.errors import ImageError
 from onlygood.exploration.explore import Exploration
 from onlygood.exploration.tsne import Layout
+from onlygood.images.channels import shown_channels
 from onlygood.images.reading import DEFAULT_LIMITS, ReadingLimits
+from onlygood.inspection import limits_for
 from onlygood.rates import Notation
 from onlygood.report import formatting, palette
 from onlygood.report.facts import model_facts
@@ -266,11 +268,12 @@ def _thumbnails(
 ) -> list[tuple[str, int, int] | None]:
     """Each image made small: its data, width and height; None if it cannot be read any more."""
     black, white = exploration.metadata.input.window
+    limits = limits_for(exploration.metadata, limits)
     long_side = _for_count(len(exploration.images), _THUMBNAILS, _SMALLEST_THUMBNAIL)
 
     def draw(image: ChosenImage) -> tuple[str, int, int] | None:
         try:
-            pixels = image.file.read(limits)
+            pixels = shown_channels(image.file.read(limits), has_mask=limits.alpha == "mask")
         except ImageError:
             return None
         window = (float(black), float(white))

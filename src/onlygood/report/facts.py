@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onlygood._machine import machine_facts, versions_of
+from onlygood.images.channels import channel_groups
 from onlygood.metadata import InputFacts, Metadata
 from onlygood.rates import DECIMAL, Notation
 from onlygood.report.formatting import format_count
@@ -73,9 +74,18 @@ def augmentations_beside(metadata: Metadata) -> str:
 
 def takes_sentence(kind: InputFacts) -> str:
     """What images a model takes."""
-    black, white = kind.window
-    colour = "grey" if kind.channels == 1 else "colour (red, green, blue)"
-    return f"{kind.dtype}, {colour}, any size, levels {black:g} to {white:g}"
+    names = {1: "grey", 3: "colour (red, green, blue)"}
+    channels = names.get(kind.channels) or f"{kind.channels} channels ({_groups(kind.channels)})"
+    mask = "" if kind.alpha is None else " with transparency as a mask"
+    levels = " and ".join(f"{black:g} to {white:g}" for black, white in dict.fromkeys(kind.windows or (kind.window,)))
+    return f"{kind.dtype}, {channels}{mask}, any size, levels {levels}"
+
+
+def _groups(channels: int) -> str:
+    """Which channels go through the network together, counted from 1: "1-3, 4"."""
+    return ", ".join(
+        str(first + 1) if first == last else f"{first + 1}-{last + 1}" for first, _, last in channel_groups(channels)
+    )
 
 
 def looked_at_sentences(kind: InputFacts) -> list[str]:

@@ -105,6 +105,7 @@ def write_fit_report(
             levels=(metadata.map_levels.typical, metadata.map_levels.high),
             window=metadata.input.window,
             threads=threads,
+            has_mask=metadata.input.alpha is not None,
         ),
         groups=_groups(model.good_images)[:LISTED_GROUPS],
         groups_total=len({each.group for each in model.good_images}),

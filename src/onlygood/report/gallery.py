@@ -13,6 +13,7 @@ from onlygood.datasets.folders import ImageFile
 from onlygood.datasets.labelled_set import LabelledImage
 from onlygood.datasets.masks import read_mask
 from onlygood.errors import ImageError, LabelledSetError
+from onlygood.images.channels import shown_channels
 from onlygood.images.reading import ImageArray
 from onlygood.inspector import Inspector, inspect_each
 from onlygood.model import ScoredImage
@@ -105,7 +106,12 @@ def draw_cards(inspector: Inspector, wanted: Sequence[Wanted], *, threads: int, 
 
 
 def draw_highest(
-    shown: Sequence[ScoredImage], *, levels: tuple[float, float], window: tuple[float, float], threads: int
+    shown: Sequence[ScoredImage],
+    *,
+    levels: tuple[float, float],
+    window: tuple[float, float],
+    threads: int,
+    has_mask: bool = False,
 ) -> list[Card]:
     """A card for each of a fit's most anomalous images, in order.
 
@@ -114,13 +120,14 @@ def draw_highest(
         levels: typical and high, of the map.
         window: the levels of black and white.
         threads: how many are drawn at once; 0 for one a core.
+        has_mask: whether the last channel of the images is a mask.
     """
 
     def draw(each: ScoredImage) -> Card:
         found = each.image
         card = Card(name=found.name, score=found.score, p_value=None, is_anomaly=found.score > 0)
         try:
-            image = each.source.read()
+            image = shown_channels(each.source.read(), has_mask=has_mask)
         except ImageError as error:
             return replace(card, problem=_gone(error))
         plain, marked = draw_thumbnails(image, each.patch_scores, levels=levels, window=window)
@@ -149,7 +156,7 @@ def _draw(inspector: Inspector, wanted: Wanted, inspection: Inspection, image: I
             "image and map are those of now."
         )
     plain, marked = draw_thumbnails(
-        image, inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window, mask=mask
+        inspector.shown(image), inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window, mask=mask
     )
     return replace(_card(wanted), plain=plain, marked=marked, has_mask=mask is not None, problem=problem)
 

@@ -124,6 +124,11 @@ def _normalise(
     return functional.batch_norm(values, mean, variance, scale, offset, False, 0.0, attributes.get("epsilon", 1e-5))
 
 
+def _reshape(_attributes: dict[str, Any], values: Tensor, shape: Tensor) -> Tensor:
+    lengths = [values.shape[axis] if length == 0 else length for axis, length in enumerate(shape.tolist())]
+    return values.reshape(lengths)
+
+
 def _linear(attributes: dict[str, Any], values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     matrix = weight if attributes.get("transB", 0) else weight.T
     return functional.linear(values, matrix, bias)
@@ -135,6 +140,7 @@ _OPERATORS: dict[str, Callable[..., Tensor]] = {
     "Clip": _clip,
     "Conv": _convolution,
     "Flatten": lambda attributes, values: values.flatten(attributes.get("axis", 1)),
+    "Gather": lambda attributes, values, at: values.index_select(attributes.get("axis", 0), at),
     "Gemm": _linear,
     "GlobalAveragePool": lambda _, values: values.mean(dim=(2, 3), keepdim=True),
     "HardSigmoid": lambda a, values: (values * a.get("alpha", 0.2) + a.get("beta", 0.5)).clamp(0.0, 1.0),
@@ -143,6 +149,7 @@ _OPERATORS: dict[str, Callable[..., Tensor]] = {
     "LeakyRelu": lambda attributes, values: functional.leaky_relu(values, attributes.get("alpha", 0.01)),
     "MaxPool": _max_pool,
     "Mul": lambda _, one, other: one * other,
+    "Reshape": _reshape,
     "Relu": lambda _, values: functional.relu(values),
     "Sigmoid": lambda _, values: torch.sigmoid(values),
 }

@@ -42,15 +42,21 @@ class DeepSvddDetector(Detector):
             raise SettingError(f"input_size must be {required} for network {settings.network}, got {self.input_size}")
 
     @property
+    def _channels(self) -> int | None:
+        """How many channels of an image the network takes; None for as many as the good images have, 1 or 3."""
+        return self.task.kind.channels if self.task.kind.groups else self.architecture.channels
+
+    @property
     def embedding(self) -> Embedding:  # noqa: D102
         image = image_embedding(
             input_size=self.input_size,
-            channels=self.architecture.channels or 3,
+            channels=self._channels or 3,
             contrast_normalised=self.architecture.contrast_normalised,
             dtype=self.task.kind.dtype,
             window=self.task.kind.window,
             source=self.task.kind.source,
             has_mask=self.task.kind.has_mask,
+            groups=self.task.kind.groups,
             opset=OPSET,
         )
         return Embedding(subgraphs=[image], input_shape=(self.input_size, self.input_size), opset=OPSET)
@@ -62,7 +68,7 @@ class DeepSvddDetector(Detector):
 
         settings, architecture, threads = self.settings, self.architecture, self.task.settings.threads
         # Grey images have three equal channels: one of them is enough.
-        channels = architecture.channels or features.channels
+        channels = self._channels or features.channels
         images = training_values(features, split.fitted, threads=threads, channels=channels)
         low, high = 0.0, 1.0
         if architecture.contrast_normalised:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onlygood.graph.preprocess import mask_arrays
+from onlygood.graph.preprocess import ChannelGroup, by_channel, mask_arrays
 from onlygood.graph.subgraph import OPSET, subgraph
 from onlygood.images.window import Window
 
@@ -24,30 +26,34 @@ def image_embedding(
     window: Window,
     source: str = "image",
     has_mask: bool = False,
+    groups: Sequence[ChannelGroup] = (),
     opset: int = OPSET,
 ) -> onnx.ModelProto:
     """The subgraph from `image` to `embedding`, float32 [N, input_size, input_size, channels].
 
-    `image` is uint8 or uint16 [N, H, W, C] with C = 1 or 3. It is resized as for every other method (see
-    `onlygood.graph.preprocess`), and the window's levels become 0 and 1. With 1 channel, colours are averaged; with 3,
-    grey is given to all of them. With a mask, the last channel of `image`, pixels where it is 0 get the level halfway
-    between black and white before anything else is done.
+    `image` is uint8 or uint16 [N, H, W, C] with C = 1 or 3, or `channels` of them where there are groups. It is resized
+    as for every other method (see `onlygood.graph.preprocess`), and the window's levels become 0 and 1. With 1
+    channel, colours are averaged; with 3, grey is given to all of them. With a mask, the last channel of `image`,
+    pixels where it is 0 get the level halfway between black and white before anything else is done.
 
     Args:
         input_size: pixels a side.
-        channels: 1 or 3.
+        channels: 1 or 3, or all that the image has where there are groups.
         contrast_normalised: subtract each image's mean and divide by its mean absolute deviation (global contrast
             normalisation with the L1 norm).
         dtype: uint8 or uint16, of `image`.
         window: the levels of black and white.
         source: what `image` is called in the whole graph.
         has_mask: whether the last channel of `image` is a mask.
+        groups: of the channels, each with a window of its own; none for grey or colour.
         opset: of the standard operators.
 
     Source: Ruff et al., "Deep One-Class Classification", ICML 2018, section 4.1 (global contrast normalisation).
     """
     to_channels = (
-        "coloured = ReduceMean <keepdims = 1> (scaled, colour_axis)"
+        "coloured = Identity (scaled)"
+        if groups
+        else "coloured = ReduceMean <keepdims = 1> (scaled, colour_axis)"
         if channels == 1
         else "coloured = Mul (scaled, three_planes)"
     )
@@ -82,20 +88,24 @@ def image_embedding(
         {normalise}
     }}
     """
+    black, white = np.array(window.black), np.array(window.white)
+    if groups:
+        black = by_channel(groups, [group.window.black for group in groups])
+        white = by_channel(groups, [group.window.white for group in groups])
     arrays: dict[str, NDArray[np.generic]] = {
         "input_size": np.array([input_size, input_size], dtype=np.int64),
-        "black": np.array(window.black, dtype=np.float32),
-        "level_gain": np.array(1.0 / (window.white - window.black), dtype=np.float32),
+        "black": black.astype(np.float32),
+        "level_gain": (1.0 / (white - black)).astype(np.float32),
     }
     if channels == 1:
         arrays["colour_axis"] = np.array([3], dtype=np.int64)
-    else:
+    elif not groups:
         arrays["three_planes"] = np.ones((1, 1, 1, 3), dtype=np.float32)
     if contrast_normalised:
         arrays["pixel_axes"] = np.array([1, 2, 3], dtype=np.int64)
         arrays["least_contrast"] = np.array(_LEAST_CONTRAST, dtype=np.float32)
     if has_mask:
-        arrays |= mask_arrays(axis=3, fill=(window.black + window.white) / 2)
+        arrays |= mask_arrays(axis=3, fill=(black + white) / 2)
     return subgraph(text, arrays, names={"image": source}, opset=opset)
 
 

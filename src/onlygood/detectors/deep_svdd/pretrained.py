@@ -13,6 +13,7 @@ from onlygood.detectors.base import Detector, Embedding, FitTask, Learned, Split
 from onlygood.detectors.deep_svdd.numbers import described_sphere, described_stages, hypersphere_numbers
 from onlygood.detectors.deep_svdd.settings import DeepSvdd
 from onlygood.detectors.fine_tuned import TrainableBackbone
+from onlygood.detectors.on_backbone import groups_of
 from onlygood.detectors.trained import described_training, learned_network, load_torch, make_checkpoint, training_values
 from onlygood.detectors.whitening import WHOLE_SHRINKAGE, learn_whitening, precision_of
 from onlygood.features.extraction import Features
@@ -30,7 +31,7 @@ class PretrainedSvddDetector(Detector):
     def __init__(self, settings: DeepSvdd, task: FitTask) -> None:
         self.settings = settings
         self.task = task
-        self.trunk = TrainableBackbone(settings)
+        self.trunk = TrainableBackbone(settings, groups=groups_of(task.kind))
 
     @property
     def embedding(self) -> Embedding:  # noqa: D102

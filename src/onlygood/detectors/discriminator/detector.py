@@ -65,11 +65,12 @@ class DiscriminatorDetector(Detector):
     @property
     def embedding(self) -> Embedding:  # noqa: D102
         shape, kind = self.sized.input_shape, self.task.kind
+        to_taps, fused = self.sized.to_taps(kind, self.trunk, self.taps, opset=self.opset)
+        taps = [fused[tap] for tap in self.taps]
         return Embedding(
             subgraphs=[
-                self.sized.preprocess(kind, opset=self.opset),
-                self.trunk,
-                patch_embedding(self.taps, input_shape=shape, grid=self.grid, has_mask=kind.has_mask, opset=self.opset),
+                *to_taps,
+                patch_embedding(taps, input_shape=shape, grid=self.grid, has_mask=kind.has_mask, opset=self.opset),
             ],
             input_shape=shape,
             rows_each=(patches_per_image(self.task.images, math.prod(self.grid)),),

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from onlygood._progress import status_line
 from onlygood.architectures import DOC
-from onlygood.datasets.sources import list_references
+from onlygood.datasets.sources import list_references, reading_limits
 from onlygood.detectors.base import Detector, Embedding, FitTask, Learned, Split
 from onlygood.detectors.doc.settings import Doc
 from onlygood.detectors.fine_tuned import TrainableBackbone
+from onlygood.detectors.on_backbone import groups_of
 from onlygood.detectors.pooled_heads import PooledHeads, TemplateHeads, choose_neighbors, pooled_description
 from onlygood.detectors.template_scores import NEAREST_NEIGHBORS, OUTLIER_FACTOR
 from onlygood.detectors.trained import described_training, learned_network, load_torch, make_checkpoint, training_values
@@ -26,7 +27,7 @@ from onlygood.errors import FolderError
 from onlygood.features.extraction import Embedder, Features, extract_features
 from onlygood.features.input_kind import input_kind
 from onlygood.graph.subgraph import join
-from onlygood.images.reading import ReadingLimits
+from onlygood.graph.view import View
 from onlygood.settings import REFERENCE_WHY
 
 # Reference images of each class, so that training has two of each, and one can choose the epoch.
@@ -78,10 +79,10 @@ class DocDetector(Detector):
         self.settings = settings
         self.task = task
         common = task.settings
-        limits = ReadingLimits(max_pixels=common.max_pixels, max_bytes=common.max_bytes)
+        limits = reading_limits(common)
         assert settings.reference is not None  # or the settings would have been refused
         self.references = list_references(settings.reference, limits=limits)
-        self.trunk = TrainableBackbone(settings)
+        self.trunk = TrainableBackbone(settings, groups=groups_of(task.kind))
         self.score = SCORES[settings.head]
 
     @property
@@ -199,10 +200,17 @@ class DocDetector(Detector):
         """
         settings = self.task.settings.replaced(window=None)
         kind = input_kind(self.references, settings, show_progress=self.task.show_progress, what="reference")
-        embedding = self.trunk.embedding(kind)
+        if kind.channels != self.task.kind.channels:
+            raise FolderError(
+                f"reference images must have as many channels as the good ones, {self.task.kind.channels}, got "
+                f"{kind.channels}: take other images with the same cameras and lights, or choose another method"
+            )
+        view = View(kind.dtype, has_alpha=settings.alpha == "mask")
+        embedding = self.trunk.embedding(kind.shown(view))
+        subgraphs = [*view.subgraphs(opset=embedding.opset), *embedding.subgraphs]
         found = extract_features(
             self.references,
-            Embedder(join(*embedding.subgraphs, outputs=list(embedding.outputs))),
+            Embedder(join(*subgraphs, outputs=list(embedding.outputs))),
             kind,
             settings,
             rows_each=embedding.rows_each,

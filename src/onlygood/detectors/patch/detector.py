@@ -104,9 +104,16 @@ class PatchDetector(Detector):
     @property
     def embedding(self) -> Embedding:  # noqa: D102
         shape, opset, has_mask = self.sized.input_shape, self.opset, self.task.kind.has_mask
+        taps = list(dict.fromkeys(tap for level in self.patch_levels for tap in level.taps))
+        to_taps, fused = self.sized.to_taps(self.task.kind, self.trunk, taps, opset=opset)
         patches = [
             patch_embedding(
-                level.taps, input_shape=shape, grid=level.grid, name=level.name, has_mask=has_mask, opset=opset
+                [fused[tap] for tap in level.taps],
+                input_shape=shape,
+                grid=level.grid,
+                name=level.name,
+                has_mask=has_mask,
+                opset=opset,
             )
             for level in self.patch_levels
         ]
@@ -118,7 +125,7 @@ class PatchDetector(Detector):
             opset=opset,
         )
         return Embedding(
-            subgraphs=[self.sized.preprocess(self.task.kind, opset=opset), self.trunk, *patches, regions],
+            subgraphs=[*to_taps, *patches, regions],
             outputs=tuple(level.name for level in self.levels),
             input_shape=shape,
             rows_each=tuple(patches_per_image(self.task.images, math.prod(level.grid)) for level in self.levels),
