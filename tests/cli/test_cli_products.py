@@ -177,6 +177,19 @@ def test_another_rate_or_threshold_is_that_of_the_product(run: Any, here: Path) 
     assert [line.split(":")[0] for line in said] == ["bolt", "nut"]
 
 
+def test_a_signature_is_required_of_the_products_that_are_asked(run: Any, here: Path) -> None:
+    del here
+    assert run("sign", "--new-key", "key").code == 0
+    assert run("sign", "models/nut.onnx", "--key", "key").code == 0
+    said = one_sentence(run("inspect", "models", "new", "--product", "nut"))
+    assert "must be the one that the table names, got another: if it was updated or replaced on purpose" in said
+    assert run("products", "models", "--refresh").code == 0
+    assert run("inspect", "models", "new", "--product", "nut", "--require-signature", "key.pub").code == 1
+    for product in ("bolt", "nearest"):
+        ran = run("inspect", "models", "new", "--product", product, "--require-signature", "key.pub")
+        assert "bolt.onnx must be signed" in one_sentence(ran)
+
+
 def test_a_report_is_of_the_product_that_is_named(run: Any, here: Path) -> None:
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")
