@@ -62,6 +62,9 @@ if TYPE_CHECKING:
     from onlygood.monitoring.drift import drift
     from onlygood.monitoring.drift_result import Drift
     from onlygood.monitoring.drift_test import DriftTest
+    from onlygood.products.chosen import ProductInspection
+    from onlygood.products.fitting import fit_products
+    from onlygood.products.products import Products
     from onlygood.recalibration import calibrate
     from onlygood.results import Inspection
     from onlygood.settings import MethodSettings
@@ -71,6 +74,9 @@ _HOMES = {
     "audit": "auditing.audit",
     "Audit": "auditing.audit",
     "fit": "fitting",
+    "fit_products": "products.fitting",
+    "Products": "products.products",
+    "ProductInspection": "products.chosen",
     "calibrate": "recalibration",
     "evaluate": "evaluation.evaluate",
     "Evaluation": "evaluation.evaluate",
@@ -161,6 +167,8 @@ __all__ = [
     "OnlygoodError",
     "Patch",
     "PixelTally",
+    "ProductInspection",
+    "Products",
     "SettingError",
     "TrainingError",
     "VerificationError",
@@ -174,6 +182,7 @@ __all__ = [
     "evaluate",
     "explore",
     "fit",
+    "fit_products",
     "image_auroc",
     "make_method",
     "methods",

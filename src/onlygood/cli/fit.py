@@ -70,12 +70,15 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
         metavar="METHOD",
         help=f"the detector: {', '.join(method_names())} (default: {DEFAULT_METHOD})",
     )
-    for title, names in (
-        ("threshold", _THRESHOLD),
-        ("which images belong together", _APART),
-        ("which images, and how they are read", _IMAGES),
-    ):
-        _add_shown(fit.add_argument_group(title), names, is_all=is_all)
+    _add_shown(fit.add_argument_group("threshold"), _THRESHOLD, is_all=is_all)
+    together = fit.add_argument_group("which images belong together")
+    _add_shown(together, _APART, is_all=is_all)
+    together.add_argument(
+        "--product-by",
+        metavar="REGEX",
+        help="several products: a model each into the folder -o; 'folder' (the sub-folder) or a regular expression",
+    )
+    _add_shown(fit.add_argument_group("which images, and how they are read"), _IMAGES, is_all=is_all)
     looked_at = fit.add_argument_group("what of an image is looked at")
     looked_at.add_argument(
         "--roi", metavar="FILE", help="region of interest: an image, white where to look, or polygons and boxes (JSON)"
@@ -137,6 +140,10 @@ def run_fit(options: argparse.Namespace) -> int:
             "options that begin with --augment- go with --augment or --golden, got them without: add one of these, or "
             "leave those out"
         )
+    if options.product_by is not None:
+        from onlygood.cli.products import fit_into_set
+
+        return fit_into_set(options, method, common)
     check_writable(options.output)
     if options.report:
         check_report(options.report)

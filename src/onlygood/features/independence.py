@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from onlygood._plurals import pluralize
+from onlygood.calibration.group_kinds import group_kinds_note
 from onlygood.calibration.near_duplicates import FEW, near_duplicate_groups
 from onlygood.calibration.two_kinds import two_kinds_note
 from onlygood.datasets.sources import file_ranks
@@ -76,10 +77,18 @@ def independent_groups(
     groups = merge_groups(labels, [sets.get(position, apart[position]) for position in range(len(labels))])
     count = len(set(groups))
     doubled = len(alike) - len(set(alike))
+    products = None
+    if len({labels[position] for position in own}) < len(own):
+        # Of images of nearly the same thing, one: they are close whatever their group is.
+        ours = [own[first] for first in np.unique(alike, return_index=True)[1].tolist()]
+        products = group_kinds_note(
+            features.descriptors[ours], [labels[each] for each in ours], [features.sources[each].name for each in ours]
+        )
     if count < LEAST_GROUPS:
         raise FolderError(
             f"calibration needs good images of at least {LEAST_GROUPS} independent things, got {len(groups)} "
             f"images in {pluralize(count, 'group')} of one session or (nearly) the same: add other parts"
+            + (", or since these groups look like products, fit a model to each with --product-by" if products else "")
             + (", or if these differ, add --near-duplicates ignore" if len(set(alike)) < different else "")
         )
     notes = []
@@ -90,6 +99,7 @@ def independent_groups(
         firsts = np.unique(groups, return_index=True)[1]
         kinds = two_kinds_note(features.descriptors[firsts], [features.sources[first].name for first in firsts])
         notes += [] if kinds is None else [kinds]
+    notes += [] if products is None else [products]
     if doubled:
         sizes = np.bincount(alike)
         count = int((sizes > 1).sum())
