@@ -69,7 +69,7 @@ class Moments:
     def whitening(
         self, origin: NDArray[np.float32], *, shrinkage: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-        """What `learn_whitening` gives for the rows: their mean [d] and the whitening [d, d].
+        """What `learn_whitening` gives for the rows: their mean [d] and a whitening [d, d] with the same distances.
 
         None where sums do not tell and the rows themselves are needed: where these are fewer than half of d, or so much
         alike, and so far from the origin, that what they vary by is lost in rounding.
@@ -81,7 +81,18 @@ class Moments:
         variance, second_moment = float(np.trace(covariance)), float(np.trace(self.products)) / self.count
         if variance < LEAST_VARIANCE * second_moment:
             return None
-        return (origin + mean).astype(np.float32), _inverse_root(covariance, shrinkage)
+        return (origin + mean).astype(np.float32), _inverse_factor(covariance, shrinkage)
+
+
+def _inverse_factor(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float32]:
+    """A whitening of a covariance [d, d] by its Cholesky factor, which costs a fraction of one by eigenvectors."""
+    spread = float(np.trace(covariance)) / len(covariance) or 1.0
+    try:
+        factor = np.linalg.cholesky(covariance + shrinkage * spread * np.eye(len(covariance)))
+    except np.linalg.LinAlgError:  # rounding has made it indefinite by more than the shrinkage
+        return _inverse_root(covariance, shrinkage)
+    whitening: NDArray[np.float32] = np.linalg.inv(factor).T.astype(np.float32)
+    return whitening
 
 
 def _inverse_root(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float32]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import helper
 
 from onlygood._parallel import map_in_order
 from onlygood.datasets.splits import folds_of_groups
-from onlygood.detectors.patch.head import Bank, patch_head
+from onlygood.detectors.patch.head import Bank, memory_arrays, patch_head
 from onlygood.detectors.patch.memory import Fitted, Refillable, Rows
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import join
@@ -39,28 +40,55 @@ class LevelScores:
 
 
 class Scorer:
-    """Scores of good images by heads as they go into the file. Thread-safe."""
+    """Scores of good images by heads as they go into the file. Thread-safe.
 
-    def __init__(self, banks: Sequence[Bank], *, opset: int) -> None:
+    Args:
+        banks: with the memories of the finished heads.
+        opset: of the standard operators.
+        takes_memories: whether the memories are given with each image, so that one graph serves many of them.
+    """
+
+    def __init__(self, banks: Sequence[Bank], *, opset: int, takes_memories: bool = False) -> None:
         self.banks = banks
         self.outputs = [bank.score for bank in banks] + [bank.patch_scores for bank in banks]
         heads = join(*(patch_head(bank, opset=opset) for bank in banks), outputs=self.outputs)
+        if takes_memories:
+            _take(heads, {name for bank in banks for name in memory_arrays(bank)})
         self.session = open_session(heads.SerializeToString(), threads=1)
 
-    def __call__(self, embeddings: Sequence[NDArray[np.float32]]) -> LevelScores:
-        """What the banks say of an image with these embeddings, float32 [h, w, d], one for each bank."""
+    def __call__(
+        self, embeddings: Sequence[NDArray[np.float32]], memories: Mapping[str, NDArray[np.float32]] | None = None
+    ) -> LevelScores:
+        """What the banks say of an image.
+
+        Args:
+            embeddings: float32 [h, w, d], one for each bank.
+            memories: what `memory_arrays` gives of all banks, where they are taken.
+        """
         count = len(self.banks)
         feeds = {bank.embedding: embedding[None] for bank, embedding in zip(self.banks, embeddings, strict=True)}
-        values = run(self.session, self.outputs, feeds)
+        values = run(self.session, self.outputs, {**feeds, **(memories or {})})
         scores = tuple(float(value[0]) for value in values[:count])
         return LevelScores(scores=scores, patch_scores=tuple(value[0] for value in values[count:]))
+
+
+def _take(heads: onnx.ModelProto, names: Container[str]) -> None:
+    """Make inputs of these initializers, in place; a memory may then have any number of rows."""
+    initializers = list(heads.graph.initializer)
+    del heads.graph.initializer[:]
+    for tensor in initializers:
+        if tensor.name in names:
+            dims = [None] * len(tensor.dims)
+            heads.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, dims))
+        else:
+            heads.graph.initializer.append(tensor)
 
 
 class LeaveOut:
     """Scores of images by memories that have not seen their owner, which is a group of images or an image.
 
-    The owners are in parts, and what scores those of a part is made when it is needed and let go after: FOLDS graphs at
-    a time would take more memory than all else in a fit.
+    The owners are in parts. The memories of a part are made when they are needed and let go after, and one graph takes
+    those of all parts: FOLDS graphs would cost more time and memory than all else in a fit.
 
     Args:
         fitted: the finished memories.
@@ -84,7 +112,8 @@ class LeaveOut:
         owners = np.unique(np.concatenate([each.owners for each in rows]))
         parts = folds_of_groups(owners, seed=seed, folds=FOLDS)
         self.part_of = {owner: number for number, part in enumerate(parts) for owner in part.tolist()}
-        self.banks, self.opset = banks, opset
+        self.banks = banks
+        self.scorer = Scorer(banks, opset=opset, takes_memories=True)
         self.levels = [
             Refillable(memory, known, parts, bank_size=size, seed=seed)
             for memory, known, size in zip(fitted, rows, bank_sizes, strict=True)
@@ -105,15 +134,17 @@ class LeaveOut:
             positions[self.part_of[owner]].append(position)
 
         def of_part(number: int) -> list[tuple[int, LevelScores]]:
-            scorer = self._scorer(number)
-            return [(position, scorer(embeddings(position))) for position in positions[number]]
+            memories = self._memories(number)
+            return [(position, self.scorer(embeddings(position), memories)) for position in positions[number]]
 
         return chain.from_iterable(map_in_order(of_part, sorted(positions), threads=threads))
 
-    def _scorer(self, number: int) -> Scorer:
-        memories = [level.without(number) for level in self.levels]
-        banks = [replace(bank, memory=memory) for bank, memory in zip(self.banks, memories, strict=True)]
-        return Scorer(banks, opset=self.opset)
+    def _memories(self, number: int) -> dict[str, NDArray[np.float32]]:
+        """The memories without the part of this number, as the graph takes them."""
+        banks = [
+            replace(bank, memory=level.without(number)) for bank, level in zip(self.banks, self.levels, strict=True)
+        ]
+        return {name: array for bank in banks for name, array in memory_arrays(bank).items()}
 
 
 class Combiner:
