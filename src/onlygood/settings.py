@@ -183,6 +183,7 @@ class MethodSettings(Settings):
         trains: whether it trains a network.
         extra: the extra of onlygood that it needs installed, or None.
         calibrations: where its calibration scores can come from, the default first.
+        updates: whether its models can learn further good images without the old ones, and forget some.
 
     Example:
         >>> import onlygood
@@ -195,6 +196,7 @@ class MethodSettings(Settings):
     trains: ClassVar[bool] = False
     extra: ClassVar[str | None] = None
     calibrations: ClassVar[tuple[Calibration, ...]] = ("leave-one-out", "split")
+    updates: ClassVar[bool] = False
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

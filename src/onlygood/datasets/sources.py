@@ -56,13 +56,18 @@ class Source:
 
 def file_ranks(sources: Sequence[Source]) -> list[int]:
     """The place of each image among all, with numbers in names by their value: frame_9 before frame_10."""
+    return ranks_of_names([source.name for source in sources])
+
+
+def ranks_of_names(names: Sequence[str]) -> list[int]:
+    """As `file_ranks`, of images that are known by their names alone."""
 
     def key(position: int) -> list[tuple[int, str]]:
-        parts = re.split(r"([0-9]+)", sources[position].name)
+        parts = re.split(r"([0-9]+)", names[position])
         return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)]
 
-    ranks = [0] * len(sources)
-    for rank, position in enumerate(sorted(range(len(sources)), key=key)):
+    ranks = [0] * len(names)
+    for rank, position in enumerate(sorted(range(len(names)), key=key)):
         ranks[position] = rank
     return ranks
 

@@ -39,12 +39,12 @@ class Moments:
     """What a whitening is learned from, of some rows: sums that can be taken away from one another.
 
     Attributes:
-        count: of rows.
+        count: of rows; no whole number where these stand for others.
         total: float64 [d], sum of the rows, less the origin.
         products: float64 [d, d], sum of the products of their coordinates, less the origin.
     """
 
-    count: int
+    count: float
     total: NDArray[np.float64] = field(repr=False)
     products: NDArray[np.float64] = field(repr=False)
 
@@ -65,6 +65,15 @@ class Moments:
     def __sub__(self, other: Moments) -> Moments:
         """The moments of the rows without some of them."""
         return Moments(self.count - other.count, self.total - other.total, self.products - other.products)
+
+    def about(self, origin: NDArray[np.float64]) -> Moments:
+        """The moments of the same rows about another origin [d], given as seen from this one."""
+        crossed = np.outer(origin, self.total)
+        return Moments(
+            count=self.count,
+            total=self.total - self.count * origin,
+            products=self.products - crossed - crossed.T + self.count * np.outer(origin, origin),
+        )
 
     def whitening(
         self, origin: NDArray[np.float32], *, shrinkage: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,14 +15,18 @@ from onnx import helper
 
 from onlygood._parallel import map_in_order
 from onlygood.datasets.splits import folds_of_groups
-from onlygood.detectors.patch.head import Bank, memory_arrays, patch_head
+from onlygood.detectors.patch.head import Bank, Memory, memory_arrays, patch_head
 from onlygood.detectors.patch.memory import Fitted, Refillable, Rows
+from onlygood.detectors.whitening import Moments
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import join
 
 # The most parts that leave-one-out leaves out in turn. Memories without a large part know fewer images than the
 # finished ones, and fewest of a kind that is rare among the good ones, so the scores of these would be too high.
 FOLDS = 40
+# How many times as many patches as an image's score is the mean of are kept of it: others may be the highest when the
+# memory has grown.
+DECIDING = 1.5
 # The embeddings of the good image at a position, float32 [h, w, d], one for each bank.
 EmbeddingsOf = Callable[[int], Sequence[NDArray[np.float32]]]
 
@@ -33,10 +38,15 @@ class LevelScores:
     Attributes:
         scores: by each bank.
         patch_scores: float32 [h, w], by each bank; empty where they were let go.
+        deciding: float32 [k, d], the patches that each bank finds most anomalous, its `deciding_patches`; empty where
+            they were not asked for.
+        seen_scores: by each bank, if its whitening had seen the image; empty where it was not asked for.
     """
 
     scores: tuple[float, ...]
     patch_scores: tuple[NDArray[np.float32], ...] = field(repr=False)
+    deciding: tuple[NDArray[np.float32], ...] = field(default=(), repr=False)
+    seen_scores: tuple[float, ...] = ()
 
 
 class Scorer:
@@ -71,6 +81,37 @@ class Scorer:
         scores = tuple(float(value[0]) for value in values[:count])
         return LevelScores(scores=scores, patch_scores=tuple(value[0] for value in values[count:]))
 
+    def of_patches(
+        self, patches: Sequence[NDArray[np.float32]], memories: Mapping[str, NDArray[np.float32]] | None = None
+    ) -> list[LevelScores]:
+        """What the banks say of several images of which the deciding patches are known.
+
+        Args:
+            patches: float32 [n, k, d], one for each bank.
+            memories: as for one image.
+        """
+        feeds = {bank.embedding: each[:, None] for bank, each in zip(self.banks, patches, strict=True)}
+        columns = run(self.session, self.outputs[: len(self.banks)], {**feeds, **(memories or {})})
+        return [LevelScores(tuple(map(float, row)), ()) for row in np.array(columns, dtype=np.float32).T]
+
+
+def deciding_patches(
+    scores: LevelScores, embeddings: Sequence[NDArray[np.float32]], banks: Sequence[Bank]
+) -> tuple[NDArray[np.float32], ...]:
+    """The patches, float32 [k, d], of an image that decide its score by each bank, and some that nearly do.
+
+    Args:
+        scores: what the banks say of the image.
+        embeddings: float32 [h, w, d], one for each bank.
+        banks: all of them.
+    """
+    found = []
+    for patches, embedding, bank in zip(scores.patch_scores, embeddings, banks, strict=True):
+        count = min(patches.size, math.ceil(DECIDING * bank.top_patches))
+        highest = np.sort(np.argsort(-patches.ravel(), kind="stable")[:count])
+        found.append(embedding.reshape(-1, embedding.shape[-1])[highest])
+    return tuple(found)
+
 
 def _take(heads: onnx.ModelProto, names: Container[str]) -> None:
     """Make inputs of these initializers, in place; a memory may then have any number of rows."""
@@ -97,6 +138,9 @@ class LeaveOut:
         bank_sizes: most rows of each.
         seed: of the parts, and of the banks' first rows.
         opset: of the heads.
+        owners: int64 [n], all that can be left out; those that have rows unless given.
+        counted: as for `Refillable`, of each memory.
+        totals: as for `Refillable`, of each memory.
     """
 
     def __init__(
@@ -108,19 +152,24 @@ class LeaveOut:
         bank_sizes: Sequence[int],
         seed: int,
         opset: int,
+        owners: NDArray[np.int64] | None = None,
+        counted: Sequence[NDArray[np.bool_]] | None = None,
+        totals: Sequence[Moments] | None = None,
     ) -> None:
-        owners = np.unique(np.concatenate([each.owners for each in rows]))
+        owners = np.unique(np.concatenate([each.owners for each in rows]) if owners is None else owners)
         parts = folds_of_groups(owners, seed=seed, folds=FOLDS)
         self.part_of = {owner: number for number, part in enumerate(parts) for owner in part.tolist()}
         self.banks = banks
         self.scorer = Scorer(banks, opset=opset, takes_memories=True)
         self.levels = [
-            Refillable(memory, known, parts, bank_size=size, seed=seed)
-            for memory, known, size in zip(fitted, rows, bank_sizes, strict=True)
+            Refillable(memory, known, parts, bank_size=size, seed=seed, counted=those, total=total)
+            for memory, known, size, those, total in zip(
+                fitted, rows, bank_sizes, counted or [None] * len(rows), totals or [None] * len(rows), strict=True
+            )
         ]
 
     def scores(
-        self, owners: Mapping[int, int], embeddings: EmbeddingsOf, *, threads: int
+        self, owners: Mapping[int, int], embeddings: EmbeddingsOf, *, threads: int, keep: Container[int] = ()
     ) -> Iterator[tuple[int, LevelScores]]:
         """Each image's position, and what memories without its owner say of it; images of one part after another.
 
@@ -128,22 +177,52 @@ class LeaveOut:
             owners: of each image, by its position.
             embeddings: of the image at a position.
             threads: how many; 0 for one a core.
+            keep: positions of images whose deciding patches and scores by whitenings that have seen them are wanted.
         """
         positions = defaultdict(list)
         for position, owner in owners.items():
             positions[self.part_of[owner]].append(position)
 
         def of_part(number: int) -> list[tuple[int, LevelScores]]:
-            memories = self._memories(number)
-            return [(position, self.scorer(embeddings(position), memories)) for position in positions[number]]
+            memories = self._memories([level.without(number) for level in self.levels])
+            seen: dict[str, NDArray[np.float32]] = {}
+            found = []
+            for position in positions[number]:
+                image = embeddings(position)
+                scores = self.scorer(image, memories)
+                if position in keep:
+                    seen = seen or self._memories([level.seen_without(number) for level in self.levels])
+                    deciding = deciding_patches(scores, image, self.banks)
+                    seen_scores = self.scorer([patches[None] for patches in deciding], seen).scores
+                    scores = replace(scores, deciding=deciding, seen_scores=seen_scores)
+                found.append((position, scores))
+            return found
 
         return chain.from_iterable(map_in_order(of_part, sorted(positions), threads=threads))
 
-    def _memories(self, number: int) -> dict[str, NDArray[np.float32]]:
-        """The memories without the part of this number, as the graph takes them."""
-        banks = [
-            replace(bank, memory=level.without(number)) for bank, level in zip(self.banks, self.levels, strict=True)
-        ]
+    def scores_of_patches(
+        self, owners: Mapping[int, int], patches: Callable[[Sequence[int]], list[NDArray[np.float32]]], *, threads: int
+    ) -> Iterator[tuple[int, LevelScores]]:
+        """As `scores`, of images of which the deciding patches are known, by memories whose whitening has seen them.
+
+        Args:
+            owners: of each image, by its position.
+            patches: float32 [n, k, d] of the images at some positions, one for each bank.
+            threads: how many; 0 for one a core.
+        """
+        positions = defaultdict(list)
+        for position, owner in owners.items():
+            positions[self.part_of[owner]].append(position)
+
+        def of_part(number: int) -> list[tuple[int, LevelScores]]:
+            memories = self._memories([level.seen_without(number) for level in self.levels])
+            return list(zip(positions[number], self.scorer.of_patches(patches(positions[number]), memories), strict=True))
+
+        return chain.from_iterable(map_in_order(of_part, sorted(positions), threads=threads))
+
+    def _memories(self, memories: Sequence[Memory]) -> dict[str, NDArray[np.float32]]:
+        """Memories, one for each bank, as the graph takes them."""
+        banks = [replace(bank, memory=memory) for bank, memory in zip(self.banks, memories, strict=True)]
         return {name: array for bank in banks for name, array in memory_arrays(bank).items()}
 
 
