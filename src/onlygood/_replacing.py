@@ -41,8 +41,8 @@ class Replacing:
         with _locked(self.path):
             if self._digest() != self.before:
                 raise WriteError(
-                    f"{self.path} must be as it was when the update began, got a file that was written since: it was left "
-                    "as it is; update that one"
+                    f"{self.path} must be as it was when the update began, got a file that was written since: it was "
+                    "left as it is; update that one"
                 )
             write_atomically(self.path, content)
 

@@ -152,5 +152,8 @@ def calibrated(
     # Scores of images that the file knows nothing of cannot be brought up to date, so there is no update after them.
     kept = file.kept if source == "calibration scores" else None
     return CalibratedModel(
-        file=pack(model, described, kept=kept), guarantee=described.guarantee, calibration=calibration, notes=tuple(notes)
+        file=pack(model, described, kept=kept),
+        guarantee=described.guarantee,
+        calibration=calibration,
+        notes=tuple(notes),
     )

@@ -84,8 +84,8 @@ def read_kept(file: ModelFile, name: str) -> tuple[KnownImages, dict[str, NDArra
         raise ModelFileError(f"the model {name} must be one that can be updated, got {reason}")
     if file.kept is None:
         raise ModelFileError(
-            f"the model {name} must keep what an update needs, got a file that keeps nothing, as one does that an older "
-            f"onlygood wrote or that was fitted to more than {MOST_KNOWN:,} images: fit it again with all images"
+            f"the model {name} must keep what an update needs, got a file that keeps nothing, as one does that an "
+            f"older onlygood wrote or that was fitted to more than {MOST_KNOWN:,} images: fit it again with all images"
         )
     arrays, facts = unpack_arrays(file.kept, name)
     parts = {

@@ -204,7 +204,9 @@ class Metadata(Part):
     notes: tuple[str, ...] = Field(default=(), description="sentences about the good images")
     made_with: dict[str, str] = Field(description="versions by library")
     recalibrations: tuple[Recalibration, ...] = Field(default=(), description="each later threshold, the first first")
-    updates: tuple[Update, ...] = Field(default=(), description="each time that images were added or taken out, in order")
+    updates: tuple[Update, ...] = Field(
+        default=(), description="each time that images were added or taken out, in order"
+    )
     kept: KeptFacts | None = Field(default=None, description="what the file keeps for updates; none where it cannot be")
     content_sha256: str = Field(default="", description="of the graph and of this description without this field")
 

@@ -119,14 +119,16 @@ def _by_pixels(
     strangers = []
     for source, one in zip(sources, map_in_order(digest, sources, threads=threads), strict=True):
         if isinstance(one, ImageError):
-            raise FolderError(f"images to take out must be readable, as their pixels say which they are: {one}") from one
+            raise FolderError(
+                f"images to take out must be readable to be found by their pixels: {one}"
+            ) from one
         if one not in positions:
             strangers.append(source.name)
         found |= set(positions.get(one, ()))
     if strangers:
         raise FolderError(
-            f"images to take out must be in the model, got {pluralize(len(strangers), 'image')} of {len(sources)} whose "
-            f"pixels are not among those that it has learned from, the first {strangers[0]}: give the others alone"
+            f"images to take out must be in the model, got {pluralize(len(strangers), 'image')} of {len(sources)} "
+            f"whose pixels are not among those that it has learned from, the first {strangers[0]}: give the others"
         )
     return found
 

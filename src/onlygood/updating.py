@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,9 @@ from numpy.typing import NDArray
 
 from onlygood._integers import check_threads
 from onlygood._parallel import one_blas_thread
-from onlygood._plurals import pluralize
-from onlygood._spacing import evenly_spaced
 from onlygood._verification import verify
 from onlygood._version import __version__
 from onlygood.another_threshold import SIGNATURE_NOTE
-from onlygood.calibration.threshold import Calibration, resolve_rule, threshold_of
-from onlygood.calibration.threshold import calibrate as threshold_from
 from onlygood.datasets.sources import GoodImages, Source, list_sources
 from onlygood.datasets.splits import hold_out
 from onlygood.detectors.base import Embedding, FitTask, Learned, Past, Split
@@ -29,38 +25,32 @@ from onlygood.errors import (
     BackboneError,
     FolderError,
     ModelFileError,
-    ModelFormatError,
     OnlygoodError,
     SettingError,
     VerificationError,
 )
-from onlygood.features.extraction import Embedder, Features, extract_features, set_digest
+from onlygood.features.extraction import Features, set_digest
 from onlygood.features.independence import LEAST_GROUPS, groups_of_known
 from onlygood.features.input_kind import InputKind
 from onlygood.features.known_images import MOST_KNOWN, KnownImages, joined
+from onlygood.further_images import FurtherImages
 from onlygood.graph.content import MAX_MODEL_BYTES
 from onlygood.graph.cut import cut_graph
 from onlygood.graph.model_file import OUTPUTS, ModelFile, pack
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.signature import fingerprint_in
 from onlygood.graph.subgraph import join
-from onlygood.graph.verdict import RAW_SCORE, full_size_map, verdict
-from onlygood.guarantee import Guarantee
-from onlygood.images.reading import ChannelOrder, ImageArray, ReadingLimits
+from onlygood.graph.verdict import full_size_map, verdict
+from onlygood.images.reading import ChannelOrder, ReadingLimits
 from onlygood.images.window import Window
-from onlygood.inspection import as_input
 from onlygood.kept_images import kept_text, read_kept, unfit
-from onlygood.kind_notes import difference_notes, differences, kinds_facts
-from onlygood.metadata import BackboneFacts, MapLevels, Metadata, Update
-from onlygood.model import CalibratedModel, GoodImage, ModelSource, file_and_name
+from onlygood.metadata import BackboneFacts, Metadata, Update
+from onlygood.model import CalibratedModel, ModelSource, file_and_name
 from onlygood.removal import Removed, positions_to_remove
 from onlygood.settings import FitSettings, MethodSettings
-from onlygood.threshold_notes import deciding_sentence, odd_note
+from onlygood.threshold_notes import odd_note
+from onlygood.update_results import UpdateResults
 
-# Further images that the model before is asked about; where it calls more than this share of them anomalous, they may
-# be of another part, or no good ones.
-CHECKED = 50
-MOST_ANOMALOUS = 0.5
 # Letters of the name of an update.
 _LONGEST_NAME = 100
 _OF_EVERY_FIT = ("threshold_rule", "calibration", "calibration_fraction", "near_duplicates", "seed")
@@ -169,7 +159,7 @@ def update(
         settings=settings,
         method=_method(file.metadata, backbone),
         name=name,
-        at=datetime.now(timezone.utc) if at is None else at,
+        at=datetime.now(UTC) if at is None else at,
         accept_anomalous=accept_anomalous,
         notes=notes,
         show_progress=progress,
@@ -241,39 +231,46 @@ class _Updating:
         """Of the model before."""
         return self.file.metadata
 
+    @property
+    def kind(self) -> InputKind:
+        """What the model takes."""
+        given = self.metadata.input
+        return InputKind(dtype=np.dtype(given.dtype), window=Window(*given.window), size=self.known.size)
+
     def run(self) -> CalibratedModel:
         staying = np.setdiff1d(np.arange(len(self.known)), self.removed)
         number = len(self.metadata.updates) + 1
-        most = len(staying) + len(self.sources)
-        if most > MOST_KNOWN:
-            raise FolderError(
-                f"a model can be updated up to {MOST_KNOWN:,} good images, got {most:,}: add fewer, or fit again"
-            )
-        if most < LEAST_GROUPS:
-            raise FolderError(
-                f"an update must leave at least {LEAST_GROUPS} good images, got {most}: take fewer out, or add others"
-            )
+        self.check_count(len(staying))
         task = FitTask(
-            kind=self.kind, images=most, settings=self.settings, files=None, show_progress=self.show_progress
+            kind=self.kind,
+            images=len(staying) + len(self.sources),
+            settings=self.settings,
+            show_progress=self.show_progress,
         )
         detector = self.method.make_detector(task)
         embedding = detector.embedding
-        self._require_same(embedding)
+        self.require_same(embedding)
         model = onnx.load_model_from_string(self.file.content)
         trunk = cut_graph(model, outputs=embedding.outputs, name=self.called)
-        features, skipped = self._features(trunk, embedding, staying)
-        notes = [*self.notes, *skipped]
+        further = FurtherImages(model, trunk, embedding, self.metadata, self.called)
+        features, notes = further.features(
+            self.sources,
+            self.kind,
+            self.settings,
+            there={self.known.digests[each] for each in staying.tolist()},
+            show_progress=self.show_progress,
+        )
+        notes = [*self.notes, *notes]
         if features is not None:
-            notes += [*features.notes, *self._check_anomalous(model, embedding, features)]
-            notes += self._notes_on_kinds(features)
+            notes += further.checked(features, accept_anomalous=self.accept_anomalous)
         elif not len(self.removed):
             raise FolderError(
                 f"update needs good images that the model has not learned from, got {len(self.sources)} that it knows "
                 "already: nothing is to be done"
             )
-        known = self._join(staying, features, number)
+        known = self.join(staying, features, number)
         groups, duplicate_notes = groups_of_known(known, self.settings)
-        known = replace(known, held_out=self._held_out(known, groups, len(staying)))
+        known = replace(known, held_out=self.held_out(known, groups, len(staying)))
         split = Split(groups=groups, held_out=known.held_out)
         past = Past(arrays=self.arrays, batches=self.known.batches, staying=staying, number=number)
         try:
@@ -282,137 +279,77 @@ class _Updating:
             raise
         except (KeyError, ValueError) as error:
             raise unfit(self.called, error) from error
-        self._require_backbone(learned)
-        calibration, map_levels, positions = self._calibrate(learned, split)
-        images = self._good_images(known, learned, groups, positions, calibration)
-        guarantee = self._guarantee(learned, split, calibration)
-        odd = odd_note(calibration, images)
-        about = [*duplicate_notes, *learned.notes, *([odd] if odd else [])]
+        self.require_backbone(learned)
+        results = UpdateResults(self.metadata, self.settings, known, split, learned)
+        odd = odd_note(results.calibration, results.good_images)
+        about = (*duplicate_notes, *learned.notes, *((odd,) if odd else ()))
         graph = join(
             trunk,
             *learned.head,
-            verdict(calibration, opset=embedding.opset),
+            verdict(results.calibration, opset=embedding.opset),
             full_size_map(self.kind.dtype, opset=embedding.opset),
             outputs=list(OUTPUTS),
         )
-        record = self._record(known, features, calibration, notes, number)
-        described = self.metadata.replaced(
-            description=learned.description,
-            detector=learned.facts,
-            good_images=self._facts(known, features),
-            calibration=self.metadata.calibration.replaced(
-                threshold=calibration.threshold,
-                rule=calibration.rule,
-                odd=tuple(each.name for each in images if each.is_odd),
-                decided_by=deciding_sentence(
-                    calibration,
-                    images,
-                    rule=self.settings.threshold_rule,
-                    is_exact=self.settings.calibration == "split",
-                ),
-            ),
-            guarantee=guarantee,
-            map_levels=map_levels,
-            notes=tuple(about),
-            updates=(*self.metadata.updates, record),
+        record = self.record(results, [] if features is None else features.digests, notes, number)
+        unreadable = 0 if features is None else len(features.unreadable)
+        file = pack(
+            graph, results.described(record, notes=about, unreadable=unreadable), kept=kept_text(known, learned)
         )
-        file = pack(graph, described, kept=kept_text(known, learned))
         signature = [SIGNATURE_NOTE] if fingerprint_in(self.file.content) is not None else []
         updated = CalibratedModel(
-            file=file, guarantee=guarantee, calibration=calibration, notes=(*notes, *about, *signature)
+            file=file,
+            guarantee=results.guarantee,
+            calibration=results.calibration,
+            notes=(*notes, *about, *signature),
         )
-        self._verify(updated, learned, features, len(staying))
+        self.verify(updated, learned, features, len(staying))
         return updated
 
-    @property
-    def kind(self) -> InputKind:
-        """What the model takes."""
-        given = self.metadata.input
-        return InputKind(dtype=np.dtype(given.dtype), window=Window(*given.window), size=self.known.size)
-
-    def _require_same(self, embedding: Embedding) -> None:
-        """Refuse a detector that would not be the one in the file."""
-        if embedding.input_shape != self.metadata.input.input_shape:
-            shape, theirs = (" x ".join(map(str, each)) for each in (embedding.input_shape, self.metadata.input.input_shape))
-            raise ModelFileError(
-                f"the model {self.called} must be one that this onlygood would fit in the same way, got an input of "
-                f"{theirs} pixels where it would be {shape}: fit it again"
+    def check_count(self, staying: int) -> None:
+        """Refuse to be left with too few images, or too many."""
+        most = staying + len(self.sources)
+        if most > MOST_KNOWN:
+            raise FolderError(
+                f"a model can be updated up to {MOST_KNOWN:,} good images, got {most:,}: add fewer, or fit again"
+            )
+        if most < LEAST_GROUPS:
+            raise FolderError(
+                f"an update must leave at least {LEAST_GROUPS} good images, got {most}: take fewer out, or add others"
             )
 
-    def _require_backbone(self, learned: Learned) -> None:
+    def require_same(self, embedding: Embedding) -> None:
+        """Refuse a detector that would not be the one in the file."""
+        if embedding.input_shape != self.metadata.input.input_shape:
+            ours, theirs = (
+                " x ".join(map(str, shape)) for shape in (embedding.input_shape, self.metadata.input.input_shape)
+            )
+            raise ModelFileError(
+                f"the model {self.called} must be one that this onlygood would fit in the same way, got an input of "
+                f"{theirs} pixels where it would be {ours}: fit it again"
+            )
+
+    def require_backbone(self, learned: Learned) -> None:
+        """Refuse a backbone of the same name that is another one."""
         theirs = self.metadata.backbone
         if learned.backbone is None or theirs is None:
             return
         ours = BackboneFacts(**learned.backbone.to_dict())
         if ours.sha256 != theirs.sha256:
             raise BackboneError(
-                f"the model {self.called} must be updated with the backbone that it was fitted with, {theirs.name} with "
-                f"the digest {theirs.sha256[:12]}, got {ours.name} with {ours.sha256[:12]}: give that one with --backbone"
+                f"the model {self.called} must be updated with the backbone that it was fitted with, {theirs.name} "
+                f"(digest {theirs.sha256[:12]}), got {ours.name} (digest {ours.sha256[:12]}): give that one with "
+                "--backbone"
             )
 
-    def _features(
-        self, trunk: onnx.ModelProto, embedding: Embedding, staying: NDArray[np.int64]
-    ) -> tuple[Features | None, list[str]]:
-        """What is found of further images that the model does not know, and which it does."""
-        if not self.sources:
-            return None, []
-        features = extract_features(
-            [replace(source, read=_Checked(source, self.metadata)) for source in self.sources],
-            Embedder(trunk, embedding.outputs),
-            self.kind,
-            self.settings,
-            rows_each=embedding.rows_each,
-            show_progress=self.show_progress,
-            what="further good",
-        )
-        there = {self.known.digests[each] for each in staying.tolist()}
-        further = [place for place, digest in enumerate(features.digests) if digest not in there]
-        count = features.given - len(further)
-        if not count:
-            return features, []
-        note = (
-            f"{pluralize(count, 'image', verb='is')} left out, as the model has learned from "
-            f"{'it' if count == 1 else 'them'} already, by their pixels."
-        )
-        return (features.at(further) if further else None), [note]
-
-    def _check_anomalous(self, model: onnx.ModelProto, embedding: Embedding, features: Features) -> list[str]:
-        """What the model before says of further images.
-
-        Raises:
-            FolderError: most of them are anomalous, and that is not accepted.
-        """
-        head = cut_graph(model, outputs=[RAW_SCORE], inputs=embedding.outputs, name=self.called)
-        session = open_session(head.SerializeToString(), threads=1)
-        chosen = evenly_spaced(features.given, CHECKED).tolist()
-        above = 0
-        for position in chosen:
-            values = features.embeddings(position)
-            feeds = {name: value[None] for name, value in zip(embedding.outputs, values, strict=True)}
-            (raw,) = run(session, [RAW_SCORE], feeds)
-            above += bool(raw[0] > np.float32(self.metadata.calibration.threshold))
-        of = f"{above} of {len(chosen)} further images"
-        if above > MOST_ANOMALOUS * len(chosen) and not self.accept_anomalous:
-            raise FolderError(
-                f"further images must be good ones of the part that the model {self.called} was fitted to, got {of} that "
-                "it calls anomalous: look at them with `onlygood inspect`, and if they are good add --accept-anomalous"
-            )
-        return [f"The model before calls {of} anomalous."]
-
-    def _notes_on_kinds(self, features: Features) -> list[str]:
-        good = self.metadata.good_images
-        differing = [
-            (source.name, differences(kind, good))
-            for source, kind in zip(features.sources, features.kinds, strict=True)
-        ]
-        return difference_notes(differing, features.given)
-
-    def _join(self, staying: NDArray[np.int64], features: Features | None, number: int) -> KnownImages:
+    def join(self, staying: NDArray[np.int64], features: Features | None, number: int) -> KnownImages:
         """What is known of the images that stay, then of further ones."""
         old = self.known.at(staying)
         if features is None:
             return old
-        labels = self._labels(number, features)
+        labels = None
+        if self.is_grouped:
+            # "." is the folder that was given, which is another one each time.
+            labels = [f"update {number}" if each.label == "." else each.label for each in features.sources]
         new = KnownImages(
             names=[source.name for source in features.sources],
             digests=features.digests,
@@ -426,137 +363,57 @@ class _Updating:
         )
         if new.descriptors.shape[1] != old.descriptors.shape[1]:
             raise unfit(self.called, ValueError("descriptors that do not fit together"))
-        if labels is not None and old.labels is None:
-            old = replace(old, labels=[f"update {batch} image {at}" for at, batch in enumerate(old.batches.tolist())])
-        if labels is None and old.labels is not None:
-            new = replace(new, labels=[f"update {number} image {at}" for at in range(features.given)])
         return joined(old, new)
 
-    def _labels(self, number: int, features: Features) -> list[str] | None:
-        """Labels of further images; "." stands for the folder that was given, which is another one each time."""
-        if not self.is_grouped:
-            return None
-        return [f"update {number}" if each.label == "." else each.label for each in features.sources]
-
-    def _held_out(self, known: KnownImages, groups: Sequence[int], old: int) -> NDArray[np.bool_]:
+    def held_out(self, known: KnownImages, groups: Sequence[int], old: int) -> NDArray[np.bool_]:
         """Which images only calibrate: as before, and of groups that are new, the same share."""
         held_out = known.held_out.copy()
         if self.settings.calibration != "split":
             return held_out
         labels = np.array(groups)
-        theirs = {label: bool(held) for label, held in zip(labels[:old].tolist(), held_out[:old].tolist(), strict=True)}
-        for position in range(old, len(labels)):
-            held_out[position] = theirs.get(int(labels[position]), False)
+        theirs = dict(zip(labels[:old].tolist(), held_out[:old].tolist(), strict=True))
+        held_out[old:] = [theirs.get(label, False) for label in labels[old:].tolist()]
         fresh = [position for position in range(old, len(labels)) if int(labels[position]) not in theirs]
-        share = np.mean(list(theirs.values())) if theirs else 0.0
+        share = float(np.mean(list(theirs.values()))) if theirs else 0.0
         if len({int(labels[each]) for each in fresh}) > 1 and 0.0 < share < 1.0:
-            held_out[fresh] = hold_out(labels[fresh].tolist(), float(share), seed=self.settings.seed + old)
+            held_out[fresh] = hold_out(labels[fresh].tolist(), share, seed=self.settings.seed + old)
         if len(set(labels[~held_out])) < LEAST_GROUPS or not held_out.any():
             raise FolderError(
-                f"an update must leave good images of at least {LEAST_GROUPS} independent things to learn from, and one "
-                "to calibrate with, got fewer: take fewer out, or add others"
+                f"an update must leave good images of at least {LEAST_GROUPS} independent things to learn from, and of "
+                f"one to calibrate with, got {len(set(labels[~held_out]))} and {len(set(labels[held_out]))}: take "
+                "fewer out, or add others"
             )
         return held_out
 
-    def _calibrate(self, learned: Learned, split: Split) -> tuple[Calibration, MapLevels, NDArray[np.int64]]:
-        """The threshold, the levels of the map, and the positions of the images that calibrate."""
-        scores, rate = learned.scores, self.settings.false_alarm_rate
-        positions = split.calibrating(len(split.groups))
-        positions = positions[np.isfinite(scores.raw[positions])]
-        is_split = self.settings.calibration == "split"
-        labels: list[Hashable] = [split.groups[each] for each in positions.tolist()]
-        if len(set(labels)) < (1 if is_split else LEAST_GROUPS):
-            raise FolderError("an update must leave images that can be scored again, got too few: fit again")
-        rule = resolve_rule(self.settings.threshold_rule, len(set(labels)), rate, is_exact=is_split)
-        calibration = threshold_from(scores.raw[positions], labels, rate, rule=rule)
-        mapped = positions[np.isfinite(scores.highest[positions])]
-        if not len(mapped):
-            return calibration, self.metadata.map_levels, positions
-        theirs = [split.groups[each] for each in mapped.tolist()]
-        rule = resolve_rule(self.settings.threshold_rule, len(set(theirs)), rate, is_exact=is_split)
-        high = threshold_of(scores.highest[mapped], theirs, rate, rule=rule)
-        return calibration, MapLevels(typical=float(np.median(scores.typical[mapped])), high=high), positions
+    def record(self, results: UpdateResults, added: Sequence[str], notes: Sequence[str], number: int) -> Update:
+        """The entry of the history.
 
-    def _good_images(
-        self,
-        known: KnownImages,
-        learned: Learned,
-        groups: Sequence[int],
-        positions: NDArray[np.int64],
-        calibration: Calibration,
-    ) -> list[GoodImage]:
-        """What is found of each image that has a score."""
-        raw, calibrating = learned.scores.raw, set(positions.tolist())
-        least_odd = calibration.scores[-calibration.odd] if calibration.odd else np.float32(np.inf)
-        return [
-            GoodImage(
-                name=known.names[each],
-                score=float(raw[each]) - calibration.threshold,
-                group=groups[each],
-                calibrates=each in calibrating,
-                is_odd=bool(each in calibrating and raw[each] >= least_odd),
-            )
-            for each in np.flatnonzero(np.isfinite(raw)).tolist()
-        ]
-
-    def _guarantee(self, learned: Learned, split: Split, calibration: Calibration) -> Guarantee:
-        is_split = self.settings.calibration == "split"
-        return self.metadata.guarantee.replaced(
-            requested_rate=calibration.requested_rate,
-            stated_rate=calibration.stated_rate,
-            is_exact=is_split and not learned.rescored,
-            is_split=is_split and learned.rescored > 0,
-            calibration_images=len(calibration.scores),
-            groups=calibration.groups,
-            fitted_images=len(split.fitted),
-            rule=calibration.rule,
-            interval=calibration.interval,
-            odd=0 if calibration.is_guaranteed else calibration.odd,
-            folds=learned.folds,
-            rescored=learned.rescored,
-        )
-
-    def _facts(self, known: KnownImages, features: Features | None) -> Any:
-        heights, widths = [kind.height for kind in known.kinds], [kind.width for kind in known.kinds]
-        before = self.metadata.good_images
-        return before.replaced(
-            count=len(known),
-            unreadable=before.unreadable + (0 if features is None else len(features.unreadable)),
-            heights=(min(heights), max(heights)),
-            widths=(min(widths), max(widths)),
-            sha256=set_digest(known.digests),
-            kinds=kinds_facts(known.kinds),
-        )
-
-    def _record(
-        self,
-        known: KnownImages,
-        features: Features | None,
-        calibration: Calibration,
-        notes: Sequence[str],
-        number: int,
-    ) -> Update:
-        added = [] if features is None else features.digests
+        Args:
+            results: of the update.
+            added: digests of the further images.
+            notes: about them.
+            number: of the update.
+        """
         removed = [self.known.digests[each] for each in self.removed.tolist()]
         before = self.metadata
         return Update(
             number=number,
             name=self.name,
-            at=self.at.astimezone(timezone.utc).replace(microsecond=0).isoformat(),
+            at=self.at.astimezone(UTC).replace(microsecond=0).isoformat(),
             added=len(added),
             added_sha256=set_digest(added) if added else None,
             removed=len(removed),
             removed_sha256=set_digest(removed) if removed else None,
-            images=len(known),
+            images=len(results.known),
             threshold_before=before.calibration.threshold,
-            requested_rate=calibration.requested_rate,
+            requested_rate=results.calibration.requested_rate,
             stated_rate_before=before.guarantee.stated_rate,
             model_sha256=before.content_sha256,
             notes=tuple(notes),
             onlygood=__version__,
         )
 
-    def _verify(self, updated: CalibratedModel, learned: Learned, features: Features | None, old: int) -> None:
+    def verify(self, updated: CalibratedModel, learned: Learned, features: Features | None, old: int) -> None:
         """Run the new file on some of the further images, or, where there are none, on one that shows nothing.
 
         Raises:
@@ -579,19 +436,6 @@ class _Updating:
         (score,) = run(session, ["score"], {"image": empty})
         if not np.isfinite(score).all():
             raise VerificationError(
-                f"the finished model must give every image a score that is a finite number, got {score[0]}: nothing was "
-                "written; try another version of onnxruntime and report this"
+                f"the finished model must give every image a finite score, got {score[0]}: nothing was written; try "
+                "another version of onnxruntime and report this"
             )
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """Reads an image, and refuses one that the model could not inspect."""
-
-    source: Source
-    metadata: Metadata
-
-    def __call__(self) -> ImageArray:
-        pixels = self.source.read()
-        as_input(self.metadata, pixels, self.source.name)
-        return pixels

@@ -32,6 +32,7 @@ COMMANDS = {
     "evaluate": "measure a model on labelled images",
     "compare": "measure several methods on your own images, and say which to use",
     "calibrate": "give a model another false-alarm rate, or new good images for its threshold",
+    "update": "add good images to a model or take some out, without the old ones",
     "explore": "draw a map of images as a model sees them",
     "info": "what a model file is, guarantees and was made from",
     "sign": "sign a model file, and make keys for it",

@@ -30,7 +30,13 @@ def run_info(options: argparse.Namespace) -> int:
     if options.json:
         show_json(metadata.to_dict(), sort_keys=True)
         return EXIT_GOOD
-    from onlygood.report.facts import augmentations_beside, input_shape, recalibration_sentences, takes_sentence
+    from onlygood.report.facts import (
+        augmentations_beside,
+        input_shape,
+        recalibration_sentences,
+        takes_sentence,
+        update_sentences,
+    )
 
     images, kind = metadata.good_images, metadata.input
     backbone = {}
@@ -47,6 +53,8 @@ def run_info(options: argparse.Namespace) -> int:
         "made with": ", ".join(f"{name} {version}" for name, version in metadata.made_with.items()),
         "guarantee": metadata.guarantee.statement,
     }
+    if file.kept is not None:
+        lines["updates"] = f"can be updated: keeps {len(file.kept) / 1e6:.1f} MB for it"
     signed_by = fingerprint_in(file.content)
     if signed_by is not None:
         lines["signed by"] = f"the key {signed_by}, " + (
@@ -57,6 +65,7 @@ def run_info(options: argparse.Namespace) -> int:
     said = [
         *lines.items(),
         *(("threshold", sentence) for sentence in recalibration_sentences(metadata)),
+        *(("update", sentence) for sentence in update_sentences(metadata)),
         *(("note", note) for note in metadata.notes),
     ]
     for name, value in said:

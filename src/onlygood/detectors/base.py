@@ -107,8 +107,8 @@ class GoodScores:
     that will be inspected is one.
 
     Attributes:
-        raw: float32 [n], higher is more anomalous; NaN, after an update, of images that do not calibrate any more, since
-            not enough was kept of them.
+        raw: float32 [n], higher is more anomalous; NaN, after an update, of images that do not calibrate any more,
+            since not enough was kept of them.
         typical: float64 [n], the median patch score of each; NaN of those whose maps were not looked at.
         highest: float32 [n], the highest patch score of each; NaN of the same images.
         patch_scores: gives the patch scores, float32 [h, w], of the image at a position.

@@ -68,7 +68,7 @@ class PooledDetector(Detector):
         vectors = _Vectors(features.image_vectors, features.scored.image_vectors, features.given, features.scored)
         return self._learned(vectors, split, is_kept=is_plain)
 
-    def update(self, past: Past, features: Features | None, split: Split) -> Learned:  # noqa: D102
+    def update(self, past: Past, features: Features | None, split: Split) -> Learned:
         """As a fit to all images, whose vectors are all that it needs but for their maps."""
         known = past.arrays["vectors"].astype(np.float32)
         if known.shape != (len(past.batches), self.tap.channels):
@@ -221,5 +221,7 @@ class _Mapper:
 
     def __call__(self, position: int) -> NDArray[np.float32]:
         """Patch scores, float32 [h, w], of the image at a position."""
-        (patches,) = run(self.session, ["patch_scores"], {"embedding": self.features.embedding(position - self.begin)[None]})
+        (patches,) = run(
+            self.session, ["patch_scores"], {"embedding": self.features.embedding(position - self.begin)[None]}
+        )
         return np.asarray(patches[0])

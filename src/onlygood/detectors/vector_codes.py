@@ -58,25 +58,25 @@ class Coordinates:
     @cached_property
     def forward(self) -> NDArray[np.float64]:
         """From a vector without the origin to its coordinates, [d, d]."""
-        return self.basis.astype(np.float64) * self.stretch
+        return np.asarray(self.basis.astype(np.float64) * self.stretch, dtype=np.float64)
 
     @cached_property
     def backward(self) -> NDArray[np.float64]:
         """From coordinates to a vector without the origin, [d, d]; ValueError where there is no way back."""
         try:
-            inverse: NDArray[np.float64] = np.linalg.inv(self.forward)
+            inverse = np.asarray(np.linalg.inv(self.forward), dtype=np.float64)
         except np.linalg.LinAlgError as error:
             raise ValueError("coordinates without an inverse") from error
         if not np.isfinite(inverse).all():
             raise ValueError("coordinates without an inverse")
         return inverse
 
-    def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.int8] | NDArray[np.int16]:
+    def encode(self, vectors: NDArray[np.float32]) -> NDArray[Any]:
         """Vectors [n, d] as whole numbers of as few bits as hold them."""
         units = ((vectors - self.origin) @ self.forward.astype(np.float32)) / np.float32(STEP)
         codes = np.clip(np.rint(units), -_MOST, _MOST).astype(np.int16)
         is_small = not len(codes) or int(np.abs(codes).max()) <= np.iinfo(np.int8).max
-        return codes.astype(np.int8) if is_small else codes
+        return np.asarray(codes.astype(np.int8) if is_small else codes)
 
     def decode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
         """Vectors, float32 [n, d], from what `encode` made of them."""

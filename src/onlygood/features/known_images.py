@@ -1,4 +1,4 @@
-"""The good images of a model, as its file knows them when their pixels are gone: names, digests, what they look like."""
+"""The good images of a model, as its file knows them when their pixels are gone: names, digests, descriptors."""
 
 from __future__ import annotations
 
@@ -114,7 +114,9 @@ class KnownImages:
         _require(descriptors.shape[0] == count, "descriptors")
         scale, noise_scale, size = facts["descriptor_scale"], facts["noise_scale"], facts["size"]
         _require(all(type(each) in (int, float) and each >= 0 for each in (scale, noise_scale)), "scales")
-        _require(isinstance(size, list) and len(size) == 2 and all(type(each) is int and each >= 1 for each in size), "sizes")
+        _require(
+            isinstance(size, list) and len(size) == 2 and all(type(each) is int and each >= 1 for each in size), "sizes"
+        )
         return cls(
             names=names,
             digests=[row.tobytes().hex() for row in digests],
@@ -123,12 +125,8 @@ class KnownImages:
             held_out=held_out != 0,
             descriptors=descriptors.astype(np.float32) * np.float32(scale),
             kinds=[
-                ImageKind(
-                    *map(int, sides),
-                    *(None if value == _NONE else float(value) for value in two),
-                    None if number < 0 else formats[number],
-                )
-                for sides, two, number in zip(kinds, measures, of_formats.tolist(), strict=True)
+                _kind(sides, two, None if number < 0 else formats[number])
+                for sides, two, number in zip(kinds.tolist(), measures.tolist(), of_formats.tolist(), strict=True)
             ],
             noise_scale=float(noise_scale),
             size=(size[0], size[1]),
@@ -136,10 +134,13 @@ class KnownImages:
 
 
 def joined(first: KnownImages, second: KnownImages) -> KnownImages:
-    """The images of both, with the scale and the size of the first."""
+    """The images of both, with the scale and the size of the first.
+
+    Where only one of them has labels, each image of the other one stands alone.
+    """
     labels = None
-    if first.labels is not None and second.labels is not None:
-        labels = [*first.labels, *second.labels]
+    if first.labels is not None or second.labels is not None:
+        labels = [each for images in (first, second) for each in images.labels or _apart(images)]
     return replace(
         first,
         names=[*first.names, *second.names],
@@ -150,6 +151,16 @@ def joined(first: KnownImages, second: KnownImages) -> KnownImages:
         descriptors=np.concatenate([first.descriptors, second.descriptors]),
         kinds=[*first.kinds, *second.kinds],
     )
+
+
+def _apart(images: KnownImages) -> list[str]:
+    return [f"update {batch} image {place}" for place, batch in enumerate(images.batches.tolist())]
+
+
+def _kind(sides: Sequence[int], measures: Sequence[float], file_format: str | None) -> ImageKind:
+    height, width, channels, bits = sides
+    sharpness, red_minus_blue = (None if value == _NONE else value for value in measures)
+    return ImageKind(height, width, channels, bits, sharpness, red_minus_blue, file_format)
 
 
 def _are_texts(values: Any) -> bool:

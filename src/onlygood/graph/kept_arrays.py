@@ -107,7 +107,11 @@ def _arrays(content: memoryview, place: int, listed: Any, name: str) -> dict[str
         count = int(np.prod([1, *shape], dtype=object))
         if len(shape) > MOST_AXES or count * dtype.itemsize > len(content) - place:
             raise _no_good(name, f"the array {called[:40]!r} with more numbers than there are")
-        array = np.frombuffer(content, dtype=dtype, count=count, offset=place).reshape(shape).astype(dtype.newbyteorder("="))
+        array = (
+            np.frombuffer(content, dtype=dtype, count=count, offset=place)
+            .reshape(shape)
+            .astype(dtype.newbyteorder("="))
+        )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise _no_good(name, f"the array {called[:40]!r} with numbers that are not finite")
         arrays[called] = array
@@ -119,6 +123,6 @@ def _arrays(content: memoryview, place: int, listed: Any, name: str) -> dict[str
 
 def _no_good(name: str, got: str) -> ModelFormatError:
     return ModelFormatError(
-        f"the model {name} must keep what an update needs as `onlygood fit` writes it, got {got}: copy it again, or fit "
-        "it again"
+        f"the model {name} must keep what an update needs as `onlygood fit` writes it, got {got}: copy it again, or "
+        "fit it again"
     )

@@ -6,9 +6,9 @@ below, keep reading every number below it, and leave a file of the old number in
     1   the first: input `image`, outputs `score`, `p_value`, `is_anomaly`, `anomaly_map`, `patch_scores`.
     2   the same graph; the description is that of `onlygood.metadata` (what it was before is in `format_1`).
 
-Beside the description, a file may keep what `onlygood update` needs (`onlygood.graph.kept_arrays`), in an entry of its own,
-whose digest the description has. Readers that know nothing of it are right about all else, so it has no format number of
-its own here.
+Beside the description, a file may keep what `onlygood update` needs (`onlygood.graph.kept_arrays`), in an entry of its
+own, whose digest the description has. Readers that know nothing of it are right about all else, so it has no format
+number here.
 
 A description of an older format is brought to the newest when it is read, so everyone else knows that one alone.
 """
@@ -285,8 +285,8 @@ def _kept(model: onnx.ModelProto, name: str) -> str | None:
         return None
     if len(entries) > 1 or not isinstance(entries[0], str) or not entries[0].isascii() or len(entries[0]) > MOST_TEXT:
         raise ModelFormatError(
-            f"the model {name} must keep one text of at most {MOST_TEXT} characters for updates, got {len(entries)}, or "
-            "one of another kind: copy it again or fit it again"
+            f"the model {name} must keep one text of at most {MOST_TEXT} characters for updates, got {len(entries)}, "
+            "or one of another kind: copy it again or fit it again"
         )
     return str(entries[0])
 

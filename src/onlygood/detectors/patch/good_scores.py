@@ -116,7 +116,9 @@ def score_good_images(
     keep = chosen_to_keep(calibrating).tolist() if is_plain else []
     found: dict[int, LevelScores] = {}
     with one_blas_thread():
-        scored = track(unseen(range(count), keep=set(keep)), total=count, description="calibrating", show=task.show_progress)
+        scored = track(
+            unseen(range(count), keep=set(keep)), total=count, description="calibrating", show=task.show_progress
+        )
         kept: set[int] | None = None
         for position, part in scored:
             if kept is None:
@@ -138,13 +140,13 @@ def score_good_images(
         patches = combine.map(parts[position])
         typical[position], highest[position] = np.median(patches), patches.max()
 
-    kept = None
+    for_updates = None
     if keep:
         ratios = np.ones((count, len(banks)), dtype=np.float32)
         ratios[fitted] = (alone / np.maximum(grouped, LEAST_NORM)).T
         maps = {each: combine.map(parts[each]) for each in keep if each in mapped}
         numbers = [numbers_of(parts[each], ratios[each], maps.get(each)) for each in keep]
-        kept = KeptPatches(
+        for_updates = KeptPatches(
             levels=[
                 kept_level(memory, [parts[each].deciding[place] for each in keep])
                 for place, memory in enumerate(memories)
@@ -170,7 +172,7 @@ def score_good_images(
         finished_score=finished_score,
         combining=combining,
         units=units,
-        kept=kept,
+        kept=for_updates,
     )
 
 
@@ -226,9 +228,7 @@ class _Unseen:
         with one_blas_thread():
             self.without_groups = self._leave_out([memory.rows for memory in memories])
 
-    def __call__(
-        self, positions: Sequence[int], *, keep: Container[int] = ()
-    ) -> Iterator[tuple[int, LevelScores]]:
+    def __call__(self, positions: Sequence[int], *, keep: Container[int] = ()) -> Iterator[tuple[int, LevelScores]]:
         """Positions of good images, in any order, and what is said of each by memories that have not seen it.
 
         Of one held out it is what the finished memories say, of another what memories without its group say. These know

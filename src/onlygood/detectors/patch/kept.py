@@ -152,7 +152,7 @@ class KeptPatches:
         scored, learned = _integers(arrays["scored"]), _integers(arrays["learned"])
         size = len(scored)
         _require(scored.shape == learned.shape == (size,), "images that can be scored again")
-        _require(size == 0 or (scored[0] >= 0 and scored[-1] < count and (np.diff(scored) > 0).all()), "images")
+        _require(size == 0 or bool(scored[0] >= 0 and scored[-1] < count and (np.diff(scored) > 0).all()), "images")
         _require(bool((learned >= 1).all()), "numbers of images")
         mapped, several = arrays["mapped"] != 0, arrays["numbers"].astype(np.float32)
         _require(mapped.shape == (size,) and several.shape == (size, len(widths), len(NUMBERS)), "numbers")
@@ -193,9 +193,7 @@ def _level(
     _require(deciding.ndim == 3 and deciding.shape[0] == size and deciding.shape[2] == width, "deciding patches")
     _require(size == 0 or deciding.shape[1] >= 1, "deciding patches")
     flat = coordinates.decode(deciding.reshape(-1, width))
-    return KeptLevel(
-        coordinates, batches, coordinates.decode(candidates), row_images, flat.reshape(deciding.shape)
-    )
+    return KeptLevel(coordinates, batches, coordinates.decode(candidates), row_images, flat.reshape(deciding.shape))
 
 
 def chosen_to_keep(calibrating: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -215,7 +213,10 @@ def map_numbers(
     peak = np.unravel_index(int(combined.argmax()), combined.shape)
     found = []
     for patches in patch_scores:
-        at = tuple(int((place + 0.5) * side / whole) for place, side, whole in zip(peak, patches.shape, combined.shape, strict=True))
+        at = tuple(
+            int((place + 0.5) * side / whole)
+            for place, side, whole in zip(peak, patches.shape, combined.shape, strict=True)
+        )
         found.append((float(np.median(patches)), float(patches.mean()), float(patches.std()), float(patches[at])))
     return found
 

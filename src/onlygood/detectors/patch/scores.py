@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import onnx
@@ -161,10 +162,11 @@ class LeaveOut:
         self.part_of = {owner: number for number, part in enumerate(parts) for owner in part.tolist()}
         self.banks = banks
         self.scorer = Scorer(banks, opset=opset, takes_memories=True)
+        nothing: list[Any] = [None] * len(rows)
         self.levels = [
             Refillable(memory, known, parts, bank_size=size, seed=seed, counted=those, total=total)
             for memory, known, size, those, total in zip(
-                fitted, rows, bank_sizes, counted or [None] * len(rows), totals or [None] * len(rows), strict=True
+                fitted, rows, bank_sizes, counted or nothing, totals or nothing, strict=True
             )
         ]
 
@@ -216,7 +218,9 @@ class LeaveOut:
 
         def of_part(number: int) -> list[tuple[int, LevelScores]]:
             memories = self._memories([level.seen_without(number) for level in self.levels])
-            return list(zip(positions[number], self.scorer.of_patches(patches(positions[number]), memories), strict=True))
+            return list(
+                zip(positions[number], self.scorer.of_patches(patches(positions[number]), memories), strict=True)
+            )
 
         return chain.from_iterable(map_in_order(of_part, sorted(positions), threads=threads))
 

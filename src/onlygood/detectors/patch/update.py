@@ -169,9 +169,7 @@ class PatchUpdate:
         vectors = kept.rows[stays]
         counts = Counter(self.batches[is_learned[: self.old]].tolist())
         batches = {each: kept.batches[each] for each in sorted(counts)}
-        moments = [
-            batch.moments(counts[each] * level.rows_each, kept.coordinates) for each, batch in batches.items()
-        ]
+        moments = [batch.moments(counts[each] * level.rows_each, kept.coordinates) for each, batch in batches.items()]
         if self.features is not None:
             images = self.features.sample_images[number] + self.old
             theirs = images[is_learned[images]]
@@ -359,7 +357,9 @@ class PatchUpdate:
         found = []
         for name in ("median", "peak"):
             values = self._numbers(name, [position])[0]
-            found.append(np.mean([(value - unit.center) / unit.scale for value, unit in zip(values, units, strict=True)]))
+            found.append(
+                np.mean([(value - unit.center) / unit.scale for value, unit in zip(values, units, strict=True)])
+            )
         return float(found[0]), float(found[1])
 
     def _keep(
