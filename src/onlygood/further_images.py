@@ -15,6 +15,7 @@ from onlygood.detectors.base import Embedding
 from onlygood.errors import FolderError
 from onlygood.features.extraction import Embedder, Features, extract_features
 from onlygood.features.input_kind import InputKind
+from onlygood.graph.costs import CostBound
 from onlygood.graph.cut import cut_graph
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.verdict import RAW_SCORE
@@ -26,7 +27,7 @@ from onlygood.settings import FitSettings
 
 # Further images that the model before is asked about; where it calls more than this share of them anomalous, they may
 # be of another part, or no good ones.
-CHECKED = 50
+CHECKED = 20
 MOST_ANOMALOUS = 0.5
 
 
@@ -39,6 +40,7 @@ class FurtherImages:
         trunk: the part of it up to the embeddings.
         embedding: of its detector.
         metadata: of it.
+        costs: of running it.
         called: what messages call it.
     """
 
@@ -46,6 +48,7 @@ class FurtherImages:
     trunk: onnx.ModelProto
     embedding: Embedding
     metadata: Metadata
+    costs: CostBound
     called: str
 
     def features(
@@ -72,7 +75,7 @@ class FurtherImages:
         if not sources:
             return None, []
         found = extract_features(
-            [replace(source, read=_Checked(source, self.metadata)) for source in sources],
+            [replace(source, read=_Checked(source, self.metadata, self.costs)) for source in sources],
             Embedder(self.trunk, self.embedding.outputs),
             kind,
             settings,
@@ -130,8 +133,10 @@ class _Checked:
 
     source: Source
     metadata: Metadata
+    costs: CostBound
 
     def __call__(self) -> ImageArray:
         pixels = self.source.read()
-        as_input(self.metadata, pixels, self.source.name)
+        taken = as_input(self.metadata, pixels, self.source.name)
+        self.costs.check((1, *taken.shape))
         return pixels

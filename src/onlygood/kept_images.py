@@ -13,7 +13,7 @@ from onlygood.errors import ModelFileError, ModelFormatError
 from onlygood.features.extraction import Features
 from onlygood.features.input_kind import InputKind
 from onlygood.features.known_images import MOST_KNOWN, KnownImages
-from onlygood.graph.kept_arrays import pack_arrays, unpack_arrays
+from onlygood.graph.kept_arrays import MOST_BYTES, MOST_FACTS, pack_arrays, unpack_arrays
 from onlygood.graph.model_file import ModelFile
 from onlygood.metadata import Metadata
 from onlygood.settings import FitSettings
@@ -54,8 +54,8 @@ def kept_of_fit(
     return kept_text(known, learned)
 
 
-def kept_text(known: KnownImages, learned: Learned) -> str:
-    """What a file keeps, as it is written.
+def kept_text(known: KnownImages, learned: Learned) -> str | None:
+    """What a file keeps, as it is written; None where it is more than a file may keep.
 
     Args:
         known: of the images.
@@ -63,9 +63,11 @@ def kept_text(known: KnownImages, learned: Learned) -> str:
     """
     assert learned.kept is not None  # a detector that was updated can be again
     arrays, facts = known.to_arrays()
-    of_images = {f"{_IMAGES}{name}": array for name, array in arrays.items()}
-    of_detector = {f"{_DETECTOR}{name}": array for name, array in learned.kept.items()}
-    return pack_arrays({**of_images, **of_detector}, facts)
+    everything = {f"{_IMAGES}{name}": array for name, array in arrays.items()}
+    everything |= {f"{_DETECTOR}{name}": array for name, array in learned.kept.items()}
+    if sum(array.nbytes for array in everything.values()) > MOST_BYTES - MOST_FACTS:
+        return None
+    return pack_arrays(everything, facts)
 
 
 def read_kept(file: ModelFile, name: str) -> tuple[KnownImages, dict[str, NDArray[Any]]]:
@@ -85,7 +87,7 @@ def read_kept(file: ModelFile, name: str) -> tuple[KnownImages, dict[str, NDArra
     if file.kept is None:
         raise ModelFileError(
             f"the model {name} must keep what an update needs, got a file that keeps nothing, as one does that an "
-            f"older onlygood wrote or that was fitted to more than {MOST_KNOWN:,} images: fit it again with all images"
+            f"older onlygood wrote or that was fitted to more images than a file can keep: fit it again with all images"
         )
     arrays, facts = unpack_arrays(file.kept, name)
     parts = {

@@ -119,9 +119,7 @@ def _by_pixels(
     strangers = []
     for source, one in zip(sources, map_in_order(digest, sources, threads=threads), strict=True):
         if isinstance(one, ImageError):
-            raise FolderError(
-                f"images to take out must be readable to be found by their pixels: {one}"
-            ) from one
+            raise FolderError(f"images to take out must be readable to be found by their pixels: {one}") from one
         if one not in positions:
             strangers.append(source.name)
         found |= set(positions.get(one, ()))

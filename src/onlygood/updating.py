@@ -252,7 +252,7 @@ class _Updating:
         self.require_same(embedding)
         model = onnx.load_model_from_string(self.file.content)
         trunk = cut_graph(model, outputs=embedding.outputs, name=self.called)
-        further = FurtherImages(model, trunk, embedding, self.metadata, self.called)
+        further = FurtherImages(model, trunk, embedding, self.metadata, self.file.costs, self.called)
         features, notes = further.features(
             self.sources,
             self.kind,
@@ -277,7 +277,7 @@ class _Updating:
             learned = detector.update(past, features, split)
         except OnlygoodError:
             raise
-        except (KeyError, ValueError) as error:
+        except (LookupError, ValueError) as error:
             raise unfit(self.called, error) from error
         self.require_backbone(learned)
         results = UpdateResults(self.metadata, self.settings, known, split, learned)

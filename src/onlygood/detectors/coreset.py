@@ -110,6 +110,8 @@ def extend_k_center(points: NDArray[np.float32], centres: NDArray[np.int64], siz
         centres: int64 [k], distinct, at least one.
         size: how many in all; fewer where no others differ from these.
     """
+    if len(centres) >= min(size, len(points)):
+        return centres
     norms = np.einsum("nd,nd->n", points, points)
     floor = 2 * (points.shape[1] + 4) * float(np.finfo(np.float32).eps) * float(norms.max())
     nearest = np.full(len(points), np.inf, dtype=np.float32)

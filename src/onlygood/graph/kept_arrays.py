@@ -22,8 +22,8 @@ from onlygood.metadata import description_problem
 
 KEPT_KEY = "onlygood-kept"
 # Bytes of the text in the file, and of what it is when it is unpacked; of the facts among them.
-MOST_TEXT = 256_000_000
-MOST_BYTES = 512_000_000
+MOST_TEXT = 350_000_000
+MOST_BYTES = 256_000_000
 MOST_FACTS = 32_000_000
 MOST_ARRAYS = 1000
 MOST_AXES = 4

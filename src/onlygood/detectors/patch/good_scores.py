@@ -277,4 +277,5 @@ class _Unseen:
             bank_sizes=[memory.bank_size for memory in self.memories],
             seed=self.seed,
             opset=self.opset,
+            threads=self.threads,
         )

@@ -24,6 +24,7 @@ MOST_IMAGES = 2000
 # The rounding of second moments, in units of the variance of one coordinate.
 MOMENT_STEP = 0.005
 _MOST_CODE = 32_000
+_MOST_VALUE = 1e15
 # Of each image and level: its leverage on the whitening when it had so many images, its score by memories that know
 # the others of its group as a share of the one by memories that know none of it, and of its map, where it was looked
 # at, the median, the mean, the standard deviation, and what is at the peak of the combined map.
@@ -192,8 +193,11 @@ def _level(
     deciding = arrays[f"{prefix}deciding"]
     _require(deciding.ndim == 3 and deciding.shape[0] == size and deciding.shape[2] == width, "deciding patches")
     _require(size == 0 or deciding.shape[1] >= 1, "deciding patches")
-    flat = coordinates.decode(deciding.reshape(-1, width))
-    return KeptLevel(coordinates, batches, coordinates.decode(candidates), row_images, flat.reshape(deciding.shape))
+    vectors, flat = coordinates.decode(candidates), coordinates.decode(deciding.reshape(-1, width))
+    for array in (vectors, flat, means, *(batch.covariance for batch in batches.values())):
+        # Their squares must be numbers, too.
+        _require(bool((np.abs(array) < _MOST_VALUE).all()), "vectors")
+    return KeptLevel(coordinates, batches, vectors, row_images, flat.reshape(deciding.shape))
 
 
 def chosen_to_keep(calibrating: NDArray[np.int64]) -> NDArray[np.int64]:

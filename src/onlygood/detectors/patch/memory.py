@@ -120,9 +120,10 @@ class Refillable:
         self.bank_size = bank_size
         self.seed = seed
         self.whitened = whiten(rows.vectors, self.memory.mean, self.memory.whitening)
-        self.part_of_row = np.full(len(rows.owners), -1)
-        for number, part in enumerate(parts):
-            self.part_of_row[np.isin(rows.owners, part)] = number
+        owners = np.concatenate(parts)
+        order = np.argsort(owners)
+        numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])[order]
+        self.part_of_row = numbers[np.searchsorted(owners[order], rows.owners)]
         part_of_counted = self.part_of_row if counted is None else np.where(counted, self.part_of_row, -1)
         self.moments = [
             Moments.of(rows.vectors[part_of_counted == number], self.memory.mean) for number in range(len(parts))
@@ -130,9 +131,14 @@ class Refillable:
         self.total = reduce(add, self.moments) if total is None else total
         self.to_parts = squared_distances_to_parts(self.whitened, self.kept, self.part_of_row[self.kept], len(parts))
 
-    def without(self, number: int) -> Memory:
-        """The memory without the part of this number. Thread-safe."""
-        filled = self._filled_without(number)
+    def without(self, number: int, filled: NDArray[np.int64] | None = None) -> Memory:
+        """The memory without the part of this number. Thread-safe.
+
+        Args:
+            number: of the part.
+            filled: what `filled_without` gives of it, where it is there already.
+        """
+        filled = self.filled_without(number) if filled is None else filled
         whitening = (self.total - self.moments[number]).whitening(self.memory.mean, shrinkage=self.rows.shrinkage)
         if whitening is None:
             others = self.rows.vectors[self.part_of_row != number]
@@ -143,12 +149,17 @@ class Refillable:
             memory_bank=whiten(self.rows.vectors[filled], *whitening),
         )
 
-    def seen_without(self, number: int) -> Memory:
-        """The memory without the rows of the part of this number, in coordinates that have seen them. Thread-safe."""
-        return replace(self.memory, memory_bank=self.whitened[self._filled_without(number)])
+    def seen_without(self, number: int, filled: NDArray[np.int64] | None = None) -> Memory:
+        """The memory without the rows of a part, in coordinates that have seen them; arguments of `without`."""
+        filled = self.filled_without(number) if filled is None else filled
+        return replace(self.memory, memory_bank=self.whitened[filled])
 
-    def _filled_without(self, number: int) -> NDArray[np.int64]:
-        """The bank's rows but those of the part, then others that cover best what is left."""
+    def filled_without(self, number: int) -> NDArray[np.int64]:
+        """The bank's rows but those of the part of this number, then others that cover best what is left.
+
+        Returns:
+            int64 [m], positions among the rows. Thread-safe.
+        """
         left = self.kept[self.part_of_row[self.kept] != number]
         if len(left) == 0:
             others = np.flatnonzero(self.part_of_row != number)

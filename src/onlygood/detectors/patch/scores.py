@@ -139,7 +139,9 @@ class LeaveOut:
         bank_sizes: most rows of each.
         seed: of the parts, and of the banks' first rows.
         opset: of the heads.
-        owners: int64 [n], all that can be left out; those that have rows unless given.
+        threads: how many prepare the levels; 0 for one a core.
+        parts: int64 [k] each, the owners that are left out together; about as many of those that have rows in each of
+            FOLDS parts unless given.
         counted: as for `Refillable`, of each memory.
         totals: as for `Refillable`, of each memory.
     """
@@ -153,22 +155,25 @@ class LeaveOut:
         bank_sizes: Sequence[int],
         seed: int,
         opset: int,
-        owners: NDArray[np.int64] | None = None,
+        threads: int = 1,
+        parts: Sequence[NDArray[np.int64]] | None = None,
         counted: Sequence[NDArray[np.bool_]] | None = None,
         totals: Sequence[Moments] | None = None,
     ) -> None:
-        owners = np.unique(np.concatenate([each.owners for each in rows]) if owners is None else owners)
-        parts = folds_of_groups(owners, seed=seed, folds=FOLDS)
+        if parts is None:
+            owners = np.unique(np.concatenate([each.owners for each in rows]))
+            parts = folds_of_groups(owners, seed=seed, folds=FOLDS)
         self.part_of = {owner: number for number, part in enumerate(parts) for owner in part.tolist()}
         self.banks = banks
         self.scorer = Scorer(banks, opset=opset, takes_memories=True)
         nothing: list[Any] = [None] * len(rows)
-        self.levels = [
-            Refillable(memory, known, parts, bank_size=size, seed=seed, counted=those, total=total)
-            for memory, known, size, those, total in zip(
-                fitted, rows, bank_sizes, counted or nothing, totals or nothing, strict=True
-            )
-        ]
+        each = list(zip(fitted, rows, bank_sizes, counted or nothing, totals or nothing, strict=True))
+
+        def refillable(level: int) -> Refillable:
+            memory, known, size, those, total = each[level]
+            return Refillable(memory, known, parts, bank_size=size, seed=seed, counted=those, total=total)
+
+        self.levels = list(map_in_order(refillable, range(len(each)), threads=threads))
 
     def scores(
         self, owners: Mapping[int, int], embeddings: EmbeddingsOf, *, threads: int, keep: Container[int] = ()
@@ -186,14 +191,19 @@ class LeaveOut:
             positions[self.part_of[owner]].append(position)
 
         def of_part(number: int) -> list[tuple[int, LevelScores]]:
-            memories = self._memories([level.without(number) for level in self.levels])
+            filled = [level.filled_without(number) for level in self.levels]
+            memories = self._memories(
+                [level.without(number, rows) for level, rows in zip(self.levels, filled, strict=True)]
+            )
             seen: dict[str, NDArray[np.float32]] = {}
             found = []
             for position in positions[number]:
                 image = embeddings(position)
                 scores = self.scorer(image, memories)
                 if position in keep:
-                    seen = seen or self._memories([level.seen_without(number) for level in self.levels])
+                    seen = seen or self._memories(
+                        [level.seen_without(number, rows) for level, rows in zip(self.levels, filled, strict=True)]
+                    )
                     deciding = deciding_patches(scores, image, self.banks)
                     seen_scores = self.scorer([patches[None] for patches in deciding], seen).scores
                     scores = replace(scores, deciding=deciding, seen_scores=seen_scores)

@@ -8,6 +8,7 @@ one over the number of images.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from onlygood._parallel import map_in_order, one_blas_thread
 from onlygood._progress import track
 from onlygood._spacing import evenly_spaced
+from onlygood.datasets.splits import folds_of_groups
 from onlygood.detectors.base import FitTask, GoodScores, Past, Split
 from onlygood.detectors.patch.good_scores import LEAST_ALONE, MAPPED, Found, numbers_of
 from onlygood.detectors.patch.head import Bank, Unit, combine_maps, combine_scores
@@ -31,11 +33,13 @@ from onlygood.detectors.patch.kept import (
     chosen_to_keep,
 )
 from onlygood.detectors.patch.memory import Fitted, Rows, fill_memory, unit_of
-from onlygood.detectors.patch.scores import Combiner, LeaveOut, LevelScores, Scorer, deciding_patches
+from onlygood.detectors.patch.scores import FOLDS, Combiner, LeaveOut, LevelScores, Scorer, deciding_patches
 from onlygood.detectors.whitening import Moments, learn_whitening
 from onlygood.features.extraction import Features
 from onlygood.graph.subgraph import LEAST_NORM
 
+# The fewest parts that further images are left out in.
+LEAST_PARTS = 6
 # Images of which the deciding patches are known that are scored in one run.
 _AT_ONCE = 64
 
@@ -125,6 +129,9 @@ class PatchUpdate:
             count=len(past.batches),
             numbers=sorted(set(self.batches[~split.held_out[: len(past.staying)]].tolist())),
         )
+        for level, kept in zip(levels, self.kept.levels, strict=True):
+            if len(kept.deciding) and kept.deciding.shape[1] < level.top_patches:
+                raise ValueError("deciding patches that are too few")
         self.old, self.count = len(past.staying), len(self.groups)
         positions = np.full(len(past.batches), -1)
         positions[past.staying] = np.arange(self.old)
@@ -165,6 +172,7 @@ class PatchUpdate:
         level, kept = self.levels[number], self.kept.levels[number]
         is_learned = ~self.split.held_out
         stays = self.position_of[kept.row_images] >= 0
+        stays[stays] = is_learned[self.position_of[kept.row_images[stays]]]
         positions = self.position_of[kept.row_images[stays]]
         vectors = kept.rows[stays]
         counts = Counter(self.batches[is_learned[: self.old]].tolist())
@@ -202,10 +210,30 @@ class PatchUpdate:
             bank_sizes=[level.bank_size for level in self.levels],
             seed=self.task.settings.seed,
             opset=self.opset,
-            owners=owners[~self.split.held_out],
+            threads=self.task.settings.threads,
+            parts=self._parts(owners),
             counted=[memory.is_new for memory in self.memories],
             totals=[memory.total for memory in self.memories],
         )
+
+    def _parts(self, owners: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Which owners are left out together: as many in a part as in a fit, those of further images by themselves.
+
+        So a few memories are whitened again, without further images, and many are not. Those of few further images are
+        in several parts, or none that is like them would be left.
+        """
+        learned = ~self.split.held_out
+        new = np.unique(owners[self.old :][learned[self.old :]])
+        old = np.setdiff1d(owners[: self.old][learned[: self.old]], new)
+        share = FOLDS / max(1, len(new) + len(old))
+        parts = [(old, math.ceil(share * len(old))), (new, max(LEAST_PARTS, math.ceil(share * len(new))))]
+        seed = self.task.settings.seed
+        return [
+            part
+            for those, count in parts
+            if len(those)
+            for part in folds_of_groups(those, seed=seed, folds=min(count, FOLDS))
+        ]
 
     def _score(self) -> Found:
         held_out = self.split.held_out
