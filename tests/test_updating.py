@@ -21,7 +21,10 @@ from textures import FAST, Array, as_colour, numbered, save, texture, textures, 
 
 FIRST, NEW = textures(24), textures(12, start=500)
 WHEN = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-TESTED = [*textures(30, start=2000), *(with_defect(image, level) for level in (0, 255) for image in textures(15, start=3000))]
+TESTED = [
+    *textures(30, start=2000),
+    *(with_defect(image, level) for level in (0, 255) for image in textures(15, start=3000)),
+]
 
 
 def scores(model: Any, images: Sequence[Array] = TESTED) -> Array:
@@ -98,9 +101,7 @@ def test_what_is_added_and_taken_out_again_leaves_the_scores_as_they_were(
     assert np.abs(raw(back) - raw(model)).max() < 0.05 * spread
     assert abs(back.calibration.threshold - model.calibration.threshold) < 0.05 * spread
     assert len(back.calibration.scores) == 24
-    np.testing.assert_allclose(
-        back.calibration.scores, model.calibration.scores, atol=0.1 * spread, rtol=0
-    )
+    np.testing.assert_allclose(back.calibration.scores, model.calibration.scores, atol=0.1 * spread, rtol=0)
 
 
 def test_bad_images_that_got_in_are_forgotten_when_they_are_taken_out(model: onlygood.Model) -> None:
@@ -149,7 +150,7 @@ def test_sixteen_bit_images_keep_their_window() -> None:
 def test_the_history_says_when_how_many_and_what_was_before(
     model: onlygood.Model, updated: onlygood.CalibratedModel
 ) -> None:
-    again = onlygood.update(updated, textures(3, start=900), remove=["image 0", "image 5"], at=WHEN)
+    again = onlygood.update(updated, textures(3, start=900), remove=["image 12", "image 15"], at=WHEN)
     first, second = again.metadata.updates
     assert updated.metadata.updates == (first,)
     assert (first.number, first.name, first.at) == (1, "lot 2", "2026-03-04T05:06:07+00:00")
@@ -160,7 +161,7 @@ def test_the_history_says_when_how_many_and_what_was_before(
         model.metadata.content_sha256,
     )
     assert (second.added, second.removed, second.images) == (3, 2, 37)
-    assert second.removed_sha256 == set_digest([pixel_digest(FIRST[each][:, :, None]) for each in (0, 5)])
+    assert second.removed_sha256 == set_digest([pixel_digest(FIRST[each][:, :, None]) for each in (12, 15)])
     assert (second.threshold_before, second.model_sha256) == (
         updated.calibration.threshold,
         updated.metadata.content_sha256,
@@ -172,8 +173,9 @@ def test_the_guarantee_counts_what_it_rests_on(updated: onlygood.CalibratedModel
     guarantee = updated.guarantee
     assert (guarantee.calibration_images, guarantee.fitted_images, guarantee.rescored) == (36, 36, 24)
     assert not guarantee.is_exact
-    assert "leave-one-out over 36 good images, 24 of them by the patches that the file keeps of them" in (
-        guarantee.sentences[0]
+    assert (
+        "leave-one-out over 36 good images, 24 of them by the patches that the file keeps of them"
+        in (guarantee.sentences[0])
     )
 
 
@@ -199,18 +201,20 @@ def test_with_images_held_out_the_same_share_of_further_ones_is_held_out() -> No
     settings = {**FAST, "calibration": "split", "calibration_fraction": 0.25}
     model = fit(FIRST, **settings)
     assert (model.guarantee.fitted_images, model.guarantee.calibration_images) == (18, 6)
-    updated = onlygood.update(model, NEW)
+    updated = onlygood.update(model, NEW, accept_anomalous=True)
     assert (updated.guarantee.fitted_images, updated.guarantee.calibration_images) == (27, 9)
     assert not updated.guarantee.is_exact and updated.guarantee.is_split and updated.guarantee.rescored == 6
-    assert "approximate, by split conformal calibration on 9 good images held out, 6 of them by" in (
-        updated.guarantee.sentences[0]
+    assert (
+        "approximate, by split conformal calibration on 9 good images held out, 6 of them by"
+        in (updated.guarantee.sentences[0])
     )
 
 
 def test_vectors_of_whole_images_keep_a_guarantee_exact() -> None:
     settings = {**FAST, "calibration": "split", "calibration_fraction": 0.25, "taps": ("stage4",)}
+    settings.pop("bank_size")
     model = fit(FIRST, method="knn", **settings)
-    updated = onlygood.update(model, NEW)
+    updated = onlygood.update(model, NEW, accept_anomalous=True)
     assert updated.guarantee.is_exact and updated.guarantee.rescored == 0
     assert "exact, by split conformal calibration on 9 good images" in updated.guarantee.sentences[0]
 
@@ -236,9 +240,7 @@ def test_sessions_stay_together_over_updates() -> None:
 
 def test_near_duplicates_of_old_images_join_their_groups(model: onlygood.Model) -> None:
     generator = np.random.default_rng(0)
-    shots = [
-        np.clip(image + generator.normal(0, 1.5, image.shape), 0, 255).astype(np.uint8) for image in FIRST[:3]
-    ]
+    shots = [np.clip(image + generator.normal(0, 1.5, image.shape), 0, 255).astype(np.uint8) for image in FIRST[:3]]
     updated = onlygood.update(model, [*shots, *NEW[:3]])
     assert updated.guarantee.groups == model.guarantee.groups + 3
     assert any("near-duplicates" in note for note in updated.metadata.notes)
@@ -253,7 +255,8 @@ def test_images_that_are_there_already_are_left_out_or_nothing_is_done(model: on
     assert any("1 image is left out, as the model has learned from it already" in note for note in some.notes)
     message = refusal(FolderError, model, FIRST[:4])
     assert message == (
-        "update needs good images that the model has not learned from, got 4 that it knows already: nothing is to be done"
+        "update needs good images that the model has not learned from, got 4 that it knows already: nothing is to be "
+        "done"
     )
 
 
@@ -286,9 +289,10 @@ def test_a_list_of_names_and_updates_takes_them_out(updated: Any, tmp_path: Path
     fewer = onlygood.update(updated, remove=path)
     assert fewer.metadata.updates[-1].removed == 2
     path.write_text("update:1\nimage 3\n")
-    assert onlygood.update(onlygood.update(updated, remove=["update:lot 2"]), remove="image 3").metadata.updates[
-        -1
-    ].images == 23
+    assert (
+        onlygood.update(onlygood.update(updated, remove=["update:lot 2"]), remove="image 3").metadata.updates[-1].images
+        == 23
+    )
     assert "remove must name one image by each name, got 'image 3', which 2 have (of update:0, update:1)" in refusal(
         SettingError, updated, remove=path
     )
@@ -305,7 +309,9 @@ def test_what_was_taken_out_can_be_added_again_and_not_taken_out_twice(updated: 
 def test_too_few_must_not_be_left(model: onlygood.Model) -> None:
     names = [f"image {number}" for number in range(22)]
     assert refusal(FolderError, model, remove=names).startswith("an update must leave at least 3 good images, got 2")
-    assert refusal(FolderError, model, remove="update:0").startswith("an update must leave at least 3 good images, got 0")
+    assert refusal(FolderError, model, remove="update:0").startswith(
+        "an update must leave at least 3 good images, got 0"
+    )
     alike = fit(FIRST[:6], groups=["a", "a", "b", "b", "c", "d"], **FAST)
     assert "of at least 3 independent things, got 4 images in 2 groups" in refusal(
         FolderError, alike, remove=["image 4", "image 5"]
@@ -329,7 +335,10 @@ OTHERS: dict[str, tuple[Callable[[], Array], str]] = {
 def test_images_that_the_model_does_not_take_are_refused(case: str, model: onlygood.Model) -> None:
     make, said = OTHERS[case]
     message = refusal(FolderError, model, [NEW[0], make()])
-    assert message.startswith("further good images must be readable, got 1 of 2 that cannot be read") and "image 1" in message
+    assert (
+        message.startswith("further good images must be readable, got 1 of 2 that cannot be read")
+        and "image 1" in message
+    )
     left_out = onlygood.update(model, [NEW[0], make()], skip_unreadable=True)
     assert left_out.metadata.good_images.count == 25
     assert said or message
@@ -337,7 +346,9 @@ def test_images_that_the_model_does_not_take_are_refused(case: str, model: onlyg
 
 def test_nothing_to_do_and_names_that_mislead_are_refused(updated: onlygood.CalibratedModel) -> None:
     assert refusal(SettingError, updated).startswith("update needs images to add or to remove, got neither")
-    assert "group_by and groups go with images to add" in refusal(SettingError, updated, remove="update:1", groups=["a"])
+    assert "group_by and groups go with images to add" in refusal(
+        SettingError, updated, remove="update:1", groups=["a"]
+    )
     for name in ("", "lot 2", "3", "a\nb", "x" * 101):
         assert "the name of an update must be" in refusal(SettingError, updated, NEW[:1], name=name)
 
@@ -349,7 +360,9 @@ def test_models_that_learned_from_other_images_than_those_given_are_refused(sett
     fitted = fit(FIRST[:1] if "golden" in settings else FIRST[:8], **{**FAST, **settings})
     assert fitted.metadata.kept is None
     message = refusal(ModelFileError, fitted, NEW)
-    assert f"got one that was fitted with {next(iter(settings))}: fit it again with the old and the new images" in message
+    assert (
+        f"got one that was fitted with {next(iter(settings))}: fit it again with the old and the new images" in message
+    )
 
 
 def test_a_model_calibrated_with_new_images_is_refused(model: onlygood.Model) -> None:
@@ -413,7 +426,7 @@ def test_seeded_changes_of_what_is_kept_are_refused_or_give_a_right_model(
     """Whatever the numbers are: an error of ours, or a model whose scores are numbers."""
     random = np.random.default_rng(0)
     answered = 0
-    for number in range(60):
+    for number in range(24):
 
         def change(arrays: dict[str, Array], facts: dict[str, Any]) -> None:
             array = arrays[names[int(random.integers(len(names)))]]
@@ -432,7 +445,7 @@ def test_seeded_changes_of_what_is_kept_are_refused_or_give_a_right_model(
             continue
         answered += 1
         assert np.isfinite(scores(found, TESTED[:2])).all(), number
-    assert answered > 10
+    assert answered > 4
 
 
 def test_facts_that_are_none_are_refused(model: onlygood.Model) -> None:

@@ -29,6 +29,8 @@ from onlygood.settings import FitSettings
 # be of another part, or no good ones.
 CHECKED = 20
 MOST_ANOMALOUS = 0.5
+# Fewer may well be what somebody adds since they were called anomalous.
+LEAST_ANOMALOUS = 3
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class FurtherImages:
             (raw,) = run(session, [RAW_SCORE], feeds)
             above += bool(raw[0] > np.float32(self.metadata.calibration.threshold))
         of = f"{above} of {len(chosen)} further images"
-        if above > MOST_ANOMALOUS * len(chosen) and not accept_anomalous:
+        if above >= LEAST_ANOMALOUS and above > MOST_ANOMALOUS * len(chosen) and not accept_anomalous:
             raise FolderError(
                 f"further images must be good ones of the part that the model {self.called} was fitted to, got {of} "
                 "that it calls anomalous: look at them with `onlygood inspect`, and if they are good add "

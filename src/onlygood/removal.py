@@ -85,7 +85,7 @@ def _named(name: str, known: KnownImages, updates: Sequence[Update]) -> set[int]
 
 
 def _of_update(which: str, known: KnownImages, updates: Sequence[Update]) -> set[int]:
-    numbers = {str(update.number): update.number for update in updates} | {"0": 0}
+    numbers = {"0": 0} | {str(update.number): update.number for update in updates}
     numbers |= {update.name: update.number for update in updates if update.name is not None}
     if which not in numbers:
         shown = ", ".join(f"{UPDATE}{each}" for each in numbers)

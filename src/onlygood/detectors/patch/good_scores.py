@@ -15,7 +15,16 @@ from onlygood._progress import track
 from onlygood._spacing import evenly_spaced
 from onlygood.detectors.base import FitTask, GoodScores, Split
 from onlygood.detectors.patch.head import Bank, Unit, combine_maps, combine_scores
-from onlygood.detectors.patch.kept import Batch, KeptLevel, KeptPatches, chosen_to_keep, leverage, map_numbers
+from onlygood.detectors.patch.kept import (
+    ALL_ROWS,
+    EXACT_IMAGES,
+    Batch,
+    KeptLevel,
+    KeptPatches,
+    chosen_to_keep,
+    leverage,
+    map_numbers,
+)
 from onlygood.detectors.patch.memory import Fitted, Rows, unit_of
 from onlygood.detectors.patch.scores import Combiner, LeaveOut, LevelScores, Scorer, deciding_patches
 from onlygood.detectors.vector_codes import Coordinates
@@ -145,14 +154,13 @@ def score_good_images(
         ratios = np.ones((count, len(banks)), dtype=np.float32)
         ratios[fitted] = (alone / np.maximum(grouped, LEAST_NORM)).T
         maps = {each: combine.map(parts[each]) for each in keep if each in mapped}
-        numbers = [numbers_of(parts[each], ratios[each], maps.get(each)) for each in keep]
+        numbers = [numbers_of(parts[each], len(fitted), ratios[each], maps.get(each)) for each in keep]
         for_updates = KeptPatches(
             levels=[
                 kept_level(memory, [parts[each].deciding[place] for each in keep])
                 for place, memory in enumerate(memories)
             ],
             scored=np.array(keep),
-            learned=np.full(len(keep), len(fitted)),
             mapped=np.array([each in mapped for each in keep]),
             numbers=np.array(numbers, dtype=np.float32),
         )
@@ -185,23 +193,39 @@ def kept_level(memory: LevelMemory, deciding: Sequence[NDArray[np.float32]]) -> 
     """
     rows, fitted = memory.rows, memory.fitted
     coordinates = Coordinates.of_whitening(fitted.memory.mean, fitted.memory.whitening)
+    reserve, images = reserve_of(fitted, len(rows.vectors)), len(np.unique(memory.positions))
     return KeptLevel(
         coordinates=coordinates,
-        batches={0: Batch.of(rows.vectors, len(np.unique(memory.positions)), coordinates)},
-        rows=rows.vectors[fitted.candidates],
-        row_images=memory.positions[fitted.candidates],
+        batches={0: Batch.of(rows.vectors, images, coordinates)},
+        rows=rows.vectors[reserve],
+        row_images=memory.positions[reserve],
+        is_complete=len(reserve) == len(rows.vectors),
+        is_fine=len(reserve) == len(rows.vectors) and images <= EXACT_IMAGES,
         deciding=np.stack(deciding),
     )
 
 
+def reserve_of(fitted: Fitted, count: int) -> NDArray[np.int64]:
+    """Which of so many rows are kept in reserve for a memory: all where they are few."""
+    return np.arange(count) if count <= ALL_ROWS else fitted.candidates
+
+
 def numbers_of(
-    scores: LevelScores, alone: NDArray[np.float32], combined: NDArray[np.float32] | None
+    scores: LevelScores, images: int, alone: NDArray[np.float32], combined: NDArray[np.float32] | None
 ) -> list[tuple[float, ...]]:
-    """NUMBERS of an image, for each level; those of its map are 0 where it was not looked at."""
+    """NUMBERS of an image, for each level; those of its map are 0 where it was not looked at.
+
+    Args:
+        scores: with those by memories whose whitening has seen the image.
+        images: how many the memories know.
+        alone: float32 [levels], as in NUMBERS.
+        combined: its map.
+    """
     levels = len(scores.scores)
     of_map = [(0.0,) * 4] * levels if combined is None else map_numbers(scores.patch_scores, combined)
     return [
-        (lever, float(ratio), *others) for lever, ratio, others in zip(leverage(scores), alone, of_map, strict=True)
+        (lever, float(images), float(ratio), *others)
+        for lever, ratio, others in zip(leverage(scores), alone, of_map, strict=True)
     ]
 
 

@@ -7,6 +7,7 @@ as `onlygood.detectors.vector_codes` says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,22 +17,34 @@ from numpy.typing import NDArray
 
 from onlygood._spacing import evenly_spaced
 from onlygood.detectors.patch.scores import LevelScores
-from onlygood.detectors.vector_codes import Coordinates
+from onlygood.detectors.vector_codes import FINE_STEP, STEP, Coordinates
 from onlygood.detectors.whitening import Moments
 
 # Most images of which the deciding patches are kept: of more, some of them calibrate after an update.
 MOST_IMAGES = 2000
+# So few rows of a level are all kept. What is said of few images then needs no approximation.
+ALL_ROWS = 4096
+# Up to so many images whitenings are computed without each part of the former ones, too, where all rows are kept: so
+# few make themselves look ordinary more than what was measured when they were fewer can tell.
+EXACT_IMAGES = 100
 # The rounding of second moments, in units of the variance of one coordinate.
 MOMENT_STEP = 0.005
+# The same as a share of what chance makes of the moments of so many rows.
+MOMENT_SHARE = 0.25
+# Batches that have moments of their own; of more, the smallest share theirs. Taking one of these out again is then as
+# exact as the images of both are alike.
+MOST_BATCHES = 64
 _MOST_CODE = 32_000
-_MOST_VALUE = 1e15
-# Of each image and level: its leverage on the whitening when it had so many images, its score by memories that know
-# the others of its group as a share of the one by memories that know none of it, and of its map, where it was looked
-# at, the median, the mean, the standard deviation, and what is at the peak of the combined map.
-NUMBERS = ("leverage", "alone", "median", "mean", "deviation", "peak")
+# Beyond this leverage an image is unlike all others, and its score is high in any case.
+MOST_LEVERAGE = 0.98
+_MOST_VALUE, _MOST_STEP = 1e6, 30.0
+# Of each image and level: its leverage on the whitening, and of how many images that was when it was measured; its
+# score by memories that know the others of its group as a share of the one by memories that know none of it; and of
+# its map, where it was looked at, the median, the mean, the deviation, and what is at the peak of the combined map.
+NUMBERS = ("leverage", "images", "alone", "median", "mean", "deviation", "peak")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """The moments of the images that came together.
 
@@ -56,12 +69,37 @@ class Batch:
         covariance = products - np.outer(mean, mean)
         return cls(len(points), len(points) / images, mean.astype(np.float32), covariance.astype(np.float32))
 
+    def with_others(self, other: Batch) -> Batch:
+        """The moments of the rows of both."""
+        count = self.rows + other.rows
+        mine, theirs = self.rows / count, other.rows / count
+        apart = (self.mean - other.mean).astype(np.float64)
+        images = self.rows / self.each + other.rows / other.each
+        return Batch(
+            count,
+            count / images,
+            (mine * self.mean + theirs * other.mean).astype(np.float32),
+            (mine * self.covariance + theirs * other.covariance + mine * theirs * np.outer(apart, apart)).astype(
+                np.float32
+            ),
+        )
+
     def moments(self, rows: float, coordinates: Coordinates) -> Moments:
         """As those of so many rows like these, about the origin of the coordinates."""
         back = coordinates.backward
         mean = self.mean.astype(np.float64) @ back
         products = back.T @ (self.covariance.astype(np.float64) @ back) + np.outer(mean, mean)
         return Moments(count=rows, total=rows * mean, products=rows * products)
+
+
+def merged(batches: Mapping[int, Batch]) -> dict[int, Batch]:
+    """The batches of these numbers, with at most MOST_BATCHES moments among them."""
+    found = dict(batches)
+    while len(distinct := list(dict.fromkeys(found.values()))) > MOST_BATCHES:
+        first, second = sorted(distinct, key=lambda each: each.rows)[:2]
+        both = first.with_others(second)
+        found = {number: both if each in (first, second) else each for number, each in found.items()}
+    return found
 
 
 @dataclass(frozen=True)
@@ -73,6 +111,8 @@ class KeptLevel:
         batches: by their numbers.
         rows: float32 [c, d], in reserve for the bank.
         row_images: int64 [c], the image that each comes from.
+        is_complete: whether they are all that the memory was learned from.
+        is_fine: whether vectors are rounded finely.
         deciding: float32 [s, k, d], patches of the images that can be scored again.
     """
 
@@ -80,6 +120,8 @@ class KeptLevel:
     batches: Mapping[int, Batch]
     rows: NDArray[np.float32] = field(repr=False)
     row_images: NDArray[np.int64] = field(repr=False)
+    is_complete: bool
+    is_fine: bool
     deciding: NDArray[np.float32] = field(repr=False)
 
 
@@ -90,14 +132,12 @@ class KeptPatches:
     Attributes:
         levels: in the order of the detector's.
         scored: int64 [s], ascending: the images that can be scored again.
-        learned: int64 [s], how many images the memories knew when each one's leverage was measured.
         mapped: bool [s], those whose maps were looked at.
         numbers: float32 [s, levels, NUMBERS]: see there.
     """
 
     levels: Sequence[KeptLevel]
     scored: NDArray[np.int64] = field(repr=False)
-    learned: NDArray[np.int64] = field(repr=False)
     mapped: NDArray[np.bool_] = field(repr=False)
     numbers: NDArray[np.float32] = field(repr=False)
 
@@ -109,29 +149,33 @@ class KeptPatches:
         """All of it, as `Learned.kept` has it."""
         arrays: dict[str, NDArray[Any]] = {
             "scored": self.scored,
-            "learned": self.learned,
             "mapped": self.mapped.astype(np.uint8),
             "numbers": self.numbers.astype(np.float16 if np.abs(self.numbers).max(initial=0) < 6e4 else np.float32),
         }
         for place, level in enumerate(self.levels):
             prefix, coordinates = f"level{place}_", level.coordinates
             numbers = sorted(level.batches)
-            batches = [level.batches[number] for number in numbers]
+            batches = list(dict.fromkeys(level.batches[number] for number in numbers))
+            step = FINE_STEP if level.is_fine else STEP
             deviations = np.stack([_triangle(each.covariance - np.eye(len(each.mean))) for each in batches])
-            steps = np.maximum(MOMENT_STEP, np.abs(deviations).max(axis=1) / _MOST_CODE).astype(np.float32)
+            # Of few rows, moments are known the less well.
+            steps = np.array([max(MOMENT_STEP, MOMENT_SHARE / math.sqrt(each.rows)) for each in batches])
+            steps = np.maximum(steps, np.abs(deviations).max(axis=1) / _MOST_CODE).astype(np.float32)
             codes = np.rint(deviations / steps[:, None]).astype(np.int16)
             flat = level.deciding.reshape(-1, level.deciding.shape[-1])
             arrays |= coordinates.to_arrays(prefix)
             arrays |= {
                 f"{prefix}batch_numbers": np.array(numbers, dtype=np.int64),
+                f"{prefix}batch_places": np.array([batches.index(level.batches[each]) for each in numbers], np.int32),
                 f"{prefix}batch_rows": np.array([each.rows for each in batches], dtype=np.int64),
                 f"{prefix}batch_each": np.array([each.each for each in batches], dtype=np.float64),
                 f"{prefix}batch_means": np.stack([each.mean for each in batches]),
                 f"{prefix}batch_steps": steps,
                 f"{prefix}batch_codes": codes.astype(np.int8) if np.abs(codes).max(initial=0) < 128 else codes,
-                f"{prefix}rows": coordinates.encode(level.rows),
+                f"{prefix}rows": coordinates.encode(level.rows, step),
                 f"{prefix}row_images": level.row_images.astype(np.int32),
-                f"{prefix}deciding": coordinates.encode(flat).reshape(level.deciding.shape),
+                f"{prefix}complete": np.array([level.is_complete, level.is_fine], dtype=np.uint8),
+                f"{prefix}deciding": coordinates.encode(flat, step).reshape(level.deciding.shape),
             }
         return arrays
 
@@ -150,17 +194,14 @@ class KeptPatches:
         Raises:
             KeyError, ValueError: they do not fit together.
         """
-        scored, learned = _integers(arrays["scored"]), _integers(arrays["learned"])
+        scored = _integers(arrays["scored"])
         size = len(scored)
-        _require(scored.shape == learned.shape == (size,), "images that can be scored again")
         _require(size == 0 or bool(scored[0] >= 0 and scored[-1] < count and (np.diff(scored) > 0).all()), "images")
-        _require(bool((learned >= 1).all()), "numbers of images")
         mapped, several = arrays["mapped"] != 0, arrays["numbers"].astype(np.float32)
         _require(mapped.shape == (size,) and several.shape == (size, len(widths), len(NUMBERS)), "numbers")
         return cls(
             [_level(arrays, f"level{place}_", width, size, count, numbers) for place, width in enumerate(widths)],
             scored,
-            learned,
             mapped,
             several,
         )
@@ -172,32 +213,40 @@ def _level(
     coordinates = Coordinates.from_arrays(arrays, prefix)
     _require(coordinates.origin.shape == (width,), "coordinates")
     known = _integers(arrays[f"{prefix}batch_numbers"]).tolist()
+    places = _integers(arrays[f"{prefix}batch_places"])
     rows, each, means, steps = (arrays[f"{prefix}batch_{name}"] for name in ("rows", "each", "means", "steps"))
+    count_of = len(rows)
     codes = arrays[f"{prefix}batch_codes"]
     _require(set(numbers) <= set(known) and len(set(known)) == len(known), "batches")
-    _require(rows.shape == each.shape == steps.shape == (len(known),) and means.shape == (len(known), width), "batches")
-    _require(codes.shape == (len(known), width * (width + 1) // 2), "moments")
-    _require(bool((rows >= 1).all() and (each > 0).all() and (steps > 0).all()), "numbers of rows")
-    batches = {
-        number: Batch(
-            int(rows[place]),
-            float(each[place]),
-            means[place].astype(np.float32),
-            (_square(codes[place].astype(np.float64) * steps[place], width) + np.eye(width)).astype(np.float32),
-        )
-        for place, number in enumerate(known)
-    }
+    _require(places.shape == (len(known),) and bool(((places >= 0) & (places < count_of)).all()), "batches")
+    _require(rows.shape == each.shape == steps.shape == (count_of,) and means.shape == (count_of, width), "batches")
+    _require(codes.shape == (count_of, width * (width + 1) // 2), "moments")
+    fits = (rows >= 1).all() and (each > 0).all() and (each < _MOST_VALUE).all() and (steps > 0).all()
+    _require(bool(fits and (steps < _MOST_STEP).all() and (np.abs(means) < _MOST_VALUE).all()), "moments")
+    complete = arrays[f"{prefix}complete"]
+    _require(complete.shape == (2,), "rows")
+    step = FINE_STEP if complete[1] else STEP
+    covariances = [_square(codes[place] * float(steps[place]), width) + np.eye(width) for place in range(count_of)]
+    moments = [
+        Batch(int(rows[place]), float(each[place]), means[place].astype(np.float32), covariance.astype(np.float32))
+        for place, covariance in enumerate(covariances)
+    ]
+    batches = {number: moments[place] for number, place in zip(known, places.tolist(), strict=True)}
     candidates, row_images = arrays[f"{prefix}rows"], _integers(arrays[f"{prefix}row_images"])
     _require(candidates.shape == (len(row_images), width), "rows")
     _require(bool(((row_images >= 0) & (row_images < count)).all()), "rows")
     deciding = arrays[f"{prefix}deciding"]
     _require(deciding.ndim == 3 and deciding.shape[0] == size and deciding.shape[2] == width, "deciding patches")
     _require(size == 0 or deciding.shape[1] >= 1, "deciding patches")
-    vectors, flat = coordinates.decode(candidates), coordinates.decode(deciding.reshape(-1, width))
-    for array in (vectors, flat, means, *(batch.covariance for batch in batches.values())):
-        # Their squares must be numbers, too.
-        _require(bool((np.abs(array) < _MOST_VALUE).all()), "vectors")
-    return KeptLevel(coordinates, batches, vectors, row_images, flat.reshape(deciding.shape))
+    return KeptLevel(
+        coordinates,
+        batches,
+        coordinates.decode(candidates, step),
+        row_images,
+        bool(complete[0]),
+        bool(complete[1]),
+        coordinates.decode(deciding.reshape(-1, width), step).reshape(deciding.shape),
+    )
 
 
 def chosen_to_keep(calibrating: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -226,7 +275,7 @@ def map_numbers(
 
 
 def leverage(scores: LevelScores) -> list[float]:
-    """How much an image makes itself look ordinary by each bank's whitening, from 0 to below 1.
+    """How much an image makes itself look ordinary by each bank's whitening, from 0 to MOST_LEVERAGE.
 
     A whitening that has seen a vector shortens its squared distance by this share, as a regression that has seen a
     point does with its residual, and the share falls as one over the number of vectors.
@@ -236,10 +285,6 @@ def leverage(scores: LevelScores) -> list[float]:
         ratio = seen / unseen if unseen > 0 else 1.0
         found.append(float(np.clip(1.0 - ratio**2, 0.0, MOST_LEVERAGE)))
     return found
-
-
-# A leverage beyond this is an image unlike all others, whose score is high in any case.
-MOST_LEVERAGE = 0.9
 
 
 def _triangle(square: NDArray[Any]) -> NDArray[np.float64]:

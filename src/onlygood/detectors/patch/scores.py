@@ -213,24 +213,40 @@ class LeaveOut:
         return chain.from_iterable(map_in_order(of_part, sorted(positions), threads=threads))
 
     def scores_of_patches(
-        self, owners: Mapping[int, int], patches: Callable[[Sequence[int]], list[NDArray[np.float32]]], *, threads: int
+        self,
+        owners: Mapping[int, int],
+        patches: Callable[[Sequence[int]], list[NDArray[np.float32]]],
+        *,
+        threads: int,
+        unseen: Sequence[bool],
     ) -> Iterator[tuple[int, LevelScores]]:
-        """As `scores`, of images of which the deciding patches are known, by memories whose whitening has seen them.
+        """As `scores`, of images of which the deciding patches are known, and by whitenings that have seen them.
 
         Args:
             owners: of each image, by its position.
             patches: float32 [n, k, d] of the images at some positions, one for each bank.
             threads: how many; 0 for one a core.
+            unseen: of each bank, whether its whitening can be had without these images, too; else `scores` are those
+                by whitenings that have seen them.
         """
         positions = defaultdict(list)
         for position, owner in owners.items():
             positions[self.part_of[owner]].append(position)
 
         def of_part(number: int) -> list[tuple[int, LevelScores]]:
-            memories = self._memories([level.seen_without(number) for level in self.levels])
-            return list(
-                zip(positions[number], self.scorer.of_patches(patches(positions[number]), memories), strict=True)
-            )
+            filled = [level.filled_without(number) for level in self.levels]
+            seen = [level.seen_without(number, rows) for level, rows in zip(self.levels, filled, strict=True)]
+            those = patches(positions[number])
+            found = self.scorer.of_patches(those, self._memories(seen))
+            found = [replace(scores, seen_scores=scores.scores) for scores in found]
+            if any(unseen):
+                memories = [
+                    level.without(number, rows) if is_unseen else memory
+                    for level, rows, memory, is_unseen in zip(self.levels, filled, seen, unseen, strict=True)
+                ]
+                exact = self.scorer.of_patches(those, self._memories(memories))
+                found = [replace(scores, scores=other.scores) for scores, other in zip(found, exact, strict=True)]
+            return list(zip(positions[number], found, strict=True))
 
         return chain.from_iterable(map_in_order(of_part, sorted(positions), threads=threads))
 

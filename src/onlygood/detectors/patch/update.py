@@ -1,9 +1,9 @@
 """An update of patch memories: images whose pixels are gone, but for those that are taken out, and further ones.
 
 The finished memories are what a fit would make of the rows in reserve and those of the further images, with a whitening
-from the moments of all. Further images are scored by memories that have not seen them, as in a fit. So are former ones,
-but for the whitening, which has seen them: what that makes of their scores was measured when they came, and falls as
-one over the number of images.
+from the moments of all. Further images are scored by memories that have not seen them, as in a fit. So are former
+ones, but where they are many or not all of their rows are kept: then the whitening has seen them, and what that makes
+of their scores was measured when they came, and falls as one over the number of images.
 """
 
 from __future__ import annotations
@@ -23,14 +23,18 @@ from onlygood._progress import track
 from onlygood._spacing import evenly_spaced
 from onlygood.datasets.splits import folds_of_groups
 from onlygood.detectors.base import FitTask, GoodScores, Past, Split
-from onlygood.detectors.patch.good_scores import LEAST_ALONE, MAPPED, Found, numbers_of
+from onlygood.detectors.patch.good_scores import LEAST_ALONE, MAPPED, Found, numbers_of, reserve_of
 from onlygood.detectors.patch.head import Bank, Unit, combine_maps, combine_scores
 from onlygood.detectors.patch.kept import (
+    EXACT_IMAGES,
     MOST_LEVERAGE,
+    NUMBERS,
     Batch,
     KeptLevel,
     KeptPatches,
     chosen_to_keep,
+    leverage,
+    merged,
 )
 from onlygood.detectors.patch.memory import Fitted, Rows, fill_memory, unit_of
 from onlygood.detectors.patch.scores import FOLDS, Combiner, LeaveOut, LevelScores, Scorer, deciding_patches
@@ -80,6 +84,8 @@ class _Remembered:
         fitted: the memory.
         total: the moments about its mean.
         batches: by their numbers.
+        is_complete: whether the rows are all that there ever were of these images.
+        is_exact: whether its whitening without some of the former images is computed.
     """
 
     rows: Rows
@@ -88,6 +94,8 @@ class _Remembered:
     fitted: Fitted
     total: Moments
     batches: dict[int, Batch]
+    is_complete: bool
+    is_exact: bool
 
 
 class PatchUpdate:
@@ -136,6 +144,7 @@ class PatchUpdate:
         positions = np.full(len(past.batches), -1)
         positions[past.staying] = np.arange(self.old)
         self.position_of = positions
+        self.learned = int((~split.held_out).sum())
         # Of those that can be scored again, where they are among all that could, and their positions.
         scored = positions[self.kept.scored]
         self.places = np.flatnonzero(scored >= 0)
@@ -187,7 +196,7 @@ class PatchUpdate:
                 batches[self.past.number] = Batch.of(sample, len(np.unique(theirs)), kept.coordinates)
                 moments.append(Moments.of(sample, kept.coordinates.origin))
         rows = Rows(vectors, self.groups[positions], self.ids[positions], level.shrinkage)
-        total = reduce(add, moments)
+        total = Moments.of(vectors, kept.coordinates.origin) if kept.is_complete else reduce(add, moments)
         found = total.whitening(kept.coordinates.origin, shrinkage=level.shrinkage)
         mean, whitening = found or learn_whitening(vectors, shrinkage=level.shrinkage)
         return _Remembered(
@@ -197,6 +206,8 @@ class PatchUpdate:
             fill_memory(rows, mean, whitening, bank_size=level.bank_size, seed=self.task.settings.seed),
             total.about(mean.astype(np.float64) - kept.coordinates.origin),
             batches,
+            kept.is_complete,
+            kept.is_complete and self.learned <= EXACT_IMAGES,
         )
 
     def _leave_out(self, owners: NDArray[np.int64], *, of_images: bool) -> LeaveOut:
@@ -212,7 +223,7 @@ class PatchUpdate:
             opset=self.opset,
             threads=self.task.settings.threads,
             parts=self._parts(owners),
-            counted=[memory.is_new for memory in self.memories],
+            counted=[memory.is_new | memory.is_exact for memory in self.memories],
             totals=[memory.total for memory in self.memories],
         )
 
@@ -303,13 +314,13 @@ class PatchUpdate:
             some = held_out[begin : begin + _AT_ONCE]
             found |= dict(zip(some, self.finished.of_patches(patches(some)), strict=True))
         owners = {each: int(self.groups[each]) for each in place_of if not self.split.held_out[each]}
-        seen = dict(without.scores_of_patches(owners, patches, threads=self.task.settings.threads))
-        learned = int((~self.split.held_out).sum())
-        lever = self.kept.number("leverage")
-        for position, scores in seen.items():
+        is_exact = [memory.is_exact for memory in self.memories]
+        threads = self.task.settings.threads
+        lever, images = self.kept.number("leverage"), self.kept.number("images")
+        for position, scores in without.scores_of_patches(owners, patches, threads=threads, unseen=is_exact):
             place = place_of[position]
-            now = np.minimum(lever[place] * (self.kept.learned[place] / learned), MOST_LEVERAGE)
-            raised = np.array(scores.scores) / np.sqrt(1.0 - np.maximum(now, 0.0))
+            now = np.clip(lever[place] * (images[place] / self.learned), 0.0, MOST_LEVERAGE)
+            raised = np.where(is_exact, scores.scores, np.array(scores.scores) / np.sqrt(1.0 - now))
             found[position] = replace(scores, scores=tuple(map(float, raised)))
         return found
 
@@ -400,34 +411,42 @@ class PatchUpdate:
         """What is kept for the next update."""
         place_of = dict(zip(self.again.tolist(), self.places.tolist(), strict=True))
         keep = chosen_to_keep(calibrating).tolist()
-        learned = int((~self.split.held_out).sum())
+        is_exact = np.array([memory.is_exact for memory in self.memories])
         numbers = []
         for each in keep:
             if each < self.old:
-                numbers.append(self.kept.numbers[place_of[each]])
+                before = self.kept.numbers[place_of[each]].copy()
+                if not self.split.held_out[each]:
+                    measured = np.array(leverage(found[each]), dtype=np.float32)
+                    before[is_exact, NUMBERS.index("leverage")] = measured[is_exact]
+                    before[is_exact, NUMBERS.index("images")] = self.learned
+                numbers.append(before)
                 continue
             ratios = alone[each] / np.maximum(np.array(found[each].scores, dtype=np.float32), LEAST_NORM)
             ratios = np.ones_like(ratios) if self.split.held_out[each] else ratios
-            numbers.append(np.array(numbers_of(found[each], ratios, maps.get(each)), dtype=np.float32))
+            numbers.append(np.array(numbers_of(found[each], self.learned, ratios, maps.get(each)), dtype=np.float32))
         levels = []
         for place, (memory, kept) in enumerate(zip(self.memories, self.kept.levels, strict=True)):
-            candidates = memory.fitted.candidates
+            vectors = memory.rows.vectors
+            reserve = reserve_of(memory.fitted, len(vectors))
+            is_complete = memory.is_complete and len(reserve) == len(vectors)
             deciding = [
                 kept.deciding[place_of[each]] if each < self.old else found[each].deciding[place] for each in keep
             ]
             levels.append(
                 KeptLevel(
                     kept.coordinates,
-                    memory.batches,
-                    memory.rows.vectors[candidates],
-                    memory.positions[candidates],
+                    merged(memory.batches),
+                    vectors[reserve],
+                    memory.positions[reserve],
+                    is_complete,
+                    is_complete and self.learned <= EXACT_IMAGES,
                     np.stack(deciding),
                 )
             )
         return KeptPatches(
             levels,
             scored=np.array(keep, dtype=np.int64),
-            learned=np.array([self.kept.learned[place_of[each]] if each < self.old else learned for each in keep]),
             mapped=np.array([self.kept.mapped[place_of[each]] if each < self.old else each in maps for each in keep]),
             numbers=np.stack(numbers),
         )
