@@ -85,6 +85,7 @@ def helps() -> str:
         ["evaluate"],
         ["compare"],
         ["calibrate"],
+        ["update"],
         ["explore"],
         ["info"],
         ["sign"],

@@ -58,7 +58,8 @@ def test_what_joins_and_leaves_again_changes_nothing(fitted: onlygood.Model, met
     assert back.metadata.good_images == fitted.metadata.good_images
     ours = scores(back, NEW) + back.calibration.threshold
     theirs = scores(fitted, NEW) + fitted.calibration.threshold
-    np.testing.assert_allclose(ours, theirs, atol=0.1 * float(np.std(fitted.calibration.scores)), rtol=0.02)
+    # A bank of the same rows, rounded, may hold another one of two that are alike.
+    np.testing.assert_allclose(ours, theirs, atol=0.25 * float(np.std(fitted.calibration.scores)), rtol=0.02)
     assert len(back.metadata.updates) == 2
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 # coordinate, whose mean is about 1.
 STEP = 0.25
 # Where vectors are few, directions in which one of them varies alone decide, and rounding must not fill them. A power
-# of two times as fine, so that what is rounded at this step and then at the other is as if it had been at the other alone.
+# of two times as fine, so that what is rounded at this step and then at the other is as if at the other alone.
 FINE_STEP = STEP / 16
 _MOST = np.iinfo(np.int16).max
 # Numbers of vectors and coordinates of a file beyond these are of no network, and their squares might be none.

@@ -129,12 +129,15 @@ def test_numbers_that_do_not_fit_together_are_refused(coordinates: Coordinates) 
         KeptPatches.from_arrays(arrays, widths=[WIDTH], count=8, numbers=[0])
     with pytest.raises(ValueError, match="coordinates"):
         KeptPatches.from_arrays(arrays, widths=[WIDTH + 1], count=9, numbers=[0])
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="numbers"):
         KeptPatches.from_arrays(arrays, widths=[WIDTH, WIDTH], count=9, numbers=[0])
+    del arrays["level0_rows"]
+    with pytest.raises(KeyError):
+        KeptPatches.from_arrays(arrays, widths=[WIDTH], count=9, numbers=[0])
 
 
 def test_leverage_is_the_share_by_which_a_squared_distance_is_shortened() -> None:
-    """By the formula of Sherman and Morrison: of n vectors, one of squared distance s loses the share s / (n - 1 + s)."""
+    """By the formula of Sherman and Morrison: one of squared distance s by the others loses the share s / (1 + s)."""
     others = np.random.default_rng(1).standard_normal((400, 3))
     one = np.array([4.0, -2.0, 1.0])
     unseen = others.T @ others

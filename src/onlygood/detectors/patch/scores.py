@@ -25,9 +25,9 @@ from onlygood.graph.subgraph import join
 # The most parts that leave-one-out leaves out in turn. Memories without a large part know fewer images than the
 # finished ones, and fewest of a kind that is rare among the good ones, so the scores of these would be too high.
 FOLDS = 40
-# How many times as many patches as an image's score is the mean of are kept of it: others may be the highest when the
-# memory has grown.
-DECIDING = 1.5
+# How many times as many patches as an image's score is the mean of are kept of it: others are the highest when the
+# memory has changed. With half as many, scores of good castings came out 1 to 2 % too low after one update.
+DECIDING = 3
 # The embeddings of the good image at a position, float32 [h, w, d], one for each bank.
 EmbeddingsOf = Callable[[int], Sequence[NDArray[np.float32]]]
 
