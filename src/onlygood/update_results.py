@@ -135,6 +135,7 @@ class UpdateResults:
 
     @property
     def map_levels(self) -> MapLevels:
+        """The levels of the map."""
         scores, positions = self.learned.scores, self.calibrating
         mapped = positions[np.isfinite(scores.highest[positions])]
         if not len(mapped):

@@ -56,5 +56,8 @@ def cut_graph(
     part.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in wanted)
     part.graph.input.extend(value for value in model.graph.input if value.name in wanted)
     part.graph.input.extend(helper.make_tensor_value_info(value, TensorProto.FLOAT, None) for value in inputs)
-    part.graph.output.extend(helper.make_tensor_value_info(value, TensorProto.FLOAT, None) for value in outputs)
+    declared = {value.name: value for value in model.graph.output}
+    part.graph.output.extend(
+        declared.get(value) or helper.make_tensor_value_info(value, TensorProto.FLOAT, None) for value in outputs
+    )
     return part
