@@ -225,6 +225,8 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
         fit(textures(3), align="rigid", align_degrees=200.0)
     with pytest.raises(SettingError, match="rotations must be left out with align='rigid', got 8"):
         fit(textures(3), align="rigid", rotations=8)
+    with pytest.raises(SettingError, match="alpha must be left out with align, got mask"):
+        fit(textures(3), align="rigid", alpha="mask")
     with pytest.raises(SettingError, match="align must be one of translation, rigid, got 'affine'"):
         fit(textures(3), align="affine")
 
@@ -269,6 +271,33 @@ def test_the_description_is_that_of_the_graph(rigid: onlygood.Model) -> None:
         same, most_degrees=90
     )
     assert "must undo the turns" in refused(same, motion="translation")
+
+
+@pytest.mark.parametrize(("name", "value"), [("padding_mode", b"wrap"), ("align_corners", 7)])
+def test_sampling_in_another_way_is_refused(rigid: onlygood.Model, name: str, value: Any) -> None:
+    model = onnx.load_model_from_string(rigid.file.content)
+    node = next(node for node in model.graph.node if node.op_type == "GridSample")
+    (attribute,) = [each for each in node.attribute if each.name == name]
+    attribute.CopyFrom(onnx.helper.make_attribute(name, value))
+    with pytest.raises(ModelFormatError, match=f"must have a value of '{name}' that `onlygood fit` could have written"):
+        unpack(sealed(model), "x.onnx")
+
+
+def test_what_an_image_would_cost_is_known(rigid: onlygood.Model) -> None:
+    rigid.file.costs.check((1, 10_000, 10_000, 1))
+    with pytest.raises(ModelFormatError, match="must be one that memory and time are enough for"):
+        rigid.file.costs.check((1, 100_000, 100_000, 1))
+
+
+def test_several_channels_are_aligned_by_their_mean() -> None:
+    def channels(image: Array) -> Array:
+        return np.stack([image, image // 2, 255 - image // 4, image // 3 + 40], axis=-1)
+
+    model = fit([channels(image) for image in anywhere("rigid")], align="rigid", align_to=channels(part()),
+                channels=4, **FAST)  # fmt: skip
+    (where,) = outputs(model, ["alignment"], channels(lying(TURNED[0], 100)))
+    assert where[0][0] == pytest.approx(TURNED[0][0], abs=0.5)
+    assert where[0][1:3] == pytest.approx(TURNED[0][1:], abs=0.5)
 
 
 def test_an_old_description_without_alignment_is_of_a_graph_without(model: onlygood.Model) -> None:

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from onlygood.recalibration import calibrate
     from onlygood.results import Inspection
     from onlygood.settings import MethodSettings
+    from onlygood.updating import update
 
 # Public names and where they live. They are imported when first used, so that `onlygood --help` needs no runtime.
 _HOMES = {
@@ -78,6 +79,7 @@ _HOMES = {
     "Products": "products.products",
     "ProductInspection": "products.chosen",
     "calibrate": "recalibration",
+    "update": "updating",
     "evaluate": "evaluation.evaluate",
     "Evaluation": "evaluation.evaluate",
     "compare": "comparison.compare",
@@ -187,6 +189,7 @@ __all__ = [
     "make_method",
     "methods",
     "read_image",
+    "update",
 ]
 
 

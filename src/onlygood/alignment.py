@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onlygood._parallel import map_in_order
 from onlygood._plurals import name_some, pluralize
 from onlygood._spacing import evenly_spaced
-from onlygood.datasets.sources import Source
+from onlygood.datasets.sources import Source, reading_limits
 from onlygood.errors import SettingError
 from onlygood.features.input_kind import InputKind, try_read
 from onlygood.graph.alignment import small_image
@@ -30,7 +30,7 @@ from onlygood.graph.registration import (
 from onlygood.graph.runtime import open_session, run
 from onlygood.graph.subgraph import join
 from onlygood.graph.template import MOST_DEGREES, MOST_SHIFT, Template, grid_of, make_template, scrambled
-from onlygood.images.reading import ChannelOrder, ImageArray, ImageSource, ReadingLimits, read_image
+from onlygood.images.reading import ChannelOrder, ImageArray, ImageSource, read_image
 from onlygood.metadata import AlignmentFacts
 from onlygood.settings import FitSettings
 
@@ -84,7 +84,7 @@ def align_to_golden_sample(
     Args:
         sources: the good images.
         kind: of these.
-        settings: of the fit; `align`, `align_degrees`, `max_pixels`, `max_bytes` and `threads` matter here.
+        settings: of the fit; `align`, `align_degrees`, those of how images are read, and `threads` matter here.
         align_to: the golden sample; None for the good image that correlates best with the others.
         channel_order: of an array as golden sample.
         golden: how many of the images are golden samples that all others are made of; the first is what images are
@@ -269,7 +269,7 @@ def _read(
     align_to: ImageSource, kind: InputKind, settings: FitSettings, channel_order: ChannelOrder
 ) -> tuple[ImageArray, str]:
     """The pixels of a golden sample that was given, [H, W, C], and its name."""
-    limits = ReadingLimits(max_pixels=settings.max_pixels, max_bytes=settings.max_bytes)
+    limits = reading_limits(settings)
     is_file = isinstance(align_to, str) or hasattr(align_to, "__fspath__")
     name = str(align_to) if is_file else "the golden sample"
     order: ChannelOrder = channel_order if isinstance(align_to, np.ndarray) else "rgb"

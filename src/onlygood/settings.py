@@ -186,8 +186,8 @@ class FitSettings(Settings):
             )
         if self.align is not None and self.alpha == "mask":
             raise SettingError(
-                f"align must be left out with alpha='mask', got {self.align}: what is transparent would move with the "
-                "part; give a region of interest instead of the transparency"
+                f"alpha must be left out with align, got {self.alpha}: give a region of interest, drawn on the golden "
+                "sample, instead"
             )
         if self.align == "rigid" and self.rotations > 1:
             raise SettingError(
@@ -258,6 +258,7 @@ class MethodSettings(Settings):
         extra: the extra of onlygood that it needs installed, or None.
         calibrations: where its calibration scores can come from, the default first.
         tile_side: pixels of the side of a square in which it sees small defects, unless it has an `input_size`.
+        updates: whether its models can learn further good images without the old ones, and forget some.
 
     Example:
         >>> import onlygood
@@ -271,6 +272,7 @@ class MethodSettings(Settings):
     extra: ClassVar[str | None] = None
     calibrations: ClassVar[tuple[Calibration, ...]] = ("leave-one-out", "split")
     tile_side: ClassVar[int] = 224
+    updates: ClassVar[bool] = False
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

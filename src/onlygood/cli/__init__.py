@@ -34,6 +34,7 @@ COMMANDS = {
     "evaluate": "measure a model on labelled images",
     "compare": "measure several methods on your own images, and say which to use",
     "calibrate": "give a model another false-alarm rate, or new good images for its threshold",
+    "update": "add good images to a model or take some out, without the old ones",
     "explore": "draw a map of images as a model sees them",
     "drift": "say whether the process has changed since the fit, since when and in what way",
     "diff": "say which verdicts flip between two models, before one takes the place of the other",

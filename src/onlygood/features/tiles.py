@@ -31,18 +31,18 @@ class Tiles:
         images: the large images.
         tiling: how they are cut.
         view: the subgraphs from `image` to what is cut; none where it is the image itself.
-        source: name of what is cut.
+        cut: the name of what is cut.
     """
 
     def __init__(
-        self, images: Sequence[Source], tiling: Tiling, view: Sequence[onnx.ModelProto], *, source: str = VIEW
+        self, images: Sequence[Source], tiling: Tiling, view: Sequence[onnx.ModelProto], cut: str = VIEW
     ) -> None:
         self.images = images
         self.tiling = tiling
-        self._source = source
         self._view: Any = None
+        self._cut = cut
         if view:
-            self._view = open_session(join(*view, outputs=[source]).SerializeToString(), threads=1)
+            self._view = open_session(join(*view, outputs=[cut]).SerializeToString(), threads=1)
         self._kept: OrderedDict[int, ImageArray] = OrderedDict()
         self._lock = Lock()
         self._locks = [Lock() for _ in images]
@@ -75,7 +75,7 @@ class Tiles:
                     return self._kept[number]
             image = self.images[number].read()
             shown: ImageArray = (
-                image if self._view is None else run(self._view, [self._source], {"image": image[None]})[0][0]
+                image if self._view is None else run(self._view, [self._cut], {"image": image[None]})[0][0]
             )
             with self._lock:
                 self._kept[number] = shown

@@ -23,6 +23,8 @@ ALIGNED = "aligned"
 # with the golden sample.
 ALIGNMENT = "alignment"
 ALIGNED_MAP = "aligned_map"
+# Turns and shifts are multiples of one part of so many of a degree and a pixel.
+STEPS_A_DEGREE, STEPS_A_PIXEL = 256.0, 64.0
 # The motion from places in the aligned image to places in the image, and the one back, float32 [N, 1, 1] each: the
 # cosine, what y has of x, what x has of y, and the shift.
 _PARTS = ("cos", "y_right", "x_down", "to_right", "to_down")
@@ -75,28 +77,38 @@ def alignment(template: Template, *, dtype: np.dtype[Any], opset: int = OPSET) -
 def _motion(template: Template, *, dtype: np.dtype[Any], opset: int) -> onnx.ModelProto:
     """From what `registration` gives to the motion, both ways, and ALIGNMENT.
 
-    A part that is only shifted is shifted by whole pixels, so that levels stay as they are.
+    A part that is only shifted is shifted by whole pixels, so that levels stay as they are. Other motions are on a
+    lattice much finer than they are known: sums in another order give the same motion, and the very same levels.
     """
-    pixels = "whole" if template.motion == "translation" else "pixels"
-    rounding = [f"align_{to}_whole = Round (align_{to}_pixels)" for to in ("right", "down") if pixels == "whole"]
-    newline = "\n        "
     text = f"""
     motion ({np.dtype(dtype).name}[N, H, W, C] image,
         float[N, 1] {ANGLE}, float[N, 1] {RIGHT}, float[N, 1] {DOWN}, float[N, 1] {CORRELATION})
         => (float[N, 4] {ALIGNMENT}, {_declared(_FORTH)}, {_declared(_BACK)}) {{
-        align_cos_flat = Cos ({ANGLE})
-        align_sin_flat = Sin ({ANGLE})
+        align_turns = Mul ({ANGLE}, align_turns_each)
+        align_whole_turns = Round (align_turns)
+        align_turn = Sub (align_turns, align_whole_turns)
+        align_degree_steps = Mul (align_turn, align_degree_steps_each)
+        align_degree_steps_whole = Round (align_degree_steps)
+        align_degrees = Div (align_degree_steps_whole, align_steps_a_degree)
+        align_angle_found = Mul (align_degrees, align_radians_each)
+        align_cos_flat = Cos (align_angle_found)
+        align_sin_flat = Sin (align_angle_found)
         align_cos = Unsqueeze (align_cos_flat, align_last_axis)
         align_sin = Unsqueeze (align_sin_flat, align_last_axis)
         align_sides = Shape <start = 1, end = 3> (image)
         align_sides_levels = Cast <to = {onnx.TensorProto.FLOAT}> (align_sides)
         align_half_sides = Mul (align_sides_levels, align_half)
         align_half_high, align_half_wide = Split <axis = 0, num_outputs = 2> (align_half_sides)
-        align_right_pixels = Mul ({RIGHT}, align_half_wide)
-        align_down_pixels = Mul ({DOWN}, align_half_high)
-        {newline.join(rounding)}
-        align_right_share = Div (align_right_{pixels}, align_half_wide)
-        align_down_share = Div (align_down_{pixels}, align_half_high)
+        align_right_found = Mul ({RIGHT}, align_half_wide)
+        align_down_found = Mul ({DOWN}, align_half_high)
+        align_right_steps = Mul (align_right_found, align_steps_a_pixel)
+        align_down_steps = Mul (align_down_found, align_steps_a_pixel)
+        align_right_steps_whole = Round (align_right_steps)
+        align_down_steps_whole = Round (align_down_steps)
+        align_right_pixels = Div (align_right_steps_whole, align_steps_a_pixel)
+        align_down_pixels = Div (align_down_steps_whole, align_steps_a_pixel)
+        align_right_share = Div (align_right_pixels, align_half_wide)
+        align_down_share = Div (align_down_pixels, align_half_high)
         align_to_right = Unsqueeze (align_right_share, align_last_axis)
         align_to_down = Unsqueeze (align_down_share, align_last_axis)
         align_x_down = Mul (align_sin, align_minus_aspect)
@@ -110,11 +122,7 @@ def _motion(template: Template, *, dtype: np.dtype[Any], opset: int) -> onnx.Mod
         align_sin_down = Mul (align_x_down, align_to_down)
         align_back_to_right = Sub (align_sin_down, align_cos_right)
         align_back_to_down = Sub (align_sin_right, align_cos_down)
-        align_turns = Mul ({ANGLE}, align_turns_each)
-        align_whole_turns = Round (align_turns)
-        align_turn = Sub (align_turns, align_whole_turns)
-        align_degrees = Mul (align_turn, align_degrees_each)
-        {ALIGNMENT} = Concat <axis = 1> (align_degrees, align_right_{pixels}, align_down_{pixels}, {CORRELATION})
+        {ALIGNMENT} = Concat <axis = 1> (align_degrees, align_right_pixels, align_down_pixels, {CORRELATION})
     }}
     """
     floats = {
@@ -122,7 +130,10 @@ def _motion(template: Template, *, dtype: np.dtype[Any], opset: int) -> onnx.Mod
         "align_aspect": template.aspect,
         "align_minus_aspect": -template.aspect,
         "align_turns_each": 1 / (2 * np.pi),
-        "align_degrees_each": 360.0,
+        "align_degree_steps_each": 360.0 * STEPS_A_DEGREE,
+        "align_steps_a_degree": STEPS_A_DEGREE,
+        "align_radians_each": np.pi / 180,
+        "align_steps_a_pixel": 1.0 if template.motion == "translation" else STEPS_A_PIXEL,
     }
     arrays: dict[str, NDArray[Any]] = {name: np.array([value], dtype=np.float32) for name, value in floats.items()}
     arrays["align_last_axis"] = np.array([2], dtype=np.int64)

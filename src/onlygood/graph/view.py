@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from onlygood.graph.alignment import ALIGNED, ALIGNED_MAP, ALIGNMENT, alignment, map_of_image
 from onlygood.graph.alpha import MASKED, alpha_mask
@@ -24,6 +25,8 @@ from onlygood.graph.template import Template
 VIEW = "view"
 # Where the view begins and ends in the image: int64 [2], rows and columns.
 BEGIN, END = "view_begin", "view_end"
+# The initializers with the level of the map where nothing is looked at.
+MAP_OUTSIDE, ALIGN_OUTSIDE = "map_outside", "align_outside"
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,7 @@ def full_size_map(
             "shown_mask_places = Squeeze (shown_mask, map_channel_axis)",
             "shown_mask_plane = Unsqueeze (shown_mask_places, plane_axis)",
             f"is_in_mask = Cast <to = {onnx.TensorProto.BOOL}> (shown_mask_plane)",
-            f"masked_plane = Where (is_in_mask, {plane}, map_outside)",
+            f"masked_plane = Where (is_in_mask, {plane}, {MAP_OUTSIDE})",
         ]
         plane = "masked_plane"
         arrays |= {
@@ -222,12 +225,12 @@ def full_size_map(
             "sides_of_image = Shape <start = 1, end = 3> (image)",
             f"behind = Sub (sides_of_image, {END})",
             f"borders = Concat <axis = 0> (map_no_border, {BEGIN}, map_no_border, behind)",
-            f"whole_plane = Pad ({plane}, borders, map_outside)",
+            f"whole_plane = Pad ({plane}, borders, {MAP_OUTSIDE})",
         ]
         plane, sides = "whole_plane", "map_H, map_W"
         arrays["map_no_border"] = np.array([0, 0], dtype=np.int64)
     if has_mask or is_cut:
-        arrays["map_outside"] = np.array(outside, dtype=np.float32)
+        arrays[MAP_OUTSIDE] = np.array(outside, dtype=np.float32)
     newline = "\n        "
     text = f"""
     full_size_map ({inputs}) => (float[N, {sides}] anomaly_map) {{
@@ -239,6 +242,14 @@ def full_size_map(
     return subgraph(text, arrays, names=names, opset=opset)
 
 
+def set_outside(mapping: onnx.ModelProto, outside: float) -> None:
+    """Put another level of the map, where nothing is looked at, into the end of a graph, in place."""
+    for tensor in mapping.graph.initializer:
+        if tensor.name in (MAP_OUTSIDE, ALIGN_OUTSIDE):
+            shape = tuple(tensor.dims)
+            tensor.CopyFrom(numpy_helper.from_array(np.full(shape, outside, dtype=np.float32), tensor.name))
+
+
 @dataclass(frozen=True)
 class View:
     """What a detector is shown of images of a kind, as a graph.
@@ -246,8 +257,9 @@ class View:
     Attributes:
         dtype: uint8 or uint16, of the images.
         region: of interest; None for everything.
-        has_alpha: whether the last channel of the images is transparency, which is not looked at; not with a template.
-        template: the golden sample that images are aligned to; None where they stay as they are.
+        has_alpha: whether the last channel of the images is transparency, which is not looked at.
+        template: the golden sample that images are aligned to; None where they stay as
+            they are. Images with transparency cannot be aligned.
     """
 
     dtype: np.dtype[Any]
@@ -279,14 +291,14 @@ class View:
 
     def subgraphs(self, *, opset: int = OPSET) -> list[onnx.ModelProto]:
         """From `image` to that value; none where it is the image itself."""
-        parts = [alpha_mask(self.dtype, opset=opset)] if self.has_alpha else []
+        found = [alpha_mask(self.dtype, opset=opset)] if self.has_alpha else []
         if self.template is not None:
-            parts.append(alignment(self.template, dtype=self.dtype, opset=opset))
+            found.append(alignment(self.template, dtype=self.dtype, opset=opset))
         if self.region is not None:
-            parts.append(
+            found.append(
                 region_view(self.region, dtype=self.dtype, source=self._whole, has_mask=self.has_alpha, opset=opset)
             )
-        return parts
+        return found
 
     def map(self, *, outside: float, opset: int = OPSET) -> onnx.ModelProto:
         """The subgraph from patch scores to a map of the whole image.
@@ -295,14 +307,13 @@ class View:
             outside: its level where nothing is looked at.
             opset: of the standard operators.
         """
-        source = self._whole
         shown = full_size_map(
             self.dtype,
             source=self.source,
             has_mask=self.has_mask,
             is_cut=self.region is not None,
             outside=outside,
-            image=source,
+            image="image" if self.template is None else ALIGNED,
             name="anomaly_map" if self.template is None else ALIGNED_MAP,
             opset=opset,
         )
