@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 import onlygood
 from benchmarks.datasets.one_versus_rest import OneVersusRest, Part
 from benchmarks.datasets.opening import open_dataset
+from benchmarks.fitting import fit_method
 
 SETS = ("aliens", "casting", "cookies", "deeppcb", "piston")
 LEARNED, GOOD, DEFECTIVE = 45, 15, 20
@@ -177,7 +178,7 @@ def own_scores(inspector: onlygood.Inspector) -> dict[str, float]:
 
 def fitted(learned: Mapping[str, Sequence[Asked]], *, threads: int) -> dict[str, onlygood.Model]:
     return {
-        name: onlygood.fit([onlygood.NamedImage(each.name, each.read()) for each in images], threads=threads)
+        name: fit_method([onlygood.NamedImage(each.name, each.read()) for each in images], threads=threads)
         for name, images in learned.items()
     }
 
