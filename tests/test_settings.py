@@ -49,6 +49,21 @@ BAD: list[tuple[str, Any, str]] = [
         for number in (0, 17, 2.5, "4", True)
     ),
     ("alpha", "white", "alpha must be one of black, mask, got 'white'"),
+    *(
+        (
+            "tiles",
+            text,
+            f"tiles must be 'auto', a side such as '320', or side and overlap such as '320,40', got {text!r}",
+        )
+        for text in ("large", "-3", "320,", 5, ("a",))
+    ),
+    ("tiles", "16", "tiles must have sides of at least 32 pixels and overlap by half of a side at most, got '16'"),
+    ("align", "none", "align must be one of translation, rigid, got 'none'"),
+    *(
+        ("align_degrees", each, f"align_degrees must be above 0 and at most 180, got {each!r}")
+        for each in (0, -1, 181.0)
+    ),
+    ("align_degrees", 5.0, "align_degrees goes with align='rigid', got it with none"),
     ("group_by", 3, "group_by must be 'folder' or a regular expression, got 3"),
     ("skip_unreadable", "no", "skip_unreadable must be True or False, got 'no'"),
     ("golden", "no", "golden must be True or False, got 'no'"),
@@ -167,7 +182,8 @@ def test_every_setting_says_what_it_is() -> None:
 
 def test_the_keywords_of_fit_are_the_settings_with_the_same_defaults() -> None:
     keywords = inspect.signature(onlygood.fit).parameters
-    others = {"images", "method", "groups", "channel_order", "checkpoint", "resume", "progress", "unknown"}
+    others = {"images", "method", "groups", "channel_order", "roi", "align_to"}
+    others |= {"checkpoint", "resume", "progress", "unknown"}
     assert set(keywords) - others == set(FitSettings.model_fields)
     for name, field in FitSettings.model_fields.items():
         assert keywords[name].default == field.default, name

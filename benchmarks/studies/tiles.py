@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onlygood
+from benchmarks.fitting import fit_method
 from tests.textures import as_colour, texture
 
 Image = NDArray[Any]
@@ -77,7 +78,7 @@ def small(names: list[str], *, seed: int) -> None:
         good = [make(seed + number, SIZE) for number in range(GOOD)]
         for tiles in (None, "auto"):
             started = time.perf_counter()
-            model = onlygood.fit(good, tiles=tiles)
+            model = fit_method(good, tiles=tiles)
             fitted = time.perf_counter() - started
             inspector = onlygood.Inspector(model, with_map=False)
             line = [f"{name}, tiles {tiles}: fit of {GOOD} in {fitted:.0f} s"]
@@ -103,7 +104,7 @@ def large() -> None:
     random = np.random.default_rng(0)
     crops = [texture(number, (1500, 1500)) for number in range(4)]
     whole = [np.tile(crop, (7, 7))[:10000, :10000] for crop in crops]
-    model = onlygood.fit(whole, tiles=LARGE, near_duplicates="ignore", progress=True)
+    model = fit_method(whole, tiles=LARGE, near_duplicates="ignore", progress=True)
     with tempfile.TemporaryDirectory() as folder:
         path, image = Path(folder, "model.onnx"), Path(folder, "image.png")
         model.save(path)
