@@ -48,6 +48,11 @@ BAD: list[tuple[str, Any, str]] = [
         ("channels", number, f"channels must be a whole number from 1 to 16, got {number!r}")
         for number in (0, 17, 2.5, "4", True)
     ),
+    ("align", "affine", "align must be one of translation, rigid, got 'affine'"),
+    *(
+        ("align_degrees", degrees, f"align_degrees must be above 0 and at most 180, got {degrees!r}")
+        for degrees in (0, -5.0, 181, math.nan, "20", True)
+    ),
     ("alpha", "white", "alpha must be one of black, mask, got 'white'"),
     ("group_by", 3, "group_by must be 'folder' or a regular expression, got 3"),
     ("skip_unreadable", "no", "skip_unreadable must be True or False, got 'no'"),
@@ -167,7 +172,7 @@ def test_every_setting_says_what_it_is() -> None:
 
 def test_the_keywords_of_fit_are_the_settings_with_the_same_defaults() -> None:
     keywords = inspect.signature(onlygood.fit).parameters
-    others = {"images", "method", "groups", "channel_order", "checkpoint", "resume", "progress", "unknown"}
+    others = {"images", "method", "groups", "align_to", "channel_order", "checkpoint", "resume", "progress", "unknown"}
     assert set(keywords) - others == set(FitSettings.model_fields)
     for name, field in FitSettings.model_fields.items():
         assert keywords[name].default == field.default, name
