@@ -39,21 +39,8 @@ nitpicky = False
 copybutton_prompt_text = "$ "
 
 COMMANDS = (
-    *(
-        "audit",
-        "roi",
-        "fit",
-        "inspect",
-        "evaluate",
-        "compare",
-        "calibrate",
-        "explore",
-        "drift",
-        "diff",
-        "methods",
-        "info",
-    ),
-    *("sign", "completion"),
+    *("audit", "roi", "fit", "inspect", "evaluate", "compare", "calibrate", "update", "explore", "drift", "diff"),
+    *("methods", "info", "sign", "completion"),
 )
 GENERATED = HERE / "reference" / "_generated"
 

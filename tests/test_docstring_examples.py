@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ DOCUMENTED["onlygood"] = onlygood
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """good/ with 12 images; new/ with 4 of these again, the last with a blot; test/ and parts/ with those; a model."""
+    """good/ with 12 images; new/ with 4 of these again, the last with a blot; test/ and parts/ with those; a
+    model; a line/ of two products, and models/ of these."""
     folder = tmp_path_factory.mktemp("examples")
     rng = np.random.default_rng(0)
     (folder / "good").mkdir()
@@ -53,6 +55,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "test" / ("blot" if path.stem == "3" else "good") / path.name).write_bytes(path.read_bytes())
     method = onlygood.Patch(bank_size=200)
     onlygood.fit(folder / "good", method=method, false_alarm_rate=0.1).save(folder / "part.onnx")
+    shutil.copytree(folder / "good", folder / "line" / "bolt")
+    (folder / "line" / "nut").mkdir()
+    for number in range(12):
+        Image.fromarray(rng.normal(60, 20, (96, 112, 3)).clip(0, 255).astype(np.uint8)).save(
+            folder / "line" / "nut" / f"{number}.png"
+        )
+    onlygood.fit_products(folder / "line", folder / "models", method=method, false_alarm_rate=0.1)
     return folder
 
 

@@ -87,6 +87,7 @@ def helps() -> str:
         ["evaluate"],
         ["compare"],
         ["calibrate"],
+        ["update"],
         ["explore"],
         ["drift"],
         ["diff"],

@@ -27,6 +27,7 @@ from onlygood.evaluation.rates import check_guarantee
 from onlygood.exploration.explore import Exploration
 from onlygood.exploration.tsne import Layout
 from onlygood.model import GoodImage
+from onlygood.products.changes import add_model
 from onlygood.validation import Settings
 from textures import texture, twelve_bit, with_defect
 
@@ -139,9 +140,12 @@ def results(
     evaluation: Evaluation,
     exploration: Exploration,
     good_folder: Path,
+    tmp_path: Path,
 ) -> dict[str, Any]:
     """One of each class of results, with all that it may hold."""
     inspector = onlygood.Inspector(model_path)
+    add_model(tmp_path / ("set" * 50), "a rather long name " * 10, model_path)
+    products = onlygood.Products(tmp_path / ("set" * 50))
     findings = (
         Finding(kind="blurred", images=("a/rather/long/path/" * 20,), sentence="It is blurred.", excludes=True),
     ) * 300
@@ -157,6 +161,8 @@ def results(
         "Guarantee": large_model.guarantee.model_copy(update={"rule": "estimated", "interval": (0.01, 0.1), "odd": 3}),
         "Metadata": large_model.metadata,
         "PixelTally": onlygood.PixelTally(),
+        "Products": products,
+        "ProductInspection": products(np.zeros((1000, 1200), np.uint8), name="a/rather/long/path/" * 20 + "a.png"),
         "Diff": onlygood.diff(model_path, onlygood.calibrate(model_path, threshold=1000), [good_folder]),
         "Drift": onlygood.drift(model_path, [np.zeros((96, 96), np.uint8)], baseline=20),
         "DriftTest": onlygood.DriftTest(model_path, baseline=20),
@@ -247,6 +253,13 @@ def test_a_notebook_shows_verdict_and_map_small(model_path: Path) -> None:
     assert drawn.format == "PNG"
     assert drawn.size == (2 * 320 + 4, round(320 * 12 / 14))
     found._repr_html_().encode()  # a notebook is text
+
+
+def test_a_notebook_shows_the_product_that_was_chosen(model_path: Path, tmp_path: Path) -> None:
+    add_model(tmp_path / "models", "<b>bolt</b>", model_path)
+    page = Page(onlygood.Products(tmp_path / "models")(texture(100), name="a.png")._repr_html_())
+    assert page.tags == ["div", "div", "b", "img"]
+    assert page.texts[0] == "product <b>bolt</b>"
 
 
 def test_without_a_map_a_notebook_shows_the_verdict_alone(model_path: Path) -> None:

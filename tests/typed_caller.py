@@ -22,6 +22,14 @@ def compared() -> str | None:
     return onlygood.compare("parts").recommendation.method
 
 
+def products(found: onlygood.Products) -> tuple[str, int, float]:
+    onlygood.fit_products({"bolt": "bolts"}, Path("models"), false_alarm_rate=0.01)
+    onlygood.Products("models", max_opened=3)  # type: ignore[call-arg]
+    found("1.png", product=1.0)  # type: ignore[arg-type]
+    inspection = found("1.png", product="nearest")
+    return inspection.product, inspection.recipe, inspection.score
+
+
 def misspelt_keywords() -> None:
     onlygood.fit("good", false_alarm=0.01)  # type: ignore[arg-type]
     onlygood.fit("good", method=onlygood.Knn(num_neighbours=3))  # type: ignore[call-arg]

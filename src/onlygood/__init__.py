@@ -62,16 +62,24 @@ if TYPE_CHECKING:
     from onlygood.monitoring.drift import drift
     from onlygood.monitoring.drift_result import Drift
     from onlygood.monitoring.drift_test import DriftTest
+    from onlygood.products.chosen import ProductInspection
+    from onlygood.products.fitting import fit_products
+    from onlygood.products.products import Products
     from onlygood.recalibration import calibrate
     from onlygood.results import Inspection
     from onlygood.settings import MethodSettings
+    from onlygood.updating import update
 
 # Public names and where they live. They are imported when first used, so that `onlygood --help` needs no runtime.
 _HOMES = {
     "audit": "auditing.audit",
     "Audit": "auditing.audit",
     "fit": "fitting",
+    "fit_products": "products.fitting",
+    "Products": "products.products",
+    "ProductInspection": "products.chosen",
     "calibrate": "recalibration",
+    "update": "updating",
     "evaluate": "evaluation.evaluate",
     "Evaluation": "evaluation.evaluate",
     "compare": "comparison.compare",
@@ -161,6 +169,8 @@ __all__ = [
     "OnlygoodError",
     "Patch",
     "PixelTally",
+    "ProductInspection",
+    "Products",
     "SettingError",
     "TrainingError",
     "VerificationError",
@@ -174,10 +184,12 @@ __all__ = [
     "evaluate",
     "explore",
     "fit",
+    "fit_products",
     "image_auroc",
     "make_method",
     "methods",
     "read_image",
+    "update",
 ]
 
 

@@ -49,7 +49,7 @@ def at_rate(file: ModelFile, false_alarm_rate: float, *, name: str) -> Calibrate
     false_alarm_rate = check_false_alarm_rate(false_alarm_rate)
     before = file.metadata.guarantee
     calibration = require_calibration_scores(file, name).at(
-        false_alarm_rate, rule=file.metadata.threshold_rule, is_exact=before.is_exact
+        false_alarm_rate, rule=file.metadata.threshold_rule, is_exact=before.is_exact or before.is_split
     )
     # What decided the former threshold is not true of this one.
     found = file.metadata.calibration.replaced(threshold=calibration.threshold, rule=calibration.rule, decided_by=None)
@@ -149,6 +149,11 @@ def calibrated(
         settings={**before.settings, "false_alarm_rate": calibration.requested_rate},
         recalibrations=(*before.recalibrations, record),
     )
+    # Scores of images that the file knows nothing of cannot be brought up to date, so there is no update after them.
+    kept = file.kept if source == "calibration scores" else None
     return CalibratedModel(
-        file=pack(model, described), guarantee=described.guarantee, calibration=calibration, notes=tuple(notes)
+        file=pack(model, described, kept=kept),
+        guarantee=described.guarantee,
+        calibration=calibration,
+        notes=tuple(notes),
     )

@@ -45,6 +45,7 @@ from onlygood.graph.verdict import verdict
 from onlygood.graph.view import View
 from onlygood.images.reading import ChannelOrder, ImageSource
 from onlygood.images.roi import RoiSource
+from onlygood.kept_images import kept_of_fit
 from onlygood.kind_notes import good_sizes_notes
 from onlygood.learning_images import hold_out_images, learning_images
 from onlygood.metadata import MapLevels
@@ -355,7 +356,7 @@ class _Fit:
             rows_each=embedding.rows_each,
             show_progress=self.show_progress,
         )
-        groups, duplicate_notes = independent_groups(
+        groups, duplicate_notes, noise_scale = independent_groups(
             features, kind, settings, golden=self.golden, show_progress=self.show_progress
         )
         given = Split(groups=groups, held_out=hold_out_images(groups, settings, self.method, golden=self.golden))
@@ -421,7 +422,8 @@ class _Fit:
             notes=notes,
             deciding=deciding,
         )
-        file = pack(graph, metadata)
+        kept = kept_of_fit(features, learned, given, settings, shown, noise_scale)
+        file = pack(graph, metadata, kept=kept)
         fitted = Model(
             file=file,
             guarantee=guarantee,

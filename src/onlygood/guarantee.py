@@ -34,6 +34,8 @@ class Guarantee(BaseModel):
             that was given by counting.
         odd: how many images the estimated rule set aside, since their scores stand apart from the others.
         folds: with cross-fitting, how many parts of the images were each left out in turn; else 0.
+        is_split: whether the images that calibrate are held out, and yet nothing is exact: after an update.
+        rescored: how many of the images that calibrate were scored by what the file keeps of them, after an update.
 
     Example:
         >>> import onlygood
@@ -57,6 +59,8 @@ class Guarantee(BaseModel):
     interval: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] | None = None
     odd: int = Field(default=0, ge=0)
     folds: int = Field(default=0, ge=0)
+    is_split: bool = False
+    rescored: int = Field(default=0, ge=0)
 
     def __repr__(self) -> str:
         rate = rate_in_short(self.stated_rate, is_guaranteed=self.is_guaranteed, is_exact=self.is_exact)
@@ -115,9 +119,11 @@ class Guarantee(BaseModel):
     def _guaranteed(self, whose: str, images: str, notation: Notation) -> list[str]:
         if self.is_exact:
             argument = f"exact, by split conformal calibration on {images} that the detector has not seen"
+        elif self.is_split:
+            argument = f"approximate, by split conformal calibration on {images} held out{self._kept}"
         else:
             how = f"cross-fitting in {pluralize(self.folds, 'fold')}" if self.folds else "leave-one-out"
-            argument = f"approximate, by {how} over {images}"
+            argument = f"approximate, by {how} over {images}{self._kept}"
         said = [f"At most {notation.at_most(self.stated_rate)} of {whose} will be called anomalous ({argument})."]
         if self.stated_rate > self.requested_rate:
             asked = notation.share(self.requested_rate, 6)
@@ -134,7 +140,7 @@ class Guarantee(BaseModel):
         if self.is_exact:
             source = f"{images} that the detector has not seen"
         else:
-            source = f"{images}, each scored without itself"
+            source = f"{images}{' held out' if self.is_split else ', each scored without itself'}{self._kept}"
         without = f", without {self.odd} that {'stands' if self.odd == 1 else 'stand'} apart" if self.odd else ""
         between = ""
         if self.interval is not None:
@@ -161,8 +167,13 @@ class Guarantee(BaseModel):
             *far,
         ]
 
+    @property
+    def _kept(self) -> str:
+        """How some of the images were scored after an update, as the end of a phrase."""
+        return f", {self.rescored} of them by the patches that the file keeps of them" if self.rescored else ""
+
     def _given(self, whose: str, images: str, notation: Notation) -> list[str]:
-        source = "that the detector has not seen" if self.is_exact else "each scored without itself"
+        source = "that the detector has not seen" if self.is_exact or self.is_split else "each scored without itself"
         above = round(self.stated_rate * (self.groups + 1)) - 1
         things = "of them" if self.groups == self.calibration_images else "groups of them"
         between = ""

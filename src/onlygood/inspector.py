@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,19 @@ SWAPPED_SHARE = 0.25
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+Found = TypeVar("Found", bound=Inspection, covariant=True)
+
+
+class Inspects(Protocol[Found]):
+    """What inspects one image after another: an Inspector, or several of which one is chosen."""
+
+    def for_many(self) -> Inspects[Found]:
+        """As of an Inspector."""
+
+    def inspect(
+        self, image: ImageSource, name: str, page: int | None, channel_order: ChannelOrder | None = None
+    ) -> tuple[Found, ImageArray]:
+        """As of an Inspector."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +265,7 @@ class Inspector:
             for each in onlygood.Inspector("part.onnx").map("incoming/"):
                 print(each.name, each if isinstance(each, onlygood.ImageError) else each.is_anomaly)
         """
-        items = self._items(images)
+        items = items_of(images, self.limits)
         total = len(items) if isinstance(items, Sized) else len(images) if isinstance(images, Sized) else None
         return inspect_each(
             self,
@@ -264,19 +277,6 @@ class Inspector:
             description="inspecting",
             progress=progress,
         )
-
-    def _items(
-        self, images: str | os.PathLike[str] | Iterable[ImageSource | NamedImage]
-    ) -> Iterable[NamedImage | ImageFile]:
-        """The images with their names."""
-        if isinstance(images, str | os.PathLike) or stands_for_several(images):
-            return find_given(images, limits=self.limits).images
-        if is_one_in_memory(images) or not isinstance(images, Iterable):
-            raise SettingError(
-                f"map takes a folder or several images, got one {type(images).__name__}: call the inspector with it, "
-                "or give a list"
-            )
-        return (_with_name(image, position) for position, image in enumerate(images))
 
     def inspect(
         self, image: ImageSource, name: str, page: int | None, channel_order: ChannelOrder | None = None
@@ -348,12 +348,34 @@ def as_inspector(model: ModelSource) -> Inspector:
     return model if isinstance(model, Inspector) else Inspector(model)
 
 
+def items_of(
+    images: str | os.PathLike[str] | Iterable[ImageSource | NamedImage], limits: ReadingLimits
+) -> Iterable[NamedImage | ImageFile]:
+    """The images that `Inspector.map` is given, with their names.
+
+    Args:
+        images: as of `Inspector.map`.
+        limits: on pixels and bytes.
+
+    Raises:
+        FolderError, SettingError: as `Inspector.map`.
+    """
+    if isinstance(images, str | os.PathLike) or stands_for_several(images):
+        return find_given(images, limits=limits).images
+    if is_one_in_memory(images) or not isinstance(images, Iterable):
+        raise SettingError(
+            f"map takes a folder or several images, got one {type(images).__name__}: call the inspector with it, "
+            "or give a list"
+        )
+    return (_with_name(image, position) for position, image in enumerate(images))
+
+
 def inspect_each(
-    inspector: Inspector,
+    inspector: Inspects[Found],
     items: Iterable[In],
     *,
     image: Callable[[In], NamedImage],
-    then: Callable[[In, Inspection, ImageArray], Out],
+    then: Callable[[In, Found, ImageArray], Out],
     threads: int,
     total: int | None,
     description: str,

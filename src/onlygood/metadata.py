@@ -212,6 +212,33 @@ class Recalibration(Part):
     onlygood: str = Field(description="the version that did it")
 
 
+class Update(Part):
+    """One time that good images were added or taken out."""
+
+    number: Annotated[int, Field(ge=1)] = Field(description="1 for the first update; the images of the fit are 0")
+    name: str | None = Field(default=None, description="what it was called")
+    at: str = Field(description="when, in UTC, as in ISO 8601")
+    added: Count = Field(description="how many images")
+    added_sha256: str | None = Field(default=None, description="of their pixels, in any order")
+    removed: Count = Field(description="how many images")
+    removed_sha256: str | None = Field(default=None, description="of their pixels, in any order")
+    images: Count = Field(description="how many images the model was of afterwards")
+    threshold_before: float = Field(description="of the raw score of the model before")
+    requested_rate: Annotated[float, Field(gt=0, lt=1)]
+    stated_rate_before: Annotated[float, Field(gt=0, le=1)]
+    model_sha256: str = Field(description="content_sha256 of the model before")
+    notes: tuple[str, ...] = ()
+    onlygood: str = Field(description="the version that did it")
+
+
+class KeptFacts(Part):
+    """What the file keeps beside the graph for `onlygood update`, in an entry of its metadata of its own."""
+
+    images: Count = Field(description="how many good images it is of")
+    characters: Count = Field(description="of the entry")
+    sha256: str = Field(description="of the entry")
+
+
 class Metadata(Part):
     """The whole description of a model file.
 
@@ -238,6 +265,10 @@ class Metadata(Part):
     notes: tuple[str, ...] = Field(default=(), description="sentences about the good images")
     made_with: dict[str, str] = Field(description="versions by library")
     recalibrations: tuple[Recalibration, ...] = Field(default=(), description="each later threshold, the first first")
+    updates: tuple[Update, ...] = Field(
+        default=(), description="each time that images were added or taken out, in order"
+    )
+    kept: KeptFacts | None = Field(default=None, description="what the file keeps for updates; none where it cannot be")
     content_sha256: str = Field(default="", description="of the graph and of this description without this field")
 
     def __repr__(self) -> str:
@@ -291,7 +322,7 @@ class Metadata(Part):
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values, without parts that this model does not have."""
         dumped = self.model_dump(mode="json", by_alias=True)
-        absent = [name for name in ("backbone", "fine_tuned", "training") if dumped[name] is None]
+        absent = [name for name in ("backbone", "fine_tuned", "training", "kept") if dumped[name] is None]
         dumped["input"] = {name: value for name, value in dumped["input"].items() if value is not None}
         return {name: value for name, value in dumped.items() if name not in absent}
 

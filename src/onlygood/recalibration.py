@@ -178,6 +178,8 @@ class _ByImages:
             calibration_images=len(raw),
             groups=calibration.groups,
             folds=0,
+            is_split=False,
+            rescored=0,
             golden_images=0,  # the images are of parts, whatever the detector learned from
         )
         described = self.file.metadata.replaced(

@@ -258,6 +258,7 @@ class MethodSettings(Settings):
         extra: the extra of onlygood that it needs installed, or None.
         calibrations: where its calibration scores can come from, the default first.
         tile_side: pixels of the side of a square in which it sees small defects, unless it has an `input_size`.
+        updates: whether its models can learn further good images without the old ones, and forget some.
 
     Example:
         >>> import onlygood
@@ -271,6 +272,7 @@ class MethodSettings(Settings):
     extra: ClassVar[str | None] = None
     calibrations: ClassVar[tuple[Calibration, ...]] = ("leave-one-out", "split")
     tile_side: ClassVar[int] = 224
+    updates: ClassVar[bool] = False
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

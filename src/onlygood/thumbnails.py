@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlygood.heatmap import overlay, to_screen
+from onlygood.images.channels import shown_channels
 from onlygood.images.reading import ImageArray
 
 LONG_SIDE = 256
@@ -53,7 +54,7 @@ def draw_thumbnails(
     and of the mask whether anything in it is marked, so that a defect of a few pixels in a large image is seen.
 
     Args:
-        image: [H, W, C], uint8 or uint16.
+        image: [H, W, C], uint8 or uint16; of other channels than grey or colour the first are shown.
         anomaly_map: float32, [H, W], or [h, w] on a coarser grid, which is then interpolated.
         levels: typical and high, of the map.
         window: the levels of black and white.
@@ -75,6 +76,7 @@ def draw_small(
     long_side: int = LONG_SIDE,
 ) -> tuple[Image.Image, Image.Image | None]:
     """The images of `draw_thumbnails`, from the same arguments."""
+    image = shown_channels(image)
     height, width = fit_in(*image.shape[:2], long_side=long_side)
     base = _resize_image(image, window, height, width)
     plain = base.convert("L") if image.shape[2] == 1 else base

@@ -28,12 +28,14 @@ AUGMENT = "augment_"
 _THRESHOLD = ("false_alarm_rate", "threshold_rule", "calibration", "calibration_fraction")
 _APART = ("group_by", "near_duplicates")
 _MORE = ("golden", "augment", "rotations", "sizes")
-_PLACE = ("align", "align_degrees")
 _RUNNING = ("threads", "seed")
 _IMAGES = ("exclude", "skip_unreadable", "channels", "window", "max_pixels", "max_bytes")
-_LOOKED_AT = ("alpha", "tiles")
+_LOOKED_AT = ("alpha", "tiles", "align", "align_degrees")
 # Those that few people need: `--help-all` shows them.
-_SELDOM = ("calibration_fraction", "channels", "window", "max_pixels", "max_bytes", "sizes", "threads", "seed")
+_SELDOM = (
+    *("calibration_fraction", "near_duplicates", "channels", "window", "max_pixels", "max_bytes", "align_degrees"),
+    *("sizes", "threads", "seed"),
+)
 
 
 def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
@@ -68,31 +70,37 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
         metavar="METHOD",
         help=f"the detector: {', '.join(method_names())} (default: {DEFAULT_METHOD})",
     )
-    for title, names in (
-        ("threshold", _THRESHOLD),
-        ("which images belong together", _APART),
-        ("which images, and how they are read", _IMAGES),
-    ):
-        _add_shown(fit.add_argument_group(title), names, is_all=is_all)
+    _add_shown(fit.add_argument_group("threshold"), _THRESHOLD, is_all=is_all)
+    together = fit.add_argument_group("which images belong together")
+    _add_shown(together, _APART, is_all=is_all)
+    together.add_argument(
+        "--product-by",
+        metavar="REGEX",
+        help="several products: a model each into the folder -o; 'folder' (the sub-folder) or a regular expression",
+    )
+    _add_shown(fit.add_argument_group("which images, and how they are read"), _IMAGES, is_all=is_all)
     looked_at = fit.add_argument_group("what of an image is looked at")
     looked_at.add_argument(
         "--roi", metavar="FILE", help="region of interest: an image, white where to look, or polygons and boxes (JSON)"
     )
     _add_shown(looked_at, _LOOKED_AT, is_all=is_all)
+    looked_at.add_argument(
+        "--align-to", metavar="IMAGE", help="the golden sample; the most typical good image unless given"
+    )
     augmentation = fit.add_argument_group("few images, or parts at any angle")
     _add_shown(augmentation, _MORE, is_all=is_all)
     augmentation.add_argument(
-        "--show-augmentations", metavar="PNG", help="with --augment or --golden: draw what is being called good"
-    )
-    place = fit.add_argument_group("parts that lie differently")
-    add_settings(place, FitSettings, *_PLACE)
-    place.add_argument(
-        "--align-to", metavar="IMAGE", help="the golden sample; the most typical good image unless given"
+        "--show-augmentations",
+        metavar="PNG",
+        help=_if_shown("with --augment or --golden: draw what is being called good", is_all or is_augmented),
     )
     running = fit.add_argument_group("running")
     _add_shown(running, _RUNNING, is_all=is_all)
+    trains = method in method_names() and method_class(method).trains
     running.add_argument(
-        "--resume", action="store_true", help="go on with a training that was interrupted, of the same line"
+        "--resume",
+        action="store_true",
+        help=_if_shown("go on with a training that was interrupted, of the same line", is_all or trains),
     )
     ranges = fit.add_argument_group("augmentation, with --augment or --golden")
     add_settings(ranges, AugmentationSettings, prefix=AUGMENT, is_shown=is_augmented)
@@ -103,6 +111,10 @@ def add_options(fit: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     if isinstance(fit, Parser):
         fit.explain = lambda option: _whose(option, method)
     fit.set_defaults(command=run_fit, method_class=kind)
+
+
+def _if_shown(text: str, is_shown: bool) -> str:
+    return text if is_shown else argparse.SUPPRESS
 
 
 def _add_shown(group: argparse._ArgumentGroup, names: Sequence[str], *, is_all: bool) -> None:
@@ -128,6 +140,10 @@ def run_fit(options: argparse.Namespace) -> int:
             "options that begin with --augment- go with --augment or --golden, got them without: add one of these, or "
             "leave those out"
         )
+    if options.product_by is not None:
+        from onlygood.cli.products import fit_into_set
+
+        return fit_into_set(options, method, common)
     check_writable(options.output)
     if options.report:
         check_report(options.report)

@@ -19,8 +19,6 @@ from onlygood.cli.console import complain
 from onlygood.errors import WriteError
 
 if TYPE_CHECKING:
-    from onlygood.images.reading import ImageArray
-    from onlygood.inspector import Inspector
     from onlygood.results import Inspection
 
 SUFFIX = "_heatmap.png"
@@ -50,14 +48,11 @@ class Heatmaps:
         self._failed = 0
         self._lock = Lock()
 
-    def write(self, inspector: Inspector, inspection: Inspection, pixels: ImageArray) -> None:
+    def write(self, inspection: Inspection) -> None:
         """Write one, from any thread. Of those that cannot be written the first is reported at once."""
-        from onlygood.heatmap import draw_heatmap, to_png
+        from onlygood.heatmap import to_png
 
-        assert inspection.anomaly_map is not None  # the inspector was made with maps
-        drawn = draw_heatmap(
-            inspector.shown(pixels), inspection.anomaly_map, levels=inspector.map_levels, window=inspector.window
-        )
+        drawn = inspection.heatmap()  # the inspector was made with maps
         target = self._folder / self._paths[inspection.name]
         try:
             make_folder(target.parent)

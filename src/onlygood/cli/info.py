@@ -36,6 +36,7 @@ def run_info(options: argparse.Namespace) -> int:
         looked_at_sentences,
         recalibration_sentences,
         takes_sentence,
+        update_sentences,
     )
 
     images, kind = metadata.good_images, metadata.input
@@ -53,6 +54,8 @@ def run_info(options: argparse.Namespace) -> int:
         "made with": ", ".join(f"{name} {version}" for name, version in metadata.made_with.items()),
         "guarantee": metadata.guarantee.statement,
     }
+    if file.kept is not None:
+        lines["updates"] = f"can be updated: keeps {len(file.kept) / 1e6:.1f} MB for it"
     signed_by = fingerprint_in(file.content)
     if signed_by is not None:
         lines["signed by"] = f"the key {signed_by}, " + (
@@ -64,6 +67,7 @@ def run_info(options: argparse.Namespace) -> int:
         *lines.items(),
         *(("looks at", sentence) for sentence in looked_at_sentences(kind)),
         *(("threshold", sentence) for sentence in recalibration_sentences(metadata)),
+        *(("update", sentence) for sentence in update_sentences(metadata)),
         *(("note", note) for note in metadata.notes),
     ]
     for name, value in said:

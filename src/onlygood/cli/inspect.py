@@ -6,10 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onlygood._plurals import pluralize
 from onlygood.cli.console import EXIT_ANOMALY, EXIT_ERROR, EXIT_GOOD, complain, say
+from onlygood.cli.inspected_model import InspectedModel, open_inspected
 from onlygood.cli.inspection_output import CsvLines, JsonLines, Table
 from onlygood.cli.options import (
     PATHS_HELP,
@@ -19,15 +20,16 @@ from onlygood.cli.options import (
     check_report,
     chosen_limits,
     given_paths,
-    rate_sentences,
 )
 from onlygood.cli.trust import add_model_options
 from onlygood.errors import ImageError, SettingError
 
+# As `onlygood.products.products.MAX_OPEN`, which is not imported for a help text alone.
+MAX_OPEN = 16
+
 if TYPE_CHECKING:
     from onlygood.datasets.folders import ImageFile
     from onlygood.images.reading import ImageArray, ReadingLimits
-    from onlygood.inspector import Inspector
     from onlygood.report import InspectedImage
     from onlygood.results import Inspection
 
@@ -37,14 +39,30 @@ def add_options(inspect: argparse.ArgumentParser) -> None:
     inspect.description = (
         "Say which images are not good. Exit code: 0 if all are, 1 if any is anomalous, 2 on an error."
     )
-    inspect.add_argument("model", metavar="MODEL", help="a model file that fit wrote")
+    inspect.add_argument(
+        "model", metavar="MODEL", help="a model file that fit wrote, or a folder of products with --product"
+    )
     inspect.add_argument("images", metavar="IMAGES", nargs="+", help=PATHS_HELP)
+    inspect.add_argument(
+        "--product",
+        metavar="PRODUCT",
+        help="of a folder of products: the name or the recipe number of the one that the images show, or 'nearest' for "
+        "the one whose model finds an image least unusual; that takes an inspection by each, and a wrong part passes "
+        "as the product that it is",
+    )
     inspect.add_argument("--heatmaps", metavar="FOLDER", help="write an image with its map (PNG) for each")
     inspect.add_argument(
         "--occlusion",
         action="store_true",
         help="make maps by hiding parts of each image: some eighty times slower, and of use where the model's own "
         "map says little (deep-svdd with a LeNet)",
+    )
+    inspect.add_argument(
+        "--max-open",
+        type=int,
+        default=MAX_OPEN,
+        metavar="N",
+        help="most models open at once; the nearest of more products needs it raised (default: %(default)s)",
     )
     form = inspect.add_mutually_exclusive_group()
     form.add_argument(
@@ -65,7 +83,7 @@ def add_options(inspect: argparse.ArgumentParser) -> None:
 def run_inspect(options: argparse.Namespace) -> int:
     """`onlygood inspect`."""
     from onlygood.cli.heatmaps import Heatmaps
-    from onlygood.inspector import Inspector, inspect_each
+    from onlygood.inspector import inspect_each
     from onlygood.kind_notes import difference_notes
 
     if options.report:
@@ -74,37 +92,43 @@ def run_inspect(options: argparse.Namespace) -> int:
         raise SettingError("--occlusion makes maps, got none to make: add --heatmaps or --report, or leave it out")
     limits = chosen_limits(options)
     files, notes = _images_to_inspect(given_paths(options.images), limits, heatmaps=options.heatmaps)
-    inspector = Inspector(
-        options.model,
-        false_alarm_rate=options.false_alarm_rate,
-        threshold=options.threshold,
-        provider=options.provider,
+    settings: dict[str, Any] = {
+        "false_alarm_rate": options.false_alarm_rate,
+        "provider": options.provider,
         # Several images at once, each on one thread, are faster than one image on all threads.
-        threads=1 if len(files) > 1 else options.threads,
+        "threads": 1 if len(files) > 1 else options.threads,
         # Programs get regions, which come of maps.
-        with_map=options.heatmaps is not None or options.json or options.csv,
-        by_occlusion=options.occlusion,
-        require_signature=options.require_signature,
-        max_model_bytes=options.max_model_bytes,
-        max_pixels=limits.max_pixels,
-        max_bytes=limits.max_bytes,
-    )
+        "with_map": options.heatmaps is not None or options.json or options.csv,
+        "by_occlusion": options.occlusion,
+        "require_signature": options.require_signature,
+        "max_model_bytes": options.max_model_bytes,
+        "max_pixels": limits.max_pixels,
+        "max_bytes": limits.max_bytes,
+    }
+    model = open_inspected(options, settings)
+    notes = [*notes, *model.notes]
     for note in notes:
         say(f"note: {note}")
     heatmaps = Heatmaps(options.heatmaps, [file.name for file in files]) if options.heatmaps else None
 
     def finish(file: ImageFile, inspection: Inspection, pixels: ImageArray) -> Inspection:
         if heatmaps is not None:
-            heatmaps.write(inspector, inspection, pixels)
+            heatmaps.write(inspection)
         return inspection.without_map()
 
-    output = JsonLines() if options.json else CsvLines() if options.csv else Table([file.name for file in files])
-    output.begin(rate_sentences(inspector) if inspector.is_recalibrated else [])
+    output = (
+        JsonLines()
+        if options.json
+        else CsvLines(with_product=model.products is not None)
+        if options.csv
+        else Table([file.name for file in files], products=model.products, is_nearest=model.inspector is None)
+    )
+    output.begin(model.sentences)
     anomalous = unreadable = 0
     inspected: list[InspectedImage] = []
     # Lines come as images do, so a bar is drawn only where they do not go to the same terminal.
     results = inspect_each(
-        inspector,
+        model.inspects,
         files,
         image=lambda file: file.named(limits),
         then=finish,
@@ -132,7 +156,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     for note in difference_notes(differing, len(files)):
         say(f"note: {note}")
     if options.report:
-        _write_report(options, inspected, inspector)
+        _write_report(options, inspected, model)
     if unreadable or (heatmaps is not None and not heatmaps.report()):
         return EXIT_ERROR
     return EXIT_ANOMALY if anomalous else EXIT_GOOD
@@ -183,10 +207,12 @@ def _to_report(file: ImageFile, result: Inspection | ImageError) -> InspectedIma
     return InspectedImage(name=file.name, file=file, inspection=result, error=None)
 
 
-def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedImage], inspector: Inspector) -> None:
+def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedImage], model: InspectedModel) -> None:
     from onlygood.inspector import Inspector
     from onlygood.report import write_inspection_report
 
+    inspector = model.inspector
+    assert inspector is not None  # a report of the nearest of several is refused
     if not inspector.with_map:
         inspector = Inspector(
             inspector,
@@ -200,7 +226,7 @@ def _write_report(options: argparse.Namespace, inspected: Sequence[InspectedImag
         options.report,
         inspected,
         inspector,
-        model_name=Path(options.model).name,
+        model_name=model.name,
         threads=options.threads,
         progress=not options.quiet,
     )

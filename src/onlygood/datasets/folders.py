@@ -278,7 +278,7 @@ def left_out_notes(tree: FileTree, masks: Sequence[str]) -> list[str]:
     return notes
 
 
-def group_labels(images: Sequence[ImageFile], group_by: str | None) -> list[str]:
+def group_labels(images: Sequence[ImageFile], group_by: str | None, *, called: str = "group_by") -> list[str]:
     """A label for each image; images of one label (one part, session or lot) stay on one side of every split.
 
     Args:
@@ -286,6 +286,7 @@ def group_labels(images: Sequence[ImageFile], group_by: str | None) -> list[str]
         group_by: None for a group an image; "folder" for a group a sub-folder ("." is the folder itself); else a
             regular expression, searched in the image's name, whose first group, or whole match if it has no groups,
             is the label: `lot([0-9]+)`; `^[^#]*` puts the pages of one file together.
+        called: what messages call that setting.
 
     Raises:
         SettingError: if the regular expression is not one, or finds no label, or an empty one, in some name.
@@ -298,13 +299,13 @@ def group_labels(images: Sequence[ImageFile], group_by: str | None) -> list[str]
         pattern = re.compile(group_by)
     except re.error as error:
         raise SettingError(
-            f"group_by must be 'folder' or a regular expression, got {group_by!r}, which is not one ({error})"
+            f"{called} must be 'folder' or a regular expression, got {group_by!r}, which is not one ({error})"
         ) from error
     labels = [_label(pattern, image.name) for image in images]
     unlabelled = [image.name for image, label in zip(images, labels, strict=True) if not label]
     if unlabelled:
         raise SettingError(
-            f"group_by must find a label in the name of every image, and {group_by!r} finds none in "
+            f"{called} must find a label in the name of every image, and {group_by!r} finds none in "
             f"{unlabelled[0]!r} ({len(unlabelled):,} of {len(images):,} images): change the pattern or the names"
         )
     return labels

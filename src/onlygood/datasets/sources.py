@@ -148,6 +148,8 @@ def list_sources(
         raise FolderError(f"{command} needs good images, got an empty sequence")
     if groups is None and all(isinstance(item, str | os.PathLike) for item in items):
         return _from_paths(items, group_by, limits, command)
+    if group_by is not None and groups is None and all(isinstance(item, ImageFile) for item in items):
+        groups, group_by = group_labels(items, group_by), None
     if group_by is not None:
         raise SettingError(f"group_by needs paths, got a sequence with others and group_by={group_by!r}: use groups")
     return FoundSources(_one_each(items, groups, limits, check_channel_order(channel_order)), [])

@@ -8,7 +8,7 @@ keeps nothing, so there is no order in which things must be asked.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,8 @@ class GoodScores:
     that will be inspected is one.
 
     Attributes:
-        raw: float32 [n], higher is more anomalous.
+        raw: float32 [n], higher is more anomalous; NaN, after an update, of images that do not calibrate any more,
+            since not enough was kept of them.
         typical: float64 [n], the median patch score of each; NaN of those whose maps were not looked at.
         highest: float32 [n], the highest patch score of each; NaN of the same images.
         patch_scores: gives the patch scores, float32 [h, w], of the image at a position.
@@ -139,6 +140,9 @@ class Learned:
         training: how a network was trained.
         notes: sentences that a person should read.
         folds: with cross-fitting, how many parts of the images were left out in turn; else 0.
+        kept: what `Detector.update` needs of these images, so that it needs none of their pixels, as named arrays of
+            finite numbers; None for a detector that cannot be updated.
+        rescored: how many of the images were scored by what was kept of them, and not by all of their pixels.
     """
 
     head: Sequence[onnx.ModelProto]
@@ -152,6 +156,26 @@ class Learned:
     training: Training | None = None
     notes: Sequence[str] = ()
     folds: int = 0
+    kept: Mapping[str, NDArray[Any]] | None = None
+    rescored: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What an update goes on from: images whose pixels are gone.
+
+    Attributes:
+        arrays: as `Learned.kept` had them. They come from a file, so nothing about them is certain but that they are
+            finite numbers: a ValueError or KeyError says that they do not fit together.
+        batches: int64 [n], a number for each image that they are of: 0 for those of the fit, then those of each update.
+        staying: int64 [k], ascending positions among them of the images that stay; the others are taken out.
+        number: of the batch that further images are.
+    """
+
+    arrays: Mapping[str, NDArray[Any]] = field(repr=False)
+    batches: NDArray[np.int64]
+    staying: NDArray[np.int64]
+    number: int
 
 
 class Detector(ABC):
@@ -175,3 +199,21 @@ class Detector(ABC):
             SettingError: settings that these images do not allow.
             TrainingError: a network cannot be trained.
         """
+
+    def update(self, past: Past, features: Features | None, split: Split) -> Learned:
+        """What the images of the past that stay and further ones have in common, without the pixels of the former.
+
+        A detector whose `learn` gives `Learned.kept` implements this; it is asked of no other. In what it returns, the
+        images that stay come first, then the further ones; `GoodScores.patch_scores` and `Learned.finished_score` are
+        asked for at positions among the further ones alone.
+
+        Args:
+            past: what was kept.
+            features: of the further good images; None where images are only taken out.
+            split: of all of them, those that stay first.
+
+        Raises:
+            FolderError, SettingError: as `learn`.
+            KeyError, ValueError: what was kept does not fit together.
+        """
+        raise NotImplementedError(f"{type(self).__name__} keeps nothing to be updated from")

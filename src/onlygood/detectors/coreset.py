@@ -13,6 +13,8 @@ from onlygood.errors import SettingError
 CANDIDATES = 4096
 # Rows whose distances are updated at once: bounds the temporary array to CHUNK * picks floats.
 CHUNK = 8192
+# Points that are picked at once where the order need not be the greedy's.
+ROUND = 128
 # Rounds of k-means at most: after a few, the means hardly move.
 ROUNDS = 10
 
@@ -94,6 +96,34 @@ def greedy_k_center(
             # A tie between the best candidate and a point outside: settle it by index, as the textbook would.
             picked.append(int(nearest.argmax()))
             pending.append(picked[-1])
+    return np.array(picked, dtype=np.int64)
+
+
+def extend_k_center(points: NDArray[np.float32], centres: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """The centres and further points, up to `size` in all, that cover what these leave uncovered.
+
+    As the greedy would go on, but ROUND points at a time, each the farthest from all before its round: what is only
+    kept in reserve need not be the best there is, and so costs a few matrix products.
+
+    Args:
+        points: float32 [n, d].
+        centres: int64 [k], distinct, at least one.
+        size: how many in all; fewer where no others differ from these.
+    """
+    if len(centres) >= min(size, len(points)):
+        return centres
+    norms = np.einsum("nd,nd->n", points, points)
+    floor = 2 * (points.shape[1] + 4) * float(np.finfo(np.float32).eps) * float(norms.max())
+    nearest = np.full(len(points), np.inf, dtype=np.float32)
+    picked = latest = centres.tolist()
+    while len(picked) < size:
+        _lower(nearest, points, norms, latest)
+        nearest[latest] = 0.0
+        farthest = np.argsort(-nearest, kind="stable")[: min(ROUND, size - len(picked))]
+        latest = farthest[nearest[farthest] > floor].tolist()
+        if not latest:
+            break
+        picked = [*picked, *latest]
     return np.array(picked, dtype=np.int64)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from onlygood._parallel import map_in_order
 from onlygood._progress import track
 from onlygood._spacing import evenly_spaced
 from onlygood.datasets.splits import folds_of_groups
-from onlygood.detectors.base import Detector, Embedding, FitTask, GoodScores, Learned, Split
+from onlygood.detectors.base import Detector, Embedding, FitTask, GoodScores, Learned, Past, Split
 from onlygood.detectors.on_backbone import sized_backbone
 from onlygood.detectors.pooled_heads import PooledHead, PooledHeads, TemplateHeads, pooled_description
 from onlygood.detectors.setting_groups import PooledSettings, TemplateSettings
@@ -67,16 +68,37 @@ class PooledDetector(Detector):
         )
 
     def learn(self, features: Features, split: Split) -> Learned:  # noqa: D102
-        heads = self.heads(features.image_vectors)
+        is_plain = len(features.sources) == features.given and features.as_given is None and features.tiles == 1
+        vectors = _Vectors(features.image_vectors, features.scored.image_vectors, features.given, features.scored)
+        return self._learned(vectors, split, is_kept=is_plain)
+
+    def update(self, past: Past, features: Features | None, split: Split) -> Learned:
+        """As a fit to all images, whose vectors are all that it needs but for their maps."""
+        known = past.arrays["vectors"].astype(np.float32)
+        if known.shape != (len(past.batches), self.tap.channels):
+            raise ValueError("vectors that do not fit together")
+        of_maps = past.arrays["maps"].astype(np.float32)
+        if of_maps.shape != (len(known), 3):
+            raise ValueError("numbers of maps that do not fit together")
+        stays = known[past.staying]
+        everything = stays if features is None else np.concatenate([stays, features.image_vectors])
+        vectors = _Vectors(everything, everything, len(everything), features, len(stays), of_maps[past.staying])
+        return self._learned(vectors, split, is_kept=True)
+
+    def _learned(self, vectors: _Vectors, split: Split, *, is_kept: bool) -> Learned:
+        heads = self.heads(vectors.learned)
         unseeing = _LeaveOut(heads, split, seed=self.task.settings.seed)
         # Distances of unit vectors may all be far below 1.
-        ordinary = unseeing.finished.scores(features.image_vectors[split.fitted][:MAPPED])
+        ordinary = unseeing.finished.scores(vectors.learned[split.fitted][:MAPPED])
         has_templates = unseeing.neighbors > 0
         counts = {"templates": unseeing.finished.templates, "num_neighbors": unseeing.neighbors}
+        scores = self._good_scores(vectors, split, unseeing)
+        is_mapped = np.isfinite(scores.typical)
+        of_maps = np.stack([is_mapped, *(np.where(is_mapped, each, 0.0) for each in (scores.typical, scores.highest))])
         return Learned(
             head=[to_nchw(MAPS, opset=self.opset), *unseeing.finished.subgraphs],
-            scores=self._good_scores(features, split, unseeing),
-            finished_score=lambda position: float(unseeing.finished.scores(features.image_vectors[[position]])[0]),
+            scores=scores,
+            finished_score=lambda position: float(unseeing.finished.scores(vectors.learned[[position]])[0]),
             least_scale=float(np.median(ordinary)) or 1.0,
             description=pooled_description(
                 self.tap.name,
@@ -86,22 +108,34 @@ class PooledDetector(Detector):
             ),
             facts={"tap": self.tap.name, "metric": self.settings.metric, **(counts if has_templates else {})},
             backbone=self.sized.backbone.card,
+            kept={"vectors": vectors.learned, "maps": of_maps.T.astype(np.float32)} if is_kept else None,
         )
 
-    def _good_scores(self, features: Features, split: Split, unseeing: _LeaveOut) -> GoodScores:
-        count, threads = features.given, self.task.settings.threads
+    def _good_scores(self, vectors: _Vectors, split: Split, unseeing: _LeaveOut) -> GoodScores:
+        count, threads, begin = vectors.count, self.task.settings.threads, vectors.begin
         raw = np.empty(count, dtype=np.float32)
         typical, highest = np.full(count, np.nan), np.full(count, np.nan, dtype=np.float32)
+        if vectors.of_maps is not None:
+            known = np.flatnonzero(vectors.of_maps[:, 0])
+            typical[known], highest[known] = vectors.of_maps[known, 1], vectors.of_maps[known, 2]
+        # Of a past image whose map was looked at, the numbers are known; of another, nothing is.
         calibrating = split.calibrating(count)
-        mapped = set(calibrating[evenly_spaced(len(calibrating), MAPPED * features.tiles)].tolist())
+        could = calibrating[(calibrating >= begin) | np.isfinite(typical[calibrating])]
+        tiles = 1 if vectors.features is None else vectors.features.tiles
+        mapped = set(could[evenly_spaced(len(could), MAPPED * tiles)].tolist())
+        forgotten = np.setdiff1d(np.arange(begin), list(mapped))
+        typical[forgotten], highest[forgotten] = np.nan, np.nan
         scored_by: dict[int, _Mapper] = {}
         parts = track(unseeing, total=len(unseeing), description="calibrating", show=self.task.show_progress)
         for part, head in parts:
             members = part[part < count]
-            raw[members] = head.scores(features.scored.image_vectors[members])
-            mapper = _Mapper(features.scored, head, opset=self.opset)
-            scored_by.update(dict.fromkeys(members.tolist(), mapper))
-            shown = [position for position in members.tolist() if position in mapped]
+            raw[members] = head.scores(vectors.scored[members])
+            further = [position for position in members.tolist() if position >= begin]
+            if not further or vectors.features is None:
+                continue
+            mapper = _Mapper(vectors.features, head, begin=begin, opset=self.opset)
+            scored_by.update(dict.fromkeys(further, mapper))
+            shown = [position for position in further if position in mapped]
             maps = map_in_order(mapper, shown, threads=threads)
             for position, patches in zip(shown, maps, strict=True):
                 typical[position], highest[position] = np.median(patches), patches.max()
@@ -111,6 +145,28 @@ class PooledDetector(Detector):
             highest=highest,
             patch_scores=lambda position: scored_by[position](position),
         )
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """The pooled vectors of good images, of which the first may be all that is left of them.
+
+    Attributes:
+        learned: float32 [n, c], those that are learned from.
+        scored: float32 [m, c], those that are scored; the first `count` of as many or fewer images.
+        count: how many images are scored.
+        features: of the images from `begin` on; None where there are none.
+        begin: the position of the first of them.
+        of_maps: float32 [begin, 3], of each image before: whether its map was looked at, the median and the highest
+            value.
+    """
+
+    learned: NDArray[np.float32]
+    scored: NDArray[np.float32]
+    count: int
+    features: Features | None
+    begin: int = 0
+    of_maps: NDArray[np.float32] | None = None
 
 
 class TemplateDetector(PooledDetector):
@@ -163,12 +219,14 @@ class _LeaveOut:
 class _Mapper:
     """Patch scores of good images by a head. Thread-safe."""
 
-    def __init__(self, features: Features, head: PooledHead, *, opset: int) -> None:
-        self.features = features
+    def __init__(self, features: Features, head: PooledHead, *, begin: int, opset: int) -> None:
+        self.features, self.begin = features, begin
         subgraphs = join(to_nchw(MAPS, opset=opset), *head.subgraphs, outputs=["patch_scores"])
         self.session: Any = open_session(subgraphs.SerializeToString(), threads=1)
 
     def __call__(self, position: int) -> NDArray[np.float32]:
         """Patch scores, float32 [h, w], of the image at a position."""
-        (patches,) = run(self.session, ["patch_scores"], {"embedding": self.features.embedding(position)[None]})
+        (patches,) = run(
+            self.session, ["patch_scores"], {"embedding": self.features.embedding(position - self.begin)[None]}
+        )
         return np.asarray(patches[0])

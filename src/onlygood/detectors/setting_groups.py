@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -50,6 +50,8 @@ class BackboneSettings(SizedSettings):
 
 class PooledSettings(BackboneSettings):
     """Of methods that compare one vector an image."""
+
+    updates: ClassVar[bool] = True
 
     metric: Metric = Field(
         default="cosine",

@@ -39,12 +39,12 @@ class Moments:
     """What a whitening is learned from, of some rows: sums that can be taken away from one another.
 
     Attributes:
-        count: of rows.
+        count: of rows; no whole number where these stand for others.
         total: float64 [d], sum of the rows, less the origin.
         products: float64 [d, d], sum of the products of their coordinates, less the origin.
     """
 
-    count: int
+    count: float
     total: NDArray[np.float64] = field(repr=False)
     products: NDArray[np.float64] = field(repr=False)
 
@@ -66,10 +66,19 @@ class Moments:
         """The moments of the rows without some of them."""
         return Moments(self.count - other.count, self.total - other.total, self.products - other.products)
 
+    def about(self, origin: NDArray[np.float64]) -> Moments:
+        """The moments of the same rows about another origin [d], given as seen from this one."""
+        crossed = np.outer(origin, self.total)
+        return Moments(
+            count=self.count,
+            total=self.total - self.count * origin,
+            products=self.products - crossed - crossed.T + self.count * np.outer(origin, origin),
+        )
+
     def whitening(
         self, origin: NDArray[np.float32], *, shrinkage: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-        """What `learn_whitening` gives for the rows: their mean [d] and the whitening [d, d].
+        """What `learn_whitening` gives for the rows: their mean [d] and a whitening [d, d] with the same distances.
 
         None where sums do not tell and the rows themselves are needed: where these are fewer than half of d, or so much
         alike, and so far from the origin, that what they vary by is lost in rounding.
@@ -81,7 +90,18 @@ class Moments:
         variance, second_moment = float(np.trace(covariance)), float(np.trace(self.products)) / self.count
         if variance < LEAST_VARIANCE * second_moment:
             return None
-        return (origin + mean).astype(np.float32), _inverse_root(covariance, shrinkage)
+        return (origin + mean).astype(np.float32), _inverse_factor(covariance, shrinkage)
+
+
+def _inverse_factor(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float32]:
+    """A whitening of a covariance [d, d] by its Cholesky factor, which costs a fraction of one by eigenvectors."""
+    spread = float(np.trace(covariance)) / len(covariance) or 1.0
+    try:
+        factor = np.linalg.cholesky(covariance + shrinkage * spread * np.eye(len(covariance)))
+    except np.linalg.LinAlgError:  # rounding has made it indefinite by more than the shrinkage
+        return _inverse_root(covariance, shrinkage)
+    whitening: NDArray[np.float32] = np.linalg.inv(factor).T.astype(np.float32)
+    return whitening
 
 
 def _inverse_root(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float32]:

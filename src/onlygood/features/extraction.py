@@ -107,6 +107,27 @@ class Features:
         """The images as they were given, which calibrate; what is learned may be turned copies of them."""
         return self if self.as_given is None else self.as_given
 
+    def at(self, positions: Sequence[int]) -> Features:
+        """The images at these positions alone, where none are augmentations."""
+        places = {position: place for place, position in enumerate(positions)}
+        masks = [np.isin(images, list(places)) for images in self.sample_images]
+        return replace(
+            self,
+            given=len(places),
+            sources=[self.sources[each] for each in positions],
+            kept=[self.kept[each] for each in positions],
+            samples=[sample[mask] for sample, mask in zip(self.samples, masks, strict=True)],
+            sample_images=[
+                np.array([places[each] for each in images[mask].tolist()], dtype=np.int64)
+                for images, mask in zip(self.sample_images, masks, strict=True)
+            ],
+            descriptors=self.descriptors[list(positions)],
+            image_vectors=self.image_vectors[list(positions)],
+            digests=[self.digests[each] for each in positions],
+            sizes=[self.sizes[each] for each in positions],
+            kinds=[self.kinds[each] for each in positions],
+        )
+
     def embeddings(self, position: int) -> tuple[NDArray[np.float32], ...]:
         """The embeddings of the image at a position, float32 [h, w, d]; computed again where they were not kept."""
         kept = self.kept[position]

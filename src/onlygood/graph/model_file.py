@@ -6,6 +6,10 @@ below, keep reading every number below it, and leave a file of the old number in
     1   the first: input `image`, outputs `score`, `p_value`, `is_anomaly`, `anomaly_map`, `patch_scores`.
     2   the same graph; the description is that of `onlygood.metadata` (what it was before is in `format_1`).
 
+Beside the description, a file may keep what `onlygood update` needs (`onlygood.graph.kept_arrays`), in an entry of its
+own, whose digest the description has. Readers that know nothing of it are right about all else, so it has no format
+number here.
+
 A description of an older format is brought to the newest when it is read, so everyone else knows that one alone.
 """
 
@@ -28,9 +32,10 @@ from onlygood.graph.agreement import require_agreement
 from onlygood.graph.content import HIGHEST_LIMIT, MAX_MODEL_BYTES, parse, read_content
 from onlygood.graph.costs import CostBound
 from onlygood.graph.format_1 import from_format_1
+from onlygood.graph.kept_arrays import KEPT_KEY, MOST_TEXT, kept_digest
 from onlygood.graph.signature import require_signature_of
 from onlygood.graph.verdict import RAW_SCORE, CalibrationScores, find_calibration_scores
-from onlygood.metadata import FORMAT, Metadata, description_problem
+from onlygood.metadata import FORMAT, KeptFacts, Metadata, description_problem
 
 METADATA_KEY = "onlygood"
 INPUT = audit.INPUT
@@ -48,31 +53,41 @@ class ModelFile:
         metadata: the description, in the newest format.
         calibration_scores: those in the graph; None where it has none that can be used.
         costs: what running the graph on images of any size will take.
+        kept: what it keeps for updates, as `onlygood.graph.kept_arrays` writes it; None where it keeps nothing.
     """
 
     content: bytes = field(repr=False)
     metadata: Metadata = field(repr=False)
     calibration_scores: CalibrationScores | None = field(repr=False, compare=False)
     costs: CostBound = field(repr=False, compare=False)
+    kept: str | None = field(default=None, repr=False, compare=False)
 
 
-def pack(model: onnx.ModelProto, metadata: Metadata) -> ModelFile:
+def pack(model: onnx.ModelProto, metadata: Metadata, *, kept: str | None = None) -> ModelFile:
     """The model with its metadata and a digest of both, as it is written to disk, after the audit of one that is read.
 
     Args:
         model: the whole graph; changed in place.
-        metadata: the description; `format` and `content_sha256` are set.
+        metadata: the description; `format`, `kept` and `content_sha256` are set.
+        kept: what it keeps for updates.
 
     Raises:
         ModelFormatError: the file would be refused when it is read.
     """
-    described = metadata.replaced(format=FORMAT).to_dict()
+    facts = None
+    if kept is not None:
+        images = metadata.good_images.count
+        facts = KeptFacts(images=images, characters=len(kept), sha256=kept_digest(kept))
+    described = metadata.replaced(format=FORMAT, kept=facts).to_dict()
     with _as_writing():
         audit.audit(model, IN_MEMORY)
     del model.metadata_props[:]
     text = json.dumps({**described, "content_sha256": _digest(model, described)}, sort_keys=True)
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, text
+    if kept is not None:
+        beside = model.metadata_props.add()
+        beside.key, beside.value = KEPT_KEY, kept
     content = model.SerializeToString(deterministic=True)
     if len(content) > HIGHEST_LIMIT:
         raise ModelFormatError(
@@ -80,7 +95,7 @@ def pack(model: onnx.ModelProto, metadata: Metadata) -> ModelFile:
             "memory bank"
         )
     with _as_writing():
-        return _checked(content, model, json.loads(text), IN_MEMORY)
+        return _checked(content, model, json.loads(text), IN_MEMORY, kept)
 
 
 def require_writable(embedding: onnx.ModelProto, channels: int) -> None:
@@ -153,6 +168,7 @@ def unpack(content: bytes, name: str) -> ModelFile:
     """
     model = parse(content, name)
     metadata = _metadata(model, name)
+    kept = _kept(model, name)
     audit.audit(model, name)
     del model.metadata_props[:]
     if metadata.get("content_sha256") != _digest(model, metadata):
@@ -160,10 +176,12 @@ def unpack(content: bytes, name: str) -> ModelFile:
             f"the model {name} is damaged or was edited: its content is not what `onlygood fit` wrote: copy it again "
             f"or fit it again"
         )
-    return _checked(content, model, metadata, name)
+    return _checked(content, model, metadata, name, kept)
 
 
-def _checked(content: bytes, model: onnx.ModelProto, metadata: dict[str, Any], name: str) -> ModelFile:
+def _checked(
+    content: bytes, model: onnx.ModelProto, metadata: dict[str, Any], name: str, kept: str | None
+) -> ModelFile:
     """The file, whose structure was audited, if its description and its cost can be accepted."""
     problem = description_problem(metadata)
     if problem is not None:
@@ -174,7 +192,12 @@ def _checked(content: bytes, model: onnx.ModelProto, metadata: dict[str, Any], n
     scores = find_calibration_scores(model)
     costs = CostBound(model, channels=described.input.image_channels, name=name)
     require_agreement(model, described, costs, scores, name)
-    return ModelFile(content=content, metadata=described, calibration_scores=scores, costs=costs)
+    if kept is not None and (described.kept is None or described.kept.sha256 != kept_digest(kept)):
+        raise ModelFormatError(
+            f"the model {name} is damaged or was edited: what it keeps for updates is not what its description says: "
+            "copy it again or fit it again"
+        )
+    return ModelFile(content=content, metadata=described, calibration_scores=scores, costs=costs, kept=kept)
 
 
 def keep_outputs(content: bytes, outputs: Sequence[str]) -> bytes:
@@ -256,6 +279,19 @@ def _metadata(model: onnx.ModelProto, name: str) -> dict[str, Any]:
             f"the model {name} has format {number}, this onlygood reads up to {FORMAT}: install a newer onlygood"
         )
     return dict(metadata)
+
+
+def _kept(model: onnx.ModelProto, name: str) -> str | None:
+    """What a model file keeps for updates, as it is written there."""
+    entries = [entry.value for entry in model.metadata_props if entry.key == KEPT_KEY]
+    if not entries:
+        return None
+    if len(entries) > 1 or not isinstance(entries[0], str) or not entries[0].isascii() or len(entries[0]) > MOST_TEXT:
+        raise ModelFormatError(
+            f"the model {name} must keep one text of at most {MOST_TEXT} characters for updates, got {len(entries)}, "
+            "or one of another kind: copy it again or fit it again"
+        )
+    return str(entries[0])
 
 
 def _newest(metadata: dict[str, Any], name: str) -> dict[str, Any]:

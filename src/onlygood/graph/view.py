@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from onlygood.graph.alignment import ALIGNED, ALIGNED_MAP, ALIGNMENT, alignment, map_of_image
 from onlygood.graph.alpha import MASKED, alpha_mask
@@ -24,6 +25,8 @@ from onlygood.graph.template import Template
 VIEW = "view"
 # Where the view begins and ends in the image: int64 [2], rows and columns.
 BEGIN, END = "view_begin", "view_end"
+# The initializers with the level of the map where nothing is looked at.
+MAP_OUTSIDE, ALIGN_OUTSIDE = "map_outside", "align_outside"
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,7 @@ def full_size_map(
             "shown_mask_places = Squeeze (shown_mask, map_channel_axis)",
             "shown_mask_plane = Unsqueeze (shown_mask_places, plane_axis)",
             f"is_in_mask = Cast <to = {onnx.TensorProto.BOOL}> (shown_mask_plane)",
-            f"masked_plane = Where (is_in_mask, {plane}, map_outside)",
+            f"masked_plane = Where (is_in_mask, {plane}, {MAP_OUTSIDE})",
         ]
         plane = "masked_plane"
         arrays |= {
@@ -222,12 +225,12 @@ def full_size_map(
             "sides_of_image = Shape <start = 1, end = 3> (image)",
             f"behind = Sub (sides_of_image, {END})",
             f"borders = Concat <axis = 0> (map_no_border, {BEGIN}, map_no_border, behind)",
-            f"whole_plane = Pad ({plane}, borders, map_outside)",
+            f"whole_plane = Pad ({plane}, borders, {MAP_OUTSIDE})",
         ]
         plane, sides = "whole_plane", "map_H, map_W"
         arrays["map_no_border"] = np.array([0, 0], dtype=np.int64)
     if has_mask or is_cut:
-        arrays["map_outside"] = np.array(outside, dtype=np.float32)
+        arrays[MAP_OUTSIDE] = np.array(outside, dtype=np.float32)
     newline = "\n        "
     text = f"""
     full_size_map ({inputs}) => (float[N, {sides}] anomaly_map) {{
@@ -237,6 +240,14 @@ def full_size_map(
     """
     names = {"image": image, "shown": source, "anomaly_map": name}
     return subgraph(text, arrays, names=names, opset=opset)
+
+
+def set_outside(mapping: onnx.ModelProto, outside: float) -> None:
+    """Put another level of the map, where nothing is looked at, into the end of a graph, in place."""
+    for tensor in mapping.graph.initializer:
+        if tensor.name in (MAP_OUTSIDE, ALIGN_OUTSIDE):
+            shape = tuple(tensor.dims)
+            tensor.CopyFrom(numpy_helper.from_array(np.full(shape, outside, dtype=np.float32), tensor.name))
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ def model_facts(metadata: Metadata, model_name: str, notation: Notation) -> list
         ("Requested", f"a false-alarm rate of {notation.share(guarantee.requested_rate, 6)}"),
         ("False alarms", " ".join(guarantee.sentences_in(notation))),
         *(("Threshold", sentence) for sentence in recalibration_sentences(metadata, notation)),
+        *(("Update", sentence) for sentence in update_sentences(metadata, notation)),
         ("Made with", ", ".join(f"{name} {version}" for name, version in metadata.made_with.items())),
         ("Digest of the model", metadata.content_sha256),
         ("Digest of its images", images.sha256),
@@ -60,6 +61,27 @@ def recalibration_sentences(metadata: Metadata, notation: Notation = DECIMAL) ->
             f"Calibrated again for a false-alarm rate of {notation.share(record.requested_rate, 6)} (before: "
             f"{notation.share(record.requested_rate_before, 6)}) from {source}; the model before has the digest "
             f"{record.model_sha256[:12]}."
+        )
+    return sentences
+
+
+def update_sentences(metadata: Metadata, notation: Notation = DECIMAL) -> list[str]:
+    """A sentence for each time that good images were added or taken out after the fit, the first one first."""
+    sentences = []
+    for record in metadata.updates:
+        called = f"Update {record.number}" + (f" ({record.name})" if record.name else "") + f" of {record.at}"
+        done = [
+            f"{format_count(count, 'good image')} {what} (digest {str(digest)[:12]})"
+            for count, digest, what in (
+                (record.added, record.added_sha256, "added"),
+                (record.removed, record.removed_sha256, "taken out"),
+            )
+            if count
+        ]
+        sentences.append(
+            f"{called}: {' and '.join(done) or 'nothing changed'}, {format_count(record.images, 'good image')} "
+            f"since; before, the threshold was {record.threshold_before:.6g} for a false-alarm rate of "
+            f"{notation.share(record.stated_rate_before, 6)}, and the model had the digest {record.model_sha256[:12]}."
         )
     return sentences
 

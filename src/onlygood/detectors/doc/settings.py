@@ -32,6 +32,7 @@ class Doc(TemplateSettings, TailSettings):
     name: ClassVar[str] = "doc"
     summary: ClassVar[str] = "images that differ as a whole, where there are images of other things to learn from"
     trains: ClassVar[bool] = True
+    updates: ClassVar[bool] = False
     extra: ClassVar[str | None] = "train"
     calibrations: ClassVar[tuple[Calibration, ...]] = ("split",)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from onlygood._parallel import map_in_order, one_blas_thread
 from onlygood._progress import track
 from onlygood.backbones.backbone import Tap, load_backbone
-from onlygood.detectors.base import Detector, Embedding, FitTask, Learned, Split
+from onlygood.detectors.base import Detector, Embedding, FitTask, Learned, Past, Split
 from onlygood.detectors.on_backbone import patches_per_image, sized_for_patches, squeezing_notes
-from onlygood.detectors.patch.good_scores import GoodImages, LevelMemory, score_good_images
+from onlygood.detectors.patch.good_scores import Found, GoodImages, LevelMemory, score_good_images
 from onlygood.detectors.patch.head import Bank, Unit, Windows, patch_head, region_embedding
 from onlygood.detectors.patch.memory import REGION_SHRINKAGE, Fitted, Rows, fit_memory
 from onlygood.detectors.patch.settings import Patch
+from onlygood.detectors.patch.update import LevelOfUpdate, PatchUpdate
 from onlygood.detectors.whitening import PATCH_SHRINKAGE
 from onlygood.features.extraction import Features
 from onlygood.graph.patches import patch_embedding
@@ -141,10 +142,34 @@ class PatchDetector(Detector):
             for level, each in zip(self.levels, fitted, strict=True)
         ]
         memories = [
-            LevelMemory(known, memory, bank, level.bank_size, level.map_weight)
-            for known, memory, bank, level in zip(rows, fitted, banks, self.levels, strict=True)
+            LevelMemory(known, images[~split.held_out[images]], memory, bank, level.bank_size, level.map_weight)
+            for known, images, memory, bank, level in zip(
+                rows, features.sample_images, fitted, banks, self.levels, strict=True
+            )
         ]
         found = score_good_images(memories, good, self.task, map_grid=self.map_grid, opset=self.opset)
+        return self._learned(banks, found)
+
+    def update(self, past: Past, features: Features | None, split: Split) -> Learned:  # noqa: D102
+        levels = [
+            LevelOfUpdate(
+                name=f"{level.name}_bank",
+                embedding=level.name,
+                width=sum(tap.channels for tap in level.taps),
+                rows_each=each,
+                top_patches=level.top_patches,
+                shrinkage=level.shrinkage,
+                bank_size=level.bank_size,
+                map_weight=level.map_weight,
+            )
+            for level, each in zip(self.levels, self.embedding.rows_each, strict=True)
+        ]
+        updated = PatchUpdate(levels, past, features, split, self.task, map_grid=self.map_grid, opset=self.opset)
+        found = updated.run()
+        return replace(self._learned(updated.banks, found), rescored=updated.rescored)
+
+    def _learned(self, banks: Sequence[Bank], found: Found) -> Learned:
+        """What is known of memories and of the good images' scores, as the contract has it."""
         return Learned(
             head=[*(patch_head(bank, opset=self.opset) for bank in banks), *found.combining],
             scores=found.scores,
@@ -162,6 +187,7 @@ class PatchDetector(Detector):
             },
             backbone=self.backbone.card,
             notes=squeezing_notes(self.task.kind.size, self.sized.input_shape),
+            kept=None if found.kept is None else found.kept.to_arrays(),
         )
 
     def _rows(self, good: GoodImages) -> list[Rows]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
@@ -15,9 +15,21 @@ from onlygood._progress import track
 from onlygood._spacing import evenly_spaced
 from onlygood.detectors.base import FitTask, GoodScores, Split
 from onlygood.detectors.patch.head import Bank, Unit, combine_maps, combine_scores
+from onlygood.detectors.patch.kept import (
+    ALL_ROWS,
+    EXACT_IMAGES,
+    Batch,
+    KeptLevel,
+    KeptPatches,
+    chosen_to_keep,
+    leverage,
+    map_numbers,
+)
 from onlygood.detectors.patch.memory import Fitted, Rows, unit_of
-from onlygood.detectors.patch.scores import Combiner, LeaveOut, LevelScores, Scorer
+from onlygood.detectors.patch.scores import Combiner, LeaveOut, LevelScores, Scorer, deciding_patches
+from onlygood.detectors.vector_codes import Coordinates
 from onlygood.features.extraction import Features
+from onlygood.graph.subgraph import LEAST_NORM
 
 # Units come from images left out alone. Copies make one another look ordinary, so a score is at least this share of the
 # one without the image's whole group.
@@ -56,6 +68,7 @@ class LevelMemory:
 
     Attributes:
         rows: what it was learned from.
+        positions: int64 [n], of the image that each of these comes from.
         fitted: the memory.
         bank: the same as it is in the head.
         bank_size: most rows.
@@ -63,6 +76,7 @@ class LevelMemory:
     """
 
     rows: Rows
+    positions: NDArray[np.int64] = field(repr=False)
     fitted: Fitted
     bank: Bank
     bank_size: int
@@ -78,12 +92,14 @@ class Found:
         finished_score: as in `Learned`.
         combining: the subgraphs that make a score and a map of what the levels say.
         units: of each level's score.
+        kept: what can be kept of them for an update; None where they are not learned from as they were given.
     """
 
     scores: GoodScores
     finished_score: Callable[[int], float]
     combining: Sequence[onnx.ModelProto]
     units: Sequence[Unit]
+    kept: KeptPatches | None
 
 
 def score_good_images(
@@ -105,9 +121,13 @@ def score_good_images(
     count = features.given
     calibrating = good.split.calibrating(count)
     mapped = set(calibrating[evenly_spaced(len(calibrating), MAPPED * features.tiles)].tolist())
+    is_plain = len(features.sources) == count and features.as_given is None and features.tiles == 1
+    keep = chosen_to_keep(calibrating).tolist() if is_plain else []
     found: dict[int, LevelScores] = {}
     with one_blas_thread():
-        scored = track(unseen(range(count)), total=count, description="calibrating", show=task.show_progress)
+        scored = track(
+            unseen(range(count), keep=set(keep)), total=count, description="calibrating", show=task.show_progress
+        )
         kept: set[int] | None = None
         for position, part in scored:
             if kept is None:
@@ -129,6 +149,22 @@ def score_good_images(
         patches = combine.map(parts[position])
         typical[position], highest[position] = np.median(patches), patches.max()
 
+    for_updates = None
+    if keep:
+        ratios = np.ones((count, len(banks)), dtype=np.float32)
+        ratios[fitted] = (alone / np.maximum(grouped, LEAST_NORM)).T
+        maps = {each: combine.map(parts[each]) for each in keep if each in mapped}
+        numbers = [numbers_of(parts[each], len(fitted), ratios[each], maps.get(each)) for each in keep]
+        for_updates = KeptPatches(
+            levels=[
+                kept_level(memory, [parts[each].deciding[place] for each in keep])
+                for place, memory in enumerate(memories)
+            ],
+            scored=np.array(keep),
+            mapped=np.array([each in mapped for each in keep]),
+            numbers=np.array(numbers, dtype=np.float32),
+        )
+
     def patch_scores(position: int) -> NDArray[np.float32]:
         if parts[position].patch_scores:
             return combine.map(parts[position])
@@ -144,7 +180,53 @@ def score_good_images(
         finished_score=finished_score,
         combining=combining,
         units=units,
+        kept=for_updates,
     )
+
+
+def kept_level(memory: LevelMemory, deciding: Sequence[NDArray[np.float32]]) -> KeptLevel:
+    """What is kept of one level of a fit.
+
+    Args:
+        memory: of the level.
+        deciding: float32 [k, d] of each image that can be scored again.
+    """
+    rows, fitted = memory.rows, memory.fitted
+    coordinates = Coordinates.of_whitening(fitted.memory.mean, fitted.memory.whitening)
+    reserve, images = reserve_of(fitted, len(rows.vectors)), len(np.unique(memory.positions))
+    return KeptLevel(
+        coordinates=coordinates,
+        batches={0: Batch.of(rows.vectors, images, coordinates)},
+        rows=rows.vectors[reserve],
+        row_images=memory.positions[reserve],
+        is_complete=len(reserve) == len(rows.vectors),
+        is_fine=len(reserve) == len(rows.vectors) and images <= EXACT_IMAGES,
+        deciding=np.stack(deciding),
+    )
+
+
+def reserve_of(fitted: Fitted, count: int) -> NDArray[np.int64]:
+    """Which of so many rows are kept in reserve for a memory: all where they are few."""
+    return np.arange(count) if count <= ALL_ROWS else fitted.candidates
+
+
+def numbers_of(
+    scores: LevelScores, images: int, alone: NDArray[np.float32], combined: NDArray[np.float32] | None
+) -> list[tuple[float, ...]]:
+    """NUMBERS of an image, for each level; those of its map are 0 where it was not looked at.
+
+    Args:
+        scores: with those by memories whose whitening has seen the image.
+        images: how many the memories know.
+        alone: float32 [levels], as in NUMBERS.
+        combined: its map.
+    """
+    levels = len(scores.scores)
+    of_map = [(0.0,) * 4] * levels if combined is None else map_numbers(scores.patch_scores, combined)
+    return [
+        (lever, float(images), float(ratio), *others)
+        for lever, ratio, others in zip(leverage(scores), alone, of_map, strict=True)
+    ]
 
 
 def _map_units(memories: Sequence[LevelMemory], parts: Sequence[LevelScores]) -> list[Unit]:
@@ -172,7 +254,7 @@ class _Unseen:
         with one_blas_thread():
             self.without_groups = self._leave_out([memory.rows for memory in memories])
 
-    def __call__(self, positions: Sequence[int]) -> Iterator[tuple[int, LevelScores]]:
+    def __call__(self, positions: Sequence[int], *, keep: Container[int] = ()) -> Iterator[tuple[int, LevelScores]]:
         """Positions of good images, in any order, and what is said of each by memories that have not seen it.
 
         Of one held out it is what the finished memories say, of another what memories without its group say. These know
@@ -180,13 +262,20 @@ class _Unseen:
         """
         embeddings, split = self.good.features.scored.embeddings, self.good.split
 
+        banks = [memory.bank for memory in self.memories]
+
         def finished(position: int) -> tuple[int, LevelScores]:
-            return position, self.finished(embeddings(position))
+            image = embeddings(position)
+            scores = self.finished(image)
+            if position in keep:
+                deciding = deciding_patches(scores, image, banks)
+                scores = replace(scores, deciding=deciding, seen_scores=scores.scores)
+            return position, scores
 
         held_out = [each for each in positions if split.held_out[each]]
         yield from map_in_order(finished, held_out, threads=self.threads)
         owners = {each: split.groups[each] for each in positions if not split.held_out[each]}
-        yield from self.without_groups.scores(owners, embeddings, threads=self.threads)
+        yield from self.without_groups.scores(owners, embeddings, threads=self.threads, keep=keep)
 
     def scores_alone(self) -> dict[int, tuple[float, ...]]:
         """By position, of images in groups of several, the scores by memories that know the others of the group."""
@@ -214,4 +303,5 @@ class _Unseen:
             bank_sizes=[memory.bank_size for memory in self.memories],
             seed=self.seed,
             opset=self.opset,
+            threads=self.threads,
         )

@@ -147,8 +147,8 @@ def patch_head(bank: Bank, *, opset: int = OPSET) -> onnx.ModelProto:
     et al., PaDiM, 2021, with one covariance for all places. We depart from PatchCore in the image's score: the mean of
     a few highest patch scores instead of one, re-weighted.
     """
-    name, memory = bank.name, bank.memory
-    width = len(memory.mean)
+    name = bank.name
+    width = len(bank.memory.mean)
     scores, masking = f"{name}_distances", ""
     if bank.has_mask:
         scores = f"{name}_seen_distances"
@@ -174,14 +174,22 @@ def patch_head(bank: Bank, *, opset: int = OPSET) -> onnx.ModelProto:
         f"{name}_one_row_a_patch": np.array([-1, width], dtype=np.int64),
         f"{name}_one_row_an_image": np.array([0, -1], dtype=np.int64),
         f"{name}_top_patches": np.array([bank.top_patches], dtype=np.int64),
+        **memory_arrays(bank),
+    }
+    if bank.has_mask:
+        arrays[f"{name}_nothing"] = np.array(0.0, dtype=np.float32)
+    return subgraph(text, arrays, names={"source": bank.embedding}, opset=opset)
+
+
+def memory_arrays(bank: Bank) -> dict[str, NDArray[np.float32]]:
+    """The initializers of `patch_head` that are a bank's memory, by their names in the graph."""
+    name, memory = bank.name, bank.memory
+    return {
         f"{name}_mean": memory.mean,
         f"{name}_whitening": memory.whitening,
         f"{name}_memory_bank": memory.memory_bank,
         f"{name}_norms": np.einsum("mq,mq->m", memory.memory_bank, memory.memory_bank),
     }
-    if bank.has_mask:
-        arrays[f"{name}_nothing"] = np.array(0.0, dtype=np.float32)
-    return subgraph(text, arrays, names={"source": bank.embedding}, opset=opset)
 
 
 def _nearest_distance(prefix: str, source: str, result: str) -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onlygood.detectors.coreset import greedy_k_center, squared_distances_to_parts
+from onlygood.detectors.coreset import extend_k_center, greedy_k_center, squared_distances_to_parts
 from onlygood.detectors.patch.head import Memory, Unit
 from onlygood.detectors.whitening import Moments, learn_whitening
 
 # Added to every eigenvalue of the covariance, as a share of their mean. Regions are fewer than patches, so more is.
 REGION_SHRINKAGE = 0.03
+# How many times as many rows as its bank has are kept of a memory, so that the bank can be filled up where images are
+# taken out, and chosen again where others come.
+CANDIDATES = 3
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,12 @@ class Fitted:
     Attributes:
         memory: what goes into the graph.
         kept: int64 [m], positions of the bank's rows among those that it was learned from.
+        candidates: int64 [c], these and others that cover what they leave uncovered, up to CANDIDATES times as many.
     """
 
     memory: Memory
     kept: NDArray[np.int64] = field(repr=False)
+    candidates: NDArray[np.int64] = field(repr=False)
 
 
 def fit_memory(rows: Rows, *, bank_size: int, seed: int) -> Fitted:
@@ -57,9 +62,19 @@ def fit_memory(rows: Rows, *, bank_size: int, seed: int) -> Fitted:
         seed: of the coreset's first row.
     """
     mean, whitening = learn_whitening(rows.vectors, shrinkage=rows.shrinkage)
-    whitened = _whiten(rows.vectors, mean, whitening)
+    return fill_memory(rows, mean, whitening, bank_size=bank_size, seed=seed)
+
+
+def fill_memory(
+    rows: Rows, mean: NDArray[np.float32], whitening: NDArray[np.float32], *, bank_size: int, seed: int
+) -> Fitted:
+    """A memory with this whitening: the rows that cover all others best."""
+    whitened = whiten(rows.vectors, mean, whitening)
     kept = greedy_k_center(whitened, bank_size, seed=seed)
-    return Fitted(memory=Memory(mean=mean, whitening=whitening, memory_bank=whitened[kept]), kept=kept)
+    candidates = extend_k_center(whitened, kept, CANDIDATES * bank_size)
+    return Fitted(
+        memory=Memory(mean=mean, whitening=whitening, memory_bank=whitened[kept]), kept=kept, candidates=candidates
+    )
 
 
 class Refillable:
@@ -79,7 +94,15 @@ class Refillable:
     """
 
     def __init__(
-        self, fitted: Fitted, rows: Rows, parts: Sequence[NDArray[np.int64]], *, bank_size: int, seed: int
+        self,
+        fitted: Fitted,
+        rows: Rows,
+        parts: Sequence[NDArray[np.int64]],
+        *,
+        bank_size: int,
+        seed: int,
+        counted: NDArray[np.bool_] | None = None,
+        total: Moments | None = None,
     ) -> None:
         """Prepare for all parts.
 
@@ -89,24 +112,33 @@ class Refillable:
             parts: at least two; each owner of rows is in one of them.
             bank_size: most rows to keep, as for `fit_memory`.
             seed: of a bank's first row, where none is left.
+            counted: bool [n], the rows whose moments are taken away with their part; all unless given.
+            total: the moments about the memory's mean that they are taken away from; those of all rows unless given.
         """
         self.memory, self.kept = fitted.memory, fitted.kept
         self.rows = rows
         self.bank_size = bank_size
         self.seed = seed
-        self.whitened = _whiten(rows.vectors, self.memory.mean, self.memory.whitening)
-        self.part_of_row = np.full(len(rows.owners), -1)
-        for number, part in enumerate(parts):
-            self.part_of_row[np.isin(rows.owners, part)] = number
+        self.whitened = whiten(rows.vectors, self.memory.mean, self.memory.whitening)
+        owners = np.concatenate(parts)
+        order = np.argsort(owners)
+        numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])[order]
+        self.part_of_row = numbers[np.searchsorted(owners[order], rows.owners)]
+        part_of_counted = self.part_of_row if counted is None else np.where(counted, self.part_of_row, -1)
         self.moments = [
-            Moments.of(rows.vectors[self.part_of_row == number], self.memory.mean) for number in range(len(parts))
+            Moments.of(rows.vectors[part_of_counted == number], self.memory.mean) for number in range(len(parts))
         ]
-        self.total = reduce(add, self.moments)
+        self.total = reduce(add, self.moments) if total is None else total
         self.to_parts = squared_distances_to_parts(self.whitened, self.kept, self.part_of_row[self.kept], len(parts))
 
-    def without(self, number: int) -> Memory:
-        """The memory without the part of this number. Thread-safe."""
-        filled = self._filled_without(number)
+    def without(self, number: int, filled: NDArray[np.int64] | None = None) -> Memory:
+        """The memory without the part of this number. Thread-safe.
+
+        Args:
+            number: of the part.
+            filled: what `filled_without` gives of it, where it is there already.
+        """
+        filled = self.filled_without(number) if filled is None else filled
         whitening = (self.total - self.moments[number]).whitening(self.memory.mean, shrinkage=self.rows.shrinkage)
         if whitening is None:
             others = self.rows.vectors[self.part_of_row != number]
@@ -114,11 +146,20 @@ class Refillable:
         return Memory(
             mean=whitening[0],
             whitening=whitening[1],
-            memory_bank=_whiten(self.rows.vectors[filled], *whitening),
+            memory_bank=whiten(self.rows.vectors[filled], *whitening),
         )
 
-    def _filled_without(self, number: int) -> NDArray[np.int64]:
-        """The bank's rows but those of the part, then others that cover best what is left."""
+    def seen_without(self, number: int, filled: NDArray[np.int64] | None = None) -> Memory:
+        """The memory without the rows of a part, in coordinates that have seen them; arguments of `without`."""
+        filled = self.filled_without(number) if filled is None else filled
+        return replace(self.memory, memory_bank=self.whitened[filled])
+
+    def filled_without(self, number: int) -> NDArray[np.int64]:
+        """The bank's rows but those of the part of this number, then others that cover best what is left.
+
+        Returns:
+            int64 [m], positions among the rows. Thread-safe.
+        """
         left = self.kept[self.part_of_row[self.kept] != number]
         if len(left) == 0:
             others = np.flatnonzero(self.part_of_row != number)
@@ -128,9 +169,10 @@ class Refillable:
         return greedy_k_center(self.whitened, self.bank_size, seed=self.seed, centres=left, nearest=nearest)
 
 
-def _whiten(
+def whiten(
     vectors: NDArray[np.float32], mean: NDArray[np.float32], whitening: NDArray[np.float32]
 ) -> NDArray[np.float32]:
+    """Vectors [n, d] in the coordinates of a whitening."""
     return np.asarray((vectors - mean) @ whitening, dtype=np.float32)
 
 

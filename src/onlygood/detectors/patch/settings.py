@@ -26,6 +26,7 @@ class Patch(BackboneSettings):
 
     name: ClassVar[str] = "patch"
     summary: ClassVar[str] = "small defects anywhere on a part, with a map of where; the default"
+    updates: ClassVar[bool] = True
 
     bank_size: int = Field(
         default=500, ge=1, description="most rows of the memory bank at each level (regions have four times as many)"
