@@ -283,10 +283,8 @@ def test_sampling_in_another_way_is_refused(rigid: onlygood.Model, name: str, va
         unpack(sealed(model), "x.onnx")
 
 
-def test_what_an_image_would_cost_is_known(rigid: onlygood.Model) -> None:
+def test_images_of_a_hundred_megapixels_are_within_the_bounds_of_cost(rigid: onlygood.Model) -> None:
     rigid.file.costs.check((1, 10_000, 10_000, 1))
-    with pytest.raises(ModelFormatError, match="must be one that memory and time are enough for"):
-        rigid.file.costs.check((1, 100_000, 100_000, 1))
 
 
 def test_several_channels_are_aligned_by_their_mean() -> None:

@@ -48,6 +48,11 @@ BAD: list[tuple[str, Any, str]] = [
         ("channels", number, f"channels must be a whole number from 1 to 16, got {number!r}")
         for number in (0, 17, 2.5, "4", True)
     ),
+    ("align", "affine", "align must be one of translation, rigid, got 'affine'"),
+    *(
+        ("align_degrees", degrees, f"align_degrees must be above 0 and at most 180, got {degrees!r}")
+        for degrees in (0, -5.0, 181, math.nan, "20", True)
+    ),
     ("alpha", "white", "alpha must be one of black, mask, got 'white'"),
     *(
         (
@@ -58,11 +63,6 @@ BAD: list[tuple[str, Any, str]] = [
         for text in ("large", "-3", "320,", 5, ("a",))
     ),
     ("tiles", "16", "tiles must have sides of at least 32 pixels and overlap by half of a side at most, got '16'"),
-    ("align", "none", "align must be one of translation, rigid, got 'none'"),
-    *(
-        ("align_degrees", each, f"align_degrees must be above 0 and at most 180, got {each!r}")
-        for each in (0, -1, 181.0)
-    ),
     ("align_degrees", 5.0, "align_degrees goes with align='rigid', got it with none"),
     ("group_by", 3, "group_by must be 'folder' or a regular expression, got 3"),
     ("skip_unreadable", "no", "skip_unreadable must be True or False, got 'no'"),
