@@ -38,7 +38,19 @@ napoleon_google_docstring = True
 nitpicky = False
 copybutton_prompt_text = "$ "
 
-COMMANDS = ("fit", "inspect", "evaluate", "compare", "calibrate", "update", "explore", "methods", "info", "sign", "completion")
+COMMANDS = (
+    "fit",
+    "inspect",
+    "evaluate",
+    "compare",
+    "calibrate",
+    "update",
+    "explore",
+    "methods",
+    "info",
+    "sign",
+    "completion",
+)
 GENERATED = HERE / "reference" / "_generated"
 
 
