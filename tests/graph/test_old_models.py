@@ -20,7 +20,7 @@ MODELS = Path(__file__).parents[1] / "models"
 SCORES = {
     "format-1.onnx": [-4.529555, -4.104013],
     "format-2-patch.onnx": [-1.535589, -1.405334],
-    "format-2-patch-in-tiles.onnx": [-1.710514, -1.99891],
+    "format-2-patch-in-tiles.onnx": [-1.710515, -1.99891],
     "format-2-knn.onnx": [-0.007719, -0.025399],
     "format-2-lof.onnx": [-0.258901, -0.225436],
     "format-2-mahalanobis.onnx": [-7.353699, -8.684214],

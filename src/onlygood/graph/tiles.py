@@ -208,9 +208,8 @@ def _cutting(tiling: Tiling, *, source: str, dtype: np.dtype[np.generic], opset:
     text = f"""
     cutting ({np.dtype(dtype).name}[N, H, W, C] image)
         => (int64[n, 1] tile_tops, int64[n, 1] tile_lefts, int64[tile_H] tile_height, int64[tile_W] tile_width) {{
-        tiled_sides = Shape <start = 1, end = 3> (image)
-        {_along("height", "top")}
-        {_along("width", "left")}
+        {_along("height", "top", 1)}
+        {_along("width", "left", 2)}
     }}
     """
     arrays: dict[str, NDArray[np.generic]] = {
@@ -219,7 +218,6 @@ def _cutting(tiling: Tiling, *, source: str, dtype: np.dtype[np.generic], opset:
     }
     for number, (length, begin, axis) in enumerate((("height", "top", tiling.rows), ("width", "left", tiling.columns))):
         arrays |= {
-            f"{length}_axis": np.array([number], dtype=np.int64),
             f"{length}_of_tile": np.array([axis.tile], dtype=np.int64),
             f"{length}_of_image": np.array([axis.side], dtype=np.int64),
             f"{length}_less_one": np.array([axis.side - 1], dtype=np.int64),
@@ -230,9 +228,9 @@ def _cutting(tiling: Tiling, *, source: str, dtype: np.dtype[np.generic], opset:
     return model
 
 
-def _along(length: str, begin: str) -> str:
-    """Nodes for the pixels of a tile from its begin, and for the begins of all of them, along one axis."""
-    return f"""{length}_side = Gather <axis = 0> (tiled_sides, {length}_axis)
+def _along(length: str, begin: str, axis: int) -> str:
+    """Nodes for the pixels of a tile from its begin, and for the begins of all of them, along one axis of the image."""
+    return f"""{length}_side = Shape <start = {axis}, end = {axis + 1}> (image)
         {length}_scaled = Mul ({length}_side, {length}_of_tile)
         {length}_to_round = Add ({length}_scaled, {length}_less_one)
         {length}_pixels = Div ({length}_to_round, {length}_of_image)

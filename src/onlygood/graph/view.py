@@ -101,26 +101,24 @@ def region_view(
         # loses the sizes there.
         positions = "".join(
             f"""
-        {at}_begin = Gather <axis = 0> ({BEGIN}, region_{at}_axis)
         {at}_from = Squeeze ({at}_begin)
-        {at}_end = Gather <axis = 0> ({END}, region_{at}_axis)
         {at}_to = Squeeze ({at}_end)
-        {at}_side = Gather <axis = 0> (image_sides, region_{at}_axis)
         {at}_step = Squeeze (view_one)
         {at}_pixels = Range ({at}_from, {at}_to, {at}_step)
         {at}_twice = Mul ({at}_pixels, region_two)
         {at}_middle = Add ({at}_twice, view_one)
-        {at}_in_mask = Mul ({at}_middle, region_{at}_size)
+        {at}_in_mask = Mul ({at}_middle, {at}_region_size)
         {at}_twice_side = Mul ({at}_side, region_two)
         {at}_nearest = Div ({at}_in_mask, {at}_twice_side)
         {at}_before = Sub ({at}_in_mask, view_one)
         {at}_lower = Div ({at}_before, {at}_twice_side)
         {at}s_nearest = Gather <axis = {axis}> ({mask}, {at}_nearest)
         {at}s_lower = Gather <axis = {axis}> ({mask}, {at}_lower)
-        mask_{at}s = Min ({at}s_nearest, {at}s_lower)"""
-            for at, axis, mask in (("row", 1, "region"), ("column", 2, "mask_rows"))
+        mask_{at}s = And ({at}s_nearest, {at}s_lower)"""
+            for at, axis, mask in (("row", 1, "is_in_region"), ("column", 2, "mask_rows"))
         )
-        masking = f"""{positions}
+        masking = f"""
+        is_in_region = Cast <to = {onnx.TensorProto.BOOL}> (region){positions}
         typed_mask = Cast <to = {onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))}> (mask_columns)
         cut_sides = Shape <end = 3> (cut)
         mask_shape = Concat <axis = 0> (cut_sides, view_one)
@@ -129,36 +127,27 @@ def region_view(
     text = f"""
     region_view ({kind}[N, H, W, C] image)
         => ({kind}[N, view_H, view_W, view_C] {VIEW}, int64[2] {BEGIN}, int64[2] {END}) {{
-        image_sides = Shape <start = 1, end = 3> (image)
-        begin_times_size = Mul (image_sides, region_begin)
-        begin_rounded = Add (begin_times_size, region_size_less_one)
-        begin_divided = Div (begin_rounded, region_size)
-        last_pixels = Sub (image_sides, view_one)
-        {BEGIN} = Min (begin_divided, last_pixels)
-        end_times_size = Mul (image_sides, region_end)
-        end_rounded = Div (end_times_size, region_size)
-        least_end = Add ({BEGIN}, view_one)
-        {END} = Max (end_rounded, least_end)
+        {"".join(_edges(at, axis) for at, axis in (("row", 1), ("column", 2)))}
+        {BEGIN} = Concat <axis = 0> (row_begin, column_begin)
+        {END} = Concat <axis = 0> (row_end, column_end)
         {cut} = Slice (image, {BEGIN}, {END}, view_axes){masking}
     }}
     """
-    size = np.array(region.mask.shape, dtype=np.int64)
     arrays: dict[str, NDArray[np.generic]] = {
-        "region_begin": np.array([top, left], dtype=np.int64),
-        "region_end": np.array([bottom, right], dtype=np.int64),
-        "region_size": size,
-        "region_size_less_one": size - 1,
         "view_one": np.array([1], dtype=np.int64),
         "view_axes": np.array([1, 2], dtype=np.int64),
     }
+    for at, begin, end, size in zip(("row", "column"), (top, left), (bottom, right), region.mask.shape, strict=True):
+        arrays |= {
+            f"{at}_region_begin": np.array([begin], dtype=np.int64),
+            f"{at}_region_end": np.array([end], dtype=np.int64),
+            f"{at}_region_size": np.array([size], dtype=np.int64),
+            f"{at}_region_less_one": np.array([size - 1], dtype=np.int64),
+        }
     if not region.is_box:
         arrays |= {
             "region": region.mask[None, :, :, None].astype(np.uint8),
             "region_two": np.array([2], dtype=np.int64),
-            "region_row_axis": np.array([0], dtype=np.int64),
-            "region_column_axis": np.array([1], dtype=np.int64),
-            "region_row_size": size[:1],
-            "region_column_size": size[1:],
         }
         if has_mask:
             arrays |= {
@@ -168,6 +157,25 @@ def region_view(
                 "view_channel_axis": np.array([3], dtype=np.int64),
             }
     return subgraph(text, arrays, names={"image": source}, opset=opset)
+
+
+def _edges(at: str, axis: int) -> str:
+    """Nodes for where the view begins and ends along one axis of the image.
+
+    Each axis is looked at by itself: optimisers up to ONNX Runtime 1.20 give one name to two nodes where several take a
+    vector apart.
+    """
+    return f"""
+        {at}_side = Shape <start = {axis}, end = {axis + 1}> (image)
+        {at}_begin_scaled = Mul ({at}_side, {at}_region_begin)
+        {at}_begin_to_round = Add ({at}_begin_scaled, {at}_region_less_one)
+        {at}_begin_divided = Div ({at}_begin_to_round, {at}_region_size)
+        {at}_last_pixel = Sub ({at}_side, view_one)
+        {at}_begin = Min ({at}_begin_divided, {at}_last_pixel)
+        {at}_end_scaled = Mul ({at}_side, {at}_region_end)
+        {at}_end_divided = Div ({at}_end_scaled, {at}_region_size)
+        {at}_least_end = Add ({at}_begin, view_one)
+        {at}_end = Max ({at}_end_divided, {at}_least_end)"""
 
 
 def full_size_map(
