@@ -27,7 +27,7 @@ from onlygood.settings import FitSettings
 
 # Further images that the model before is asked about; where it calls more than this share of them anomalous, they may
 # be of another part, or no good ones.
-CHECKED = 20
+CHECKED = 10
 MOST_ANOMALOUS = 0.5
 # Fewer may well be what somebody adds since they were called anomalous.
 LEAST_ANOMALOUS = 3
