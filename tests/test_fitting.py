@@ -329,8 +329,9 @@ def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -
     assert set(described) == {
         *("format", "content_sha256", "method", "description", "settings", "input", "backbone", "detector"),
         *("good_images", "calibration", "guarantee", "map_levels", "notes", "made_with", "recalibrations"),
+        *("updates", "kept"),
     }
-    assert described["recalibrations"] == []
+    assert described["recalibrations"] == described["updates"] == []
     assert metadata.format == FORMAT
     assert metadata.method == "patch"
     recorded = (set(FitSettings.model_fields) | set(onlygood.Patch.model_fields)) - {"threads"}
@@ -369,6 +370,8 @@ def test_the_metadata_says_all_that_people_need_to_know(model: onlygood.Model) -
         "interval": None,
         "odd": 0,
         "folds": 0,
+        "is_split": False,
+        "rescored": 0,
         "statement": " ".join(model.guarantee.sentences),
     }
     # In the file, what there is not is left out.

@@ -89,6 +89,7 @@ def helps() -> str:
         ["calibrate"],
         ["update"],
         ["explore"],
+        ["products"],
         ["drift"],
         ["diff"],
         ["info"],

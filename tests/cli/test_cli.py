@@ -619,7 +619,8 @@ def test_info_says_what_the_file_is_and_guarantees(run: Any, model_path: Path, m
     ran = run("info", model_path)
     assert (ran.code, ran.err) == (0, "")
     said = dict(line.split(":", 1) for line in ran.out.splitlines())
-    assert list(said) == ["model", "format", "method", "backbone", "takes", "made from", "made with", "guarantee"]
+    wanted = ["model", "format", "method", "backbone", "takes", "made from", "made with", "guarantee", "updates"]
+    assert list(said) == wanted
     assert said["model"].strip() == str(model_path)
     assert said["method"].strip() == (
         "patch: memory banks of 256 x 304 of patches (stage4 + stage5), 300 x 64 of patches (stage1 + stage2), "

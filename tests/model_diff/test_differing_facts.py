@@ -47,11 +47,11 @@ def test_fields_of_one_model_alone_are_there_and_fields_of_a_newer_onlygood_too(
     new = old.replaced(
         good_images=old.good_images.replaced(heights=(90, 110)),
         settings={**old.settings, "window": [0, 4095], "note": None},
-    ).model_copy(update={"updates": [{"added": 50}, {"added": 20}]})
+    ).model_copy(update={"swaps": [{"added": 50}, {"added": 20}]})
     found = by_field(old, new)
     assert found["good_images.heights"] == DifferingFact("good_images.heights", "their heights", "96", "90 to 110")
     assert found["settings.window"].new == "0 to 4095"
-    assert found["updates"] == DifferingFact("updates", "updates", None, '2, the last: {"added": 20}')
+    assert found["swaps"] == DifferingFact("swaps", "swaps", None, '2, the last: {"added": 20}')
     assert "settings.note" not in found
 
 
