@@ -16,7 +16,6 @@ from onlygood._integers import is_integer
 from onlygood._parallel import one_blas_thread
 from onlygood._paths import given_path
 from onlygood._verification import verify
-from onlygood.alignment import align_to_golden_sample
 from onlygood.augmentation.sizes import size_notes, sized_sources
 from onlygood.augmentation.sources import check_target, golden_sources, turning_notes
 from onlygood.augmentation_settings import AugmentationSettings
@@ -32,29 +31,24 @@ from onlygood.datasets.sources import (
 from onlygood.detectors.base import FitTask, GoodScores, Split, TrainingFiles
 from onlygood.detectors.registry import MethodName, make_method, method_names, methods
 from onlygood.errors import FolderError, SettingError
-from onlygood.features.extraction import Embedder, Features, extract_features
+from onlygood.features.extraction import Features, extract_features
 from onlygood.features.independence import LEAST_GROUPS, independent_groups
-from onlygood.features.input_kind import input_kind
-from onlygood.features.tiles import Tiles, extract_tiles
 from onlygood.fit_results import describe, good_images_of, guarantee_of, highest_scoring
 from onlygood.graph.model_file import OUTPUTS, pack, require_writable
 from onlygood.graph.runtime import open_session
-from onlygood.graph.subgraph import join, same_value
-from onlygood.graph.tiles import TILE
+from onlygood.graph.subgraph import join
 from onlygood.graph.verdict import verdict
-from onlygood.graph.view import View
 from onlygood.images.reading import ChannelOrder, ImageSource
 from onlygood.images.roi import RoiSource
 from onlygood.kept_images import kept_of_fit
 from onlygood.kind_notes import good_sizes_notes
-from onlygood.learning_images import hold_out_images, learning_images
+from onlygood.learning_images import hold_out_images
 from onlygood.metadata import MapLevels
 from onlygood.model import Model
 from onlygood.rates import Rule, ThresholdRule
-from onlygood.region_of_interest import region_for
 from onlygood.settings import FitSettings, MethodSettings
+from onlygood.showing import Showing
 from onlygood.threshold_notes import deciding_sentence, odd_note
-from onlygood.tiling import highest_finished, in_tiles, of_wholes, tile_kind, tile_split, tiling_for
 from onlygood.validation import nearest, one_of
 
 # What trains, by the module that is looked for.
@@ -309,48 +303,32 @@ class _Fit:
 
     def run(self) -> Model:
         settings = self.settings
-        kind = input_kind(self.sources, settings, show_progress=self.show_progress)
-        region = None if self.roi is None else region_for(self.roi, kind.size)
-        aligned = align_to_golden_sample(
+        showing = Showing.of(
             self.sources,
-            kind,
             settings,
+            self.method,
+            roi=self.roi,
             align_to=self.align_to,
             channel_order=self.channel_order,
             golden=self.golden,
+            show_progress=self.show_progress,
         )
-        template = None if aligned is None else aligned.template
-        view = View(kind.dtype, region, has_alpha=settings.alpha == "mask", template=template)
-        shown = kind.shown(view)
-        tiling, tile_notes = tiling_for(settings, self.method, shown.size, region)
+        kind = showing.kind
         task = FitTask(
-            kind=shown if tiling is None else tile_kind(shown, tiling),
-            images=max(
-                len(self.sources) * (settings.rotations if tiling is None else len(tiling)), settings.augment or 0
-            ),
+            kind=showing.task_kind,
+            images=max(len(self.sources) * showing.tiles_each * settings.rotations, settings.augment or 0),
             settings=settings,
             files=self.files,
             show_progress=self.show_progress,
         )
         detector = self.method.make_detector(task)
         embedding = detector.embedding
-        if task.kind.source not in {value.name for part in embedding.subgraphs for value in part.graph.input}:
-            raise SettingError(
-                f"method {self.method.name} must take {task.kind.source!r} to look at regions or tiles of images, got "
-                "one that takes whole images alone: leave roi and tiles out, or choose another method"
-            )
-        opset = embedding.opset
-        seen = view.subgraphs(opset=opset)
-        if tiling is None:
-            # One large image is a tile, too: as a whole it is embedded to find those that are alike.
-            whole_graph = join(*seen, *embedding.subgraphs, outputs=list(embedding.outputs))
-        else:
-            as_tile = same_value(shown.source, TILE, kind.dtype, opset=opset)
-            whole_graph = join(*seen, as_tile, *embedding.subgraphs, outputs=list(embedding.outputs))
-        require_writable(whole_graph, kind.channels + view.has_alpha)
+        showing.require_shown(embedding, self.method.name)
+        whole_graph = showing.whole_graph(embedding)
+        require_writable(whole_graph, kind.channels + showing.view.has_alpha)
         features = extract_features(
             self.sources,
-            Embedder(whole_graph, embedding.outputs, has_mask=view.has_mask),
+            showing.embedder(whole_graph, embedding),
             kind,
             settings,
             rows_each=embedding.rows_each,
@@ -360,28 +338,8 @@ class _Fit:
             features, kind, settings, golden=self.golden, show_progress=self.show_progress
         )
         given = Split(groups=groups, held_out=hold_out_images(groups, settings, self.method, golden=self.golden))
-        if tiling is None:
-            learned_from, split = learning_images(features, given, task, embedding, golden=self.golden)
-        else:
-            tiles = Tiles(features.sources, tiling, seen, shown.source)
-            tile_graph = join(*embedding.subgraphs, outputs=list(embedding.outputs))
-            learned_from = extract_tiles(
-                features,
-                tiles,
-                Embedder(tile_graph, embedding.outputs, has_mask=view.has_mask),
-                settings,
-                rows_each=embedding.rows_each,
-                show_progress=self.show_progress,
-            )
-            split = tile_split(given, len(tiling))
-        learned = detector.learn(learned_from, split)
-        scores, finished_score, scored = learned.scores, learned.finished_score, learned_from
-        head = [*embedding.subgraphs, *learned.head]
-        if tiling is not None:
-            grid = learned.scores.patch_scores(0).shape
-            scores, scored = of_wholes(scores, tiling, opset=opset), features
-            finished_score = highest_finished(learned.finished_score, len(tiling))
-            head = in_tiles(head, tiling, grid, source=shown.source, dtype=kind.dtype, opset=opset)
+        found = showing.learn(detector, embedding, features, given, task, golden=self.golden)
+        learned, scores = found.learned, found.scores
         calibration, map_levels = self.calibrate(scores, given)
         guarantee = guarantee_of(calibration, features, given, settings, golden=self.golden, folds=learned.folds)
         images = good_images_of(features, scores, given, calibration)
@@ -389,21 +347,20 @@ class _Fit:
         deciding = deciding_sentence(calibration, images, rule=settings.threshold_rule, is_exact=guarantee.is_exact)
         notes = (
             *self.notes,
-            *(() if aligned is None else aligned.notes),
+            *showing.notes,
             *features.notes,
             *self.size_notes(features.scored),
             *duplicate_notes,
-            *tile_notes,
             *turning_notes(guarantee.fitted_images, settings.rotations),
             *learned.notes,
             *((odd,) if odd else ()),
         )
         graph = join(
-            *seen,
-            *head,
-            verdict(calibration, opset=opset),
-            view.map(outside=map_levels.typical, opset=opset),
-            outputs=[*OUTPUTS, *view.outputs],
+            *showing.subgraphs(embedding),
+            *found.head,
+            verdict(calibration, opset=embedding.opset),
+            showing.view.map(outside=map_levels.typical, opset=embedding.opset),
+            outputs=[*OUTPUTS, *showing.view.outputs],
         )
         metadata = describe(
             self.method,
@@ -411,9 +368,9 @@ class _Fit:
             kind,
             features,
             learned,
-            region=region,
-            alignment=None if aligned is None else aligned.facts,
-            tiling=tiling,
+            region=showing.region,
+            alignment=None if showing.aligned is None else showing.aligned.facts,
+            tiling=showing.tiling,
             input_shape=embedding.input_shape,
             calibration=calibration,
             guarantee=guarantee,
@@ -422,7 +379,7 @@ class _Fit:
             notes=notes,
             deciding=deciding,
         )
-        kept = kept_of_fit(features, learned, given, settings, shown, noise_scale)
+        kept = kept_of_fit(features, learned, given, settings, showing.shown, noise_scale)
         file = pack(graph, metadata, kept=kept)
         fitted = Model(
             file=file,
@@ -436,9 +393,9 @@ class _Fit:
         verify(
             fitted,
             open_session(file.content),
-            len(scored.sources),
-            image=lambda at: (scored.sources[at].name, scored.sources[at].read()),
-            raw_score=finished_score,
+            len(found.verified),
+            image=lambda at: (found.verified[at].name, found.verified[at].read()),
+            raw_score=found.finished_score,
             least_scale=learned.least_scale,
             remedy="if good images are all but equal, add some that differ, else try another version of onnxruntime "
             "and report this",
