@@ -180,7 +180,7 @@ def test_the_guarantee_counts_what_it_rests_on(updated: onlygood.CalibratedModel
 
 
 def test_what_the_model_before_says_is_noted(updated: onlygood.CalibratedModel) -> None:
-    assert "of 12 further images anomalous." in updated.notes[0]
+    assert "of 10 further images anomalous." in updated.notes[0]
 
 
 def test_a_saved_model_is_updated_as_one_in_memory(model: onlygood.Model, updated: Any, tmp_path: Path) -> None:
@@ -404,7 +404,7 @@ def names(model: onlygood.Model) -> list[str]:
 def test_every_array_that_is_missing_cut_short_or_of_other_numbers_is_refused_or_does_no_harm(
     model: onlygood.Model, names: list[str]
 ) -> None:
-    for name in names:
+    for number, name in enumerate(names):
 
         def remove(arrays: dict[str, Array], facts: dict[str, Any], name: str = name) -> None:
             del arrays[name]
@@ -415,7 +415,9 @@ def test_every_array_that_is_missing_cut_short_or_of_other_numbers_is_refused_or
         def flat(arrays: dict[str, Array], facts: dict[str, Any], name: str = name) -> None:
             arrays[name] = arrays[name].reshape(-1, 1, 1)
 
-        for change in (remove, cut, flat):
+        # One of the three for each array, and all for some: each takes a third of a second.
+        changes = (remove, cut, flat)
+        for change in changes if number < 3 else (changes[number % 3],):
             message = refusal(ModelFormatError, with_kept(model, change), NEW[:2])
             assert message.startswith("the model in memory must keep what an update needs"), (name, change, message)
 
