@@ -269,7 +269,11 @@ def test_most_anomalous_images_are_another_part_unless_someone_says_otherwise(mo
 
 
 REMOVED: dict[str, tuple[Any, type[Exception], str]] = {
-    "an unknown name": ("image 77", SettingError, "got 'image 77': did you mean 'image 7'?, which it has never"),
+    "an unknown name": (
+        "image 77",
+        SettingError,
+        "got 'image 77', which it has never learned from: did you mean 'image 7'?",
+    ),
     "an unknown update": ("update:3", SettingError, "got update:3: it has update:0, update:1, update:lot 2"),
     "a stranger": (texture(12345), FolderError, "got 1 image of 1 whose pixels are not among those"),
     "nothing": ([], SettingError, "remove must name at least one image, got none"),

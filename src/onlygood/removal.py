@@ -143,8 +143,8 @@ def _sources(item: Any, limits: ReadingLimits, channel_order: ChannelOrder) -> l
 
 def _not_there(name: str, known: KnownImages) -> SettingError:
     return SettingError(
-        f"remove must name images that are in the model, got {name!r}, which it has never learned from"
-        f"{nearest(name, known.names)}: names are those that fit and update were given, or give a folder"
+        "remove must name images that are in the model, as fit and update were given them, or their folder, got "
+        f"{name!r}, which it has never learned from{nearest(name, known.names)}"
     )
 
 
