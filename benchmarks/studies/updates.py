@@ -33,7 +33,7 @@ from benchmarks.records import append_line, read_lines
 from benchmarks.studies.sets import Tested, labelled, load_set
 
 # Of each set: images of the first fit, and of each update.
-SETS = {"magnetic_tile": (50, 50), "casting": (50, 50), "deeppcb": (20, 24), "elpv-mono": (50, 50)}
+SETS = {"magnetic_tile": (50, 50), "casting": (50, 50), "deeppcb": (20, 24), "elpv-mono": (50, 30)}
 UPDATES = 10
 THREADS = 2
 # What may come before the head; the model has those of its method.
