@@ -29,10 +29,11 @@ from onlygood.datasets.sources import (
     reading_limits,
 )
 from onlygood.detectors.base import FitTask, GoodScores, Split, TrainingFiles
-from onlygood.detectors.registry import MethodName, make_method, method_names, methods
+from onlygood.detectors.registry import MethodName, make_method, method_names
 from onlygood.errors import FolderError, SettingError
 from onlygood.features.extraction import Features, extract_features
 from onlygood.features.independence import LEAST_GROUPS, independent_groups
+from onlygood.fit_keywords import unknown_keyword
 from onlygood.fit_results import describe, good_images_of, guarantee_of, highest_scoring
 from onlygood.graph.model_file import OUTPUTS, pack, require_writable
 from onlygood.graph.runtime import open_session
@@ -49,7 +50,6 @@ from onlygood.rates import Rule, ThresholdRule
 from onlygood.settings import FitSettings, MethodSettings
 from onlygood.showing import Showing
 from onlygood.threshold_notes import deciding_sentence, odd_note
-from onlygood.validation import nearest, one_of
 
 # What trains, by the module that is looked for.
 _TRAINING_LIBRARIES = {"torch": "torch", "lightning_fabric": "Lightning Fabric"}
@@ -177,7 +177,7 @@ def fit(
             f"got {method!r}"
         )
     if unknown:
-        raise SettingError(_unknown_keyword(next(iter(unknown)), chosen))
+        raise SettingError(unknown_keyword(next(iter(unknown)), chosen))
     settings = FitSettings(
         false_alarm_rate=false_alarm_rate,
         threshold_rule=threshold_rule,
@@ -259,31 +259,6 @@ def _as_text(tiles: Any) -> Any:
     if isinstance(tiles, tuple | list):
         return ",".join(map(str, tiles))
     return str(tiles) if is_integer(tiles, 0) else tiles
-
-
-def _unknown_keyword(name: str, method: MethodSettings) -> str:
-    """What is said of a keyword that `fit` does not have."""
-    if name in type(method).model_fields:
-        whose = type(method).__name__
-        return (
-            f"{name} is a setting of method {method.name} and goes into its settings, got it as a keyword of fit: give "
-            f"method={whose}({name}=...)"
-        )
-    if name.removeprefix("augment_") in AugmentationSettings.model_fields and name.startswith("augment_"):
-        return (
-            f"{name} is a range of augmentations and goes into their settings, got it as a keyword of fit: give "
-            f"augmentation=AugmentationSettings({name.removeprefix('augment_')}=...)"
-        )
-    others = [kind.name for kind in methods() if name in kind.model_fields]
-    if others:
-        return (
-            f"{name} is a setting of method {one_of(others)}, got it with {method.name}: leave {name} out, or choose "
-            "such a method"
-        )
-    known = [*FitSettings.model_fields, "method", "groups", "channel_order", "roi", "align_to", "checkpoint"]
-    known += ["resume", "progress"]
-    near = nearest(name, [*known, *type(method).model_fields])
-    return f"a keyword of fit must be one of {', '.join(known)}, got {name}{near}"
 
 
 @dataclass(frozen=True)
