@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -20,8 +20,13 @@ from onlygood.graph.view import VIEW
 from onlygood.images.reading import ImageArray
 from onlygood.settings import FitSettings
 
-# Large images that are kept in memory while their tiles are looked at; each thread works on one.
+# Large images that are kept in memory while their tiles are looked at: so many, and more up to so many bytes. Threads
+# that leave parts of the images out work on an image each, which would else be read again for every tile.
 KEPT_IMAGES = 3
+KEPT_BYTES = 400_000_000
+
+# Top, left, bottom and right of each tile.
+Boxes: TypeAlias = list[tuple[int, int, int, int]]
 
 
 class Tiles:
@@ -43,7 +48,7 @@ class Tiles:
         self._cut = cut
         if view:
             self._view = open_session(join(*view, outputs=[cut]).SerializeToString(), threads=1)
-        self._kept: OrderedDict[int, ImageArray] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[ImageArray, Boxes]] = OrderedDict()
         self._lock = Lock()
         self._locks = [Lock() for _ in images]
 
@@ -63,11 +68,12 @@ class Tiles:
             number: of the image.
             tile: its place among the tiles.
         """
-        shown = self._shown(number)
-        top, left, bottom, right = self.tiling.boxes((shown.shape[0], shown.shape[1]))[tile]
+        shown, boxes = self._shown(number)
+        top, left, bottom, right = boxes[tile]
         return np.ascontiguousarray(shown[top:bottom, left:right])
 
-    def _shown(self, number: int) -> ImageArray:
+    def _shown(self, number: int) -> tuple[ImageArray, Boxes]:
+        """What is cut of an image, and where each tile is in it."""
         with self._locks[number]:
             with self._lock:
                 if number in self._kept:
@@ -77,11 +83,16 @@ class Tiles:
             shown: ImageArray = (
                 image if self._view is None else run(self._view, [self._cut], {"image": image[None]})[0][0]
             )
+            found = shown, self.tiling.boxes((shown.shape[0], shown.shape[1]))
             with self._lock:
-                self._kept[number] = shown
-                while len(self._kept) > KEPT_IMAGES:
+                self._kept[number] = found
+                while len(self._kept) > KEPT_IMAGES and self._bytes > KEPT_BYTES:
                     self._kept.popitem(last=False)
-            return shown
+            return found
+
+    @property
+    def _bytes(self) -> int:
+        return sum(image.nbytes for image, _ in self._kept.values())
 
 
 def extract_tiles(

@@ -226,7 +226,7 @@ class LeaveOut:
             owners: of each image, by its position.
             patches: float32 [n, k, d] of the images at some positions, one for each bank.
             threads: how many; 0 for one a core.
-            unseen: of each bank, whether its whitening can be had without these images, too; else `scores` are those
+            unseen: of each bank, whether a whitening without these images is known, too; else `scores` are those
                 by whitenings that have seen them.
         """
         positions = defaultdict(list)
