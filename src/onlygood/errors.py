@@ -18,7 +18,12 @@ Their tree::
     |-- VerificationError         the file written gives other scores than those calibrated with
     |-- WriteError                a result cannot be written
     |-- LabelledSetError          labelled images cannot be used to measure with
-    `-- MissingExtraError         a command needs a library that is not installed
+    |-- MissingExtraError         a command needs a library that is not installed
+    `-- StationError              a station cannot start, or cannot do what it was asked
+        |-- SourceError           a camera, stream or folder is not there or was lost
+        |-- OutputError           an output did not take a verdict
+        |-- StoreError            the station's database or images cannot be read or written
+        `-- BusyError             the queue is full: ask again later
 
 Each message is one sentence: the subject, what is required, what was got, what to do.
 """
@@ -96,3 +101,31 @@ class LabelledSetError(OnlygoodError):
 
 class MissingExtraError(OnlygoodError, ImportError):
     """A command needs a library that is not part of the base install."""
+
+
+class StationError(OnlygoodError):
+    """A station cannot start, or cannot do what it was asked."""
+
+
+class SourceError(StationError):
+    """A camera, stream or folder is not there or was lost."""
+
+
+class OutputError(StationError):
+    """An output did not take a verdict, or it is not known whether it did."""
+
+
+class StoreError(StationError):
+    """The station's database or images cannot be read or written."""
+
+
+class BusyError(StationError):
+    """The queue is full.
+
+    Attributes:
+        retry_after_s: when to ask again, in seconds.
+    """
+
+    def __init__(self, sentence: str, *, retry_after_s: float) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s

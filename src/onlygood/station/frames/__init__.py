@@ -1,0 +1,1 @@
+"""Where images come from: cameras, streams, video files and folders."""

@@ -1,0 +1,36 @@
+"""What every output can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from onlygood.station.schemas import InspectionRecord
+
+
+class Output(Protocol):
+    """A place that is told of inspections, on a thread of its own.
+
+    The station keeps what was not delivered in its database and delivers it in order, again and again with growing
+    pauses, until `deliver` returns: each inspection at least once; its `id` tells a repetition.
+    """
+
+    name: str
+    kind: str
+
+    def open(self) -> None:
+        """Connect.
+
+        Raises:
+            OutputError: the other side is not there or refuses.
+        """
+
+    def deliver(self, records: Sequence[InspectionRecord]) -> None:
+        """Hand over some inspections, the oldest first; returns when the other side has taken all of them.
+
+        Raises:
+            OutputError: it did not take them, or it is not known whether it did.
+        """
+
+    def close(self) -> None:
+        """Disconnect; no error where it is closed already."""

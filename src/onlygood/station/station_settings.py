@@ -1,0 +1,215 @@
+"""What a person can set about a station: one file, `station.json` in its data folder, checked when it is read.
+
+Secrets in it (signing keys of webhooks, passwords of brokers) are never shown by the HTTP interface; tokens are kept as
+their SHA-256 alone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from onlygood.station.schemas import Name, Sha256
+
+MIB = 1 << 20
+
+
+class _Part(BaseModel):
+    """What all parts have in common: they never change, and hold what they name and nothing else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Limits(_Part):
+    """Bounds on requests. Each is named in the sentence of a refusal."""
+
+    max_body_bytes: int = Field(default=64 * MIB, ge=1024, description="of one request")
+    max_image_bytes: int = Field(default=32 * MIB, ge=1024, description="of one image's file")
+    max_pixels: int = Field(default=50_000_000, ge=1024, description="of one image")
+    max_images: int = Field(default=16, ge=1, description="in one request")
+    body_timeout_s: float = Field(default=30.0, gt=0, description="for a request to arrive whole")
+    queue_size: int = Field(default=64, ge=1, description="images that wait for a worker; more are refused with 503")
+    queue_timeout_s: float = Field(default=30.0, gt=0, description="an image that waited for longer is refused")
+    workers: int = Field(default=0, ge=0, description="images worked on at once; 0 for one a core")
+    max_model_bytes: int = Field(default=512 * MIB, ge=1024, description="of an uploaded model file")
+
+
+class Retention(_Part):
+    """For how long what was inspected is kept. What was marked by a person goes last."""
+
+    max_image_bytes: int = Field(default=20_000 * MIB, ge=0, description="of all images kept; the oldest go first")
+    max_image_days: float = Field(default=365.0, gt=0, description="of an image; its inspection is kept without it")
+    max_inspection_days: float = Field(default=3650.0, gt=0, description="of an inspection")
+    min_free_bytes: int = Field(default=500 * MIB, ge=0, description="of the disk: images are let go before it is full")
+
+
+class Alarm(_Part):
+    """A single anomalous image is no alarm: m of the last n are."""
+
+    m: int = Field(default=3, ge=1)
+    n: int = Field(default=5, ge=1, le=1000)
+
+
+class _Source(_Part):
+    name: Name
+    model: Name | None = Field(default=None, description="the model that inspects its images; None to show them alone")
+    trigger: Literal["free", "http", "mqtt"] = Field(
+        default="free", description="inspect as fast as images come, or one for each trigger"
+    )
+    trigger_topic: str = Field(default="", description="the MQTT topic each of whose messages is a trigger")
+    max_frames_per_s: float = Field(default=0.0, ge=0, description="inspect at most so many; 0 for as many as there are")
+    record: Literal["all", "anomalous", "none"] = "all"
+    alarm: Alarm = Alarm()
+    starts: bool = Field(default=True, description="whether it runs as soon as the station does")
+
+
+class CameraSource(_Source):
+    """A camera at this computer, by its number or its device's path."""
+
+    kind: Literal["camera"] = "camera"
+    device: int | str = 0
+    width: int = Field(default=640, ge=16, le=16384)
+    height: int = Field(default=480, ge=16, le=16384)
+
+
+class RtspSource(_Source):
+    """A camera in the network."""
+
+    kind: Literal["rtsp"] = "rtsp"
+    url: SecretStr = Field(description="rtsp://..., with a user and password where the camera asks for them")
+    transport: Literal["tcp", "udp"] = "tcp"
+
+
+class VideoSource(_Source):
+    """A video file, at its own speed or as fast as it can be inspected."""
+
+    kind: Literal["video"] = "video"
+    path: str
+    is_realtime: bool = False
+    repeats: bool = False
+
+
+class GenicamSource(_Source):
+    """A machine-vision camera (GigE Vision, USB3 Vision) through the GenTL producer of its maker."""
+
+    kind: Literal["genicam"] = "genicam"
+    producer: str = Field(description="path of the GenTL producer, a file that ends with .cti")
+    serial: str = Field(default="", description="of the camera; the first that is found where it is empty")
+    nodes: dict[str, int | float | str | bool] = Field(
+        default_factory=dict, description="values of the camera's features, such as ExposureTime"
+    )
+
+
+class FolderSource(_Source):
+    """A folder into which other programs write images; each is inspected once, also across restarts."""
+
+    kind: Literal["folder"] = "folder"
+    path: str
+    settle_s: float = Field(default=0.5, ge=0, description="a file is complete when it did not change for so long")
+
+
+SourceSettings = Annotated[
+    CameraSource | RtspSource | VideoSource | GenicamSource | FolderSource, Field(discriminator="kind")
+]
+
+
+class _Output(_Part):
+    name: Name
+    only: Literal["all", "anomalous"] = "all"
+    models: tuple[Name, ...] = Field(default=(), description="tell of these alone; of all where it is empty")
+
+
+class JsonLinesOutput(_Output):
+    """A file with one JSON object a line."""
+
+    kind: Literal["jsonl"] = "jsonl"
+    path: str
+    max_bytes: int = Field(default=100 * MIB, ge=MIB, description="then it becomes PATH.1, and a new one is begun")
+
+
+class WebhookOutput(_Output):
+    """A POST with JSON to an URL, signed with HMAC-SHA256 where a key is given."""
+
+    kind: Literal["webhook"] = "webhook"
+    url: str = Field(pattern=r"^https?://")
+    key: SecretStr = SecretStr("")
+    timeout_s: float = Field(default=10.0, gt=0)
+
+
+class MqttOutput(_Output):
+    """A message to a broker for each inspection, with quality of service 1."""
+
+    kind: Literal["mqtt"] = "mqtt"
+    host: str
+    port: int = Field(default=1883, ge=1, le=65535)
+    topic: str = Field(default="onlygood/{model}", description="{model} and {source} stand for their names")
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    is_tls: bool = False
+
+
+class ModbusOutput(_Output):
+    """Registers of a controller: verdict, score, heartbeat and recipe number.
+
+    As "client" the station writes into a controller's registers; as "server" controllers read the station's.
+    """
+
+    kind: Literal["modbus"] = "modbus"
+    role: Literal["client", "server"] = "client"
+    host: str = "127.0.0.1"
+    port: int = Field(default=502, ge=1, le=65535)
+    device_id: int = Field(default=1, ge=0, le=255)
+    first_register: int = Field(default=0, ge=0, le=65500)
+    recipes: dict[int, Name] = Field(
+        default_factory=dict, description="the model for each recipe number that the controller asks for"
+    )
+
+
+class OpcUaOutput(_Output):
+    """Variables in an OPC UA address space: as "client" a controller's, as "server" the station's own."""
+
+    kind: Literal["opcua"] = "opcua"
+    role: Literal["client", "server"] = "server"
+    url: str = "opc.tcp://127.0.0.1:4840/onlygood"
+    node_prefix: str = Field(default="ns=2;s=onlygood", description="of a controller's variables, as client")
+
+
+OutputSettings = Annotated[
+    JsonLinesOutput | WebhookOutput | MqttOutput | ModbusOutput | OpcUaOutput, Field(discriminator="kind")
+]
+
+Right = Literal["inspect", "correct", "manage"]
+
+
+class Token(_Part):
+    """Who may do what. `manage` includes the other rights, and `correct` includes `inspect`."""
+
+    name: Name
+    sha256: Sha256 = Field(description="of the token, which is shown once, when it is made")
+    right: Right
+
+
+class Mqtt(_Part):
+    """The broker that triggers come from."""
+
+    host: str = ""
+    port: int = Field(default=1883, ge=1, le=65535)
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    is_tls: bool = False
+
+
+class StationSettings(_Part):
+    """Everything that can be set about a station."""
+
+    limits: Limits = Limits()
+    retention: Retention = Retention()
+    sources: tuple[SourceSettings, ...] = ()
+    outputs: tuple[OutputSettings, ...] = ()
+    tokens: tuple[Token, ...] = ()
+    trigger_broker: Mqtt = Mqtt()
+    false_drift_rate: float = Field(default=0.01, gt=0, lt=1)
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="names under which browsers may open the page, beside localhost and the address bound to"
+    )
