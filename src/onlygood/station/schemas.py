@@ -168,7 +168,9 @@ class FitRequest(Schema):
     model: Name
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
     method: str = "patch"
-    settings: dict[str, Any] = Field(default_factory=dict, description="of the method, by their names in `onlygood.fit`")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="of the method, by their names in `onlygood.fit`"
+    )
     region: tuple[float, float, float, float] | None = Field(
         default=None, description="region of interest: top, left, bottom, right as shares of height and width"
     )

@@ -58,7 +58,9 @@ class _Source(_Part):
         default="free", description="inspect as fast as images come, or one for each trigger"
     )
     trigger_topic: str = Field(default="", description="the MQTT topic each of whose messages is a trigger")
-    max_frames_per_s: float = Field(default=0.0, ge=0, description="inspect at most so many; 0 for as many as there are")
+    max_frames_per_s: float = Field(
+        default=0.0, ge=0, description="inspect at most so many; 0 for as many as there are"
+    )
     record: Literal["all", "anomalous", "none"] = "all"
     alarm: Alarm = Alarm()
     starts: bool = Field(default=True, description="whether it runs as soon as the station does")
@@ -211,5 +213,6 @@ class StationSettings(_Part):
     trigger_broker: Mqtt = Mqtt()
     false_drift_rate: float = Field(default=0.01, gt=0, lt=1)
     allowed_hosts: tuple[str, ...] = Field(
-        default=(), description="names under which browsers may open the page, beside localhost and the address bound to"
+        default=(),
+        description="names under which browsers may open the page, beside localhost and the address bound to",
     )

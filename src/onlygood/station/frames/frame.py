@@ -36,8 +36,8 @@ class Frame:
 class FrameSource(Protocol):
     """What is opened, read one frame after another, and closed, on one thread of the station's.
 
-    `open` and `read` raise `SourceError` where the device is missing or lost: the caller waits, with growing pauses, and
-    opens it again. A source counts nothing and retries nothing itself.
+    `open` and `read` raise `SourceError` where the device is missing or lost: the caller waits, with growing pauses,
+    and opens it again. A source counts nothing and retries nothing itself.
     """
 
     kind: str

@@ -1,0 +1,1 @@
+"""What the station remembers: the database and the image files."""
