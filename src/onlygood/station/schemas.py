@@ -134,6 +134,18 @@ class ServedModel(Schema):
     problem: str | None = Field(default=None, description="why the newest file of this name is not the one served")
 
 
+class TaughtImage(Schema):
+    """A good image that a model is to learn from."""
+
+    id: int
+    model: Name
+    at: datetime
+    name: str
+    width: int
+    height: int
+    is_left_out: bool = Field(default=False, description="thrown out by a person: the next fit goes without it")
+
+
 class JobState(StrEnum):
     """Where a job is."""
 
