@@ -23,6 +23,7 @@ Their tree::
         |-- SourceError           a camera, stream or folder is not there or was lost
         |-- OutputError           an output did not take a verdict
         |-- StoreError            the station's database or images cannot be read or written
+        |-- NotFoundError         a name or number that the station does not have
         `-- BusyError             the queue is full: ask again later
 
 Each message is one sentence: the subject, what is required, what was got, what to do.
@@ -117,6 +118,10 @@ class OutputError(StationError):
 
 class StoreError(StationError):
     """The station's database or images cannot be read or written."""
+
+
+class NotFoundError(StationError):
+    """A model, inspection, job or source that the station does not have."""
 
 
 class BusyError(StationError):
