@@ -73,9 +73,7 @@ def track(items: Iterable[T], *, total: int | None, description: str, show: bool
     yield from tqdm(items, total=total, desc=description, unit="image", leave=False, file=sys.stderr, **_size())
 
 
-def _telling(
-    items: Iterable[T], total: int | None, description: str, tell: Callable[[Progress], None]
-) -> Iterator[T]:
+def _telling(items: Iterable[T], total: int | None, description: str, tell: Callable[[Progress], None]) -> Iterator[T]:
     tell(Progress(description, 0, total))
     for done, item in enumerate(items, 1):
         yield item

@@ -6,9 +6,9 @@ their SHA-256 alone.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from onlygood.station.schemas import Name, Sha256
 
@@ -50,6 +50,12 @@ class Alarm(_Part):
     m: int = Field(default=3, ge=1)
     n: int = Field(default=5, ge=1, le=1000)
 
+    @model_validator(mode="after")
+    def _can_be_raised(self) -> Self:
+        if self.m > self.n:
+            raise ValueError(f"m must be at most n, got {self.m} of {self.n}: no {self.n} images can raise this alarm")
+        return self
+
 
 class _Source(_Part):
     name: Name
@@ -63,6 +69,11 @@ class _Source(_Part):
     )
     record: Literal["all", "anomalous", "none"] = "all"
     alarm: Alarm = Alarm()
+    watches_drift: bool | None = Field(
+        default=None,
+        description="whether the drift test takes its images; unless given, those of folders and of triggered cameras: "
+        "a free-running camera gives many images of one part, which are no independent images of the process",
+    )
     starts: bool = Field(default=True, description="whether it runs as soon as the station does")
 
 

@@ -25,6 +25,11 @@ GRACE_S = 5.0
 # Of what it writes to standard error, the last that is kept for the log.
 _KEPT_BYTES = 4000
 _ERRORS_FILE = "errors.txt"
+# What ends a process as Ctrl-C does: there, one of a group of its own gets no Ctrl-C.
+if sys.platform == "win32":
+    _INTERRUPT = signal.CTRL_BREAK_EVENT
+else:
+    _INTERRUPT = signal.SIGINT
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class JobProcess:
             if process is None or process.poll() is not None or not first:
                 return
             with suppress(OSError):
-                process.send_signal(signal.SIGINT if sys.platform != "win32" else signal.CTRL_BREAK_EVENT)
+                process.send_signal(_INTERRUPT)
             self._kill = Timer(self._grace_s, process.kill)
             self._kill.daemon = True
             self._kill.start()

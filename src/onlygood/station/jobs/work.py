@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from onlygood._progress import Progress
     from onlygood.images.named import NamedImage
     from onlygood.model import CalibratedModel
-    from onlygood.station.jobs.request import Answer, FitWork, UpdateWork, Work, WorkImage
+    from onlygood.station.jobs.request import Answer, Failed, FitWork, Made, UpdateWork, Work, WorkImage
 
 # Between two answers on the same step.
 LEAST_PAUSE_S = 0.1
@@ -74,23 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     line = sys.stdin.buffer.readline()
     Thread(target=_end_with_stdin, args=(sys.stdin.buffer,), daemon=True).start()
     os.chdir(folder)
-    from onlygood.errors import OnlygoodError
     from onlygood.station.jobs.request import Failed, parse_work
 
-    try:
-        answers.say(_do(parse_work(line), answers.tell))
-    except OnlygoodError as error:
-        answers.say(Failed(problem=str(error)))
-        return 2
-    except MemoryError:
-        answers.say(Failed(problem="the job needs more memory than there is: use fewer or smaller images"))
-        return 2
-    except Exception as error:
-        traceback.print_exc()
-        what = f"{type(error).__name__}: {error}"
-        answers.say(Failed(problem=f"an error that should not happen, {what} (report it with the station's log)"))
-        return 2
-    return 0
+    answer = do(parse_work(line), answers.tell)
+    answers.say(answer)
+    return 2 if isinstance(answer, Failed) else 0
 
 
 def _own_stdout() -> BinaryIO:
@@ -108,14 +96,30 @@ def _end_with_stdin(stream: BinaryIO) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def _do(work: Work, tell: Callable[[Progress], None]) -> Answer:
-    from onlygood._progress import Progress, reported
-    from onlygood.station.jobs.request import MODEL_FILE, Made
+def do(work: Work, tell: Callable[[Progress], None]) -> Made | Failed:
+    """Do the work with the files in the current folder, write the model there, and return what is to be said of it.
 
-    with reported(tell):
-        model = _fit(work) if work.kind == "fit" else _update(work)
-        tell(Progress("writing the model"))
-        model.save(MODEL_FILE)
+    Args:
+        work: what is asked.
+        tell: told where it is.
+    """
+    from onlygood._progress import Progress, reported
+    from onlygood.errors import OnlygoodError
+    from onlygood.station.jobs.request import MODEL_FILE, Failed, Made
+
+    try:
+        with reported(tell):
+            model = _fit(work) if work.kind == "fit" else _update(work)
+            tell(Progress("writing the model"))
+            model.save(MODEL_FILE)
+    except OnlygoodError as error:
+        return Failed(problem=str(error))
+    except MemoryError:
+        return Failed(problem="the job needs more memory than there is: use fewer or smaller images")
+    except Exception as error:
+        traceback.print_exc()
+        what = f"{type(error).__name__}: {error}"
+        return Failed(problem=f"an error that should not happen, {what} (report it with the station's log)")
     return Made(notes=(*model.guarantee.sentences, *model.notes))
 
 
