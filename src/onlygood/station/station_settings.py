@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from onlygood.station.schemas import Name, Sha256
 
 MIB = 1 << 20
+# What images are said to come from that no source gave.
+NOT_SOURCES = ("http", "page")
 
 
 class _Part(BaseModel):
@@ -227,3 +229,18 @@ class StationSettings(_Part):
         default=(),
         description="names under which browsers may open the page, beside localhost and the address bound to",
     )
+
+    @model_validator(mode="after")
+    def _tells_them_apart(self) -> Self:
+        for what, parts in (("source", self.sources), ("output", self.outputs), ("token", self.tokens)):
+            names = [each.name for each in parts]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise ValueError(f"each {what} must have a name of its own, got {twice!r} twice: rename one of them")
+        taken = next((each.name for each in self.sources if each.name in NOT_SOURCES), None)
+        if taken is not None:
+            raise ValueError(
+                f"a source must have another name than {' and '.join(NOT_SOURCES)}, which stand for images that are "
+                f"sent to the station, got {taken!r}: rename it"
+            )
+        return self
