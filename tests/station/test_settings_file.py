@@ -106,7 +106,7 @@ def test_a_change_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest
         ('{"limit": {}}', r"station\.json has no setting limit: did you mean 'limits'\?"),
         (
             '{"limits": {"queue_size": 0}}',
-            r"^limits\.queue_size in .*station\.json must be greater than or equal to 1, got 0$",
+            r"^limits\.queue_size in .*json must be greater than or equal to 1, got 0$",
         ),
         ('{"sources": [{"kind": "camera", "name": "a", "width": 3}]}', r"sources\[0\]\.width in .*got 3"),
         ('{"sources": [{"kind": "camera", "name": "a b"}]}', r"sources\[0\]\.name in .* must be 1 to 64 letters"),
@@ -115,7 +115,7 @@ def test_a_change_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest
         ('{"sources": [{"kind": "camera", "name": "a", "alarm": {"m": 9}}]}', "m must be at most n, got 9 of 5"),
         (
             '{"sources": [{"kind": "webcam", "name": "a"}]}',
-            r"sources\[0\]\.kind in .* must be one of camera, .*'webcam'",
+            r"sources\[0\]\.kind in .* one of camera, .*'webcam'",
         ),
         ('{"sources": [{"kind": "camera", "name": "a", "size": 3}]}', r"has no setting sources\[0\]\.size"),
         (

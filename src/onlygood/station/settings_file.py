@@ -81,8 +81,8 @@ class SettingsFile:
             changed = change(self._settings)
             if _read(self._path) not in (None, self._content):
                 raise SettingError(
-                    f"{printable(str(self._path))} was changed by hand since the station read it, and is left as it is: "
-                    "start the station again, and make this change then"
+                    f"{printable(str(self._path))} was changed by hand since the station read it, and is left as it "
+                    "is: start the station again, and make this change then"
                 )
             self._content = self._write(changed)
             self._settings = changed
