@@ -13,7 +13,7 @@ FIGURES := benchmarks/results
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable chrome
 
 .PHONY: help docs demo demo-golden test test-slow check bench bench-peers bench-sets bench-resplits bench-cost \
-    bench-deep-svdd bench-pretrained bench-doc bench-templates backbone browser clean
+    bench-deep-svdd bench-pretrained bench-doc bench-templates backbone browser servers clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -58,6 +58,15 @@ browser: $(VENV)/.dev ## install Chromium, in which tests open every page, unles
 	if [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
 	then exit 0; fi; \
 	$(BIN)/python -m playwright install chromium
+
+# Debian starts Mosquitto when it installs it: the tests start their own.
+servers: ## install a broker and a database, which tests start, unless they are there
+	@if [ -n "$$(command -v mosquitto || ls /usr/sbin/mosquitto 2> /dev/null)" ] && \
+	    [ -n "$$(command -v postgres || ls -d /usr/lib/postgresql/*/bin/postgres 2> /dev/null)" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	    apt-get install -y -qq --no-install-recommends mosquitto postgresql; \
+	then service mosquitto stop > /dev/null 2>&1 || true; exit 0; fi; \
+	echo "install Mosquitto and PostgreSQL, or the tests that need them are left out"
 
 # One thread of OpenMP each: two processes that train on all cores would wait for one another most of the time.
 test: $(VENV)/.dev ## run the tests
