@@ -17,6 +17,8 @@ MIB = 1 << 20
 CA_FILE = "a PEM file with the certificate authorities to trust; where it is empty, those that are known publicly"
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}|[{}]")
 _MAX_TOPIC_BYTES = 1000
+# What images are said to come from that no source gave.
+NOT_SOURCES = ("http", "page")
 
 
 class _Part(BaseModel):
@@ -54,6 +56,12 @@ class Alarm(_Part):
     m: int = Field(default=3, ge=1)
     n: int = Field(default=5, ge=1, le=1000)
 
+    @model_validator(mode="after")
+    def _can_be_raised(self) -> Self:
+        if self.m > self.n:
+            raise ValueError(f"m must be at most n, got {self.m} of {self.n}: no {self.n} images can raise this alarm")
+        return self
+
 
 class _Source(_Part):
     name: Name
@@ -67,6 +75,11 @@ class _Source(_Part):
     )
     record: Literal["all", "anomalous", "none"] = "all"
     alarm: Alarm = Alarm()
+    watches_drift: bool | None = Field(
+        default=None,
+        description="whether the drift test takes its images; unless given, those of folders and of triggered cameras: "
+        "a free-running camera gives many images of one part, which are no independent images of the process",
+    )
     starts: bool = Field(default=True, description="whether it runs as soon as the station does")
 
 
@@ -260,3 +273,18 @@ class StationSettings(_Part):
         default=(),
         description="names under which browsers may open the page, beside localhost and the address bound to",
     )
+
+    @model_validator(mode="after")
+    def _tells_them_apart(self) -> Self:
+        for what, parts in (("source", self.sources), ("output", self.outputs), ("token", self.tokens)):
+            names = [each.name for each in parts]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise ValueError(f"each {what} must have a name of its own, got {twice!r} twice: rename one of them")
+        taken = next((each.name for each in self.sources if each.name in NOT_SOURCES), None)
+        if taken is not None:
+            raise ValueError(
+                f"a source must have another name than {' and '.join(NOT_SOURCES)}, which stand for images that are "
+                f"sent to the station, got {taken!r}: rename it"
+            )
+        return self
