@@ -134,6 +134,19 @@ class ServedModel(Schema):
     problem: str | None = Field(default=None, description="why the newest file of this name is not the one served")
 
 
+class TaughtImage(Schema):
+    """A good image that a model is to learn from."""
+
+    id: int
+    model: Name
+    at: datetime
+    name: str = Field(description="of the image, as it was given: data, never a path")
+    image_sha256: Sha256
+    width: int
+    height: int
+    is_left_out: bool = Field(default=False, description="whether a person took it out of what is learned from")
+
+
 class JobState(StrEnum):
     """Where a job is."""
 

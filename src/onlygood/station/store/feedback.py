@@ -1,0 +1,93 @@
+"""What people say of inspections, and the false alarms that are still to be learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy import insert, update
+
+from onlygood.errors import StoreError
+from onlygood.station.schemas import InspectionRecord, Label, Verdict
+from onlygood.station.store.database import Database
+from onlygood.station.store.inspections import MOST_ID
+from onlygood.station.store.records import inspection_rows, records_of, storable
+from onlygood.station.store.tables import FeedbackRow, InspectionRow
+
+
+class FeedbackBook:
+    """The latest word on an inspection holds; all are kept.
+
+    Args:
+        database: with its tables.
+        now: the time.
+    """
+
+    def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def add(self, id: int, label: Label, by: str = "", note: str = "") -> InspectionRecord:
+        """What a person says of an inspection; returns its record with that.
+
+        Args:
+            id: the inspection's number.
+            label: good or a defect.
+            by: whose token was used.
+            note: in words.
+
+        Raises:
+            StoreError: there is no such inspection, or the database cannot be written.
+        """
+        row = {"label": label.value, "at": self._now(), "by": storable(by)[:64], "note": storable(note)}
+        with self._database.writing() as connection:
+            changed = connection.execute(
+                update(InspectionRow).where(InspectionRow.id == min(max(id, 0), MOST_ID)).values(label=label.value)
+            )
+            if changed.rowcount == 0:
+                raise StoreError(
+                    f"an inspection must be there to be corrected, got {id}, which is none: check the number"
+                )
+            connection.execute(insert(FeedbackRow).values(inspection_id=id, **row))
+            query = inspection_rows().where(InspectionRow.id == id)
+            return records_of(connection, connection.execute(query))[0]
+
+    def review(self, model: str, *, limit: int = 1000) -> list[InspectionRecord]:
+        """False alarms that a person marked good and no version has learned from, the oldest first; images are kept.
+
+        Args:
+            model: whose.
+            limit: at most so many.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        query = (
+            inspection_rows()
+            .where(
+                InspectionRow.model == model,
+                InspectionRow.label == Label.GOOD.value,
+                InspectionRow.verdict == Verdict.ANOMALOUS.value,
+                InspectionRow.learned_in.is_(None),
+                InspectionRow.has_image,
+            )
+            .order_by(InspectionRow.id)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return records_of(connection, connection.execute(query))
+
+    def learned(self, ids: Sequence[int], version: int) -> None:
+        """A version of the model has learned from these images: they leave the review list.
+
+        Args:
+            ids: of inspections.
+            version: its number.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        if not ids:
+            return
+        with self._database.writing() as connection:
+            connection.execute(update(InspectionRow).where(InspectionRow.id.in_(ids)).values(learned_in=version))
