@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from onlygood._printable import printable
 from onlygood.errors import SettingError
-from onlygood.station.web.problems import Refusal, problem, quoted
+from onlygood.station.web.problems import Refusal, quoted
 from onlygood.station.web.rights import Identity
 from onlygood.station.web.tokens import KnownTokens, WrongTokens
 
@@ -125,6 +125,11 @@ class Access:
             return
         await self._app(scope, receive, send)
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether a token is needed."""
+        return len(self._tokens) > 0
+
     def check_token(self, token: str, address: str) -> Identity:
         """Who has this token.
 
@@ -148,7 +153,7 @@ class Access:
         headers = Headers(scope=scope)
         self._check_host(headers)
         _check_origin(scope, headers)
-        if not len(self._tokens):
+        if not self.has_tokens:
             return Identity("", "manage")
         token = _token(HTTPConnection(scope), headers)
         path = scope["path"]
@@ -234,7 +239,7 @@ def _answer(scope: Scope, refusal: Refusal) -> Response:
     headers = Headers(scope=scope)
     if refusal.status_code == 401 and scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
         return RedirectResponse(f"{LOGIN_PATH}?next={quote(scope['path'], safe='/')}", 303)
-    return problem(refusal.status_code, refusal.detail, refusal.headers)
+    return refusal.response()
 
 
 def _without_port(host: str) -> str:

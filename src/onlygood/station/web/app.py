@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Visual inspection that learns from good images only, at a line.
 
-Each refusal is a `Problem`: one sentence with the subject, what is required, what was got and what to do. `x-right` of an
-operation says which right a token needs for it: `inspect`, `correct` or `manage`, each of which includes those before it.
+Each refusal is a `Problem`: one sentence with the subject, what is required, what was got and what to do. `x-right` of
+an operation says which right a token needs for it: `inspect`, `correct` or `manage`, each including those before it.
 """
 
 
@@ -113,5 +113,3 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         described["security"] = [{}, {"token": []}, {"cookie": []}]
         app.openapi_schema = described
     return app.openapi_schema
-
-

@@ -1,4 +1,4 @@
-"""Kept images as answers: the bytes as they came, which no browser may take for anything but an image, and thumbnails."""
+"""Kept images as answers: the bytes as they came, which no browser takes for anything but an image; and thumbnails."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onlygood.station.station_settings import MIB, Limits
-from onlygood.station.web.problems import Refusal, problem
+from onlygood.station.web.problems import Refusal
 
 MAX_JSON_BYTES = 1 * MIB
 # The bodies that arrive at one moment may have as many bytes as this many of the largest, and one model file.
@@ -50,7 +50,7 @@ class BodyLimits:
         try:
             body.check_length(length)
         except Refusal as refusal:
-            await problem(refusal.status_code, refusal.detail, refusal.headers)(scope, receive, send)
+            await refusal.response()(scope, receive, send)
             return
 
         async def closing(message: Message) -> None:
@@ -76,6 +76,7 @@ class BodyLimits:
                 f"the requests that arrive at one moment may have {self._most_in_flight:,} bytes together, and they "
                 "have more: send this one again later",
                 _CLOSE | {"Retry-After": str(BUSY_RETRY_S)},
+                kind="BusyError",
             )
 
     def _bound(self, scope: Scope, headers: Headers) -> tuple[int, tuple[str, str], float]:
@@ -146,4 +147,5 @@ class _Body:
             f"{subject} may have {self._max_bytes:,} bytes{setting}, and {got}: send less at a time, or raise the "
             "limit in the station's settings",
             _CLOSE,
+            kind="SettingError",
         )

@@ -95,6 +95,7 @@ class _Reader:
                 f"a request may hold {pluralize(self._max_parts, 'image')} (max_images), and this one holds more: send "
                 "fewer at a time, or raise the limit in the station's settings",
                 _CLOSE,
+                kind="SettingError",
             )
         self._header_bytes, self._has_disposition = 0, False
         self.parts.append(Part())
@@ -139,6 +140,7 @@ class _Reader:
                 f"an image's file may have {self._max_part_bytes:,} bytes (max_image_bytes), and one of these has "
                 "more: make it smaller, or raise the limit in the station's settings",
                 _CLOSE,
+                kind="ImageTooLargeError",
             )
         content += data[start:end]
 

@@ -51,9 +51,7 @@ FilterLabel = Annotated[
     Label | Literal["any", "none"] | None,
     Query(description="that a person called so; any for those that someone marked, none for the others"),
 ]
-FilterNotes = Annotated[
-    bool | None, Query(description="whether there is something in the image as in no good image")
-]
+FilterNotes = Annotated[bool | None, Query(description="whether there is something in the image as in no good image")]
 FilterSource = Annotated[str | None, Query(description="of this source alone", max_length=200)]
 FilterName = Annotated[str | None, Query(description="whose image's name holds this text", max_length=200)]
 FilterSince = Annotated[

@@ -48,10 +48,16 @@ class Refusal(HTTPException):
         status: of HTTP.
         sentence: the subject, what is required, what was got, what to do.
         headers: of the answer.
+        kind: the name of the error that the library would raise; empty where it knows no such thing.
     """
 
-    def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None, *, kind: str = "") -> None:
         super().__init__(status, sentence, dict(headers or {}))
+        self.kind = kind
+
+    def response(self) -> Response:
+        """The answer."""
+        return problem(self.status_code, self.detail, self.headers, kind=self.kind)
 
 
 def status_of(error: OnlygoodError) -> int:
@@ -131,11 +137,13 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return problem(422, sentence_of(error))
+        return problem(422, sentence_of(error), kind="SettingError")
 
     @app.exception_handler(HTTPException)
     async def _refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if isinstance(error, Refusal):
+            return error.response()
         return problem(error.status_code, _refusal_sentence(request, error), error.headers)
 
 
@@ -164,8 +172,6 @@ class UnexpectedErrors:
 
 
 def _refusal_sentence(request: Request, error: HTTPException) -> str:
-    if isinstance(error, Refusal):
-        return error.detail
     path = quoted(request.url.path)
     if error.status_code == 404:
         return f"there is nothing at {path}: /openapi.json lists what there is"

@@ -84,7 +84,10 @@ async def read_images(request: Request, limits: Limits) -> list[Upload]:
             images = [Upload(clean_name(each.filename or each.field), bytes(each.content)) for each in parts]
         elif kind.startswith("image/") or kind == "application/octet-stream":
             content = await read_body(
-                request, limits.max_image_bytes, "an image's file may have {:,} bytes (max_image_bytes)"
+                request,
+                limits.max_image_bytes,
+                "an image's file may have {:,} bytes (max_image_bytes)",
+                kind="ImageTooLargeError",
             )
             images = [Upload(clean_name(request.query_params.get("name", "")), content)]
         else:
@@ -94,21 +97,27 @@ async def read_images(request: Request, limits: Limits) -> list[Upload]:
                 f"Content-Type image/jpeg, image/png or application/octet-stream, got {quoted(content_type)}: with "
                 "curl use -F image=@FILE",
                 _CLOSE,
+                kind="ImageError",
             )
     except ClientDisconnect:
         raise Refusal(400, "the request ended before its body was whole: send it again", _CLOSE) from None
     if not images:
-        raise Refusal(422, "a request must hold an image, got a form without a file: add one with -F image=@FILE")
+        raise Refusal(
+            422,
+            "a request must hold an image, got a form without a file: add one with -F image=@FILE",
+            kind="ImageError",
+        )
     return images
 
 
-async def read_body(request: Request, max_bytes: int, bound: str) -> bytes:
+async def read_body(request: Request, max_bytes: int, bound: str, *, kind: str) -> bytes:
     """The bytes of a body.
 
     Args:
         request: whose body is read.
         max_bytes: that it may have.
         bound: the beginning of the sentence that refuses more; {:,} stands for the number.
+        kind: the name of the error that it is.
 
     Raises:
         Refusal: it has more.
@@ -122,6 +131,7 @@ async def read_body(request: Request, max_bytes: int, bound: str) -> bytes:
                 f"{bound.format(max_bytes)}, and this one has more: make it smaller, or raise the limit in the "
                 "station's settings",
                 _CLOSE,
+                kind=kind,
             )
         chunks.append(chunk)
     return b"".join(chunks)

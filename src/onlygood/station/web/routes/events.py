@@ -82,7 +82,7 @@ def encode(event: Event) -> bytes:
             "content": {
                 "text/event-stream": {
                     "schema": {"type": "string"},
-                    "example": 'id: 1742\nevent: inspection\ndata: {"kind": "inspection", "inspection": {"id": 1742}}\n\n',
+                    "example": 'id: 1742\nevent: inspection\ndata: {"kind": "inspection", "inspection": {}}\n\n',
                 }
             },
             "description": "a stream without an end; the data of each event are an Event in JSON",
@@ -99,8 +99,8 @@ async def events(
 ) -> Response:
     """A stream of events: inspections, feedback, jobs, sources, models, drift, alarms.
 
-    A reader that is too slow loses the oldest and is told how many (`event: lost`). A comment comes every few seconds, so
-    that both sides notice when the other is gone.
+    A reader that is too slow loses the oldest and is told how many (`event: lost`). A comment comes every few seconds,
+    so that both sides notice when the other is gone.
     """
     streams: Streams = request.app.state.streams
     if streams.open >= MOST_STREAMS:

@@ -105,7 +105,9 @@ class _Work:
             async with room:
                 return await self._or_problem(image, waits=True)
 
-        return [first, *await asyncio.gather(*(following(image) for image in images[1:]))]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(following(image)) for image in images[1:]]
+        return [first, *(task.result() for task in tasks)]
 
     async def _or_problem(self, image: Upload, *, waits: bool) -> InspectionResult:
         loop = asyncio.get_running_loop()

@@ -68,7 +68,10 @@ async def upload_model(
     """The new version, which is served between two requests; a file that cannot be used leaves the old one serving."""
     station = station_of(request)
     content = await read_body(
-        request, station.settings.limits.max_model_bytes, "a model file may have {:,} bytes (max_model_bytes)"
+        request,
+        station.settings.limits.max_model_bytes,
+        "a model file may have {:,} bytes (max_model_bytes)",
+        kind="ModelFileError",
     )
     return await anyio.to_thread.run_sync(lambda: station.models.add(name, content, origin="upload", note=note))
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import APIRouter, Request
 
 from onlygood.station.schemas import OutputStatus, SourceStatus
-from onlygood.station.web.parameters import CONFLICT, NOT_FOUND, SourceName, station_of
+from onlygood.station.web.parameters import NOT_FOUND, SourceName, station_of
 from onlygood.station.web.rights import GuardedRoute, needs
 
 router = APIRouter(route_class=GuardedRoute, tags=["sources"])

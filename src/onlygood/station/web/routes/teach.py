@@ -86,9 +86,7 @@ def leave_out(request: Request, id: Id, asked: LeftOut) -> TaughtImage:
     return station_of(request).store.taught.leave_out(id, asked.is_left_out)
 
 
-@router.delete(
-    "/v1/teach/images/{id}", operation_id="remove_taught", summary="Throw an image out", responses=NOT_FOUND
-)
+@router.delete("/v1/teach/images/{id}", operation_id="remove_taught", summary="Throw an image out", responses=NOT_FOUND)
 @needs("manage")
 def remove_taught(request: Request, id: Id) -> TaughtImage:
     """What it was."""
