@@ -1,0 +1,154 @@
+"""The history: every inspection, its image, and what people say of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from onlygood.errors import NotFoundError
+from onlygood.station.schemas import FeedbackRequest, InspectionPage, InspectionRecord
+from onlygood.station.web.images import image_response, thumbnail_response
+from onlygood.station.web.parameters import BUSY, MOST_ID, NOT_FOUND, Id, binary, filters, station_of
+from onlygood.station.web.rights import GuardedRoute, identity_of, needs
+
+router = APIRouter(route_class=GuardedRoute, tags=["inspections"])
+
+Filters = Annotated[dict[str, Any], Depends(filters)]
+_CSV_CHARACTERS = 64 * 1024
+
+
+@router.get("/v1/inspections", operation_id="list_inspections", summary="What was inspected")
+@needs("inspect")
+def list_inspections(
+    request: Request,
+    wanted: Filters,
+    before: Annotated[
+        int | None, Query(ge=1, le=MOST_ID, description="`next_before` of the page before this one")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> InspectionPage:
+    """The newest first."""
+    return station_of(request).store.inspections.page(before=before, limit=limit, **wanted)
+
+
+@router.get(
+    "/v1/inspections.csv",
+    operation_id="export_csv",
+    summary="What was inspected, as a table",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "one inspection a line"}},
+)
+@needs("inspect")
+def export_csv(request: Request, wanted: Filters) -> Response:
+    """The oldest first, a line each."""
+    lines = station_of(request).store.inspections.export_csv(**wanted)
+    return StreamingResponse(
+        _in_blocks(lines),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="inspections.csv"'},
+    )
+
+
+@router.get("/v1/inspections/{id}", operation_id="get_inspection", summary="One inspection", responses=NOT_FOUND)
+@needs("inspect")
+def get_inspection(request: Request, id: Id) -> InspectionRecord:
+    """As it was recorded, with what a person said of it."""
+    return inspection(request, id)
+
+
+@router.post(
+    "/v1/inspections/{id}/feedback",
+    operation_id="give_feedback",
+    summary="Say what the part was",
+    responses=NOT_FOUND,
+)
+@needs("correct")
+def give_feedback(request: Request, id: Id, said: FeedbackRequest) -> InspectionRecord:
+    """The inspection with what was said of it: the latest holds, all are kept."""
+    by = identity_of(request).name
+    inspection(request, id)
+    return station_of(request).feedback(id, said.label, by=by, note=said.note)
+
+
+@router.get(
+    "/v1/inspections/{id}/image",
+    operation_id="get_image",
+    summary="The image that was inspected",
+    response_class=Response,
+    responses={**NOT_FOUND, **binary("application/octet-stream", "the image's file as it was sent")},
+)
+@needs("inspect")
+def get_image(request: Request, id: Id) -> Response:
+    """The very bytes that were inspected."""
+    return image_response(*_image(request, id), id)
+
+
+@router.get(
+    "/v1/inspections/{id}/thumbnail",
+    operation_id="get_thumbnail",
+    summary="The image, small",
+    response_class=Response,
+    responses={**NOT_FOUND, **binary("image/jpeg", "a small JPEG")},
+)
+@needs("inspect")
+def get_thumbnail(request: Request, id: Id) -> Response:
+    """A JPEG for lists."""
+    content, _ = _image(request, id)
+    return thumbnail_response(content, station_of(request).settings.limits)
+
+
+@router.get(
+    "/v1/inspections/{id}/map",
+    operation_id="get_map",
+    summary="The image with its anomaly map",
+    response_class=Response,
+    responses={**NOT_FOUND, **BUSY, **binary("image/png", "the image with its map over it")},
+)
+@needs("inspect")
+def get_map(request: Request, id: Id) -> Response:
+    """Computed again from the image and the version of the model that were used."""
+    drawn = station_of(request).draw_map(id)
+    buffer = io.BytesIO()
+    drawn.save(buffer, format="PNG", compress_level=1)
+    return Response(buffer.getvalue(), media_type="image/png")
+
+
+def _image(request: Request, id: int) -> tuple[bytes, str]:
+    """The bytes of an inspection's image, and the suffix of its file.
+
+    Raises:
+        NotFoundError: there is no such inspection, or its image is not kept any more.
+    """
+    found = station_of(request).store.inspections.image(id)
+    if found is None:
+        inspection(request, id)
+        raise NotFoundError(f"inspection {id} has no image: it was not kept, or was let go to make room")
+    return found
+
+
+def inspection(request: Request, id: int) -> InspectionRecord:
+    """One inspection.
+
+    Raises:
+        NotFoundError: there is none of this number.
+    """
+    found = station_of(request).store.inspections.get(id)
+    if found is None:
+        raise NotFoundError(f"an inspection must be one that is remembered, got {id}: ask for the list of inspections")
+    return found
+
+
+def _in_blocks(lines: Iterable[str]) -> Iterator[str]:
+    """The same text in fewer, larger pieces."""
+    waiting, size = [], 0
+    for line in lines:
+        waiting.append(line)
+        size += len(line)
+        if size >= _CSV_CHARACTERS:
+            yield "".join(waiting)
+            waiting, size = [], 0
+    yield "".join(waiting)
