@@ -31,7 +31,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +41,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from onlygood.errors import NotFoundError, OnlygoodError, SettingError
 from onlygood.results import Inspection
+from onlygood.station.alarm import AlarmWindow
 from onlygood.station.live_feed import LiveFeed, LiveFrame
 from onlygood.station.station_settings import Alarm
 from onlygood.station.web.live_messages import frame_message, model_entries, pack, small_map, verdict_entries
@@ -115,8 +116,8 @@ class _Browser:
     """Inspects what one page sends, one image at a time."""
 
     def __init__(self, socket: WebSocket, station: Any, model: str, alarm: Alarm) -> None:
-        self._socket, self._station, self._model, self._alarm = socket, station, model, alarm
-        self._scores: deque[tuple[float, bool]] = deque(maxlen=alarm.n)
+        self._socket, self._station, self._model = socket, station, model
+        self._window = AlarmWindow(alarm)
         self._sequence = 0
 
     async def run(self) -> None:
@@ -161,10 +162,10 @@ class _Browser:
             header |= verdict_entries(inspection)
             header["map"], map_bytes = small_map(inspection)
             header["height"], header["width"] = inspection.pixels.image.shape[:2]
-            self._scores.append((inspection.score, inspection.is_anomaly))
+            header |= self._read(inspection)
         except OnlygoodError as error:
             header |= {"problem": str(error), "width": 0, "height": 0}
-        return pack(header | self._model_entries() | self._counts(), b"", map_bytes)
+        return pack(header | self._model_entries(), b"", map_bytes)
 
     def _look(self, content: bytes, name: str) -> Future[Inspection]:
         """The inspection of an image that nobody remembers."""
@@ -175,14 +176,14 @@ class _Browser:
     def _model_entries(self) -> dict[str, Any]:
         return model_entries(self._model, self._station.models.get(self._model).version)
 
-    def _counts(self) -> dict[str, Any]:
-        anomalous = sum(is_anomaly for _, is_anomaly in self._scores)
-        of = len(self._scores)
+    def _read(self, inspection: Inspection) -> dict[str, Any]:
+        """What a header says of the newest images."""
+        reading = self._window.add(inspection.score, is_anomaly=inspection.is_anomaly)
         return {
-            "average": sum(score for score, _ in self._scores) / of if of else None,
-            "anomalous": anomalous,
-            "of": of,
-            "is_alarmed": anomalous >= self._alarm.m,
+            "average": reading.mean_score,
+            "anomalous": reading.anomalous,
+            "of": reading.images,
+            "is_alarmed": reading.is_alarmed,
         }
 
 

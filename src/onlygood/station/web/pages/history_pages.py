@@ -15,7 +15,7 @@ from onlygood.station.schemas import InspectionRecord, Label, Verdict
 from onlygood.station.store.filters import Filters
 from onlygood.station.web.live_messages import MEDIA_TYPES
 from onlygood.station.web.pages.pictures import SIDES, Pictures
-from onlygood.station.web.pages.rendering import Renderer
+from onlygood.station.web.pages.rendering import Renderer, query
 from onlygood.station.web.pages.teach_pages import KEPT_BY_BROWSERS, side_of
 from onlygood.station.web.rights import identity_of, needs
 
@@ -89,11 +89,12 @@ def asked(
     return Asked(model, verdict, label, source, name, since, until)
 
 
+Narrowed = Annotated[Asked, Depends(asked)]
+Before = Annotated[int | None, Query(ge=1)]
+
+
 def add_history_pages(router: APIRouter, station: Any, renderer: Renderer, pictures: Pictures) -> None:
     """Add the history, the page of one inspection, its image and map, and feedback."""
-    Narrowed = Annotated[Asked, Depends(asked)]
-    Before = Annotated[int | None, Query(ge=1)]
-
     def some(narrowed: Asked, before: int | None) -> Any:
         filters = narrowed.filters()
         return station.store.inspections.page(before=before, limit=PAGE_LENGTH, **filters.__dict__)
@@ -189,8 +190,6 @@ def add_history_pages(router: APIRouter, station: Any, renderer: Renderer, pictu
 
 
 def _query(narrowed: Asked) -> str:
-    from onlygood.station.web.pages.rendering import query
-
     return query(narrowed.values)
 
 

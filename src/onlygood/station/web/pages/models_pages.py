@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request, UploadFile
+from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from onlygood.errors import ModelFileError, NotFoundError
+from onlygood.errors import NotFoundError
 from onlygood.graph.model_file import unpack
 from onlygood.report.facts import model_facts
 from onlygood.report.formatting import percent_notation
@@ -34,20 +34,6 @@ def add_models_pages(router: APIRouter, station: Any, renderer: Renderer) -> Non
             models=station.models.all(),
             problems=station.models.problems,
         )
-
-    @router.post("/models")
-    @needs("manage")
-    def upload(
-        request: Request, file: UploadFile, name: Annotated[str, Form()] = "", note: Annotated[str, Form(max_length=1000)] = ""
-    ) -> Response:
-        """Serve a model file as the newest version of its name."""
-        limit = station.settings.limits.max_model_bytes
-        content = file.file.read(limit + 1)
-        if len(content) > limit:
-            raise ModelFileError(f"a model file may have {limit} bytes, got more: fit a smaller one, or raise max_model_bytes")
-        named = name.strip() or (file.filename or "").removesuffix(".onnx")
-        station.models.add(named, content, origin="upload", note=note)
-        return to_page(request, f"/models/{named}")
 
     @router.get("/models/{name}")
     @needs("inspect")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Query, Request, UploadFile
+from anyio import to_thread
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from onlygood.errors import NotFoundError, SettingError
@@ -13,6 +15,7 @@ from onlygood.station.serving.models import check_name
 from onlygood.station.web.pages.pictures import SIDES, Pictures
 from onlygood.station.web.pages.rendering import Renderer
 from onlygood.station.web.rights import identity_of, needs
+from onlygood.station.web.uploads import read_images
 
 KEPT_BY_BROWSERS = {"Cache-Control": "private, max-age=86400, immutable"}
 
@@ -67,13 +70,10 @@ def add_teach_pages(router: APIRouter, station: Any, renderer: Renderer, picture
 
     @router.post("/teach/{model}/images")
     @needs("manage")
-    def add(request: Request, model: str, image: UploadFile) -> Response:
-        """Take in one image file."""
-        limit = station.settings.limits.max_image_bytes
-        content = image.file.read(limit + 1)
-        if len(content) > limit:
-            raise SettingError(f"an image file may have {limit} bytes, got more: use a smaller one")
-        taught = station.teach(check_name(model), content, name=image.filename or "image")
+    async def add(request: Request, model: str) -> Response:
+        """Take in the image file that is the body; its name is in the query."""
+        (image,) = await read_images(request, station.settings.limits)
+        taught = await to_thread.run_sync(partial(station.teach, check_name(model), image.content, name=image.name))
         return renderer.part("taught", person=identity_of(request), image=taught, model=model)
 
     @router.post("/teach/{model}/take")

@@ -110,9 +110,9 @@ function stop(sentence) {
 
 /* Send one image file; the station answers with how it is shown. */
 async function send(blob, name) {
-  const form = new FormData();
-  form.append("image", blob, name);
-  await add(await ask(`${base}/images`, { method: "POST", body: form }));
+  const query = new URLSearchParams({ name });
+  const headers = { "Content-Type": "application/octet-stream" };
+  await add(await ask(`${base}/images?${query}`, { method: "POST", body: blob, headers }));
 }
 
 async function add(answer) {
