@@ -179,11 +179,11 @@ def query(values: dict[str, Any], **changed: Any) -> str:
 
 
 def format_score(score: float) -> str:
-    """A score: signed, with three significant digits, and two decimals at least."""
+    """A score: signed, with two decimals, or two significant digits where it is small."""
     if score == 0:
         return "0"
     size = abs(score)
-    decimals = 2 if size >= 0.1 else min(8, 2 - math.floor(math.log10(size)))
+    decimals = 2 if size >= 0.1 else min(8, 1 - math.floor(math.log10(size)))
     return f"{score:+,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,11 +48,15 @@ class Histogram:
 def histogram(calibration: CalibrationScores) -> Histogram:
     """The bars for calibration scores, which are shown relative to the threshold, as all scores are."""
     scores = calibration.scores.astype(np.float64) - calibration.threshold
-    low, high = min(float(scores.min()), 0.0), max(float(scores.max()), 0.0)
-    room = 0.04 * (high - low) or 1.0
-    low, high = low - room, high + room
-    bars = min(MOST_BARS, max(8, 2 * round(len(scores) ** 0.5)))
-    counts, edges = np.histogram(scores, bins=bars, range=(low, high))
+    span = max(float(scores.max()), 0.0) - min(float(scores.min()), 0.0) or 1.0
+    step = span / min(MOST_BARS, max(8, 2 * round(len(scores) ** 0.5)))
+    # The threshold is between two bars, so that each is wholly on one side of it.
+    first, last = math.floor(min(float(scores.min()), 0.0) / step) - 0.5, math.floor(max(float(scores.max()), 0.0) / step) + 1.5
+    low, high = first * step, last * step
+    places = np.floor(scores / step).astype(int)
+    least = int(places.min())
+    counts = np.bincount(places - least)
+    edges = step * (least + np.arange(len(counts) + 1))
     scale = WIDTH / (high - low)
     tallest = max(int(counts.max()), 1)
     drawn = [

@@ -56,13 +56,13 @@ function verdict(header) {
 }
 
 function alarm(header) {
-  const isAlarmed = Boolean(header.is_alarmed);
-  if ($("alarm").hidden === isAlarmed) {
-    $("alarm").hidden = !isAlarmed;
+  const isAlarmed = Boolean(header?.is_alarmed);
+  if (document.body.classList.contains("alarmed") !== isAlarmed) {
     document.body.classList.toggle("alarmed", isAlarmed);
+    $("alarm-word").textContent = isAlarmed ? "Alarm" : "no alarm";
     if (isAlarmed) $("spoken").textContent = "Alarm";
   }
-  if (isAlarmed) $("alarm-text").textContent = `${header.anomalous} of the last ${header.of} images are anomalous`;
+  $("alarm-text").textContent = header?.of ? `${header.anomalous} of the last ${header.of} images anomalous` : "no image yet";
 }
 
 function dot(name) {
@@ -247,8 +247,7 @@ function stop(sentence) {
   if (running) running.close();
   running = null;
   freeze(false);
-  $("alarm").hidden = true;
-  document.body.classList.remove("alarmed");
+  alarm(null);
   state("stopped", sentence || (last ? "" : "Press Start, or the key s."));
   if (last && !sentence) $("hint").hidden = true;
   ribbon(last ? "Stopped" : "");
