@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import random
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
-from onlygood.station.store.store import Store
-from tests.station.store.recording import content_of
+import pytest
 
+from onlygood.station.store.store import Store
+from tests.station.store.recording import content_of, record_on
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
 ROUNDS = 10
 
 
@@ -18,8 +21,7 @@ def test_everything_acknowledged_survives_being_killed(tmp_path: Path, url: str 
     chance = random.Random(7)
     acknowledged: dict[int, str] = {}
     for number in range(ROUNDS):
-        acknowledged |= _until_killed(tmp_path / "data", url, number, chance.randint(1, 120))
-
+        acknowledged |= _until_killed(tmp_path, url, number, chance.randint(1, 120))
     store = Store(tmp_path / "data", url=url, housekeeping_s=0)
     store.retention.run()  # files of inspections that did not come to their commit go, and no others
     there = {record.id: record for record in store.inspections.each()}
@@ -35,16 +37,22 @@ def test_everything_acknowledged_survives_being_killed(tmp_path: Path, url: str 
     store.close()
 
 
-def _until_killed(data: Path, url: str | None, number: int, lines: int) -> dict[int, str]:
-    """What the program acknowledged; it is killed after so many lines, wherever it is at that moment."""
-    command = [sys.executable, "-m", "tests.station.store.recording", data, url or "", str(number)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
-        assert program.stdout is not None
-        try:
-            said = [program.stdout.readline() for _ in range(lines)]
-        finally:
-            program.send_signal(signal.SIGKILL)
-        assert all(said), "the program ended by itself"
-        # What it said and was not yet read; the last line may be cut off.
-        said += [line for line in program.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
-    return {int(id): name for id, name in map(str.split, said)}
+def _until_killed(folder: Path, url: str | None, number: int, lines: int) -> dict[int, str]:
+    """What a process acknowledged that was killed after so many lines, wherever it was at that moment."""
+    # Each process is made from one that has imported everything.
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tests.station.store.recording"])
+    pipe = folder / f"said-{number}"
+    os.mkfifo(pipe)
+    process = processes.Process(target=record_on, args=(folder / "data", url, number, pipe))
+    process.start()
+    try:
+        with pipe.open() as said:
+            found = [said.readline() for _ in range(lines)]
+            process.kill()
+            assert all(found), "the process ended by itself"
+            found += said.readlines()  # what it said before it was killed
+    finally:
+        process.kill()
+        process.join()
+    return {int(id): name for id, name in map(str.split, found)}
