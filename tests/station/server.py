@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import io
 import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import httpx
 from PIL import Image
 
-from onlygood.errors import NotFoundError
-from onlygood.heatmap import overlay, to_screen
-from onlygood.images.kinds import format_of_source
-from onlygood.images.reading import read_image
+from onlygood.images.reading import ReadingLimits
+from onlygood.station.drawing import PastVersions
 from onlygood.station.hub import Hub
-from onlygood.station.schemas import Event, Health, ImageRegion, Label, Verdict
+from onlygood.station.inspecting import Inspecting
+from onlygood.station.schemas import Health
 from onlygood.station.serving.models import ServedModels
 from onlygood.station.serving.pool import Pool
+from onlygood.station.settings_file import SettingsFile
+from onlygood.station.station import Station
 from onlygood.station.station_settings import StationSettings
-from onlygood.station.store.records import NewInspection
 from onlygood.station.store.store import Store
 from onlygood.station.web.app import make_app
 from onlygood.station.web.protocol import StationProtocol
@@ -33,110 +34,32 @@ from textures import texture, with_defect
 MODELS = Path(__file__).parents[1] / "models"
 
 
-@dataclass
-class Inspected:
-    record: Any
-    inspection: Any
-    pixels: Any
-
-
-class FakeStation:
+class Provisional(Station):
     """The real parts, put together until the station itself is."""
 
     def __init__(self, data: Path, settings: StationSettings) -> None:
-        self.settings = settings
+        self.settings_file = SettingsFile(data / "station.json")
+        self.settings_file.replace(settings)
         self.store = Store(data)
+        self.store.kept_bytes = lambda: 0
         self.hub = Hub()
-        self.models = ServedModels(
-            self.store.models, settings.limits, changed=lambda m: self.hub.publish(Event(kind="model", model=m))
-        )
         limits = settings.limits
         self.pool = Pool(workers=limits.workers, queue_size=limits.queue_size, queue_timeout_s=limits.queue_timeout_s)
-        self.lines: dict[str, Any] = {}
-
-    def submit(
-        self, model: str, content: bytes, *, source: str, name: str, with_map: bool = False, keep: bool = True
-    ) -> Future[Inspected]:
-        result: Future[Inspected] = Future()
-
-        def work() -> None:
-            try:
-                served = self.models.get(model)
-                inspection, pixels = served.inspector.inspect(content, name, None)
-                new = NewInspection(
-                    model=model,
-                    model_sha256=served.version.sha256,
-                    source=source,
-                    name=name,
-                    verdict=Verdict.ANOMALOUS if inspection.is_anomaly else Verdict.GOOD,
-                    score=inspection.score,
-                    p_value=inspection.p_value,
-                    latency_ms=inspection.latency_ms,
-                    width=pixels.shape[1],
-                    height=pixels.shape[0],
-                    regions=[
-                        ImageRegion(top=b[0], left=b[1], bottom=b[2], right=b[3], peak=each.peak)
-                        for each in inspection.regions or ()
-                        for b in [each.box]
-                    ],
-                    notes=[each.sentence for each in inspection.differences],
-                    content=content if keep else None,
-                    suffix={"JPEG": ".jpg", "PNG": ".png"}.get(format_of_source(content) or "", ".bin"),
-                )
-                recorded = self.store.recorder.submit(new)
-            except Exception as error:
-                result.set_exception(error)
-                return
-
-            def done(future: Future[Any]) -> None:
-                if future.exception() is not None:
-                    result.set_exception(future.exception())
-                    return
-                self.hub.publish(Event(kind="inspection", inspection=future.result()))
-                result.set_result(Inspected(future.result(), inspection, pixels))
-
-            recorded.add_done_callback(done)
-
-        waiting = self.pool.submit(work)
-
-        def refused(future: Future[Any]) -> None:
-            if future.exception() is not None:
-                result.set_exception(future.exception())
-
-        waiting.add_done_callback(refused)
-        return result
-
-    def teach(self, model: str, content: bytes, *, name: str) -> Any:
-        pixels = read_image(content, name=name)
-        return self.store.taught.add(model, name, content, width=pixels.shape[1], height=pixels.shape[0])
-
-    def feedback(self, id: int, label: Label, *, by: str, note: str) -> Any:
-        record = self.store.feedback.add(id, label, by, note)
-        self.hub.publish(Event(kind="feedback", inspection=record))
-        return record
-
-    def draw_map(self, id: int) -> Image.Image:
-        record, kept = self.store.inspections.get(id), self.store.inspections.image(id)
-        if record is None or kept is None:
-            raise NotFoundError(f"no image {id}")
-        found, _ = self.models.get(record.model).inspector.inspect(kept[0], record.name, None)
-        assert found.pixels is not None and found.anomaly_map is not None
-        return overlay(
-            to_screen(found.pixels.image, found.pixels.window), found.anomaly_map, levels=found.pixels.levels
+        self.models = ServedModels(self.store.models, limits, changed=self._model_changed)
+        self.reading_limits = ReadingLimits(max_pixels=limits.max_pixels, max_bytes=limits.max_image_bytes)
+        self._folder = None
+        self._inspecting = Inspecting(
+            self.models, self.pool, self.store.recorder, outputs=self._outputs_for, watching=None, told=self._inspected
         )
-
-    def sources(self) -> tuple[Any, ...]:
-        return ()
-
-    def outputs_status(self) -> tuple[Any, ...]:
-        return ()
-
-    def line(self, name: str) -> Any:
-        raise NotFoundError(f"no source {name!r}")
+        self._past = PastVersions(self._open_version)
+        self._started_at = time.monotonic()
+        self._recent: deque[float] = deque()
+        self._recent_lock = Lock()
 
     def health(self) -> Health:
         return Health(
-            is_ready=True,
+            is_ready=not self.store.problems(),
+            problems=tuple(self.store.problems()),
             uptime_s=1.0,
             queued=self.pool.queued,
             queue_size=self.pool.queue_size,
@@ -148,10 +71,6 @@ class FakeStation:
             models=self.models.all(),
             drift=(),
         )
-
-    def close(self) -> None:
-        self.pool.close()
-        self.store.close()
 
 
 @dataclass
@@ -191,7 +110,7 @@ def running(
         token: that the client sends.
         app_settings: of `make_app`.
     """
-    station = FakeStation(data, settings or StationSettings())
+    station = Provisional(data, settings or StationSettings())
     try:
         for name, path in (models or {}).items():
             station.models.add(name, path.read_bytes(), origin="upload")
@@ -205,7 +124,7 @@ def running(
         finally:
             server.stop()
     finally:
-        station.close()
+        station.stop()
 
 
 def good_png(seed: int = 100) -> bytes:

@@ -115,6 +115,10 @@ class ServedModels:
         with self._lock:
             return self._served.get(name) or self._load(name)
 
+    def is_loaded(self, name: str) -> bool:
+        """Whether `get` returns at once, without reading a file."""
+        return name in self._served
+
     def load_all(self) -> None:
         """Load every model, so that the first image does not wait for it; one that is broken keeps its problem."""
         for name in self._kept.names():
