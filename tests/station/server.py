@@ -4,73 +4,24 @@ from __future__ import annotations
 
 import io
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import httpx
 from PIL import Image
 
-from onlygood.images.reading import ReadingLimits
-from onlygood.station.drawing import PastVersions
-from onlygood.station.hub import Hub
-from onlygood.station.inspecting import Inspecting
-from onlygood.station.schemas import Health
-from onlygood.station.serving.models import ServedModels
-from onlygood.station.serving.pool import Pool
-from onlygood.station.settings_file import SettingsFile
+from onlygood.station.settings_file import FILE_NAME, SettingsFile
 from onlygood.station.station import Station
 from onlygood.station.station_settings import StationSettings
-from onlygood.station.store.store import Store
 from onlygood.station.web.app import make_app
 from onlygood.station.web.protocol import StationProtocol
 from onlygood.station.web.server import WebServer
 from textures import texture, with_defect
 
 MODELS = Path(__file__).parents[1] / "models"
-
-
-class Provisional(Station):
-    """The real parts, put together until the station itself is."""
-
-    def __init__(self, data: Path, settings: StationSettings) -> None:
-        self.settings_file = SettingsFile(data / "station.json")
-        self.settings_file.replace(settings)
-        self.store = Store(data)
-        self.store.kept_bytes = lambda: 0
-        self.hub = Hub()
-        limits = settings.limits
-        self.pool = Pool(workers=limits.workers, queue_size=limits.queue_size, queue_timeout_s=limits.queue_timeout_s)
-        self.models = ServedModels(self.store.models, limits, changed=self._model_changed)
-        self.reading_limits = ReadingLimits(max_pixels=limits.max_pixels, max_bytes=limits.max_image_bytes)
-        self._folder = None
-        self._inspecting = Inspecting(
-            self.models, self.pool, self.store.recorder, outputs=self._outputs_for, watching=None, told=self._inspected
-        )
-        self._past = PastVersions(self._open_version)
-        self._started_at = time.monotonic()
-        self._recent: deque[float] = deque()
-        self._recent_lock = Lock()
-
-    def health(self) -> Health:
-        return Health(
-            is_ready=not self.store.problems(),
-            problems=tuple(self.store.problems()),
-            uptime_s=1.0,
-            queued=self.pool.queued,
-            queue_size=self.pool.queue_size,
-            inspections_per_s=0.0,
-            disk_free_bytes=self.store.free_bytes(),
-            kept_bytes=0,
-            sources=(),
-            outputs=(),
-            models=self.models.all(),
-            drift=(),
-        )
 
 
 @dataclass
@@ -84,7 +35,7 @@ class Running:
         client: that asks it.
     """
 
-    station: Any
+    station: Station
     url: str
     port: int
     client: httpx.Client
@@ -110,11 +61,14 @@ def running(
         token: that the client sends.
         app_settings: of `make_app`.
     """
-    station = Provisional(data, settings or StationSettings())
+    if settings is not None:
+        SettingsFile(data / FILE_NAME).replace(settings)
+    station = Station(data)
+    station.start()
     try:
         for name, path in (models or {}).items():
             station.models.add(name, path.read_bytes(), origin="upload")
-        server = WebServer(make_app(station, **app_settings), port=0, protocol=protocol)  # type: ignore[arg-type]
+        server = WebServer(make_app(station, **app_settings), port=0, protocol=protocol)
         server.start()
         try:
             url = f"http://127.0.0.1:{server.port}"

@@ -56,7 +56,7 @@ async def inspect(
     """
     station = station_of(request)
     images = await read_images(request, limits_of(request))
-    if not station.models.is_loaded(name):
+    if station.models.ready(name) is None:  # loading it takes a while
         await anyio.to_thread.run_sync(station.models.get, name)
     work = _Work(request, name, with_map=map == "png", keep=keep, source=source)
     if len(images) == 1:

@@ -11,7 +11,6 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from onlygood.errors import NotFoundError
 from onlygood.station.schemas import FeedbackRequest, InspectionPage, InspectionRecord
 from onlygood.station.web.images import CACHED, image_response, thumbnail_response
 from onlygood.station.web.parameters import BUSY, MOST_ID, NOT_FOUND, Id, binary, filters, station_of
@@ -60,7 +59,7 @@ def export_csv(request: Request, wanted: Filters) -> Response:
 @needs("inspect")
 def get_inspection(request: Request, id: Id) -> InspectionRecord:
     """As it was recorded, with what a person said of it."""
-    return inspection(request, id)
+    return station_of(request).inspection(id)
 
 
 @router.post(
@@ -73,7 +72,7 @@ def get_inspection(request: Request, id: Id) -> InspectionRecord:
 def give_feedback(request: Request, id: Id, said: FeedbackRequest) -> InspectionRecord:
     """The inspection with what was said of it: the latest holds, all are kept."""
     by = identity_of(request).name
-    inspection(request, id)
+    station_of(request).inspection(id)
     return station_of(request).give_feedback(id, said.label, by=by, note=said.note)
 
 
@@ -87,7 +86,6 @@ def give_feedback(request: Request, id: Id, said: FeedbackRequest) -> Inspection
 @needs("inspect")
 def get_image(request: Request, id: Id) -> Response:
     """The very bytes that were inspected."""
-    inspection(request, id)
     content, media_type = station_of(request).image(id)
     return image_response(content, media_type, id)
 
@@ -102,7 +100,7 @@ def get_image(request: Request, id: Id) -> Response:
 @needs("inspect")
 async def get_thumbnail(request: Request, id: Id) -> Response:
     """A JPEG for lists."""
-    return thumbnail_response(await _drawn(request, id, station_of(request).thumbnail))
+    return thumbnail_response(await _drawn(id, station_of(request).thumbnail))
 
 
 @router.get(
@@ -115,26 +113,13 @@ async def get_thumbnail(request: Request, id: Id) -> Response:
 @needs("inspect")
 async def get_map(request: Request, id: Id) -> Response:
     """Computed again from the image and the version of the model that were used."""
-    drawn = await _drawn(request, id, station_of(request).map_of)
+    drawn = await _drawn(id, station_of(request).map_of)
     return Response(drawn, media_type="image/png", headers={"Cache-Control": CACHED})
 
 
-async def _drawn(request: Request, id: int, draw: Callable[[int], bytes]) -> bytes:
+async def _drawn(id: int, draw: Callable[[int], bytes]) -> bytes:
     """What is drawn of an inspection, few at once: a page of history asks for many, and inspections go on meanwhile."""
-    await anyio.to_thread.run_sync(inspection, request, id)
     return await anyio.to_thread.run_sync(draw, id, limiter=_drawing)
-
-
-def inspection(request: Request, id: int) -> InspectionRecord:
-    """One inspection.
-
-    Raises:
-        NotFoundError: there is none of this number.
-    """
-    found = station_of(request).store.inspections.get(id)
-    if found is None:
-        raise NotFoundError(f"an inspection must be one that is remembered, got {id}: ask for the list of inspections")
-    return found
 
 
 def _in_blocks(lines: Iterable[str]) -> Iterator[str]:
