@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Literal
 
 from onlygood._printable import printable
 from onlygood.images.reading import ImageArray
@@ -17,7 +16,8 @@ from onlygood.station.file_types import suffix_of
 from onlygood.station.schemas import ImageRegion, InspectionRecord, Verdict
 from onlygood.station.serving.models import Served, ServedModels
 from onlygood.station.serving.pool import Pool
-from onlygood.station.store.recorder import NewInspection, Recorder
+from onlygood.station.store.recorder import Recorder
+from onlygood.station.store.records import NewInspection
 
 Keep = Literal["all", "anomalous", "none"]
 
@@ -73,13 +73,6 @@ class ToInspect:
     seen_key: str | None = None
 
 
-class Watching(Protocol):
-    """What looks at every inspection before it is remembered, such as the drift test."""
-
-    def add(self, served: Served, inspection: Inspection) -> tuple[str, str] | None:
-        """Take one inspection; what is to be kept with it: the digest of the model and a state, or nothing."""
-
-
 class Inspecting:
     """Inspects images in the pool and remembers them. Safe to share between threads.
 
@@ -88,7 +81,8 @@ class Inspecting:
         pool: that runs them.
         recorder: that remembers.
         outputs: gives the names of the outputs that are to be told of a model's inspection with a verdict.
-        watching: looks at each inspection that is remembered.
+        drift: is shown each inspection that is about to be remembered, and gives the digest of the model's version and
+            a state of its drift test that are to be kept with it, or nothing.
         told: called with each record once it is remembered, and with those that are not; it must return at once.
     """
 
@@ -99,11 +93,11 @@ class Inspecting:
         recorder: Recorder,
         *,
         outputs: Callable[[str, Verdict], Sequence[str]],
-        watching: Watching | None,
+        drift: Callable[[Served, Inspection], tuple[str, str] | None],
         told: Callable[[InspectionRecord], None],
     ) -> None:
         self._models, self._pool, self._recorder = models, pool, recorder
-        self._outputs, self._watching, self._told = outputs, watching, told
+        self._outputs, self._drift, self._told = outputs, drift, told
 
     def submit(self, image: ToInspect, *, waits_s: float = 0.0) -> Future[Inspected]:
         """The future inspection; it is remembered when the future has a result.
@@ -146,8 +140,9 @@ class Inspecting:
         if image.keep == "none" or (image.keep == "anomalous" and verdict is Verdict.GOOD):
             self._finish(answer, Inspected(_unrecorded(new), kept_inspection, served))
             return
-        drift = None if self._watching is None else self._watching.add(served, inspection)
-        recorded = self._recorder.submit(new, outputs=self._outputs(served.name, verdict), drift=drift)
+        recorded = self._recorder.submit(
+            new, outputs=self._outputs(served.name, verdict), drift=self._drift(served, inspection)
+        )
 
         def remembered(future: Future[InspectionRecord]) -> None:
             error = future.exception()
@@ -216,12 +211,7 @@ def _unrecorded(new: NewInspection) -> InspectionRecord:
         image_sha256=None,
         width=new.width,
         height=new.height,
-        regions=new.regions,
-        notes=new.notes,
+        regions=tuple(new.regions),
+        notes=tuple(new.notes),
         has_image=False,
     )
-
-
-def digest_of(content: bytes) -> str:
-    """The SHA-256 of an image's file, in hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()

@@ -221,7 +221,9 @@ class _Connection:
             shown,
         )
         if len(answer.registers) != num_registers:
-            raise OutputError(f"{self.shown} answers with {len(answer.registers)} registers to {shown}: check its program")
+            raise OutputError(
+                f"{self.shown} answers with {len(answer.registers)} registers to {shown}: check its program"
+            )
         return list(answer.registers)
 
     async def close(self) -> None:

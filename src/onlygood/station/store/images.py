@@ -144,6 +144,10 @@ class Images:
                         if len(entry.name) == 64 and entry.name.startswith(first.name + second.name):
                             yield entry.name
 
+    def kept_bytes(self) -> int:
+        """Of all files that are there."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
 
 def _folders(folder: Path) -> list[Path]:
     try:

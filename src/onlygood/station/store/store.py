@@ -95,3 +95,7 @@ class Store:
     def free_bytes(self) -> int:
         """Of the disk that the data folder is on."""
         return shutil.disk_usage(self.data).free
+
+    def kept_bytes(self) -> int:
+        """Of all images that are kept, each once."""
+        return self._images.kept_bytes()
