@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 import numpy as np
 
 from onlygood.errors import ImageError
 from onlygood.images.reading import ImageArray, ReadingLimits, read_image
+from onlygood.station.file_types import suffix_of
 from onlygood.station.frames.frame import Frame
 
 # Without a smaller resolution of colours, so that small coloured defects stay.
 JPEG_QUALITY = 95
 _SUBSAMPLING = "444"
 _PNG_LEVEL = 1
-_LONGEST_SUFFIX = 8
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,7 @@ def encode_frame(frame: Frame, limits: ReadingLimits) -> EncodedFrame:
     if frame.page is not None:
         pixels = read_image(frame.content, name=frame.name, page=frame.page, limits=limits)
         return encode_pixels(pixels, lossless=True)
-    suffix = PurePosixPath(frame.name).suffix.lower()
-    return EncodedFrame(frame.content, suffix if 1 < len(suffix) <= _LONGEST_SUFFIX else "")
+    return EncodedFrame(frame.content, suffix_of(frame.content))
 
 
 def encode_pixels(pixels: ImageArray, *, lossless: bool = False) -> EncodedFrame:

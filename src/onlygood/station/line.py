@@ -1,404 +1,187 @@
-"""One source that is watched: its frames are inspected, recorded and shown, for as long as the station runs.
-
-Of a live source at most one frame is inspected while the newest one waits. Of a folder or a video file none is left
-out: what cannot be inspected or recorded now is tried again until it can.
-"""
+"""The sources of a station by their names: each can be started and stopped, and keeps those who look at it."""
 
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
-from datetime import datetime
-from threading import Event as Flag
-from threading import Lock, Thread
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from threading import RLock
 
-from onlygood.errors import BusyError, ImageError, ModelFileError, NotFoundError, OnlygoodError, StoreError
-from onlygood.images.reading import ReadingLimits
-from onlygood.results import Inspection
-from onlygood.station.alarm import AlarmReading, AlarmWindow
-from onlygood.station.encoding import EncodedFrame, encode_frame
-from onlygood.station.frames.capture import Capture
-from onlygood.station.frames.frame import Frame
-from onlygood.station.live_feed import LiveFeed, LiveFrame
-from onlygood.station.schemas import Event, InspectionRecord, ModelVersion, SourceState, SourceStatus
+from onlygood.errors import NotFoundError, OnlygoodError, SourceError
+from onlygood.station.line_run import LineRun
+from onlygood.station.live_feed import LiveFeed
+from onlygood.station.schemas import SourceState, SourceStatus
 from onlygood.station.station_settings import SourceSettings
-from onlygood.station.store.transaction import AlreadySeen
+from onlygood.validation import nearest
 
 _log = logging.getLogger("onlygood.station")
 
-# Of a source of which no frame is left out, those that are inspected at once: two cores, two images.
-DEPTH = 2
-_POLL_S = 0.25
-_SOON_S = 0.02
-# Before what cannot be done now is tried again.
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
-# An image on which the station fails in a way that it does not foresee is given up after so many times.
-_MOST_TRIES = 3
-
-
-class Inspected(Protocol):
-    """What a station says of one image."""
-
-    @property
-    def record(self) -> InspectionRecord | None:
-        """What is remembered; None where nothing is."""
-
-    @property
-    def inspection(self) -> Inspection:
-        """What the model says."""
-
-    @property
-    def version(self) -> ModelVersion:
-        """Of the model."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shot:
-    """One image of a source, as the station is given it to inspect.
-
-    Attributes:
-        model: that inspects it.
-        content: of the image's file.
-        suffix: of that file.
-        source: the name of the source.
-        name: of the image.
-        at: when it was taken.
-        key: identifies the image across restarts; None for frames of a camera.
-        keep: which inspections are recorded; those with a key always are, and `keep` says which of their images.
-        with_map: whether the map is looked at.
-        watches_drift: whether the drift test takes the score.
-    """
-
-    model: str
-    content: bytes
-    suffix: str
-    source: str
-    name: str
-    at: datetime
-    key: str | None
-    keep: Literal["all", "anomalous", "none"]
-    with_map: bool
-    watches_drift: bool
-
-
-class Unreadable(Protocol):
-    """Where images of folders are marked that cannot be inspected: the part of the store that this needs."""
-
-    def mark_unreadable(self, source: str, key: str, problem: str) -> None:
-        """It is not tried again."""
-
-
-@dataclass
-class _InWork:
-    sequence: int
-    frame: Frame
-    encoded: EncodedFrame
-    shot: Shot
-    future: Future[Inspected]
+# A stream that is silent ends at its own limit.
+STOP_TIMEOUT_S = 20.0
 
 
 class Line:
-    """Watches one source on a thread of its own. What goes wrong is said in its status, and never ends it.
+    """One source. Any thread may call it.
 
     Args:
         settings: of the source.
-        capture: that reads it, not started yet.
-        is_live: whether only the newest frame counts.
-        inspect: hands an image to the station; raises BusyError where it takes no more at the moment.
-        unreadable: where images are marked that cannot be inspected.
-        feed: who looks at the source is shown its frames there.
-        publish: called with events of the source.
-        limits: bounds on images.
+        run: makes what watches it, not started yet.
     """
 
-    def __init__(
-        self,
-        settings: SourceSettings,
-        capture: Callable[[Callable[[SourceStatus], None]], Capture],
-        *,
-        is_live: bool,
-        inspect: Callable[[Shot], Future[Inspected]],
-        unreadable: Unreadable,
-        feed: LiveFeed,
-        publish: Callable[[Event], None],
-        limits: ReadingLimits,
-    ) -> None:
-        self.settings, self.feed = settings, feed
-        self._inspect, self._unreadable, self._publish, self._limits = inspect, unreadable, publish, limits
-        self._depth = 1 if is_live else DEPTH
-        self._is_live = is_live
-        self._capture = capture(self._tell)
-        self._alarm = AlarmWindow(settings.alarm)
-        self._reading: AlarmReading | None = None
-        self._lock = Lock()
+    def __init__(self, settings: SourceSettings, run: Callable[[SourceSettings, LiveFeed], LineRun]) -> None:
+        self.settings = settings
+        self.feed = LiveFeed()
+        self._make = run
+        self._run: LineRun | None = None
         self._problem: str | None = None
-        self._inspected = self._passed_over = self._sequence = 0
-        self._sha256 = ""
-        self._stopping = Flag()
-        self._thread = Thread(target=self._run, name=f"line {settings.name}", daemon=True)
-
-    # For the station
+        self._lock = RLock()
 
     def start(self) -> None:
-        """Watch the source from now on; returns at once. A line is started once."""
-        self._capture.start()
-        self._thread.start()
+        """Watch the source from now on; no error where it is watched already.
+
+        Raises:
+            SettingError: the settings cannot be right.
+            MissingExtraError: the library that reads this kind is not installed.
+            SourceError: it is still about to stop.
+        """
+        with self._lock:
+            if self._run is not None and not self._run.is_over:
+                if not self._run.is_stopping:
+                    return
+                raise SourceError(f"the source {self.settings.name} is about to stop: start it again in a moment")
+            try:
+                run = self._make(self.settings, self.feed)
+            except OnlygoodError as error:
+                self._problem = str(error)
+                raise
+            self._run, self._problem = run, None
+            run.start()
 
     def ask_to_stop(self) -> None:
         """Take no more frames; returns at once."""
-        self._stopping.set()
-        self._capture.stop(0.0)
+        run = self._run
+        if run is not None:
+            run.ask_to_stop()
 
-    def stop(self, timeout_s: float = 20.0) -> bool:
-        """Take no more frames, finish what is in work, and return whether everything ended within the time."""
-        self.ask_to_stop()
-        is_stopped = self._capture.stop(timeout_s)
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        return is_stopped and not self._thread.is_alive()
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
+        """Take no more frames, finish those that are in work, and return whether all that ended within the time."""
+        run = self._run
+        return run is None or run.stop(timeout_s)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until the source has ended and all its frames are inspected; whether it has within the time."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        """Wait until the source has ended and its frames are inspected, and return whether it has within the time."""
+        run = self._run
+        return run is None or run.wait(timeout_s)
 
     def trigger(self) -> None:
         """Have the next frame inspected.
 
         Raises:
             SettingError: the source runs free.
-            SourceError: it is not there at the moment.
+            SourceError: it is not there at the moment, or is stopped.
             BusyError: too many triggers wait.
         """
-        self._capture.trigger()
+        run = self._run
+        if run is None or run.is_stopping or run.is_over:
+            raise SourceError(f"the source {self.settings.name} must run to take a trigger, and is stopped: start it")
+        run.trigger()
 
-    @property
     def status(self) -> SourceStatus:
         """How the source is doing."""
-        return self._with_ours(self._capture.status)
-
-    def _with_ours(self, status: SourceStatus) -> SourceStatus:
-        with self._lock:
-            return status.model_copy(
-                update={
-                    "frames": self._inspected,
-                    "skipped": status.skipped + self._passed_over,
-                    "problem": status.problem or self._problem,
-                    "is_alarmed": self._alarm.is_alarmed,
-                }
-            )
-
-    def _tell(self, status: SourceStatus) -> None:
-        self._publish(Event(kind="source", source=self._with_ours(status)))
-
-    # On the thread
-
-    def _run(self) -> None:
-        in_work: deque[_InWork] = deque()
-        while True:
-            try:
-                if not self._go_on(in_work):
-                    break
-            except Exception as error:  # whatever it is, the next frame is looked at
-                _log.exception("the line %s failed in a way that is not foreseen", self.settings.name)
-                self._say(_unforeseen(self.settings.name, error))
-                self._stopping.wait(_POLL_S)
-        with self._lock:
-            was_alarmed = self._alarm.reset()
-        if was_alarmed:
-            self._publish_alarm()
-
-    def _go_on(self, in_work: deque[_InWork]) -> bool:
-        """Finish what is ready, and begin with the next frame; False when there will be none."""
-        while in_work and (len(in_work) >= self._depth or in_work[0].future.done()):
-            self._finish(in_work.popleft())
-        if self._stopping.is_set():
-            frame = None
-        else:
-            frame = self._capture.next(_SOON_S if in_work else _POLL_S)
-        if frame is not None:
-            begun = self._begin(frame)
-            if begun is not None:
-                in_work.append(begun)
-            return True
-        if in_work:
-            self._finish(in_work.popleft())
-            return True
-        return not (self._stopping.is_set() or self._capture.is_over)
-
-    def _begin(self, frame: Frame) -> _InWork | None:
-        """Hand a frame to the station; None where it is not inspected."""
-        self._sequence += 1
-        try:
-            if frame.problem is not None:
-                raise ImageError(frame.problem)
-            encoded = encode_frame(frame, self._limits)
-        except ImageError as error:
-            self._give_up(frame, str(error), EncodedFrame(frame.content or b"", ""))
-            return None
-        if self.settings.model is None:
-            self._say(None)
-            self._show(frame, encoded)
-            return None
-        shot = self._shot(frame, encoded, self.settings.model)
-        future = self._submitted(shot)
-        return None if future is None else _InWork(self._sequence, frame, encoded, shot, future)
-
-    def _shot(self, frame: Frame, encoded: EncodedFrame, model: str) -> Shot:
+        run = self._run
+        if run is not None and self._problem is None:
+            return run.status
         settings = self.settings
-        is_single = settings.kind == "folder" or settings.trigger != "free"
-        return Shot(
-            model=model,
-            content=encoded.content,
-            suffix=encoded.suffix,
-            source=settings.name,
-            name=frame.name,
-            at=frame.at,
-            key=frame.key,
-            keep=settings.record,
-            with_map=self.feed.is_watched,
-            watches_drift=is_single if settings.watches_drift is None else settings.watches_drift,
-        )
-
-    def _submitted(self, shot: Shot) -> Future[Inspected] | None:
-        """What will be said of a frame; None where it is passed over, or the line stops."""
-        while not self._stopping.is_set():
-            try:
-                return self._inspect(shot)
-            except BusyError as error:
-                if self._is_live:
-                    self._pass_over()
-                    return None
-                self._stopping.wait(min(error.retry_after_s, 1.0))
-        return None
-
-    def _finish(self, work: _InWork) -> None:
-        """Wait for what is said of a frame, and make it known; again and again where that must not be lost."""
-        pause_s, tries = _FIRST_PAUSE_S, 0
-        while True:
-            try:
-                self._known(work, work.future.result())
-                return
-            except AlreadySeen:  # it was recorded before a restart, or by a page that was given twice
-                return
-            except BusyError:
-                if self._is_live:
-                    self._pass_over()
-                    return
-            except (NotFoundError, ModelFileError, StoreError) as error:
-                self._say(str(error))
-                if self._is_live:
-                    self._show(work.frame, work.encoded, problem=str(error))
-                    return
-            except ImageError as error:
-                self._give_up(work.frame, str(error), work.encoded)
-                return
-            except Exception as error:
-                tries += 1
-                _log.exception("the image %s of %s cannot be inspected", work.frame.name, self.settings.name)
-                if self._is_live or tries >= _MOST_TRIES:
-                    self._give_up(work.frame, _unforeseen(work.frame.name, error), work.encoded)
-                    return
-            if self._stopping.wait(pause_s):
-                return  # it has no record, so the next start finds it again
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            future = self._submitted(work.shot)
-            if future is None:
-                return
-            work.future = future
-
-    def _known(self, work: _InWork, found: Inspected) -> None:
-        """An image was inspected, and recorded where it is to be."""
-        inspection = found.inspection
-        with self._lock:
-            self._inspected += 1
-            was_alarmed = False
-            if found.version.sha256 != self._sha256:  # scores of another version are in another unit
-                was_alarmed, self._sha256 = self._alarm.reset(), found.version.sha256
-            self._reading = reading = self._alarm.add(inspection.score, is_anomaly=inspection.is_anomaly)
-        self._say(None)
-        if was_alarmed is not reading.is_alarmed and (was_alarmed or reading.has_changed):
-            self._publish_alarm(reading)
-        self._show(work.frame, work.encoded, found=found, reading=reading)
-
-    def _give_up(self, frame: Frame, problem: str, encoded: EncodedFrame) -> None:
-        """An image cannot be inspected: one of a folder is not tried again, and the reason is kept."""
-        while frame.key is not None:
-            try:
-                self._unreadable.mark_unreadable(self.settings.name, frame.key, problem)
-                break
-            except OnlygoodError as error:
-                self._say(str(error))
-                if self._stopping.wait(_FIRST_PAUSE_S):
-                    return
-        self._say(problem)
-        self._show(frame, encoded, problem=problem)
-
-    def _pass_over(self) -> None:
-        with self._lock:
-            self._passed_over += 1
-
-    def _say(self, problem: str | None) -> None:
-        """Have the status say what is wrong, or nothing where it works, and the log once."""
-        with self._lock:
-            before, self._problem = self._problem, problem
-        if problem == before:
-            return
-        if problem is not None:
-            _log.warning("source %s: %s", self.settings.name, problem)
-        self._publish(Event(kind="source", source=self.status))
-
-    def _publish_alarm(self, reading: AlarmReading | None = None) -> None:
-        name, status = self.settings.name, self.status
-        sentence = None
-        if status.is_alarmed and reading is not None:
-            sentence = f"{reading.anomalous} of the last {reading.images} images of {name} are anomalous"
-            _log.warning("alarm: %s", sentence)
-        else:
-            _log.info("the alarm of %s is over", name)
-        self._publish(Event(kind="alarm", source=status, problem=sentence))
-
-    def _show(
-        self,
-        frame: Frame,
-        encoded: EncodedFrame,
-        *,
-        found: Inspected | None = None,
-        reading: AlarmReading | None = None,
-        problem: str | None = None,
-    ) -> None:
-        record = None if found is None else found.record
-        width, height = (encoded.width, encoded.height) if record is None else (record.width, record.height)
-        self.feed.publish(
-            LiveFrame(
-                sequence=self._sequence,
-                at=frame.at,
-                name=frame.name,
-                content=encoded.content,
-                suffix=encoded.suffix,
-                width=width,
-                height=height,
-                model=self.settings.model,
-                version=None if found is None else found.version,
-                inspection=None if found is None else found.inspection,
-                record=record,
-                average=None if reading is None else reading.mean_score,
-                anomalous=0 if reading is None else reading.anomalous,
-                of=0 if reading is None else reading.images,
-                is_alarmed=self._alarm.is_alarmed,
-                problem=problem,
-            )
+        return SourceStatus(
+            name=settings.name,
+            kind=settings.kind,
+            state=SourceState.STOPPED,
+            model=settings.model,
+            problem=self._problem,
         )
 
 
-def _unforeseen(name: str, error: Exception) -> str:
-    return f"{name} cannot be inspected, by an error that is not foreseen ({type(error).__name__}): report it"
+class Lines(Mapping[str, Line]):
+    """The lines of a station, by the names of their sources.
+
+    Args:
+        run: makes what watches a source.
+    """
+
+    def __init__(self, run: Callable[[SourceSettings, LiveFeed], LineRun]) -> None:
+        self._make = run
+        self._lines: dict[str, Line] = {}
+        self._lock = RLock()
+
+    def __getitem__(self, name: str) -> Line:
+        return self._lines[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._lines))
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def one(self, name: str) -> Line:
+        """The line of a source.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        found = self._lines.get(name)
+        if found is None:
+            known = tuple(self._lines)
+            there = f"there are {', '.join(known)}" if known else "there is none yet"
+            raise NotFoundError(f"a source must be one of the station's, got {name!r}, and {there}{nearest(name, known)}")
+        return found
+
+    def apply(self, sources: Iterable[SourceSettings]) -> None:
+        """Have these sources from now on: those that are new or were changed begin, if they start by themselves.
+
+        Those that are as they were go on, or stay stopped. What keeps one from starting is said in its status.
+
+        Args:
+            sources: all of them.
+        """
+        with self._lock:
+            wanted = {each.name: each for each in sources}
+            gone = [line for name, line in self._lines.items() if wanted.get(name) != line.settings]
+            _stop(gone)
+            before = self._lines
+            lines: dict[str, Line] = {}
+            fresh: list[Line] = []
+            for name, settings in wanted.items():
+                known = before.get(name)
+                if known is not None and known.settings == settings:
+                    lines[name] = known
+                    continue
+                lines[name] = Line(settings, self._make)
+                fresh.append(lines[name])
+            self._lines = lines
+            for line in fresh:
+                if line.settings.starts:
+                    _start(line)
+
+    def statuses(self) -> tuple[SourceStatus, ...]:
+        """How all are doing, in the order of the settings."""
+        return tuple(line.status() for line in tuple(self._lines.values()))
+
+    def stop(self) -> None:
+        """Stop all of them at the same time."""
+        with self._lock:
+            _stop(tuple(self._lines.values()))
 
 
-def ended(status: SourceStatus) -> bool:
-    """Whether a source has come to its end, as a video file does."""
-    return status.state is SourceState.ENDED
+def _start(line: Line) -> None:
+    try:
+        line.start()
+    except OnlygoodError as error:
+        _log.warning("the source %s does not start: %s", line.settings.name, error)
+
+
+def _stop(lines: Iterable[Line]) -> None:
+    lines = tuple(lines)
+    for line in lines:
+        line.ask_to_stop()
+    for line in lines:
+        if not line.stop():
+            _log.warning("the source %s did not end within %g s", line.settings.name, STOP_TIMEOUT_S)
