@@ -49,6 +49,8 @@ _RECONNECT_S = 1.0
 # An image: the path of its file, or the bytes of it.
 ImageFile: TypeAlias = str | os.PathLike[str] | bytes
 
+Keep: TypeAlias = Literal["all", "anomalous", "none"]
+
 Found = TypeVar("Found", bound=BaseModel)
 
 _ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED)
@@ -93,14 +95,14 @@ class StationClient:
 
     # Inspecting
 
-    def inspect(self, model: str, image: ImageFile, *, name: str = "", keep: bool = True) -> InspectionRecord:
+    def inspect(self, model: str, image: ImageFile, *, name: str = "", keep: Keep = "all") -> InspectionRecord:
         """The inspection of one image.
 
         Args:
             model: its name.
             image: the path of a file, or its bytes.
             name: of the image; that of its file unless given.
-            keep: whether the station keeps the image.
+            keep: which inspections are remembered: all, those that are anomalous, or none.
 
         Raises:
             NotFoundError: there is no such model.
@@ -111,7 +113,7 @@ class StationClient:
         return _inspection(self._inspect(model, [(image, name)], keep=keep)[0])
 
     def inspect_with_map(
-        self, model: str, image: ImageFile, *, name: str = "", keep: bool = True
+        self, model: str, image: ImageFile, *, name: str = "", keep: Keep = "all"
     ) -> tuple[InspectionRecord, bytes]:
         """The inspection of one image, and the image with its anomaly map over it as PNG.
 
@@ -128,14 +130,14 @@ class StationClient:
         return _inspection(result), base64.b64decode(result.map_png or "")
 
     def inspect_many(
-        self, model: str, images: Iterable[ImageFile], *, keep: bool = True, at_once: int = IMAGES_AT_ONCE
+        self, model: str, images: Iterable[ImageFile], *, keep: Keep = "all", at_once: int = IMAGES_AT_ONCE
     ) -> Iterator[InspectionResult]:
         """The results of many images, in their order; one that cannot be inspected says why in its `problem`.
 
         Args:
             model: its name.
             images: taken as results are asked for, some ahead.
-            keep: whether the station keeps them.
+            keep: which of them are remembered.
             at_once: in one request.
 
         Raises:
@@ -453,7 +455,7 @@ class StationClient:
     # How images are sent
 
     def _inspect_some(
-        self, model: str, images: list[tuple[ImageFile, str]], *, keep: bool
+        self, model: str, images: list[tuple[ImageFile, str]], *, keep: Keep
     ) -> Iterator[InspectionResult]:
         """The results of a few images. One alone is refused with an error, which is its problem here."""
         readable: list[tuple[ImageFile, str]] = []
@@ -473,13 +475,13 @@ class StationClient:
             yield problems[position] if position in problems else next(found)
 
     def _inspect(
-        self, model: str, images: list[tuple[ImageFile, str]], *, keep: bool, map: str = "none"
+        self, model: str, images: list[tuple[ImageFile, str]], *, keep: Keep, map: str = "none"
     ) -> list[InspectionResult]:
         files = []
         for image, name in images:
             content, own = _read(image, error=ImageError)
             files.append(("image", (name or own, content, "application/octet-stream")))
-        params = {"keep": str(keep).lower(), "map": map}
+        params = {"keep": keep, "map": map}
         answer = self._station.one(
             InspectionResults, f"/v1/models/{_part(model)}/inspect", "POST", files=files, params=params
         )

@@ -148,6 +148,6 @@ def _retry_after_s(headers: Mapping[str, str]) -> float:
 def _not_understood(answer: httpx.Response) -> StationError:
     return StationError(
         f"the answer to {answer.request.method} {answer.request.url} must be one of a station of this version, got "
-        f"status {answer.status_code} with {answer.headers.get('content-type', 'no type')}: check the address, and that "
-        "both are of one version of onlygood"
+        f"status {answer.status_code} with {answer.headers.get('content-type', 'no type')}: check the address, and "
+        "that both are of one version of onlygood"
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Literal
 
 from onlygood._printable import printable
 from onlygood.images.reading import ImageArray
@@ -17,7 +16,9 @@ from onlygood.station.file_types import suffix_of
 from onlygood.station.schemas import ImageRegion, InspectionRecord, Verdict
 from onlygood.station.serving.models import Served, ServedModels
 from onlygood.station.serving.pool import Pool
-from onlygood.station.store.recorder import NewInspection, Recorder
+from onlygood.station.station_settings import FROM_PERSONS
+from onlygood.station.store.recorder import Recorder
+from onlygood.station.store.records import NewInspection
 
 Keep = Literal["all", "anomalous", "none"]
 
@@ -57,9 +58,10 @@ class ToInspect:
         name: of the image: data, never a path.
         page: of a multi-page TIFF, from 0.
         at: when it was taken; now unless given.
-        keep: which inspections are remembered.
+        keep: which inspections are remembered; those with a `seen_key` always are, and this says with which images.
         with_map: whether the anomaly map and the pixels are given back.
         seen_key: identifies the image across restarts; None for one that may come twice.
+        watches_drift: whether the drift test takes its score.
     """
 
     model: str
@@ -71,13 +73,7 @@ class ToInspect:
     keep: Keep = "all"
     with_map: bool = False
     seen_key: str | None = None
-
-
-class Watching(Protocol):
-    """What looks at every inspection before it is remembered, such as the drift test."""
-
-    def add(self, served: Served, inspection: Inspection) -> tuple[str, str] | None:
-        """Take one inspection; what is to be kept with it: the digest of the model and a state, or nothing."""
+    watches_drift: bool = True
 
 
 class Inspecting:
@@ -88,7 +84,8 @@ class Inspecting:
         pool: that runs them.
         recorder: that remembers.
         outputs: gives the names of the outputs that are to be told of a model's inspection with a verdict.
-        watching: looks at each inspection that is remembered.
+        drift: is shown each inspection that the drift test is to take, and whether it is about to be remembered, and
+            gives the digest of the model's version and a state of its test that are to be kept with it, or nothing.
         told: called with each record once it is remembered, and with those that are not; it must return at once.
     """
 
@@ -99,11 +96,11 @@ class Inspecting:
         recorder: Recorder,
         *,
         outputs: Callable[[str, Verdict], Sequence[str]],
-        watching: Watching | None,
+        drift: Callable[[Served, Inspection, bool], tuple[str, str] | None],
         told: Callable[[InspectionRecord], None],
     ) -> None:
         self._models, self._pool, self._recorder = models, pool, recorder
-        self._outputs, self._watching, self._told = outputs, watching, told
+        self._outputs, self._drift, self._told = outputs, drift, told
 
     def submit(self, image: ToInspect, *, waits_s: float = 0.0) -> Future[Inspected]:
         """The future inspection; it is remembered when the future has a result.
@@ -143,11 +140,15 @@ class Inspecting:
         verdict = Verdict.ANOMALOUS if inspection.is_anomaly else Verdict.GOOD
         kept_inspection = inspection if image.with_map else replace(inspection, anomaly_map=None, pixels=None)
         new = _new_inspection(served, image, inspection, pixels, verdict)
-        if image.keep == "none" or (image.keep == "anomalous" and verdict is Verdict.GOOD):
+        is_kept = image.keep == "all" or (image.keep == "anomalous" and verdict is Verdict.ANOMALOUS)
+        is_recorded = is_kept or image.seen_key is not None
+        drift = self._drift(served, inspection, is_recorded) if _is_of_the_process(image) else None
+        if not is_recorded:
             self._finish(answer, Inspected(_unrecorded(new), kept_inspection, served))
             return
-        drift = None if self._watching is None else self._watching.add(served, inspection)
-        recorded = self._recorder.submit(new, outputs=self._outputs(served.name, verdict), drift=drift)
+        recorded = self._recorder.submit(
+            new if is_kept else replace(new, content=None), outputs=self._outputs(served.name, verdict), drift=drift
+        )
 
         def remembered(future: Future[InspectionRecord]) -> None:
             error = future.exception()
@@ -164,6 +165,11 @@ class Inspecting:
             self._told(inspected.record)
         except Exception:
             _log.exception("telling of inspection %d failed; it is remembered", inspected.record.id)
+
+
+def _is_of_the_process(image: ToInspect) -> bool:
+    """Whether the drift test takes an image: not those that a person tries the model with on the page."""
+    return image.watches_drift and image.source not in FROM_PERSONS
 
 
 def _fail(answer: Future[Inspected], error: BaseException) -> None:
@@ -216,12 +222,7 @@ def _unrecorded(new: NewInspection) -> InspectionRecord:
         image_sha256=None,
         width=new.width,
         height=new.height,
-        regions=new.regions,
-        notes=new.notes,
+        regions=tuple(new.regions),
+        notes=tuple(new.notes),
         has_image=False,
     )
-
-
-def digest_of(content: bytes) -> str:
-    """The SHA-256 of an image's file, in hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()

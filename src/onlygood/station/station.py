@@ -12,11 +12,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock, Thread
 
+from onlygood._files import make_folder
 from onlygood.errors import NotFoundError
 from onlygood.graph.model_file import ModelFile, unpack
 from onlygood.images.reading import ReadingLimits, read_image
 from onlygood.inspector import Inspector
+from onlygood.results import Inspection
 from onlygood.station.drawing import PastVersions, map_png, thumbnail_jpeg
+from onlygood.station.drift_watch import DriftWatch
 from onlygood.station.file_types import media_type_of, suffix_of
 from onlygood.station.hub import Hub
 from onlygood.station.inspecting import Inspected, Inspecting, ToInspect
@@ -33,8 +36,9 @@ from onlygood.station.schemas import (
     Verdict,
 )
 from onlygood.station.serving.folder import ModelFolder
-from onlygood.station.serving.models import ServedModels, check_name
+from onlygood.station.serving.models import Served, ServedModels, check_name
 from onlygood.station.serving.pool import Pool
+from onlygood.station.settings_file import FILE_NAME as SETTINGS_NAME
 from onlygood.station.settings_file import SettingsFile
 from onlygood.station.store.store import Store
 
@@ -59,7 +63,8 @@ class Station:
 
     def __init__(self, data: Path, *, models: Path | None = None, url: str | None = None) -> None:
         self.data = data
-        self.settings_file = SettingsFile(data)
+        make_folder(data)
+        self.settings_file = SettingsFile(data / SETTINGS_NAME)
         settings = self.settings_file.get()
         self.store = Store(data, url=url, retention=settings.retention)
         self.hub = Hub()
@@ -72,13 +77,14 @@ class Station:
         self.reading_limits = ReadingLimits(
             max_pixels=settings.limits.max_pixels, max_bytes=settings.limits.max_image_bytes
         )
+        self.drift = DriftWatch(self.store.drift, false_drift_rate=settings.false_drift_rate)
         self._folder = None if models is None else ModelFolder(models, self.models)
         self._inspecting = Inspecting(
             self.models,
             self.pool,
             self.store.recorder,
             outputs=self._outputs_for,
-            watching=None,
+            drift=self._watch_drift,
             told=self._inspected,
         )
         self._past = PastVersions(self._open_version)
@@ -99,6 +105,7 @@ class Station:
         if self._folder is not None:
             self._folder.stop()
         self.pool.close()
+        self.drift.flush()
         self.store.close()
 
     # Inspecting
@@ -114,6 +121,19 @@ class Station:
         return self._inspecting.submit(image, waits_s=waits_s)
 
     # What was inspected
+
+    def inspection(self, id: int) -> InspectionRecord:
+        """What is remembered of an inspection.
+
+        Raises:
+            NotFoundError: there is none of this id.
+        """
+        record = self.store.inspections.get(id)
+        if record is None:
+            raise NotFoundError(
+                f"inspection {id} must be one that is remembered, and is none: ask for the list of them"
+            )
+        return record
 
     def image(self, id: int) -> tuple[bytes, str]:
         """The bytes of the file of an inspection's image, and its media type.
@@ -140,7 +160,7 @@ class Station:
             NotFoundError: as `image`.
             StoreError, ModelFileError: that version cannot be used any more.
         """
-        record = self.store.inspections.get(id)
+        record = self.inspection(id)
         content, _ = self._kept_image(id)
         return map_png(self._past.get(record.model_sha256)(content, name=record.name))
 
@@ -176,15 +196,18 @@ class Station:
         Raises:
             NotFoundError: there is no such image.
         """
-        return thumbnail_jpeg(self.store.taught.content(id), name=f"image {id}", limits=self.reading_limits)
+        kept = self.store.taught.content(id)
+        if kept is None:
+            raise NotFoundError(f"taught image {id} must be one that is kept: ask for the list of them")
+        return thumbnail_jpeg(kept[0], name=f"image {id}", limits=self.reading_limits)
 
     # How it is doing
 
     def health(self) -> Health:
         """How the station is doing now."""
-        problems = (*self.models.problems, *self.store.problems)
+        problems = (*self.models.problems, *self.store.problems())
         return Health(
-            is_ready=not self.store.problems,
+            is_ready=not self.store.problems(),
             problems=problems,
             uptime_s=time.monotonic() - self._started_at,
             queued=self.pool.queued,
@@ -207,8 +230,9 @@ class Station:
         return ()
 
     def drift_statuses(self) -> tuple[DriftStatus, ...]:
-        """Of all models."""
-        return ()
+        """Of the active versions of all models that can be used."""
+        served = (self.models.ready(name) for name in self.store.models.names())
+        return tuple(self.drift.status(each) for each in served if each is not None)
 
     def _outputs_for(self, model: str, verdict: Verdict) -> Sequence[str]:
         """The names of the outputs that are told of an inspection."""
@@ -217,6 +241,12 @@ class Station:
             for each in self.settings_file.get().outputs
             if (not each.models or model in each.models) and (each.only == "all" or verdict is Verdict.ANOMALOUS)
         ]
+
+    def _watch_drift(self, served: Served, inspection: Inspection) -> tuple[str, str] | None:
+        news = self.drift.add(served, inspection)
+        if news.found is not None:
+            self.hub.publish(Event(kind="drift", drift=news.found))
+        return news.state
 
     def _inspected(self, record: InspectionRecord) -> None:
         now = time.monotonic()
@@ -239,6 +269,7 @@ class Station:
         self.hub.publish(Event(kind="model", model=model))
 
     def _kept_image(self, id: int) -> tuple[bytes, str]:
+        self.inspection(id)
         kept = self.store.inspections.image(id)
         if kept is None:
             raise NotFoundError(f"the image of inspection {id} is not kept any more: raise the bounds in retention")

@@ -55,7 +55,8 @@ def make_app(
     Raises:
         SettingError: it would listen beyond this computer without tokens, and that was not asked for.
     """
-    tokens = KnownTokens(station.settings.tokens)
+    chosen = station.settings_file.get()
+    tokens = KnownTokens(chosen.tokens)
     check_listening(host, len(tokens), without_tokens=without_tokens)
     app = FastAPI(
         title="onlygood station",
@@ -90,12 +91,12 @@ def make_app(
     add_problem_handlers(app)
 
     def with_access(inner: ASGIApp) -> ASGIApp:
-        access = Access(inner, tokens=tokens, hosts=KnownHosts(host, station.settings.allowed_hosts))
+        access = Access(inner, tokens=tokens, hosts=KnownHosts(host, chosen.allowed_hosts))
         app.state.access = access
         return access
 
     # The last one is asked first.
-    app.add_middleware(BodyLimits, limits=station.settings.limits)
+    app.add_middleware(BodyLimits, limits=chosen.limits)
     app.add_middleware(with_access)
     app.add_middleware(UnexpectedErrors)
     app.add_middleware(metrics.Observed, metrics=app.state.metrics)

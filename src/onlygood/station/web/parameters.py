@@ -9,6 +9,7 @@ from pydantic import AwareDatetime
 from starlette.requests import HTTPConnection
 
 from onlygood.station.schemas import Label, Problem, Verdict
+from onlygood.station.station_settings import Limits
 
 if TYPE_CHECKING:
     from onlygood.station.station import Station
@@ -37,6 +38,11 @@ def station_of(connection: HTTPConnection) -> Station:
     """The station whose app this is."""
     station: Station = connection.app.state.station
     return station
+
+
+def limits_of(connection: HTTPConnection) -> Limits:
+    """The bounds of the station whose app this is."""
+    return station_of(connection).settings_file.get().limits
 
 
 def binary(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:

@@ -68,8 +68,13 @@ class Streams:
 
 def encode(event: Event) -> bytes:
     """An event as it is sent; one of an inspection has its number, from which a browser goes on when it comes back."""
-    number = "" if event.kind != "inspection" or event.inspection is None else f"id: {event.inspection.id}\n"
+    number = f"id: {recorded_id(event)}\n" if recorded_id(event) else ""
     return f"{number}event: {event.kind}\ndata: {event.model_dump_json(exclude_none=True)}\n\n".encode()
+
+
+def recorded_id(event: Event) -> int:
+    """The number of an inspection that happened and is remembered; 0 for every other event."""
+    return event.inspection.id if event.kind == "inspection" and event.inspection is not None else 0
 
 
 @router.get(
@@ -145,8 +150,7 @@ async def _stream(request: Request, streams: Streams, last: int | None) -> Async
                 lost = subscription.lost
             for number, event in subscription.take():
                 # Those that were read from the database above came over the hub, too.
-                is_known = event.kind == "inspection" and event.inspection is not None and event.inspection.id <= seen
-                if is_known:
+                if 0 < recorded_id(event) <= seen:
                     continue
                 yield streams.encoded(number, event)
 

@@ -16,8 +16,9 @@ from starlette.responses import Response
 from onlygood.errors import BusyError, ImageError, OnlygoodError, SettingError
 from onlygood.heatmap import overlay, to_screen
 from onlygood.results import Inspection
+from onlygood.station.inspecting import Keep, ToInspect
 from onlygood.station.schemas import InspectionResult, InspectionResults
-from onlygood.station.web.parameters import BUSY, NO_ROOM, NOT_FOUND, TOO_LARGE, ModelName, station_of
+from onlygood.station.web.parameters import BUSY, NO_ROOM, NOT_FOUND, TOO_LARGE, ModelName, limits_of, station_of
 from onlygood.station.web.rights import GuardedRoute, needs
 from onlygood.station.web.uploads import IMAGES_BODY, Upload, read_images
 
@@ -43,7 +44,7 @@ async def inspect(
     request: Request,
     name: ModelName,
     map: Annotated[Literal["png", "none"], Query(description="whether to draw the anomaly map")] = "none",
-    keep: Annotated[bool, Query(description="whether to keep the image beside its inspection")] = True,
+    keep: Annotated[Keep, Query(description="which inspections are remembered, with their images")] = "all",
     source: Annotated[Literal["http", "page"], Query(description="who asks")] = "http",
 ) -> Response:
     """The verdicts on the images of the request, in their order.
@@ -54,7 +55,9 @@ async def inspect(
     A raw body takes the image's name from the query (`name=`); a form, from its files.
     """
     station = station_of(request)
-    images = await read_images(request, station.settings.limits)
+    images = await read_images(request, limits_of(request))
+    if station.models.ready(name) is None:  # loading it takes a while
+        await anyio.to_thread.run_sync(station.models.get, name)
     work = _Work(request, name, with_map=map == "png", keep=keep, source=source)
     if len(images) == 1:
         results = [await work.one(images[0])]
@@ -67,8 +70,9 @@ async def inspect(
 class _Work:
     """What is done with the images of one request."""
 
-    def __init__(self, request: Request, model: str, *, with_map: bool, keep: bool, source: str) -> None:
+    def __init__(self, request: Request, model: str, *, with_map: bool, keep: Keep, source: str) -> None:
         self._station = station_of(request)
+        self._queue_timeout_s = limits_of(request).queue_timeout_s
         self._model, self._with_map, self._keep, self._source = model, with_map, keep, source
 
     async def one(self, image: Upload) -> InspectionResult:
@@ -77,15 +81,15 @@ class _Work:
         Raises:
             OnlygoodError: it has none.
         """
-        future = self._station.submit(
-            self._model,
-            image.content,
+        asked = ToInspect(
+            model=self._model,
+            content=image.content,
             source=self._source,
             name=image.name,
             with_map=self._with_map,
             keep=self._keep,
         )
-        inspected = await asyncio.wrap_future(future)
+        inspected = await asyncio.wrap_future(self._station.submit(asked))
         png = None
         if self._with_map:
             png = await anyio.to_thread.run_sync(draw_map, inspected.inspection, limiter=_drawing)
@@ -111,7 +115,7 @@ class _Work:
 
     async def _or_problem(self, image: Upload, *, waits: bool) -> InspectionResult:
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self._station.settings.limits.queue_timeout_s
+        ends_at = loop.time() + self._queue_timeout_s
         while True:
             try:
                 return await self.one(image)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
+import anyio
+import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from onlygood.errors import NotFoundError
 from onlygood.station.schemas import FeedbackRequest, InspectionPage, InspectionRecord
-from onlygood.station.web.images import image_response, thumbnail_response
+from onlygood.station.web.images import CACHED, image_response, thumbnail_response
 from onlygood.station.web.parameters import BUSY, MOST_ID, NOT_FOUND, Id, binary, filters, station_of
 from onlygood.station.web.rights import GuardedRoute, identity_of, needs
 
 router = APIRouter(route_class=GuardedRoute, tags=["inspections"])
 
 Filters = Annotated[dict[str, Any], Depends(filters)]
+_drawing = anyio.CapacityLimiter(max(1, (os.cpu_count() or 1) // 2))
 _CSV_CHARACTERS = 64 * 1024
 
 
@@ -57,7 +59,7 @@ def export_csv(request: Request, wanted: Filters) -> Response:
 @needs("inspect")
 def get_inspection(request: Request, id: Id) -> InspectionRecord:
     """As it was recorded, with what a person said of it."""
-    return inspection(request, id)
+    return station_of(request).inspection(id)
 
 
 @router.post(
@@ -70,8 +72,8 @@ def get_inspection(request: Request, id: Id) -> InspectionRecord:
 def give_feedback(request: Request, id: Id, said: FeedbackRequest) -> InspectionRecord:
     """The inspection with what was said of it: the latest holds, all are kept."""
     by = identity_of(request).name
-    inspection(request, id)
-    return station_of(request).feedback(id, said.label, by=by, note=said.note)
+    station_of(request).inspection(id)
+    return station_of(request).give_feedback(id, said.label, by=by, note=said.note)
 
 
 @router.get(
@@ -84,7 +86,8 @@ def give_feedback(request: Request, id: Id, said: FeedbackRequest) -> Inspection
 @needs("inspect")
 def get_image(request: Request, id: Id) -> Response:
     """The very bytes that were inspected."""
-    return image_response(*_image(request, id), id)
+    content, media_type = station_of(request).image(id)
+    return image_response(content, media_type, id)
 
 
 @router.get(
@@ -95,10 +98,9 @@ def get_image(request: Request, id: Id) -> Response:
     responses={**NOT_FOUND, **binary("image/jpeg", "a small JPEG")},
 )
 @needs("inspect")
-def get_thumbnail(request: Request, id: Id) -> Response:
+async def get_thumbnail(request: Request, id: Id) -> Response:
     """A JPEG for lists."""
-    content, _ = _image(request, id)
-    return thumbnail_response(content, station_of(request).settings.limits)
+    return thumbnail_response(await _drawn(id, station_of(request).thumbnail))
 
 
 @router.get(
@@ -109,37 +111,15 @@ def get_thumbnail(request: Request, id: Id) -> Response:
     responses={**NOT_FOUND, **BUSY, **binary("image/png", "the image with its map over it")},
 )
 @needs("inspect")
-def get_map(request: Request, id: Id) -> Response:
+async def get_map(request: Request, id: Id) -> Response:
     """Computed again from the image and the version of the model that were used."""
-    drawn = station_of(request).draw_map(id)
-    buffer = io.BytesIO()
-    drawn.save(buffer, format="PNG", compress_level=1)
-    return Response(buffer.getvalue(), media_type="image/png")
+    drawn = await _drawn(id, station_of(request).map_of)
+    return Response(drawn, media_type="image/png", headers={"Cache-Control": CACHED})
 
 
-def _image(request: Request, id: int) -> tuple[bytes, str]:
-    """The bytes of an inspection's image, and the suffix of its file.
-
-    Raises:
-        NotFoundError: there is no such inspection, or its image is not kept any more.
-    """
-    found = station_of(request).store.inspections.image(id)
-    if found is None:
-        inspection(request, id)
-        raise NotFoundError(f"inspection {id} has no image: it was not kept, or was let go to make room")
-    return found
-
-
-def inspection(request: Request, id: int) -> InspectionRecord:
-    """One inspection.
-
-    Raises:
-        NotFoundError: there is none of this number.
-    """
-    found = station_of(request).store.inspections.get(id)
-    if found is None:
-        raise NotFoundError(f"an inspection must be one that is remembered, got {id}: ask for the list of inspections")
-    return found
+async def _drawn(id: int, draw: Callable[[int], bytes]) -> bytes:
+    """What is drawn of an inspection, few at once: a page of history asks for many, and inspections go on meanwhile."""
+    return await anyio.to_thread.run_sync(draw, id, limiter=_drawing)
 
 
 def _in_blocks(lines: Iterable[str]) -> Iterator[str]:

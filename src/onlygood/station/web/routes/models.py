@@ -17,6 +17,7 @@ from onlygood.station.web.parameters import (
     ModelName,
     VersionNumber,
     binary,
+    limits_of,
     station_of,
 )
 from onlygood.station.web.rights import GuardedRoute, needs
@@ -69,7 +70,7 @@ async def upload_model(
     station = station_of(request)
     content = await read_body(
         request,
-        station.settings.limits.max_model_bytes,
+        limits_of(request).max_model_bytes,
         "a model file may have {:,} bytes (max_model_bytes)",
         kind="ModelFileError",
     )

@@ -15,7 +15,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["sources"])
 @needs("inspect")
 def list_sources(request: Request) -> list[SourceStatus]:
     """How each is doing."""
-    return list(station_of(request).sources())
+    return list(station_of(request).source_statuses())
 
 
 @router.get("/v1/sources/{name}", operation_id="get_source", summary="One source", responses=NOT_FOUND)
@@ -47,4 +47,4 @@ def stop_source(request: Request, name: SourceName) -> SourceStatus:
 @needs("inspect")
 def list_outputs(request: Request) -> list[OutputStatus]:
     """What each delivered, and what waits for it."""
-    return list(station_of(request).outputs_status())
+    return list(station_of(request).output_statuses())

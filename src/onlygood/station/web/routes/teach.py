@@ -7,9 +7,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from onlygood.errors import NotFoundError
+from onlygood.station.file_types import media_type_of
 from onlygood.station.schemas import Schema, TaughtImage
 from onlygood.station.web.images import image_response, thumbnail_response
-from onlygood.station.web.parameters import NO_ROOM, NOT_FOUND, TOO_LARGE, Id, ModelName, binary, station_of
+from onlygood.station.web.parameters import NO_ROOM, NOT_FOUND, TOO_LARGE, Id, ModelName, binary, limits_of, station_of
 from onlygood.station.web.rights import GuardedRoute, needs
 from onlygood.station.web.routes.models import NewName
 from onlygood.station.web.uploads import IMAGES_BODY, Upload, read_images
@@ -57,7 +58,7 @@ def list_taught(request: Request, name: ModelName) -> list[TaughtImage]:
 async def teach(request: Request, name: NewName) -> list[TaughtResult]:
     """What became of each image; one alone that cannot be used is refused."""
     station = station_of(request)
-    images = await read_images(request, station.settings.limits)
+    images = await read_images(request, limits_of(request))
 
     def kept(image: Upload) -> TaughtResult:
         taught = station.teach(name, image.content, name=image.name)
@@ -104,7 +105,8 @@ def remove_taught(request: Request, id: Id) -> TaughtImage:
 @needs("inspect")
 def get_taught_image(request: Request, id: Id) -> Response:
     """The very bytes that are learned from."""
-    return image_response(*_content(request, id), id)
+    content, suffix = _content(request, id)
+    return image_response(content, media_type_of(suffix), id)
 
 
 @router.get(
@@ -117,7 +119,8 @@ def get_taught_image(request: Request, id: Id) -> Response:
 @needs("inspect")
 def get_taught_thumbnail(request: Request, id: Id) -> Response:
     """A JPEG for lists."""
-    return thumbnail_response(_content(request, id)[0], station_of(request).settings.limits)
+    _taught(request, id)
+    return thumbnail_response(station_of(request).taught_thumbnail(id))
 
 
 def _taught(request: Request, id: int) -> TaughtImage:
