@@ -11,11 +11,11 @@ then the bytes of an image file and of a map, which may both be empty. Texts are
   images), `anomalous` and `of` (how many of those are), `is_alarmed`, `problem` (why there is no verdict, or null),
   `skipped` (frames that this receiver did not get), `image` (`bytes`, `type`), and `map`: null, or `h`, `w`, `typical`,
   `high`. The map has h x w bytes, row by row: 0 is `typical` of good images or below, 51 is `high`, which few of them
-  reach anywhere, and each 51 more a doubling of the distance from typical. Entries of the verdict are missing without one.
-- The page sends {"ack": seq} for each frame that it has drawn. At most MOST_UNACKNOWLEDGED are under way; frames that come
-  meanwhile are skipped, so that what is seen is never late by more than those.
-- The page sends {"record": seq} to have one of the frames that it was sent remembered, and gets {"recorded": seq, "id": id}
-  or {"recorded": seq, "problem": sentence}.
+  reach anywhere, and each 51 more a doubling of the distance from typical. Entries of a verdict are missing without one.
+- The page sends {"ack": seq} for each frame that it has drawn. At most MOST_UNACKNOWLEDGED are under way; frames that
+  come meanwhile are skipped, so that what is seen is never late by more than those.
+- The page sends {"record": seq} to have one of the frames that it was sent remembered, and gets
+  {"recorded": seq, "id": id} or {"recorded": seq, "problem": sentence}.
 
 `/v1/live/browser?model=NAME&m=3&n=5`: what the camera of a browser sees. No source can have the name "browser".
 
@@ -23,7 +23,7 @@ then the bytes of an image file and of a map, which may both be empty. Texts are
   above, with an empty image.
 - The page sends {"record": true, "name": name} before an image that is to be remembered.
 
-A station that refuses sends {"problem": sentence, "status": status of HTTP} and closes with the code 4000 + that status.
+A station that refuses sends {"problem": sentence, "status": status of HTTP}, and closes with 4000 + that status as code.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ import asyncio
 import json
 import logging
 from collections import OrderedDict
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +41,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from onlygood.errors import NotFoundError, OnlygoodError, SettingError
 from onlygood.results import Inspection
 from onlygood.station.alarm import AlarmWindow
+from onlygood.station.inspecting import ToInspect
 from onlygood.station.live_feed import LiveFeed, LiveFrame
 from onlygood.station.station_settings import Alarm
 from onlygood.station.web.live_messages import frame_message, model_entries, pack, small_map, verdict_entries
@@ -51,7 +51,7 @@ from onlygood.station.web.rights import check_right
 MOST_UNACKNOWLEDGED = 2
 # Frames that were sent to a page and can still be recorded when it asks for it.
 KEPT_FRAMES = 16
-BROWSER = "browser"
+BROWSER, PAGE = "browser", "page"
 # Of a name that a page gives an image.
 NAME_CHARACTERS = 200
 
@@ -139,6 +139,7 @@ class _Browser:
         name = str(wanted.get("name") or f"camera-{at:%Y%m%d-%H%M%S-%f}"[:-3] + ".jpg")[:NAME_CHARACTERS]
         header: dict[str, Any] = {
             "kind": "frame",
+            "model": self._model,
             "seq": self._sequence,
             "at": at.isoformat(),
             "name": name,
@@ -150,31 +151,27 @@ class _Browser:
         }
         map_bytes = b""
         try:
-            limit = self._station.settings.limits.max_image_bytes
+            limit = self._station.settings_file.get().limits.max_image_bytes
             if len(content) > limit:
                 raise SettingError(f"an image file may have {limit} bytes, got {len(content)}: use a smaller one")
-            if wanted.get("record"):
-                future = self._station.submit(self._model, content, source="page", name=name, with_map=True)
-                inspected = await asyncio.wrap_future(future)
-                inspection, header["id"] = inspected.inspection, inspected.record.id
-            else:
-                inspection = await asyncio.wrap_future(self._look(content, name))
-            header |= verdict_entries(inspection)
+            image = ToInspect(
+                model=self._model,
+                content=content,
+                source=PAGE,
+                name=name,
+                at=at,
+                keep="all" if wanted.get("record") else "none",
+                with_map=True,
+            )
+            inspected = await asyncio.wrap_future(self._station.submit(image))
+            inspection, header["id"] = inspected.inspection, inspected.record.id or None
+            header |= verdict_entries(inspection) | model_entries(self._model, inspected.served.version)
             header["map"], map_bytes = small_map(inspection)
             header["height"], header["width"] = inspection.pixels.image.shape[:2]
             header |= self._read(inspection)
         except OnlygoodError as error:
             header |= {"problem": str(error), "width": 0, "height": 0}
-        return pack(header | self._model_entries(), b"", map_bytes)
-
-    def _look(self, content: bytes, name: str) -> Future[Inspection]:
-        """The inspection of an image that nobody remembers."""
-        served = self._station.models.get(self._model)
-        inspected: Future[Inspection] = self._station.pool.submit(lambda: served.inspector.inspect(content, name, None)[0])
-        return inspected
-
-    def _model_entries(self) -> dict[str, Any]:
-        return model_entries(self._model, self._station.models.get(self._model).version)
+        return pack(header, b"", map_bytes)
 
     def _read(self, inspection: Inspection) -> dict[str, Any]:
         """What a header says of the newest images."""
@@ -245,8 +242,8 @@ class _Watching:
             elif frame.model is None:
                 raise SettingError("a frame is remembered with its verdict, and this source has no model: choose one")
             else:
-                future = self._station.submit(frame.model, frame.content, source="page", name=frame.name)
-                answer["id"] = (await asyncio.wrap_future(future)).record.id
+                image = ToInspect(model=frame.model, content=frame.content, source=PAGE, name=frame.name, at=frame.at)
+                answer["id"] = (await asyncio.wrap_future(self._station.submit(image))).record.id
         except OnlygoodError as error:
             answer["problem"] = str(error)
         await self._socket.send_text(json.dumps(answer))
@@ -261,9 +258,9 @@ def _read_text(text: str) -> dict[str, Any]:
     try:
         said = json.loads(text)
     except ValueError as error:
-        raise SettingError("a text must be a JSON object, got something else: see the documentation of this socket") from error
-    if not isinstance(said, dict) or not all(
-        isinstance(said.get(name, 0), int) for name in ("ack", "record")
-    ):
+        raise SettingError(
+            "a text must be a JSON object, got something else: see the documentation of this socket"
+        ) from error
+    if not isinstance(said, dict) or not all(isinstance(said.get(name, 0), int) for name in ("ack", "record")):
         raise SettingError("a text must be a JSON object with whole numbers for 'ack' and 'record', got another one")
     return said

@@ -85,7 +85,10 @@ def frame_message(frame: LiveFrame, *, skipped: int) -> bytes:
         "is_alarmed": frame.is_alarmed,
         "problem": frame.problem,
         "skipped": skipped,
-        "image": {"bytes": len(frame.content), "type": MEDIA_TYPES.get(frame.suffix.lower(), "application/octet-stream")},
+        "image": {
+            "bytes": len(frame.content),
+            "type": MEDIA_TYPES.get(frame.suffix.lower(), "application/octet-stream"),
+        },
         "map": None,
     } | model_entries(frame.model, frame.version)
     map_bytes = b""

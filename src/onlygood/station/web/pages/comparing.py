@@ -123,7 +123,7 @@ class Comparing:
         return kept[:MOST_IMAGES]
 
     def _opened(self, version: ModelVersion) -> Inspector:
-        limits = self._station.settings.limits
+        limits = self._station.settings_file.get().limits
         return Inspector(
             self._station.store.models.path(version.sha256),
             threads=1,

@@ -31,6 +31,4 @@ def add_guarantee_pages(router: APIRouter, station: Any, renderer: Renderer) -> 
             }
             rates = station.store.feedback.rates(served.name)
             models.append({"served": served, "rates": rates, "drift": drift.get(served.name)} | found)
-        return renderer.page(
-            request, "guarantee", person=identity_of(request), section="guarantee", models=models
-        )
+        return renderer.page(request, "guarantee", person=identity_of(request), section="guarantee", models=models)

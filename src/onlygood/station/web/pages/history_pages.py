@@ -10,8 +10,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import Response
 
-from onlygood.errors import NotFoundError, SettingError
-from onlygood.station.schemas import InspectionRecord, Label, Verdict
+from onlygood.errors import SettingError
+from onlygood.station.schemas import Label, Verdict
 from onlygood.station.store.filters import Filters
 from onlygood.station.web.live_messages import MEDIA_TYPES
 from onlygood.station.web.pages.pictures import SIDES, Pictures
@@ -95,6 +95,7 @@ Before = Annotated[int | None, Query(ge=1)]
 
 def add_history_pages(router: APIRouter, station: Any, renderer: Renderer, pictures: Pictures) -> None:
     """Add the history, the page of one inspection, its image and map, and feedback."""
+
     def some(narrowed: Asked, before: int | None) -> Any:
         filters = narrowed.filters()
         return station.store.inspections.page(before=before, limit=PAGE_LENGTH, **filters.__dict__)
@@ -122,13 +123,15 @@ def add_history_pages(router: APIRouter, station: Any, renderer: Renderer, pictu
         page = some(narrowed, before)
         headers = {} if before else {"HX-Replace-Url": f"/history{_query(narrowed)}"}
         name = "cards" if before else "found"
-        return renderer.part(name, person=identity_of(request), headers=headers, asked=narrowed, page=page, before=before)
+        return renderer.part(
+            name, person=identity_of(request), headers=headers, asked=narrowed, page=page, before=before
+        )
 
     @router.get("/history/{id}")
     @needs("inspect")
     def inspection(request: Request, id: int, narrowed: Narrowed) -> Response:
         """One inspection."""
-        record = known(id)
+        record = station.inspection(id)
         versions = station.store.models.versions(record.model)
         version = next((each for each in versions if each.sha256 == record.model_sha256), None)
         older = some_ids(narrowed, before=id)
@@ -150,7 +153,7 @@ def add_history_pages(router: APIRouter, station: Any, renderer: Renderer, pictu
     ) -> Response:
         """Say that an image is good, or shows a defect."""
         person = identity_of(request)
-        record = station.feedback(id, label, by=person.name, note=note)
+        record = station.give_feedback(id, label, by=person.name, note=note)
         return renderer.part("said", person=person, record=record)
 
     @router.get("/history/{id}/picture")
@@ -177,12 +180,6 @@ def add_history_pages(router: APIRouter, station: Any, renderer: Renderer, pictu
             media_type=MEDIA_TYPES.get(suffix.lower(), "application/octet-stream"),
             headers={"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"} | KEPT_BY_BROWSERS,
         )
-
-    def known(id: int) -> InspectionRecord:
-        record: InspectionRecord | None = station.store.inspections.get(id)
-        if record is None:
-            raise NotFoundError(f"an inspection must be one that is remembered, got {id}: look in the history")
-        return record
 
     def some_ids(narrowed: Asked, *, before: int) -> int | None:
         page = station.store.inspections.page(before=before, limit=1, **narrowed.filters().__dict__)

@@ -47,4 +47,3 @@ def add_live_pages(router: APIRouter, station: Any, renderer: Renderer) -> None:
         """Inspect one image of a source now."""
         station.line(source).trigger()
         return Response(status_code=204)
-

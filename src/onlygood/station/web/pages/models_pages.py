@@ -98,7 +98,8 @@ def add_models_pages(router: APIRouter, station: Any, renderer: Renderer) -> Non
 
     def version_of(name: str, number: int) -> ModelVersion:
         station.models.one(name)
-        found = next((each for each in station.store.models.versions(name) if each.number == number), None)
+        versions: list[ModelVersion] = station.store.models.versions(name)
+        found = next((each for each in versions if each.number == number), None)
         if found is None:
             raise NotFoundError(f"model {name} has no version {number}: choose one of its list")
         return found

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections import OrderedDict
 from threading import Lock
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from onlygood.errors import NotFoundError
-from onlygood.images.reading import ImageArray, ReadingLimits, read_image
 from onlygood.inspector import Inspector
+from onlygood.station.drawing import PastVersions, thumbnail_jpeg
 from onlygood.station.web.live_messages import pack, small_map, verdict_entries
-from onlygood.thumbnails import draw_small
 
 # Long sides, in pixels, that a page may ask for.
 SIDES = (240, 800, 1600)
-QUALITY = 85
-# Bytes of small images that are kept in memory, and old versions of models that stay loaded.
+# Bytes of small images that are kept in memory.
 MOST_BYTES = 32 << 20
-MOST_INSPECTORS = 3
 
 
 class Pictures:
@@ -32,7 +25,7 @@ class Pictures:
         self._lock = Lock()
         self._kept: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
         self._bytes = 0
-        self._inspectors: OrderedDict[str, Inspector] = OrderedDict()
+        self._past = PastVersions(self._opened)
 
     def of_inspection(self, id: int, side: int) -> bytes:
         """The JPEG of an inspected image.
@@ -84,47 +77,26 @@ class Pictures:
             NotFoundError: the image, or that version's file, is not kept.
             BusyError: too many images wait to be inspected.
         """
-        record = self._station.store.inspections.get(id)
-        if record is None:
-            raise NotFoundError(f"an inspection must be one that is remembered, got {id}: look in the history")
+        record = self._station.inspection(id)
         content, _ = self.inspected(id)
-        inspector = self._inspector(record.model, record.model_sha256)
+        inspector = self._past.get(record.model_sha256)
         inspection = self._station.pool.submit(lambda: inspector.inspect(content, record.name, None)[0]).result()
         entry, map_bytes = small_map(inspection)
         header = {"map": entry, "width": record.width, "height": record.height, "image": None}
         return pack(header | verdict_entries(inspection), b"", map_bytes)
 
-    def _inspector(self, model: str, sha256: str) -> Inspector:
+    def _opened(self, sha256: str) -> Inspector:
         """What inspected an image, loaded again where another version is served by now."""
-        if model in self._station.store.models.names():
-            served = self._station.models.get(model)
-            if served.version.sha256 == sha256:
-                inspector: Inspector = served.inspector
-                return inspector
-        with self._lock:
-            if sha256 in self._inspectors:
-                self._inspectors.move_to_end(sha256)
-                return self._inspectors[sha256]
-            limits = self._station.settings.limits
-            opened = Inspector(
-                self._station.store.models.path(sha256),
-                threads=1,
-                max_pixels=limits.max_pixels,
-                max_bytes=limits.max_image_bytes,
-            )
-            self._inspectors[sha256] = opened
-            if len(self._inspectors) > MOST_INSPECTORS:
-                self._inspectors.popitem(last=False)
-            return opened
+        limits = self._station.reading_limits
+        path = self._station.store.models.path(sha256)
+        return Inspector(path, threads=1, max_pixels=limits.max_pixels, max_bytes=limits.max_bytes)
 
     def _drawn(self, key: tuple[str, int, int], content: Any) -> bytes:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        limits = self._station.settings.limits
-        reading = ReadingLimits(max_pixels=limits.max_pixels, max_bytes=limits.max_image_bytes)
-        drawn = draw_jpeg(read_image(content(), name="the image", page=None, limits=reading), key[2])
+        drawn = thumbnail_jpeg(content(), name="the image", limits=self._station.reading_limits, long_side=key[2])
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = drawn
@@ -132,24 +104,3 @@ class Pictures:
             while self._bytes > MOST_BYTES:
                 self._bytes -= len(self._kept.popitem(last=False)[1])
         return drawn
-
-
-def draw_jpeg(image: ImageArray, side: int) -> bytes:
-    """The JPEG of an image, at most so many pixels on its long side and not enlarged.
-
-    Args:
-        image: uint8 or uint16 [H, W, C]. Of 16 bits the darkest level is shown black and the brightest white.
-        side: the most pixels.
-    """
-    window = (0.0, 255.0)
-    if image.dtype == np.uint16:
-        window = (float(image.min()), float(max(image.max(), image.min() + 1)))
-    plain, _ = draw_small(image, None, levels=(0, 1), window=window, long_side=min(side, max(image.shape[:2])))
-    return to_jpeg(plain)
-
-
-def to_jpeg(image: Image.Image) -> bytes:
-    """The bytes of a JPEG file."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=QUALITY)
-    return buffer.getvalue()

@@ -76,7 +76,14 @@ class Renderer:
         self._environment = environment
 
     def page(
-        self, request: Request, template: str, *, person: Identity | None, section: str = "", status: int = 200, **values: Any
+        self,
+        request: Request,
+        template: str,
+        *,
+        person: Identity | None,
+        section: str = "",
+        status: int = 200,
+        **values: Any,
     ) -> HTMLResponse:
         """A whole page.
 
@@ -94,7 +101,9 @@ class Renderer:
         )
         return HTMLResponse(html, status)
 
-    def part(self, template: str, *, person: Identity, headers: dict[str, str] | None = None, **values: Any) -> HTMLResponse:
+    def part(
+        self, template: str, *, person: Identity, headers: dict[str, str] | None = None, **values: Any
+    ) -> HTMLResponse:
         """A part of a page, as htmx asks for it.
 
         Args:

@@ -34,7 +34,7 @@ def add_review_pages(router: APIRouter, station: Any, renderer: Renderer) -> Non
     @needs("correct")
     def is_defect(request: Request, id: int, note: Annotated[str, Form(max_length=1000)] = "") -> Response:
         """Take an image out of the list: it shows a defect after all."""
-        station.feedback(id, Label.DEFECT, by=identity_of(request).name, note=note)
+        station.give_feedback(id, Label.DEFECT, by=identity_of(request).name, note=note)
         return Response("", media_type="text/html")
 
     @router.post("/review/{model}/update")

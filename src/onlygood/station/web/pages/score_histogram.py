@@ -51,7 +51,10 @@ def histogram(calibration: CalibrationScores) -> Histogram:
     span = max(float(scores.max()), 0.0) - min(float(scores.min()), 0.0) or 1.0
     step = span / min(MOST_BARS, max(8, 2 * round(len(scores) ** 0.5)))
     # The threshold is between two bars, so that each is wholly on one side of it.
-    first, last = math.floor(min(float(scores.min()), 0.0) / step) - 0.5, math.floor(max(float(scores.max()), 0.0) / step) + 1.5
+    first, last = (
+        math.floor(min(float(scores.min()), 0.0) / step) - 0.5,
+        math.floor(max(float(scores.max()), 0.0) / step) + 1.5,
+    )
     low, high = first * step, last * step
     places = np.floor(scores / step).astype(int)
     least = int(places.min())

@@ -32,15 +32,15 @@ def add_settings_pages(router: APIRouter, station: Any, renderer: Renderer) -> N
     @needs("manage")
     def settings(request: Request) -> Response:
         """Sources, tokens, outputs and bounds."""
-        found: StationSettings = station.settings
+        found: StationSettings = station.settings_file.get()
         return renderer.page(
             request,
             "settings",
             person=identity_of(request),
             section="settings",
             settings=found,
-            statuses={each.name: each for each in station.sources()},
-            outputs={each.name: each for each in station.outputs_status()},
+            statuses={each.name: each for each in station.source_statuses()},
+            outputs={each.name: each for each in station.output_statuses()},
             models=station.store.models.names(),
         )
 
@@ -53,7 +53,9 @@ def add_settings_pages(router: APIRouter, station: Any, renderer: Renderer) -> N
 
         def change(now: StationSettings) -> StationSettings:
             if any(each.name == source.name for each in now.sources):
-                raise SettingError(f"each source must have a name of its own, got {source.name!r} twice: choose another")
+                raise SettingError(
+                    f"each source must have a name of its own, got {source.name!r} twice: choose another"
+                )
             return now.model_copy(update={"sources": (*now.sources, source)})
 
         await in_thread(change)
@@ -74,7 +76,7 @@ def add_settings_pages(router: APIRouter, station: Any, renderer: Renderer) -> N
         """Make a token, and show it this once."""
         secret, sha256 = new_token()
         token = Token(name=check_name(name.strip()), sha256=sha256, right=right)
-        is_first = not station.settings.tokens
+        is_first = not station.settings_file.get().tokens
 
         def change(now: StationSettings) -> StationSettings:
             if any(each.name == token.name for each in now.tokens):
@@ -132,7 +134,9 @@ def source_of(fields: dict[str, str]) -> SourceSettings:
     if values.get("kind") == "camera" and str(values.get("device", "")).isdigit():
         values["device"] = int(values["device"])
     if values.get("name") in _RESERVED:
-        raise SettingError(f"a source must not be named {' or '.join(_RESERVED)}, got {values['name']!r}: choose another")
+        raise SettingError(
+            f"a source must not be named {' or '.join(_RESERVED)}, got {values['name']!r}: choose another"
+        )
     try:
         return _SOURCES.validate_python(values)
     except ValidationError as error:

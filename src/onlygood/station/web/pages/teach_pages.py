@@ -72,7 +72,7 @@ def add_teach_pages(router: APIRouter, station: Any, renderer: Renderer, picture
     @needs("manage")
     async def add(request: Request, model: str) -> Response:
         """Take in the image file that is the body; its name is in the query."""
-        (image,) = await read_images(request, station.settings.limits)
+        (image,) = await read_images(request, station.settings_file.get().limits)
         taught = await to_thread.run_sync(partial(station.teach, check_name(model), image.content, name=image.name))
         return renderer.part("taught", person=identity_of(request), image=taught, model=model)
 
@@ -111,9 +111,7 @@ def add_teach_pages(router: APIRouter, station: Any, renderer: Renderer, picture
     @needs("manage")
     def picture(model: str, id: int, side: int = SIDES[0]) -> Response:
         """An image, small."""
-        return Response(
-            pictures.of_taught(id, side_of(side)), media_type="image/jpeg", headers=KEPT_BY_BROWSERS
-        )
+        return Response(pictures.of_taught(id, side_of(side)), media_type="image/jpeg", headers=KEPT_BY_BROWSERS)
 
     @router.post("/teach/{model}/fit")
     @needs("manage")
@@ -133,7 +131,11 @@ def add_teach_pages(router: APIRouter, station: Any, renderer: Renderer, picture
                 "a region of interest needs a top above its bottom and a left before its right, from 0 to 100 percent, "
                 f"got {top:g}, {left:g}, {bottom:g}, {right:g}: draw the box again"
             )
-        region = None if (top, left, bottom, right) == (0, 0, 100, 100) else (top / 100, left / 100, bottom / 100, right / 100)
+        region = (
+            None
+            if (top, left, bottom, right) == (0, 0, 100, 100)
+            else (top / 100, left / 100, bottom / 100, right / 100)
+        )
         if not 0 < rate < 1:
             raise SettingError(f"a false-alarm rate must be between 0 and 1, got {rate:g}: choose 0.05")
         job = station.fit(FitRequest(model=check_name(model), false_alarm_rate=rate, region=region))
