@@ -7,11 +7,11 @@ import sys
 
 import pytest
 from pydantic import TypeAdapter
-from waiting_records import record
 
 from onlygood.errors import MissingExtraError
 from onlygood.station.outputs.registry import make_output
 from onlygood.station.outputs.selection import is_told
+from onlygood.station.schemas import Verdict
 from onlygood.station.station_settings import OutputSettings
 
 SETTINGS = {
@@ -68,9 +68,9 @@ def test_no_library_is_imported_before_it_is_needed():
 
 
 def test_an_output_is_told_of_what_its_settings_say():
-    good, bad = record(1), record(2)
-    assert is_told(parsed(kind="modbus"), good)
-    assert not is_told(parsed(kind="modbus", only="anomalous"), good)
-    assert is_told(parsed(kind="modbus", only="anomalous"), bad)
-    assert not is_told(parsed(kind="modbus", models=["cap"]), bad)
-    assert is_told(parsed(kind="modbus", models=["cap", "part"], only="anomalous"), bad)
+    good, bad = {"model": "part", "verdict": Verdict.GOOD}, {"model": "part", "verdict": Verdict.ANOMALOUS}
+    assert is_told(parsed(kind="modbus"), **good)
+    assert not is_told(parsed(kind="modbus", only="anomalous"), **good)
+    assert is_told(parsed(kind="modbus", only="anomalous"), **bad)
+    assert not is_told(parsed(kind="modbus", models=["cap"]), **bad)
+    assert is_told(parsed(kind="modbus", models=["cap", "part"], only="anomalous"), **bad)

@@ -132,10 +132,9 @@ class MqttPublisher:
             self._drop()
             raise OutputError(f"{self._broker} {error} of {what}: look after the broker") from error.__cause__
         if answer.is_failure:
-            raise OutputError(
-                f"{self._broker} refuses {what} at the topic {topic} ({str(answer).lower()}): "
-                f"let the user {self._settings.username!r} publish there"
-            )
+            is_right = str(answer) == "Not authorized"
+            remedy = f"let the user {self._settings.username!r} publish there" if is_right else "look into its log"
+            raise OutputError(f"{self._broker} refuses {what} at the topic {topic} ({str(answer).lower()}): {remedy}")
 
     def _drop(self) -> None:
         if self._session is not None:
