@@ -7,8 +7,9 @@ import os
 import threading
 from pathlib import Path
 
+from inspected import inspected
+
 from onlygood.station.store.store import Store
-from tests.station.store.inspected import inspected
 
 THREADS = 6
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from recording import content_of, record_on
 
 from onlygood.station.store.store import Store
-from tests.station.store.recording import content_of, record_on
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
 ROUNDS = 10
@@ -41,7 +41,7 @@ def _until_killed(folder: Path, url: str | None, number: int, lines: int) -> dic
     """What a process acknowledged that was killed after so many lines, wherever it was at that moment."""
     # Each process is made from one that has imported everything.
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["tests.station.store.recording"])
+    processes.set_forkserver_preload(["recording"])
     pipe = folder / f"said-{number}"
     os.mkfifo(pipe)
     process = processes.Process(target=record_on, args=(folder / "data", url, number, pipe))

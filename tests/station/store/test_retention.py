@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inspected import inspected
 
 from onlygood.station.schemas import Label, Verdict
 from onlygood.station.station_settings import Retention
 from onlygood.station.store.retention import LetGo
 from onlygood.station.store.store import Store
-from tests.station.store.inspected import inspected
 
 Opens = Callable[..., Store]
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -106,10 +106,10 @@ def test_images_and_inspections_go_by_their_age(open_store: Opens) -> None:
 def test_more_than_one_transaction_of_them(open_store: Opens) -> None:
     store = open_store(retention=bounds(max_image_days=1), now=lambda: NOW, housekeeping_s=0)
     past = NOW - timedelta(days=2)
-    futures = [store.recorder.submit(inspected(content=image(number % 300), at=past)) for number in range(450)]
+    futures = [store.recorder.submit(inspected(content=image(number % 150), at=past)) for number in range(250)]
     for future in futures:
         future.result(DEADLINE_S)
-    assert store.retention.run() == LetGo(images=450, bytes=300_000)
+    assert store.retention.run() == LetGo(images=250, bytes=150_000)
     assert (kept(store), files(store)) == ([], 0)
 
 

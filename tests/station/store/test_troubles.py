@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from inspected import inspected
 from sqlalchemy import event, text
 
 from onlygood.errors import StoreError
@@ -26,8 +27,7 @@ from onlygood.station.store.images import Images
 from onlygood.station.store.recorder import Recorder
 from onlygood.station.store.schema import migrate
 from onlygood.station.store.store import Store, utc_now
-from tests.station.postgres import Server
-from tests.station.store.inspected import inspected
+from postgres import Server
 
 Opens = Callable[..., Store]
 DEADLINE_S = 60

@@ -45,7 +45,9 @@ class FeedbackBook:
                 update(InspectionRow).where(InspectionRow.id == within_64_bits(id)).values(label=label.value)
             )
             if changed.rowcount == 0:
-                raise NotFoundError(f"an inspection must be one that is remembered, got {id}: look in the history")
+                raise NotFoundError(
+                    f"inspection {id} must be one that is remembered, and it is none of those: look in the history"
+                )
             connection.execute(insert(FeedbackRow).values(inspection_id=id, **row))
             query = inspection_rows().where(InspectionRow.id == id)
             return records_of(connection, connection.execute(query))[0]

@@ -45,7 +45,9 @@ class Inspections:
         """
         found = self.some([id])
         if not found:
-            raise NotFoundError(f"an inspection must be one that is remembered, got {id}: look in the history")
+            raise NotFoundError(
+                f"inspection {id} must be one that is remembered, and it is none of those: look in the history"
+            )
         return found[0]
 
     def some(self, ids: Sequence[int]) -> list[InspectionRecord]:
