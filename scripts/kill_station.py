@@ -74,6 +74,7 @@ class Client(threading.Thread):
         self.unanswered = 0
 
     def run(self) -> None:
+        """Until it is told to stop."""
         seed = 1_000_000 * (self.number + 1)
         with httpx.Client(timeout=60.0) as http:
             while not self.stopping.is_set():
@@ -102,6 +103,7 @@ class Feeder(threading.Thread):
         self.names: list[str] = []
 
     def run(self) -> None:
+        """Until it is told to stop."""
         while not self.stopping.wait(FOLDER_EVERY_S):
             number = len(self.names)
             name = f"{number:06d}.jpg"

@@ -228,7 +228,10 @@ class OpcUaOutput(_Output):
     kind: Literal["opcua"] = "opcua"
     role: Literal["client", "server"] = "server"
     url: str = "opc.tcp://127.0.0.1:4840/onlygood"
-    node_prefix: str = Field(default="ns=2;s=onlygood", description="of a controller's variables, as client")
+    node_prefix: str = Field(
+        default="ns=2;s=onlygood",
+        description="of a controller's variables, as client; {name} stands for their names, which else follow a dot",
+    )
     username: str = Field(
         default="", description="at the controller, as client; nobody in particular where it is empty"
     )

@@ -7,12 +7,11 @@ from datetime import datetime
 
 from sqlalchemy import insert, update
 
-from onlygood.errors import StoreError
+from onlygood.errors import NotFoundError
 from onlygood.station.schemas import InspectionRecord, Label, Verdict
 from onlygood.station.store.database import Database
-from onlygood.station.store.inspections import MOST_ID
 from onlygood.station.store.records import inspection_rows, records_of, storable
-from onlygood.station.store.tables import FeedbackRow, InspectionRow
+from onlygood.station.store.tables import FeedbackRow, InspectionRow, within_64_bits
 
 
 class FeedbackBook:
@@ -37,16 +36,17 @@ class FeedbackBook:
             note: in words.
 
         Raises:
-            StoreError: there is no such inspection, or the database cannot be written.
+            NotFoundError: there is no such inspection.
+            StoreError: the database cannot be written.
         """
         row = {"label": label.value, "at": self._now(), "by": storable(by)[:64], "note": storable(note)}
         with self._database.writing() as connection:
             changed = connection.execute(
-                update(InspectionRow).where(InspectionRow.id == min(max(id, 0), MOST_ID)).values(label=label.value)
+                update(InspectionRow).where(InspectionRow.id == within_64_bits(id)).values(label=label.value)
             )
             if changed.rowcount == 0:
-                raise StoreError(
-                    f"an inspection must be there to be corrected, got {id}, which is none: check the number"
+                raise NotFoundError(
+                    f"inspection {id} must be one that is remembered, and it is none of those: look in the history"
                 )
             connection.execute(insert(FeedbackRow).values(inspection_id=id, **row))
             query = inspection_rows().where(InspectionRow.id == id)
