@@ -291,8 +291,8 @@ class Capture:
         try:
             self.trigger()
         except OnlygoodError as error:
-            self._frames.skip(1)
             log.warning("a trigger by MQTT was passed over: %s", error)
+            self._frames.skip(1)
 
     def _set_trigger_problem(self, problem: str) -> None:
         """Say why triggers cannot come; an empty text where they can."""

@@ -36,16 +36,18 @@ class HandOver:
         self._frames: deque[Frame] = deque()
         self._changed = Condition()
         self._pause_s = 1 / max_frames_per_s if max_frames_per_s else 0.0
-        self._next_at = 0.0
-        self._is_asked = self._is_closed = False
+        self._next_at = self._came_at = 0.0
+        self._is_closed = False
         self._taken_at: deque[float] = deque(maxlen=256)
         self.taken = self.skipped = 0
 
     def put_newest(self, frame: Frame) -> None:
         """Let the frame wait instead of the one that waits, if one does."""
         with self._changed:
-            if self._frames and not self._is_asked and time.monotonic() >= self._next_at:
+            # one that came before it could be taken is passed over for the rate
+            if self._frames and self._came_at >= self._next_at:
                 self.skipped += 1
+            self._came_at = time.monotonic()
             self._frames.clear()
             self._frames.append(frame)
             self._changed.notify_all()
@@ -78,22 +80,19 @@ class HandOver:
         """
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            self._is_asked = True
-            try:
-                while True:
-                    now = time.monotonic()
-                    if self._frames and now >= self._next_at:
-                        self._next_at = max(self._next_at, now - self._pause_s) + self._pause_s
-                        self._taken_at.append(now)
-                        self.taken += 1
-                        self._changed.notify_all()
-                        return self._frames.popleft()
-                    if now >= deadline or (self._is_closed and not self._frames):
-                        return None
-                    wake_at = min(deadline, self._next_at) if self._frames else deadline
-                    self._changed.wait(wake_at - now)
-            finally:
-                self._is_asked = False
+            while True:
+                now = time.monotonic()
+                if self._frames and now >= self._next_at:
+                    is_late = now - self._next_at > self._pause_s
+                    self._next_at = (now if is_late else self._next_at) + self._pause_s
+                    self._taken_at.append(now)
+                    self.taken += 1
+                    self._changed.notify_all()
+                    return self._frames.popleft()
+                if now >= deadline or (self._is_closed and not self._frames):
+                    return None
+                wake_at = min(deadline, self._next_at) if self._frames else deadline
+                self._changed.wait(wake_at - now)
 
     def close(self) -> None:
         """Nothing more will come; who waits is woken. What waits can still be taken."""

@@ -49,10 +49,14 @@ class MqttTrigger:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
-        if Client._filter_wildcard_len_check(topic.encode()) != 0:
-            raise SettingError(f"the trigger_topic of the source {source} must be an MQTT topic, got {topic!r}")
+        if not _is_topic(topic):
+            remedy = "+ stands for one level, and # at the end for all further ones"
+            raise SettingError(
+                f"the trigger_topic of the source {source} must be an MQTT topic, got {topic!r}: {remedy}"
+            )
         self._broker, self._topic = broker, topic
         self._on_trigger, self._on_problem = on_trigger, on_problem
+        self._is_listening = False
         self._where = f"the MQTT broker {broker.host}:{broker.port}"
         self._client: Client = Client(CallbackAPIVersion.VERSION2)
         if broker.username:
@@ -92,6 +96,7 @@ class MqttTrigger:
             sentence = f"{self._where} refuses the topic {self._topic} ({refused[0]}): allow this user to read it"
             self._on_problem(sentence)
         else:
+            self._is_listening = True
             self._on_problem("")
 
     def _not_connected(self, client: Client, data: Any) -> None:
@@ -100,9 +105,18 @@ class MqttTrigger:
     def _disconnected(
         self, client: Client, data: Any, flags: Any, reason: ReasonCode, properties: Properties | None
     ) -> None:
-        if reason.is_failure and not client.is_connected():
+        # after a refusal it disconnects as well, and the refusal says more
+        if reason.is_failure and self._is_listening:
             self._on_problem(f"{self._where} was lost: triggers come again once it is back")
+        self._is_listening = False
 
     def _message(self, client: Client, data: Any, message: MQTTMessage) -> None:
         if not message.retain:
             self._on_trigger()
+
+
+def _is_topic(topic: str) -> bool:
+    """Whether MQTT has such topics to subscribe to (section 4.7 of its standard)."""
+    levels = topic.split("/")
+    wildcards_stand_alone = all(level in ("+", "#") or not set("+#") & set(level) for level in levels)
+    return wildcards_stand_alone and "#" not in levels[:-1] and "\0" not in topic and len(topic.encode()) <= 65535

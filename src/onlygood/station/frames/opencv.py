@@ -24,6 +24,8 @@ Backend = Literal["camera", "ffmpeg"]
 # OpenCV takes options of FFmpeg from this variable of the whole process alone, when something is opened.
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _opening = threading.Lock()
+# Frames of a stream that say no time, before it is believed that none will.
+_MOST_WITHOUT_TIME = 10
 
 
 def need_opencv(purpose: str) -> None:
@@ -126,16 +128,16 @@ class VideoReader:
         """
         if self._capture is None:
             return False
-        if not self._capture.grab():
-            return False
         began = now = time.monotonic()
-        position_s = self.position_s
-        while now - began < most_s:
+        position_s, without_time = 0.0, 0
+        while now - began < most_s and without_time < _MOST_WITHOUT_TIME:
             if not self._capture.grab():
                 return False
             before_s, position_s = position_s, self.position_s
             before, now = now, time.monotonic()
-            if now - before >= (position_s - before_s) / 2:
+            if position_s <= before_s:  # as the first ones of H.264 are, and all of a camera that does not say
+                without_time += 1
+            elif now - before >= (position_s - before_s) / 2:
                 break
         return True
 
