@@ -210,7 +210,7 @@ class ModbusOutput(_Output):
     port: int = Field(default=502, ge=1, le=65535)
     device_id: int = Field(default=1, ge=0, le=255)
     first_register: int = Field(default=0, ge=0, le=65500)
-    recipes: dict[int, Name] = Field(
+    recipes: dict[Annotated[int, Field(ge=1, le=65535)], Name] = Field(
         default_factory=dict, description="the model for each recipe number that the controller asks for"
     )
     word_order: Literal["high first", "low first"] = Field(

@@ -141,6 +141,7 @@ def test_a_device_is_no_file(tmp_path):
         output("/dev/full").open()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows says it in other words")
 def test_paths_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for path, reason in (

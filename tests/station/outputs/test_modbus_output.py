@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from controller import Controller
+from pydantic import ValidationError
 from pymodbus.client import ModbusTcpClient
 from waiting_records import DEADLINE_S, MemoryOutbox, quick_pauses, record, records, wait_until
 from weak_line import WeakLine
@@ -364,6 +367,24 @@ def test_nobody_acknowledges():
         assert client.read_holding_registers(202, count=2).registers == [0, 1], "the connection is still there"
 
 
+def test_the_library_says_nothing_beside_what_the_output_says(caplog):
+    caplog.set_level(logging.DEBUG)
+    outbox = MemoryOutbox()
+    with writing(free_port()) as writer:
+        delivery = Delivery(outbox, [writer], pauses=quick_pauses)
+        delivery.start()
+        wait_until(lambda: len(outbox.problems) > 3, "some attempts")
+        assert delivery.stop()
+    assert {each.name for each in caplog.records if each.levelno > logging.DEBUG} == {"onlygood.station"}
+
+
+def test_a_recipe_is_a_number_that_fits_into_a_register():
+    assert settings(1, recipes={"1": "part", 65535: "cap"}).recipes == {1: "part", 65535: "cap"}
+    for number in (0, 65536, -1):
+        with pytest.raises(ValidationError):
+            settings(1, recipes={number: "part"})
+
+
 def test_what_a_controller_may_not_do():
     with serving() as (server, client):
         server.deliver([record(2)])
@@ -382,6 +403,7 @@ def test_what_a_controller_may_not_do():
         assert client.read_holding_registers(201, count=9).registers == before
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows says it in other words")
 def test_a_port_that_is_taken():
     with serving() as (server, _):
         port = server._settings.port

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -397,6 +398,7 @@ def test_nobody_can_write_to_the_station(station, username):
         asyncio.run(attempt())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows says it in other words")
 def test_a_port_that_is_taken(station):
     _, url = station
     second = OpcUaVariables(OpcUaOutput(name="second", url=url))

@@ -13,6 +13,7 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from onlygood.errors import OutputError
+from onlygood.station.outputs.library_logs import silence
 from onlygood.station.outputs.loop_thread import LoopThread
 from onlygood.station.outputs.recipes import Recipes
 from onlygood.station.outputs.registers import (
@@ -36,7 +37,7 @@ POLL_S = 0.02
 # For what needs several requests: each of them ends in its own time.
 _MARGIN_S = 5.0
 _log = logging.getLogger("onlygood.station")
-logging.getLogger("pymodbus").addHandler(logging.NullHandler())  # what it says is said by an OutputError
+silence("pymodbus")
 
 
 class ModbusWriter:

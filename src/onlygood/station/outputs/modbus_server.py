@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -16,6 +15,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from onlygood.errors import OutputError
+from onlygood.station.outputs.library_logs import silence
 from onlygood.station.outputs.listening import check_free, not_listening
 from onlygood.station.outputs.loop_thread import LoopThread
 from onlygood.station.outputs.modbus import HEARTBEAT_S
@@ -37,7 +37,7 @@ from onlygood.station.station_settings import ModbusOutput
 # Of functions: to read and write registers. Those of single bits have no meaning here.
 _FUNCTIONS = frozenset({3, 4, 6, 16, 23})
 _MARGIN_S = 5.0
-logging.getLogger("pymodbus").addHandler(logging.NullHandler())  # what it says is said by an OutputError
+silence("pymodbus")
 
 
 class ModbusRegisters:

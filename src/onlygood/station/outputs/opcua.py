@@ -16,6 +16,7 @@ from asyncua.ua import DataValue, NodeId, StatusCode, Variant, VariantType
 from asyncua.ua.uaerrors import BadNodeIdUnknown, UaError, UaStatusCodeError
 
 from onlygood.errors import OutputError, SettingError
+from onlygood.station.outputs.library_logs import silence
 from onlygood.station.outputs.loop_thread import LoopThread
 from onlygood.station.outputs.opcua_nodes import HEARTBEAT, NEEDED, VARIABLES, Variable, converted, fits, suitable
 from onlygood.station.schemas import InspectionRecord
@@ -26,7 +27,7 @@ HEARTBEAT_S = 1.0
 _MARGIN_S = 30.0
 _Result = TypeVar("_Result")
 _log = logging.getLogger("onlygood.station")
-logging.getLogger("asyncua").addHandler(logging.NullHandler())  # what it says is said by an OutputError
+silence("asyncua")
 
 
 class OpcUaWriter:

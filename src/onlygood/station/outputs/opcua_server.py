@@ -6,7 +6,6 @@ Clients read and subscribe without a password; none can write.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +15,7 @@ from asyncua.server.server import Server
 from asyncua.ua import AnonymousIdentityToken, DataValue, NodeId, QualifiedName, SecurityPolicyType, Variant
 
 from onlygood._version import __version__
+from onlygood.station.outputs.library_logs import silence
 from onlygood.station.outputs.listening import check_free, not_listening
 from onlygood.station.outputs.loop_thread import LoopThread
 from onlygood.station.outputs.opcua import HEARTBEAT_S, address_of
@@ -28,7 +28,7 @@ OBJECT = "onlygood"
 # Making the address space takes the library seconds on a small computer.
 _START_S = 120.0
 _END_S = 30.0
-logging.getLogger("asyncua").addHandler(logging.NullHandler())  # what it says is said by an OutputError
+silence("asyncua")
 
 
 class OpcUaVariables:
