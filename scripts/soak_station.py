@@ -1,12 +1,12 @@
-"""A synthetic line for an hour, with everything that goes wrong in a year: does the station lose or leak anything?
+"""A synthetic line for an hour, with everything that goes wrong in a year, and what the station lost or leaked.
 
 `python scripts/soak_station.py --minutes 60 --output soak.json` (as root: the data folder is a small tmpfs that is
-filled on purpose). A client sends an image every 100 ms, a program writes images into a folder that is watched, a camera
-in the network is watched, a webhook is told of every verdict, PostgreSQL remembers, and a browser shows the live page.
-Meanwhile, in turn: the camera is lost and found again, the database is restarted, the disk is filled and freed, and the
-webhook's receiver goes and returns. At the end everything that was acknowledged must be remembered with its image where it
-said so, each image of the folder must be inspected exactly once, the webhook must have heard of everything, the page must
-show images again after each trouble, and memory must not have grown.
+filled on purpose). A client sends an image every 100 ms, a program writes images into a folder that is watched, a
+camera in the network is watched, a webhook is told of every verdict, PostgreSQL remembers, and a browser shows the live
+page. Meanwhile, in turn: the camera is lost and found again, the database is restarted, the disk is filled and freed,
+and the webhook's receiver goes and returns. At the end everything that was acknowledged must be remembered, each image
+of the folder must be inspected exactly once, the webhook must have heard of everything, the page must show images again
+after each trouble, and memory must not have grown.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ from onlygood.station.store.store import Store
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/station"), str(ROOT / "tests/station/frames"), str(ROOT)]
 
+from rtsp_server import RtspServer, jpeg_clip  # noqa: E402
+
 from kill_station import Feeder, free_port, image_file, start, wait_for_folder  # noqa: E402
 from postgres import running_server  # noqa: E402
-from rtsp_server import RtspServer, jpeg_clip  # noqa: E402
 
 IMAGE_EVERY_S = 0.1
 SAMPLE_EVERY_S = 10.0
