@@ -56,7 +56,7 @@ def make_app(
         SettingError: it would listen beyond this computer without tokens, and that was not asked for.
     """
     chosen = station.settings_file.get()
-    tokens = KnownTokens(chosen.tokens)
+    tokens = KnownTokens(lambda: station.settings.tokens)
     check_listening(host, len(tokens), without_tokens=without_tokens)
     app = FastAPI(
         title="onlygood station",
