@@ -5,11 +5,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from threading import Thread
 
 import pytest
 
 from onlygood import _progress
-from onlygood._progress import track, waiting
+from onlygood._progress import Progress, reported, status_line, track, waiting
 
 
 class Terminal(io.StringIO):
@@ -119,3 +120,59 @@ def test_an_error_ends_a_wait(drawn: Callable[..., str]) -> None:
             raise ZeroDivisionError
 
     assert drawn(work, rows=24, columns=80).strip("\r ") == "end"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_who_asks_is_told_of_each_item_after_it_was_used(is_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal() if is_terminal else io.StringIO())
+    told: list[Progress | int] = []
+    with reported(told.append):
+        for item in track(range(2), total=2, description="embedding", show=is_terminal):
+            told.append(item)
+    assert told == [
+        Progress("embedding", 0, 2),
+        0,
+        Progress("embedding", 1, 2),
+        1,
+        Progress("embedding", 2, 2),
+    ]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_who_asks_is_told_of_waits_and_of_lines(is_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = Terminal() if is_terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    told: list[Progress] = []
+    with reported(told.append):
+        with waiting("loading torch", show=True):
+            pass
+        with status_line(show=True) as show:
+            assert show is not None
+            show("epoch 1 of 2")
+    assert told == [Progress("loading torch"), Progress("epoch 1 of 2")]
+    assert ("epoch 1 of 2" in stderr.getvalue()) is is_terminal
+
+
+def test_only_the_innermost_who_asks_is_told_and_nobody_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    outer: list[Progress] = []
+    inner: list[Progress] = []
+    with reported(outer.append):
+        with pytest.raises(ZeroDivisionError), reported(inner.append):
+            list(track([1], total=None, description="inner", show=False))
+            raise ZeroDivisionError
+        list(track([1], total=1, description="outer", show=False))
+    list(track([1], total=1, description="nobody", show=False))
+    with status_line(show=True) as show:
+        assert show is None
+    assert inner == [Progress("inner", 0, None), Progress("inner", 1, None)]
+    assert outer == [Progress("outer", 0, 1), Progress("outer", 1, 1)]
+
+
+def test_one_thread_is_not_told_of_the_work_of_another() -> None:
+    told: list[Progress] = []
+    with reported(told.append):
+        other = Thread(target=lambda: list(track([1], total=1, description="other", show=False)))
+        other.start()
+        other.join()
+    assert told == []

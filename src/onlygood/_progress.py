@@ -1,4 +1,4 @@
-"""Progress on long work: a bar on a terminal, silence anywhere else."""
+"""Progress on long work: a bar on a terminal, silence anywhere else; and words to a program that asks for them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TypeVar
 
@@ -18,6 +20,39 @@ COLUMNS, ROWS = 80, 24
 TICK_S = 0.5
 
 
+@dataclass(frozen=True)
+class Progress:
+    """Where a long work is.
+
+    Attributes:
+        step: what is done.
+        done: of its items, so many.
+        total: how many items there are; None where that is not known.
+    """
+
+    step: str
+    done: int = 0
+    total: int | None = None
+
+
+# Who is told of the work of this context.
+_told: ContextVar[Callable[[Progress], None] | None] = ContextVar("told", default=None)
+
+
+@contextmanager
+def reported(to: Callable[[Progress], None]) -> Iterator[None]:
+    """While it lasts, `to` is told of all progress of this thread's work, whether or not anything is drawn.
+
+    Args:
+        to: called on this thread after each item, at the beginning of each step and for each line of a long work.
+    """
+    before = _told.set(to)
+    try:
+        yield
+    finally:
+        _told.reset(before)
+
+
 def track(items: Iterable[T], *, total: int | None, description: str, show: bool) -> Iterator[T]:
     """The same items, with a bar on stderr while they are consumed, if `show` is set and stderr is a terminal.
 
@@ -27,12 +62,22 @@ def track(items: Iterable[T], *, total: int | None, description: str, show: bool
         description: what the bar says.
         show: whether a bar is wanted.
     """
+    tell = _told.get()
+    if tell is not None:
+        items = _telling(items, total, description, tell)
     if not (show and sys.stderr.isatty()):
         yield from items
         return
     from tqdm import tqdm
 
     yield from tqdm(items, total=total, desc=description, unit="image", leave=False, file=sys.stderr, **_size())
+
+
+def _telling(items: Iterable[T], total: int | None, description: str, tell: Callable[[Progress], None]) -> Iterator[T]:
+    tell(Progress(description, 0, total))
+    for done, item in enumerate(items, 1):
+        yield item
+        tell(Progress(description, done, total))
 
 
 @contextmanager
@@ -43,6 +88,9 @@ def waiting(description: str, *, show: bool) -> Iterator[None]:
         description: what is done.
         show: whether the line is wanted; it is drawn if stderr is a terminal and the work takes longer than TICK_S.
     """
+    tell = _told.get()
+    if tell is not None:
+        tell(Progress(description))
     if not (show and sys.stderr.isatty()):
         yield
         return
@@ -69,16 +117,23 @@ def waiting(description: str, *, show: bool) -> Iterator[None]:
 
 @contextmanager
 def status_line(*, show: bool) -> Iterator[Callable[[str], None] | None]:
-    """What shows the latest line of a long work on stderr, and clears it at the end; None unless `show` is set and
-    stderr is a terminal.
+    """What shows the latest line of a long work on stderr, and clears it at the end; None unless somebody is told of
+    progress, or `show` is set and stderr is a terminal.
     """
+    tell = _told.get()
     if not (show and sys.stderr.isatty()):
-        yield None
+        yield None if tell is None else lambda text: tell(Progress(text))
         return
     from tqdm import tqdm
 
     with tqdm(bar_format="{desc}", leave=False, file=sys.stderr, **_size()) as line:
-        yield line.set_description_str
+
+        def say(text: str) -> None:
+            line.set_description_str(text)
+            if tell is not None:
+                tell(Progress(text))
+
+        yield say
 
 
 def _size() -> dict[str, int]:

@@ -113,7 +113,17 @@ class SourceError(StationError):
 
 
 class OutputError(StationError):
-    """An output did not take a verdict, or it is not known whether it did."""
+    """An output did not take a verdict, or it is not known whether it did.
+
+    Attributes:
+        taken: of the inspections that were handed over, how many from the first on were taken for certain.
+        retry_after_s: when the other side asks to be tried again, in seconds; None where it does not say.
+    """
+
+    def __init__(self, sentence: str, *, taken: int = 0, retry_after_s: float | None = None) -> None:
+        super().__init__(sentence)
+        self.taken = taken
+        self.retry_after_s = retry_after_s
 
 
 class StoreError(StationError):

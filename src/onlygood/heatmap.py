@@ -115,6 +115,28 @@ def scale_colours(positions: NDArray[np.float64]) -> NDArray[np.uint8]:
     return mixed
 
 
+def scale_table() -> NDArray[np.uint8]:
+    """The overlay's colours and opacities, for who draws it elsewhere: uint8 [256, 4], red, green, blue, alpha.
+
+    The rows are the positions of `scale_positions`.
+    """
+    colours, opacity = _tables()
+    return np.concatenate([colours, opacity[:, None]], axis=1)
+
+
+def scale_positions(anomaly_map: NDArray[np.float32], levels: tuple[float, float]) -> NDArray[np.uint8]:
+    """Where each pixel of a map is on the overlay's scale, uint8 of its shape.
+
+    0 is typical or below, 51 the high level, and each 51 more a doubling of the distance from typical, up to 255.
+
+    Args:
+        anomaly_map: float32 of any shape.
+        levels: typical and high, of the map, as `Inspector.map_levels`.
+    """
+    typical, high = levels
+    return _position((anomaly_map - np.float32(typical)) / np.float32(max(high - typical, 1e-12)))
+
+
 def to_screen(image: ImageArray, window: tuple[float, float]) -> Image.Image:
     """The image as RGB for eyes: through the window, and clipped, as screens ask for."""
     black, white = window

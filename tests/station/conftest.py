@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from broker import Broker
+from postgres import postgres_server as postgres_server
 
 
 @pytest.fixture

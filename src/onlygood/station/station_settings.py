@@ -6,13 +6,21 @@ their SHA-256 alone.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from onlygood.station.schemas import Name, Sha256
 
 MIB = 1 << 20
+CA_FILE = "a PEM file with the certificate authorities to trust; where it is empty, those that are known publicly"
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}|[{}]")
+_MAX_TOPIC_BYTES = 1000
+# What images are said to come from that a person tries a model with: dropped on the page, or the browser's camera.
+FROM_PERSONS = ("page", "browser")
+# What images are said to come from that no source gave.
+NOT_SOURCES = ("http", *FROM_PERSONS)
 
 
 class _Part(BaseModel):
@@ -50,6 +58,12 @@ class Alarm(_Part):
     m: int = Field(default=3, ge=1)
     n: int = Field(default=5, ge=1, le=1000)
 
+    @model_validator(mode="after")
+    def _can_be_raised(self) -> Self:
+        if self.m > self.n:
+            raise ValueError(f"m must be at most n, got {self.m} of {self.n}: no {self.n} images can raise this alarm")
+        return self
+
 
 class _Source(_Part):
     name: Name
@@ -63,6 +77,11 @@ class _Source(_Part):
     )
     record: Literal["all", "anomalous", "none"] = "all"
     alarm: Alarm = Alarm()
+    watches_drift: bool | None = Field(
+        default=None,
+        description="whether the drift test takes its images; unless given, those of folders and of triggered cameras: "
+        "a free-running camera gives many images of one part, which are no independent images of the process",
+    )
     starts: bool = Field(default=True, description="whether it runs as soon as the station does")
 
 
@@ -128,6 +147,7 @@ class JsonLinesOutput(_Output):
     kind: Literal["jsonl"] = "jsonl"
     path: str
     max_bytes: int = Field(default=100 * MIB, ge=MIB, description="then it becomes PATH.1, and a new one is begun")
+    max_files: int = Field(default=10, ge=1, le=1000, description="PATH.1, PATH.2 and so on; the oldest is deleted")
 
 
 class WebhookOutput(_Output):
@@ -137,6 +157,7 @@ class WebhookOutput(_Output):
     url: str = Field(pattern=r"^https?://")
     key: SecretStr = SecretStr("")
     timeout_s: float = Field(default=10.0, gt=0)
+    ca_file: str = Field(default="", description=CA_FILE)
 
 
 class MqttOutput(_Output):
@@ -149,6 +170,32 @@ class MqttOutput(_Output):
     username: str = ""
     password: SecretStr = SecretStr("")
     is_tls: bool = False
+    ca_file: str = Field(default="", description=CA_FILE)
+    availability_topic: str = Field(
+        default="onlygood/status", description="holds 'online' or 'offline', retained; empty for none"
+    )
+    version: Literal["5", "3.1.1"] = Field(default="5", description="of the MQTT protocol")
+    timeout_s: float = Field(default=10.0, gt=0)
+
+    @field_validator("topic", "availability_topic")
+    @classmethod
+    def _is_topic(cls, topic: str) -> str:
+        unknown = set(_PLACEHOLDER.findall(topic)) - {"{model}", "{source}"}
+        if unknown:
+            raise ValueError(
+                f"must hold no braces but {{model}} and {{source}}, got {sorted(unknown)[0]}: leave it out"
+            )
+        if any(each in topic for each in "+#\0") or len(topic.encode("utf-8", "replace")) > _MAX_TOPIC_BYTES:
+            raise ValueError(f"must be at most {_MAX_TOPIC_BYTES} bytes without '+', '#' and NUL, got {topic[:100]!r}")
+        return topic
+
+    @model_validator(mode="after")
+    def _has_topic(self) -> Self:
+        if not self.topic:
+            raise ValueError("topic must not be empty: give one such as onlygood/{model}")
+        if _PLACEHOLDER.search(self.availability_topic):
+            raise ValueError(f"availability_topic must be one topic without braces, got {self.availability_topic!r}")
+        return self
 
 
 class ModbusOutput(_Output):
@@ -163,9 +210,16 @@ class ModbusOutput(_Output):
     port: int = Field(default=502, ge=1, le=65535)
     device_id: int = Field(default=1, ge=0, le=255)
     first_register: int = Field(default=0, ge=0, le=65500)
-    recipes: dict[int, Name] = Field(
+    recipes: dict[Annotated[int, Field(ge=1, le=65535)], Name] = Field(
         default_factory=dict, description="the model for each recipe number that the controller asks for"
     )
+    word_order: Literal["high first", "low first"] = Field(
+        default="high first", description="of the two registers of a 32-bit value"
+    )
+    is_acknowledged: bool = Field(
+        default=False, description="wait until the controller writes an inspection's id back before the next is shown"
+    )
+    timeout_s: float = Field(default=5.0, gt=0)
 
 
 class OpcUaOutput(_Output):
@@ -174,7 +228,15 @@ class OpcUaOutput(_Output):
     kind: Literal["opcua"] = "opcua"
     role: Literal["client", "server"] = "server"
     url: str = "opc.tcp://127.0.0.1:4840/onlygood"
-    node_prefix: str = Field(default="ns=2;s=onlygood", description="of a controller's variables, as client")
+    node_prefix: str = Field(
+        default="ns=2;s=onlygood",
+        description="of a controller's variables, as client; {name} stands for their names, which else follow a dot",
+    )
+    username: str = Field(
+        default="", description="at the controller, as client; nobody in particular where it is empty"
+    )
+    password: SecretStr = SecretStr("")
+    timeout_s: float = Field(default=5.0, gt=0)
 
 
 OutputSettings = Annotated[
@@ -216,3 +278,18 @@ class StationSettings(_Part):
         default=(),
         description="names under which browsers may open the page, beside localhost and the address bound to",
     )
+
+    @model_validator(mode="after")
+    def _tells_them_apart(self) -> Self:
+        for what, parts in (("source", self.sources), ("output", self.outputs), ("token", self.tokens)):
+            names = [each.name for each in parts]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise ValueError(f"each {what} must have a name of its own, got {twice!r} twice: rename one of them")
+        taken = next((each.name for each in self.sources if each.name in NOT_SOURCES), None)
+        if taken is not None:
+            raise ValueError(
+                f"a source must have another name than {', '.join(NOT_SOURCES)}, which stand for images that are "
+                f"sent to the station, got {taken!r}: rename it"
+            )
+        return self

@@ -12,14 +12,15 @@ class Output(Protocol):
     """A place that is told of inspections, on a thread of its own.
 
     The station keeps what was not delivered in its database and delivers it in order, again and again with growing
-    pauses, until `deliver` returns: each inspection at least once; its `id` tells a repetition.
+    pauses, until `deliver` returns: each inspection at least once; its `id` tells a repetition. Inspections are handed
+    over a second time only where it is not known whether they were taken.
     """
 
     name: str
     kind: str
 
     def open(self) -> None:
-        """Connect.
+        """Connect; nothing to do where it is connected. Called again after each error.
 
         Raises:
             OutputError: the other side is not there or refuses.
@@ -29,7 +30,15 @@ class Output(Protocol):
         """Hand over some inspections, the oldest first; returns when the other side has taken all of them.
 
         Raises:
-            OutputError: it did not take them, or it is not known whether it did.
+            OutputError: it did not take them, or it is not known whether it did; its `taken` says of how many of
+                them, from the first on, it is known that they were taken.
+        """
+
+    def check(self) -> None:
+        """Called from time to time while nothing waits, so that a lost connection is known before it is needed.
+
+        Raises:
+            OutputError: the connection was lost.
         """
 
     def close(self) -> None:

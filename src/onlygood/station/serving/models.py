@@ -62,7 +62,7 @@ class Versions(Protocol):
         content: bytes,
         *,
         method: str,
-        origin: str,
+        origin: Origin,
         note: str,
         false_alarm_rate: float,
         guarantee: str,
@@ -114,6 +114,10 @@ class ServedModels:
             return served
         with self._lock:
             return self._served.get(name) or self._load(name)
+
+    def ready(self, name: str) -> Served | None:
+        """The version that is served, where it is loaded already."""
+        return self._served.get(name)
 
     def load_all(self) -> None:
         """Load every model, so that the first image does not wait for it; one that is broken keeps its problem."""

@@ -1,0 +1,279 @@
+"""Verdicts into a controller's registers over Modbus TCP; `registers` says which holds what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.exceptions import ModbusException
+from pymodbus.pdu import ModbusPDU
+
+from onlygood.errors import OutputError
+from onlygood.station.outputs.library_logs import silence
+from onlygood.station.outputs.loop_thread import LoopThread
+from onlygood.station.outputs.recipes import Recipes
+from onlygood.station.outputs.registers import (
+    ACKNOWLEDGED,
+    HEARTBEAT,
+    INSPECTION,
+    NUM_ASKED,
+    RECIPE_ASKED,
+    RECIPE_FOLLOWED,
+    inspection_registers,
+    uint32,
+    wire_id,
+)
+from onlygood.station.schemas import InspectionRecord
+from onlygood.station.station_settings import ModbusOutput
+
+_Result = TypeVar("_Result")
+HEARTBEAT_S = 1.0
+# How often a register that the controller is to write is looked at.
+POLL_S = 0.02
+# For what needs several requests: each of them ends in its own time.
+_MARGIN_S = 5.0
+_log = logging.getLogger("onlygood.station")
+silence("pymodbus")
+
+
+class ModbusWriter:
+    """Writes each inspection into a controller's registers, and a heartbeat beside them every second."""
+
+    kind = "modbus"
+
+    def __init__(
+        self,
+        settings: ModbusOutput,
+        on_recipe: Callable[[int], bool] | None = None,
+        *,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        """Nothing is connected before `open`.
+
+        Args:
+            settings: where the controller is, and its first register.
+            on_recipe: see `make_output`.
+            heartbeat_s: between two heartbeats.
+        """
+        self.name = settings.name
+        self._settings = settings
+        self._heartbeat_s = heartbeat_s
+        self._recipes = Recipes(settings.name, on_recipe)
+        self._heartbeat = 0
+        self._loop: LoopThread | None = None
+        self._connection: _Connection | None = None
+
+    def open(self) -> None:
+        """Connect, and begin with the heartbeat.
+
+        Raises:
+            OutputError: the controller is not there, or its registers are not.
+        """
+        if self._connection is not None:
+            if self._connection.problem is None:
+                return
+            self._drop()
+        if self._loop is None:
+            self._loop = LoopThread(f"modbus {self.name}")
+        self._connection = self._run(self._connected())
+        self._loop.begin(self._beat(self._connection))
+
+    def deliver(self, records: Sequence[InspectionRecord]) -> None:
+        """Write one after another; where they are acknowledged, the next one when the controller has taken the last.
+
+        Raises:
+            OutputError: the controller did not take one.
+        """
+        for taken, record in enumerate(records):
+            try:
+                self.open()
+                assert self._connection is not None, "open connects"
+                self._run(self._write(self._connection, record))
+            except OutputError as error:
+                error.taken = taken
+                raise
+
+    def check(self) -> None:
+        """Say what the heartbeat has met.
+
+        Raises:
+            OutputError: the connection was lost.
+        """
+        if self._connection is not None and self._connection.problem is not None:
+            problem = self._connection.problem
+            self._drop()
+            raise OutputError(problem)
+
+    def close(self) -> None:
+        """Disconnect; the heartbeat stands still from now on."""
+        self._drop()
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
+    def _run(self, work: Awaitable[_Result]) -> _Result:
+        assert self._loop is not None, "open was called"
+
+        async def awaited() -> _Result:
+            return await work
+
+        return self._loop.run(awaited(), 2 * self._settings.timeout_s + _MARGIN_S)
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            assert self._loop is not None
+            connection, self._connection = self._connection, None
+            self._run(connection.close())
+
+    async def _connected(self) -> _Connection:
+        connection = _Connection(self._settings)
+        await connection.connect()
+        try:
+            await self._beat_once(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _beat(self, connection: _Connection) -> None:
+        """The heartbeat, for as long as the connection lasts: whatever else goes on, it goes on."""
+        while connection.problem is None:
+            await asyncio.sleep(self._heartbeat_s)
+            try:
+                await self._beat_once(connection)
+            except OutputError as error:
+                connection.problem = connection.problem or str(error)
+            except Exception as error:
+                _log.exception("the heartbeat of output %r failed unexpectedly", self.name)
+                connection.problem = f"output {self.name!r} failed unexpectedly with {type(error).__name__}: {error}"
+
+    async def _beat_once(self, connection: _Connection) -> None:
+        self._heartbeat = (self._heartbeat + 1) & 0xFFFF
+        await connection.write(HEARTBEAT, [self._heartbeat])
+        asked = await connection.read(RECIPE_ASKED, NUM_ASKED)
+        self._recipes.ask(asked[0])
+        await connection.write(RECIPE_FOLLOWED, [self._recipes.followed, 0])
+
+    async def _write(self, connection: _Connection, record: InspectionRecord) -> None:
+        order = self._settings.word_order
+        try:
+            await connection.write(INSPECTION, inspection_registers(record, datetime.now(UTC), order))
+            if self._settings.is_acknowledged:
+                await asyncio.wait_for(self._acknowledged(connection, record), self._settings.timeout_s)
+        except TimeoutError:
+            raise OutputError(
+                f"{connection.shown} did not acknowledge inspection {record.id} within {self._settings.timeout_s:g} s: "
+                f"let it copy the id into registers {self._settings.first_register + ACKNOWLEDGED} and the next one"
+            ) from None
+        except OutputError as error:
+            connection.problem = str(error)
+            raise
+
+    async def _acknowledged(self, connection: _Connection, record: InspectionRecord) -> None:
+        while True:
+            registers = await connection.read(ACKNOWLEDGED, 2)
+            if uint32(registers, self._settings.word_order) == wire_id(record.id):
+                return
+            await asyncio.sleep(POLL_S)
+
+
+class _Connection:
+    """One connection, which is never made a second time.
+
+    Attributes:
+        shown: the controller, as the subject of a sentence.
+        problem: why it cannot be used any more; None while it can.
+    """
+
+    def __init__(self, settings: ModbusOutput) -> None:
+        self.problem: str | None = None
+        self.shown = f"the controller {settings.host}:{settings.port} of output {settings.name!r}"
+        self._settings = settings
+        self._lost = asyncio.Event()
+        # The library's client for programs without asyncio waits by the clock of the day, which can be set back, and
+        # with a call that fails where a program has more than a thousand files open.
+        self._client = AsyncModbusTcpClient(
+            settings.host,
+            port=settings.port,
+            timeout=settings.timeout_s,
+            retries=0,
+            reconnect_delay=0,
+            trace_connect=self._on_change,
+        )
+
+    async def connect(self) -> None:
+        if not await self._client.connect():
+            raise OutputError(f"{self.shown} was not reached: check the network, host and port")
+
+    async def write(self, offset: int, registers: list[int]) -> None:
+        address = self._settings.first_register + offset
+        await self._answered(
+            lambda: self._client.write_registers(address, registers, device_id=self._settings.device_id),
+            f"the registers {address} to {address + len(registers) - 1}",
+        )
+
+    async def read(self, offset: int, num_registers: int) -> list[int]:
+        address = self._settings.first_register + offset
+        shown = f"the registers {address} to {address + num_registers - 1}"
+        answer = await self._answered(
+            lambda: self._client.read_holding_registers(
+                address, count=num_registers, device_id=self._settings.device_id
+            ),
+            shown,
+        )
+        if len(answer.registers) != num_registers:
+            raise OutputError(
+                f"{self.shown} answers with {len(answer.registers)} registers to {shown}: check its program"
+            )
+        return list(answer.registers)
+
+    async def close(self) -> None:
+        self.problem = self.problem or f"{self.shown} was disconnected"
+        self._client.close()
+
+    async def _answered(self, request: Callable[[], Awaitable[ModbusPDU]], shown: str) -> ModbusPDU:
+        """What the controller answers to a request about some registers.
+
+        Raises:
+            OutputError: nothing, or that it refuses.
+        """
+        lost = asyncio.ensure_future(self._lost.wait())
+        try:
+            asked = asyncio.ensure_future(request())
+            await asyncio.wait({asked, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                asked.cancel()
+                raise OutputError(f"{self.shown} closed the connection: look after it")
+            answer = asked.result()
+        except ModbusException as error:
+            if self._lost.is_set():
+                raise OutputError(f"{self.shown} closed the connection: look after it") from error
+            raise OutputError(
+                f"{self.shown} did not answer within {self._settings.timeout_s:g} s: check that it is running, "
+                f"and device_id"
+            ) from error
+        finally:
+            lost.cancel()
+        if answer.isError():
+            code = getattr(answer, "exception_code", 0)
+            raise OutputError(
+                f"{self.shown} refuses {shown} with Modbus exception {code}: {_REMEDIES.get(code, 'look after it')}"
+            )
+        return answer
+
+    def _on_change(self, is_connected: bool) -> None:
+        if not is_connected:
+            self._lost.set()
+
+
+_REMEDIES = {
+    1: "let it take the functions 3 (read) and 16 (write) for holding registers",
+    2: "check first_register, and that it has 16 holding registers from there on",
+    3: "check first_register, and that it has 16 holding registers from there on",
+    10: "check device_id",
+    11: "check device_id",
+}
