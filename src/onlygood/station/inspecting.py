@@ -163,7 +163,7 @@ class Inspecting:
         inspection: Inspection,
         answered: Inspection,
     ) -> None:
-        """Record an inspection where that is asked for, and answer with it. It never raises: the answer says what failed.
+        """Record an inspection where that is asked for, and answer with it. It never raises: the answer has the error.
 
         Args:
             served: the version that inspected.
