@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import stat
 import sys
 import threading
@@ -24,6 +25,7 @@ from onlygood.station.store.backup import backup
 from onlygood.station.store.database import Database, sqlite_url
 from onlygood.station.store.restore import restore
 from onlygood.station.store.store import Store
+from postgres import Server
 
 Opens = Callable[..., Store]
 SETTINGS = b'{"limits": {"workers": 2}}'
@@ -178,12 +180,21 @@ def test_an_image_that_was_let_go_meanwhile(open_store: Opens, tmp_path: Path) -
     again.close()
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    store = Store(tmp_path / "data", housekeeping_s=0)
+@pytest.fixture(scope="module")
+def backed_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a station that was ended, and its backup."""
+    folder = tmp_path_factory.mktemp("station")
+    store = Store(folder / "data", housekeeping_s=0)
     fill(store)
-    store.backup(tmp_path / "b.zip")
+    store.backup(folder / "b.zip")
     store.close()
+    return folder
+
+
+@pytest.fixture
+def archive(backed_up: Path, tmp_path: Path) -> Path:
+    """A copy of both."""
+    shutil.copytree(backed_up, tmp_path, dirs_exist_ok=True)
     return tmp_path / "b.zip"
 
 
@@ -244,17 +255,27 @@ BROKEN: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_archive_leaves_nothing_behind(archive: Path, other_url: str | None, case: str) -> None:
+def assert_nothing_is_left(archive: Path, case: str, url: str | None) -> None:
     change, sentence = BROKEN[case]
     changed(archive, change)
     with pytest.raises(StoreError, match=sentence):
-        restore(archive, archive.parent / "again", other_url)
+        restore(archive, archive.parent / "again", url)
     assert sorted(path.name for path in archive.parent.iterdir()) == ["b.zip", "data"]
-    # Of the database, too: it can be used for a new station.
-    new = Store(archive.parent / "new", url=other_url, housekeeping_s=0)
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_archive_leaves_nothing_behind(archive: Path, case: str) -> None:
+    assert_nothing_is_left(archive, case, None)
+
+
+@pytest.mark.parametrize("case", ["an image is another", "a row is another", "a row is none"])
+def test_nor_does_it_in_a_server(archive: Path, postgres_server: Server, case: str) -> None:
+    url = postgres_server.new_database()
+    assert_nothing_is_left(archive, case, url)
+    new = Store(archive.parent / "new", url=url, housekeeping_s=0)
     assert new.inspections.count() == 0
     new.close()
+    postgres_server.drop_database(url)
 
 
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9, 0.999])
