@@ -16,6 +16,7 @@ from onlygood.station.file_types import suffix_of
 from onlygood.station.schemas import ImageRegion, InspectionRecord, Verdict
 from onlygood.station.serving.models import Served, ServedModels
 from onlygood.station.serving.pool import Pool
+from onlygood.station.station_settings import FROM_PERSONS
 from onlygood.station.store.recorder import Recorder
 from onlygood.station.store.records import NewInspection
 
@@ -57,9 +58,10 @@ class ToInspect:
         name: of the image: data, never a path.
         page: of a multi-page TIFF, from 0.
         at: when it was taken; now unless given.
-        keep: which inspections are remembered.
+        keep: which inspections are remembered; those with a `seen_key` always are, and this says with which images.
         with_map: whether the anomaly map and the pixels are given back.
         seen_key: identifies the image across restarts; None for one that may come twice.
+        watches_drift: whether the drift test takes its score.
     """
 
     model: str
@@ -71,6 +73,7 @@ class ToInspect:
     keep: Keep = "all"
     with_map: bool = False
     seen_key: str | None = None
+    watches_drift: bool = True
 
 
 class Inspecting:
@@ -81,8 +84,8 @@ class Inspecting:
         pool: that runs them.
         recorder: that remembers.
         outputs: gives the names of the outputs that are to be told of a model's inspection with a verdict.
-        drift: is shown each inspection that is about to be remembered, and gives the digest of the model's version and
-            a state of its drift test that are to be kept with it, or nothing.
+        drift: is shown each inspection that the drift test is to take, and whether it is about to be remembered, and
+            gives the digest of the model's version and a state of its test that are to be kept with it, or nothing.
         told: called with each record once it is remembered, and with those that are not; it must return at once.
     """
 
@@ -93,7 +96,7 @@ class Inspecting:
         recorder: Recorder,
         *,
         outputs: Callable[[str, Verdict], Sequence[str]],
-        drift: Callable[[Served, Inspection], tuple[str, str] | None],
+        drift: Callable[[Served, Inspection, bool], tuple[str, str] | None],
         told: Callable[[InspectionRecord], None],
     ) -> None:
         self._models, self._pool, self._recorder = models, pool, recorder
@@ -137,11 +140,14 @@ class Inspecting:
         verdict = Verdict.ANOMALOUS if inspection.is_anomaly else Verdict.GOOD
         kept_inspection = inspection if image.with_map else replace(inspection, anomaly_map=None, pixels=None)
         new = _new_inspection(served, image, inspection, pixels, verdict)
-        if image.keep == "none" or (image.keep == "anomalous" and verdict is Verdict.GOOD):
+        is_kept = image.keep == "all" or (image.keep == "anomalous" and verdict is Verdict.ANOMALOUS)
+        is_recorded = is_kept or image.seen_key is not None
+        drift = self._drift(served, inspection, is_recorded) if _is_of_the_process(image) else None
+        if not is_recorded:
             self._finish(answer, Inspected(_unrecorded(new), kept_inspection, served))
             return
         recorded = self._recorder.submit(
-            new, outputs=self._outputs(served.name, verdict), drift=self._drift(served, inspection)
+            new if is_kept else replace(new, content=None), outputs=self._outputs(served.name, verdict), drift=drift
         )
 
         def remembered(future: Future[InspectionRecord]) -> None:
@@ -159,6 +165,11 @@ class Inspecting:
             self._told(inspected.record)
         except Exception:
             _log.exception("telling of inspection %d failed; it is remembered", inspected.record.id)
+
+
+def _is_of_the_process(image: ToInspect) -> bool:
+    """Whether the drift test takes an image: not those that a person tries the model with on the page."""
+    return image.watches_drift and image.source not in FROM_PERSONS
 
 
 def _fail(answer: Future[Inspected], error: BaseException) -> None:

@@ -1,7 +1,7 @@
 """A camera in the network, for tests: RTSP (RFC 2326) with RTP over its connection or over UDP.
 
-It sends a clip at its own speed over and over, as H.264 (RFC 6184) or as JPEG (RFC 2435), asks for a user where it is told
-to, and fails on demand as cameras do: it cuts its connections, falls silent, or never answers.
+It sends a clip at its own speed over and over, as H.264 (RFC 6184) or as JPEG (RFC 2435), asks for a user where it is
+told to, and fails on demand as cameras do: it cuts its connections, falls silent, or never answers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -189,10 +190,8 @@ class RtspServer:
         with self._lock:
             clients, self._clients = self._clients, set()
         for client in clients:
-            try:
+            with suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def fall_silent(self) -> None:
         """Keep the connections, and send nothing more."""
@@ -336,10 +335,8 @@ class _Session:
 
 
 def _send_datagram(udp: socket.socket, packet: bytes) -> None:
-    try:
+    with suppress(ConnectionRefusedError):  # an earlier one did not arrive: that is how UDP is
         udp.send(packet)
-    except ConnectionRefusedError:
-        pass  # an earlier one did not arrive: that is how UDP is
 
 
 # Images that say which they are

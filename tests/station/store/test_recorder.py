@@ -6,12 +6,12 @@ from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from inspected import DIGEST, inspected
 
 from onlygood.errors import StoreError
 from onlygood.station.schemas import ImageRegion, InspectionRecord, Verdict
 from onlygood.station.store.store import Store
 from onlygood.station.store.transaction import AlreadySeen
-from inspected import DIGEST, inspected
 
 DEADLINE_S = 30
 REGION = ImageRegion(top=1, left=2, bottom=3, right=4, peak=0.1 + 0.2)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from threading import Condition, Thread
 from typing import Any, TypeVar
 
+from onlygood._plurals import pluralize
 from onlygood.errors import BusyError
 
 T = TypeVar("T")
@@ -72,8 +73,8 @@ class Pool:
                 raise BusyError("the station is stopping and takes no more images: ask again later", retry_after_s=5.0)
             if len(self._waiting) >= self.queue_size:
                 raise BusyError(
-                    f"at most {self.queue_size} images may wait to be inspected, and as many do: send this one again "
-                    "later",
+                    f"at most {pluralize(self.queue_size, 'image')} may wait to be inspected, and as many do: send "
+                    "this one again later",
                     retry_after_s=self._retry_after_s(),
                 )
             self._waiting.append(_Work(call, future, time.monotonic()))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any, Literal, TypedDict
 
 from sqlalchemy import Select
 
 from onlygood.station.schemas import Label, Verdict
 from onlygood.station.store.records import storable
-from onlygood.station.store.tables import InspectionRow
+from onlygood.station.store.tables import InspectionRow, in_utc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,25 @@ class Filters:
     until: datetime | None = None
     name: str | None = None
     has_notes: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("since", "until"):
+            at: datetime | None = getattr(self, name)
+            if at is not None:
+                object.__setattr__(self, name, _within_the_calendar(at))
+
+
+class Wanted(TypedDict, total=False):
+    """The same as keywords; each may be left out."""
+
+    model: str | None
+    verdict: Verdict | None
+    label: Label | Literal["any", "none"] | None
+    source: str | None
+    since: datetime | None
+    until: datetime | None
+    name: str | None
+    has_notes: bool | None
 
 
 def narrowed(query: Select[Any], filters: Filters) -> Select[Any]:
@@ -67,3 +86,11 @@ def narrowed(query: Select[Any], filters: Filters) -> Select[Any]:
     if filters.has_notes is not None:
         conditions.append(InspectionRow.has_notes.is_(filters.has_notes))
     return query.where(*conditions)
+
+
+def _within_the_calendar(at: datetime) -> datetime:
+    """The moment in UTC; a time zone can put the first and the last day of all outside of what can be written."""
+    try:
+        return in_utc(at)
+    except OverflowError:
+        return (datetime.min if at.year == 1 else datetime.max).replace(tzinfo=UTC)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import math
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 from onlygood.errors import StoreError
+from onlygood.station.station_settings import MIB
 
 FOLDER_NAME = "images"
 _TEMPORARY = "unfinished"
+# Images are let go before the disk is as full as it may be, and a little more of them than was short.
+ENOUGH = 1.1
 
 
 class Images:
@@ -25,13 +31,20 @@ class Images:
 
     Args:
         folder: of the images; made where it is missing.
+        max_bytes: of all files; beyond, `is_short` is set.
+        min_free_bytes: of the disk, that no image may take.
+        kept_bytes: of the files that are there.
 
     Raises:
         StoreError: it cannot be made.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int, min_free_bytes: int, kept_bytes: int = 0) -> None:
         self.folder = folder
+        self.max_bytes, self.min_free_bytes = max_bytes, min_free_bytes
+        # Set while images should be let go to make room for others.
+        self.is_short = Event()
+        self._kept_bytes = kept_bytes
         self._temporary = folder / _TEMPORARY
         self._numbers = count()
         self._guard = Lock()
@@ -73,21 +86,33 @@ class Images:
             content: of the file.
 
         Raises:
-            OSError: it cannot be written; nothing is left of it.
+            OSError: it cannot be written, or would take room that is to stay free; nothing is left of it.
         """
         path = self.path(digest)
         if _size(path) == len(content):
             return
+        free = self.free_bytes()
+        if free - len(content) < ENOUGH * self.min_free_bytes:
+            self.is_short.set()
+        if free - len(content) < self.min_free_bytes:
+            raise OSError(
+                errno.ENOSPC,
+                f"the disk has {free / MIB:,.0f} MiB free, and {self.min_free_bytes / MIB:,.0f} MiB are to stay free",
+            )
         temporary = self._temporary / f"{digest}-{next(self._numbers)}"
         try:
             with temporary.open("wb", buffering=0) as file:
                 file.write(content)
                 os.fsync(file.fileno())
-            try:
-                temporary.replace(path)
-            except FileNotFoundError:
+            if not path.parent.is_dir():
                 path.parent.mkdir(parents=True, exist_ok=True)
+            with self._guard:
+                # Another thread may have written the same content meanwhile.
+                before = _size(path) or 0
                 temporary.replace(path)
+                self._kept_bytes += len(content) - before
+                if self._kept_bytes > self.max_bytes:
+                    self.is_short.set()
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -117,36 +142,49 @@ class Images:
             raise StoreError(f"the image {path} is damaged, its content is not what was written: check the disk")
         return content
 
-    def remove(self, digest: str, is_needed: Callable[[str], bool]) -> int:
-        """Remove a file unless it is held or needed; returns the bytes that became free.
+    def remove(self, digest: str, is_needed: Callable[[str], bool], *, is_orphan: bool = False) -> int | None:
+        """Remove a file unless it is held or needed; returns the bytes that became free, None where it stays.
 
         Args:
             digest: of its content.
             is_needed: whether some row names it; asked while nothing can begin to hold it.
+            is_orphan: whether it is none of those that are in `kept_bytes`.
         """
         path = self.path(digest)
         with self._guard:
             if digest in self._held or is_needed(digest):
-                return 0
-            size = _size(path)
+                return None
+            size = _size(path) or 0
             try:
                 path.unlink()
             except OSError:
-                return 0
-        return size or 0
+                return None
+            if not is_orphan:
+                self._kept_bytes -= size
+        return size
 
-    def digests(self) -> Iterator[str]:
-        """Those of all files, in no order; while files come and go, those that are there throughout."""
-        for first in _folders(self.folder):
-            for second in _folders(first):
-                with suppress(OSError), os.scandir(second) as entries:
-                    for entry in entries:
-                        if len(entry.name) == 64 and entry.name.startswith(first.name + second.name):
-                            yield entry.name
-
+    @property
     def kept_bytes(self) -> int:
-        """Of all files that are there."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        """Of all files."""
+        return self._kept_bytes
+
+    def free_bytes(self) -> int:
+        """Of the disk that the files are on."""
+        return shutil.disk_usage(self.folder).free
+
+    def lacking_bytes(self) -> int:
+        """How many should become free: 0 while the files and the disk are within their bounds."""
+        of_disk = math.ceil(ENOUGH * self.min_free_bytes) - self.free_bytes()
+        return max(0, self._kept_bytes - self.max_bytes, of_disk)
+
+    def digests(self) -> Iterator[tuple[str, list[str]]]:
+        """Those of all files, by their first two digits; while files come and go, those that are there throughout."""
+        for first in sorted(_folders(self.folder)):
+            found = []
+            for second in _folders(first):
+                with suppress(OSError):
+                    found += [file.name for file in second.iterdir() if _is_digest(file.name, first.name + second.name)]
+            yield first.name, found
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -154,6 +192,16 @@ def _folders(folder: Path) -> list[Path]:
         return [path for path in folder.iterdir() if len(path.name) == 2 and path.is_dir()]
     except OSError:
         return []
+
+
+def reason_of(error: OSError) -> str:
+    """Why a file could not be written, to stand within a sentence."""
+    said = error.strerror or str(error) or type(error).__name__
+    return said[0].lower() + said[1:]
+
+
+def _is_digest(name: str, begin: str) -> bool:
+    return len(name) == 64 and name.startswith(begin) and not set(name) - set("0123456789abcdef")
 
 
 def _size(path: Path) -> int | None:

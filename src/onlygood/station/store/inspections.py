@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from pathlib import Path
+from typing import BinaryIO, Unpack, cast
 
 from sqlalchemy import func, select
 
-from onlygood.station.schemas import InspectionPage, InspectionRecord, Label, Verdict
+from onlygood.errors import NotFoundError
+from onlygood.station.schemas import InspectionPage, InspectionRecord, Label
 from onlygood.station.store.database import Database
-from onlygood.station.store.filters import Filters, narrowed
+from onlygood.station.store.export import Into, IntoFolder, IntoZip, Sink, put_set, table_lines
+from onlygood.station.store.filters import Filters, Wanted, narrowed
 from onlygood.station.store.images import Images
 from onlygood.station.store.records import inspection_rows, records_of
-from onlygood.station.store.tables import InspectionRow
+from onlygood.station.store.tables import InspectionRow, within_64_bits
+from onlygood.station.store.taught import taught_with_suffixes
 
-# SQLite's whole numbers have 64 bits; so have those of PostgreSQL.
+# A whole number in the tables has 64 bits.
 MOST_ID = 2**63 - 1
-_CHUNK = 500
+# In one transaction of those that read everything.
+CHUNK = 500
 
 
 class Inspections:
@@ -26,22 +33,28 @@ class Inspections:
     Args:
         database: with its tables.
         images: the files.
+        now: the time.
     """
 
-    def __init__(self, database: Database, images: Images) -> None:
+    def __init__(self, database: Database, images: Images, *, now: Callable[[], datetime]) -> None:
         self._database = database
         self._images = images
+        self._now = now
 
-    def get(self, id: int) -> InspectionRecord | None:
-        """One inspection with its latest feedback; None where there is none of that number, or it was let go.
+    def get(self, id: int) -> InspectionRecord:
+        """One inspection with its latest feedback.
 
         Args:
             id: its number.
 
         Raises:
+            NotFoundError: there is none of that number, or it was let go.
             StoreError: the database cannot be read.
         """
-        return next(iter(self.some([id])), None)
+        found = self.some([id])
+        if not found:
+            raise NotFoundError(f"inspection {id} must be one that is remembered, and is none: look in the history")
+        return found[0]
 
     def some(self, ids: Sequence[int]) -> list[InspectionRecord]:
         """Those that are there of some, in the order of their numbers.
@@ -52,54 +65,25 @@ class Inspections:
         Raises:
             StoreError: the database cannot be read.
         """
-        possible = [id for id in ids if 0 < id <= MOST_ID]
+        possible = [within_64_bits(id) for id in ids]
         if not possible:
             return []
         with self._database.reading() as connection:
             query = inspection_rows().where(InspectionRow.id.in_(possible)).order_by(InspectionRow.id)
             return records_of(connection, connection.execute(query))
 
-    def page(
-        self,
-        *,
-        before: int | None = None,
-        limit: int = 50,
-        model: str | None = None,
-        verdict: Verdict | None = None,
-        label: Label | Literal["any", "none"] | None = None,
-        source: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        name: str | None = None,
-        has_notes: bool | None = None,
-    ) -> InspectionPage:
+    def page(self, *, before: int | None = None, limit: int = 50, **wanted: Unpack[Wanted]) -> InspectionPage:
         """The newest inspections first, as far as everything holds of them that is given.
 
         Args:
             before: only those with smaller numbers.
             limit: at most so many.
-            model: was asked.
-            verdict: was told.
-            label: is what a person said; "any" for those that were marked, "none" for the others.
-            source: they came from.
-            since: made then or later.
-            until: made before that.
-            name: is part of theirs.
-            has_notes: whether there is something in them as in no good image.
+            wanted: what `Filters` has.
 
         Raises:
             StoreError: the database cannot be read.
         """
-        filters = Filters(
-            model=model,
-            verdict=verdict,
-            label=label,
-            source=source,
-            since=since,
-            until=until,
-            name=name,
-            has_notes=has_notes,
-        )
+        filters = Filters(**wanted)
         query = narrowed(inspection_rows(), filters).order_by(InspectionRow.id.desc()).limit(limit + 1)
         if before is not None:
             query = query.where(InspectionRow.id < min(max(before, 0), MOST_ID))
@@ -108,17 +92,17 @@ class Inspections:
         more = len(found) > limit
         return InspectionPage(inspections=tuple(found[:limit]), next_before=found[limit - 1].id if more else None)
 
-    def count(self, filters: Filters = Filters(), *, most: int | None = None) -> int:  # noqa: B008 - it never changes
+    def count(self, *, most: int | None = None, **wanted: Unpack[Wanted]) -> int:
         """How many there are.
 
         Args:
-            filters: which.
             most: at which number it stops; None to go through all of them.
+            wanted: what `Filters` has.
 
         Raises:
             StoreError: the database cannot be read.
         """
-        query = narrowed(select(InspectionRow.id), filters)
+        query = narrowed(select(InspectionRow.id), Filters(**wanted))
         if most is not None:
             query = query.limit(most)
         with self._database.reading() as connection:
@@ -133,32 +117,93 @@ class Inspections:
         Raises:
             StoreError: the database or the file cannot be read, or the file is damaged.
         """
-        if not 0 < id <= MOST_ID:
-            return None
         with self._database.reading() as connection:
-            query = select(InspectionRow.image_sha256, InspectionRow.image_suffix)
-            row = connection.execute(query.where(InspectionRow.id == id, InspectionRow.has_image)).first()
+            query = select(InspectionRow.image_sha256, InspectionRow.image_suffix).where(InspectionRow.has_image)
+            row = connection.execute(query.where(InspectionRow.id == within_64_bits(id))).first()
         content = None if row is None or row.image_sha256 is None else self._images.read(row.image_sha256)
         return None if row is None or content is None else (content, row.image_suffix)
 
-    def each(self, filters: Filters = Filters(), *, most: int | None = None) -> Iterator[InspectionRecord]:  # noqa: B008
+    def each(self, **wanted: Unpack[Wanted]) -> Iterator[InspectionRecord]:
         """All that are meant, the oldest first, without a transaction that is held open for the whole time.
 
         Args:
-            filters: which.
-            most: at most so many.
+            wanted: what `Filters` has.
 
         Raises:
             StoreError: the database cannot be read.
         """
-        after, given = 0, 0
-        while most is None or given < most:
-            limit = _CHUNK if most is None else min(_CHUNK, most - given)
+        return (record for record, _ in self._each(Filters(**wanted)))
+
+    def export_csv(self, **wanted: Unpack[Wanted]) -> Iterator[str]:
+        """A CSV file with one inspection a line, the oldest first, as it is written; safe in spreadsheets.
+
+        Args:
+            wanted: what `Filters` has.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return table_lines(self.each(**wanted))
+
+    def export_mvtec(self, to: Path | BinaryIO, **wanted: Unpack[Wanted]) -> None:
+        """Images whose truth is known, in MVTec's layout: see `put_set` for what goes where.
+
+        Args:
+            to: a folder that is empty or not there, or a stream for a ZIP file.
+            wanted: what `Filters` has; of it the model holds of taught images too, and with anything else they stay
+                out.
+
+        Raises:
+            StoreError: the database or an image cannot be read, or the folder cannot be written.
+        """
+        if isinstance(to, str | os.PathLike):
+            for _ in self._set(IntoFolder(Path(to)), Filters(**wanted)):
+                pass
+            return
+        into = IntoZip(to)
+        for _ in self._set(into, Filters(**wanted)):
+            pass
+        into.close()
+
+    def mvtec_zip(self, **wanted: Unpack[Wanted]) -> Iterator[bytes]:
+        """The same as the bytes of a ZIP file, as it is made.
+
+        Args:
+            wanted: what `Filters` has.
+
+        Raises:
+            StoreError: the database or an image cannot be read.
+        """
+        sink = Sink()
+        into = IntoZip(cast(BinaryIO, sink))
+        for _ in self._set(into, Filters(**wanted)):
+            yield sink.given()
+        into.close()
+        yield sink.given()
+
+    def _set(self, into: Into, filters: Filters) -> Iterator[None]:
+        marked = self._each(replace(filters, label=filters.label or "any")) if filters.label != "none" else iter(())
+        is_of_model_alone = replace(filters, model=None, label=None) == Filters()
+        with self._database.reading() as connection:
+            taught = taught_with_suffixes(connection, filters.model)
+        return put_set(
+            into,
+            marked=marked,
+            taught=taught,
+            with_taught=is_of_model_alone and filters.label in (None, "any", Label.GOOD),
+            content=self._images.read,
+            at=self._now(),
+        )
+
+    def _each(self, filters: Filters) -> Iterator[tuple[InspectionRecord, str]]:
+        """Records with the suffixes of their images' files, in chunks of a transaction each."""
+        after = 0
+        while True:
             query = narrowed(inspection_rows(), filters).where(InspectionRow.id > after)
             with self._database.reading() as connection:
-                found = records_of(connection, connection.execute(query.order_by(InspectionRow.id).limit(limit)))
-            yield from found
-            given += len(found)
-            if len(found) < limit:
+                rows = connection.execute(query.order_by(InspectionRow.id).limit(CHUNK)).all()
+                records = records_of(connection, rows)
+            yield from zip(records, [row.image_suffix for row in rows], strict=True)
+            if len(rows) < CHUNK:
                 return
-            after = found[-1].id
+            after = rows[-1].id

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Row, insert, select, update
 
-from onlygood.errors import StoreError
+from onlygood.errors import NotFoundError
 from onlygood.station.schemas import Job, JobState
 from onlygood.station.store.database import Database
 from onlygood.station.store.records import storable
-from onlygood.station.store.tables import JobRow
+from onlygood.station.store.tables import JobRow, within_64_bits
 
 _UNFINISHED = (JobState.QUEUED.value, JobState.RUNNING.value)
 
@@ -71,7 +71,8 @@ class JobBook:
             version: of the model, that it made.
 
         Raises:
-            StoreError: there is no such job, or the database cannot be written.
+            NotFoundError: there is no such job.
+            StoreError: the database cannot be written.
         """
         values = {
             "state": state.value,
@@ -81,24 +82,23 @@ class JobBook:
             "ended_at": None if state.value in _UNFINISHED else self._now(),
         }
         with self._database.writing() as connection:
-            connection.execute(update(JobRow).where(JobRow.id == id).values(**values))
-            row = connection.execute(select(JobRow.__table__).where(JobRow.id == id)).first()
-        if row is None:
-            raise StoreError(f"a job must be there to go on, got {id}, which is none: check the number")
-        return _of(row)
+            connection.execute(update(JobRow).where(JobRow.id == within_64_bits(id)).values(**values))
+            row = connection.execute(select(JobRow.__table__).where(JobRow.id == within_64_bits(id))).first()
+        return _found(row, id)
 
-    def get(self, id: int) -> Job | None:
-        """One job; None where there is none of that number.
+    def get(self, id: int) -> Job:
+        """One job.
 
         Args:
             id: its number.
 
         Raises:
+            NotFoundError: there is none of that number.
             StoreError: the database cannot be read.
         """
         with self._database.reading() as connection:
-            row = connection.execute(select(JobRow.__table__).where(JobRow.id == id)).first()
-        return None if row is None else _of(row)
+            row = connection.execute(select(JobRow.__table__).where(JobRow.id == within_64_bits(id))).first()
+        return _found(row, id)
 
     def request(self, id: int) -> dict[str, Any]:
         """What was asked of a job; empty where there is none of that number.
@@ -110,7 +110,7 @@ class JobBook:
             StoreError: the database cannot be read.
         """
         with self._database.reading() as connection:
-            return connection.scalar(select(JobRow.request).where(JobRow.id == id)) or {}
+            return connection.scalar(select(JobRow.request).where(JobRow.id == within_64_bits(id))) or {}
 
     def list(self, *, model: str | None = None, limit: int = 50) -> list[Job]:
         """The newest jobs first.
@@ -141,6 +141,12 @@ class JobBook:
         }
         with self._database.writing() as connection:
             return connection.execute(update(JobRow).where(JobRow.state.in_(_UNFINISHED)).values(**values)).rowcount
+
+
+def _found(row: Row[Any] | None, id: int) -> Job:
+    if row is None:
+        raise NotFoundError(f"a job must be one that is remembered, got {id}: ask for the list of jobs")
+    return _of(row)
 
 
 def _of(row: Row[Any]) -> Job:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, func, insert, select
 
 from onlygood._files import make_folder, write_atomically
-from onlygood.errors import StoreError, WriteError
+from onlygood.errors import NotFoundError, StoreError, WriteError
 from onlygood.station.schemas import Label, ModelVersion, Verdict
 from onlygood.station.store.database import Database
 from onlygood.station.store.records import storable
@@ -102,7 +102,7 @@ class ModelVersions:
             return _version(connection, name, number)
 
     def versions(self, name: str) -> list[ModelVersion]:
-        """All versions under a name, the oldest first; empty where there is none.
+        """All versions under a name, the newest first; empty where there is none.
 
         Args:
             name: of the model.
@@ -141,7 +141,8 @@ class ModelVersions:
             number: of the version.
 
         Raises:
-            StoreError: there is no such version, its file is missing or changed, or the database cannot be written.
+            NotFoundError: there is no such version.
+            StoreError: its file is missing or damaged, or the database cannot be written.
         """
         with self._database.writing() as connection:
             found = _version(connection, name, number)
@@ -190,14 +191,12 @@ def _version(connection: Connection, name: str, number: int) -> ModelVersion:
     for version in versions:
         if version.number == number:
             return version
-    raise StoreError(
-        f"the model {name} must have version {number} to serve it, got {len(versions)} in all: name one of those"
-    )
+    raise NotFoundError(f"model {name} has no version {number}: ask for its list of versions")
 
 
 def _versions(connection: Connection, name: str) -> list[ModelVersion]:
     rows = connection.execute(
-        select(ModelVersionRow.__table__).where(ModelVersionRow.model == name).order_by(ModelVersionRow.number)
+        select(ModelVersionRow.__table__).where(ModelVersionRow.model == name).order_by(ModelVersionRow.number.desc())
     ).all()
     active = connection.scalar(select(ActiveModelRow.number).where(ActiveModelRow.model == name))
     in_review = connection.execute(

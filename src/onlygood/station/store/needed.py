@@ -1,10 +1,10 @@
-"""Which image files some row of the database still names."""
+"""Which image files some row of the database still names, and what they take."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import exists, func, or_, select
 
 from onlygood.station.store.database import Database
 from onlygood.station.store.tables import InspectionRow, TaughtImageRow
@@ -24,3 +24,18 @@ def is_needed(database: Database) -> Callable[[str], bool]:
             return bool(connection.scalar(select(or_(of_inspection, of_taught))))
 
     return asked
+
+
+def kept_bytes(database: Database) -> int:
+    """What all files take that some row names, each once.
+
+    Args:
+        database: with its tables.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    of_inspections = select(InspectionRow.image_sha256, InspectionRow.image_bytes).where(InspectionRow.has_image)
+    files = of_inspections.union(select(TaughtImageRow.image_sha256, TaughtImageRow.image_bytes)).subquery()
+    with database.reading() as connection:
+        return int(connection.scalar(select(func.sum(files.c.image_bytes))) or 0)

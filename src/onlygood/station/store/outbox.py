@@ -21,6 +21,7 @@ class OutboxTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._problems: dict[str, str] = {}
 
     def waiting(self, output: str, limit: int = 100) -> list[InspectionRecord]:
         """Those that an output was not told of yet, the oldest first.
@@ -56,6 +57,24 @@ class OutboxTable:
             return
         with self._database.writing() as connection:
             connection.execute(delete(OutboxRow).where(OutboxRow.output == output, OutboxRow.inspection_id.in_(ids)))
+        self._problems.pop(output, None)
+
+    def failed(self, output: str, sentence: str) -> None:
+        """Why an output takes nothing now; what waits for it waits on.
+
+        Args:
+            output: its name.
+            sentence: what is wrong.
+        """
+        self._problems[output] = sentence
+
+    def problem(self, output: str) -> str | None:
+        """Why an output took nothing when it was last tried since the station began; None where it did.
+
+        Args:
+            output: its name.
+        """
+        return self._problems.get(output)
 
     def count(self, output: str) -> int:
         """How many wait for an output.

@@ -15,7 +15,7 @@ from threading import Condition, Event, Thread
 from onlygood.errors import BusyError, StoreError
 from onlygood.station.schemas import InspectionRecord
 from onlygood.station.store.database import Database
-from onlygood.station.store.images import Images
+from onlygood.station.store.images import Images, reason_of
 from onlygood.station.store.records import NewInspection, draft_of
 from onlygood.station.store.transaction import AlreadySeen, Entry, Outcome, record_entries, was_committed
 from onlygood.station.store.troubles import PASSING, DatabaseError, Trouble
@@ -158,7 +158,7 @@ class Recorder:
             self._images.write(digest, content)
         except OSError as error:
             problem = (
-                f"images cannot be kept ({(error.strerror or str(error)).lower()}), inspections are recorded without "
+                f"images cannot be kept ({reason_of(error)}), inspections are recorded without "
                 f"them: make room on the disk of {self._images.folder}"
             )
             if self._image_problem is None:

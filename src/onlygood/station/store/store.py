@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
+
+from sqlalchemy import select
 
 from onlygood._files import make_folder
 from onlygood._paths import given_path
@@ -15,6 +16,7 @@ from onlygood.station.station_settings import Retention
 from onlygood.station.store import database as databases
 from onlygood.station.store import images as image_files
 from onlygood.station.store import model_versions
+from onlygood.station.store.clock import Clock, steady_s, utc_now
 from onlygood.station.store.database import Database, sqlite_url
 from onlygood.station.store.drift_states import DriftStates
 from onlygood.station.store.feedback import FeedbackBook
@@ -24,16 +26,14 @@ from onlygood.station.store.images import Images
 from onlygood.station.store.inspections import Inspections
 from onlygood.station.store.job_book import JobBook
 from onlygood.station.store.model_versions import ModelVersions
+from onlygood.station.store.needed import kept_bytes
 from onlygood.station.store.outbox import OutboxTable
 from onlygood.station.store.recorder import RETRY_S, Recorder
+from onlygood.station.store.retention import INTERVAL_S, RetentionWorker
 from onlygood.station.store.schema import migrate
 from onlygood.station.store.seen import Seen
+from onlygood.station.store.tables import StationRow
 from onlygood.station.store.taught import Taught
-
-
-def utc_now() -> datetime:
-    """The time by this computer's clock."""
-    return datetime.now(UTC)
 
 
 class Store:
@@ -44,6 +44,8 @@ class Store:
         url: of the database; None for a file of SQLite in the data folder.
         retention: for how long what was inspected is kept.
         now: the time.
+        steady: seconds that pass whatever the clock is set to.
+        housekeeping_s: how often what is too old or too much is let go; 0 for when `retention.run` is called alone.
         retry_s: how long a lost database is waited for, before those who record are told.
 
     Raises:
@@ -58,6 +60,8 @@ class Store:
         url: str | None = None,
         retention: Retention = Retention(),  # noqa: B008 - it never changes
         now: Callable[[], datetime] = utc_now,
+        steady: Callable[[], float] = steady_s,
+        housekeeping_s: float = INTERVAL_S,
         retry_s: float = RETRY_S,
     ) -> None:
         self.data = given_path(data, error=StoreError)
@@ -71,10 +75,18 @@ class Store:
             opened.callback(self.database.close)
             migrate(self.database)
             self.id = pair(self.database, self.data, now)
-            self._images = Images(self.data / image_files.FOLDER_NAME)
+            with self.database.reading() as connection:
+                believed_at = connection.scalar(select(StationRow.clock_at))
+            self._clock = Clock(now, believed_at=believed_at, steady=steady)
+            self._images = Images(
+                self.data / image_files.FOLDER_NAME,
+                max_bytes=retention.max_image_bytes,
+                min_free_bytes=retention.min_free_bytes,
+                kept_bytes=kept_bytes(self.database),
+            )
             self.models = ModelVersions(self.database, self.data / model_versions.FOLDER_NAME, now=now)
-            self.inspections = Inspections(self.database, self._images)
-            self.feedback = FeedbackBook(self.database, now=now)
+            self.inspections = Inspections(self.database, self._images, now=now)
+            self.feedback = FeedbackBook(self.database, self.models, now=now)
             self.jobs = JobBook(self.database, now=now)
             self.taught = Taught(self.database, self._images, now=now)
             self.outbox = OutboxTable(self.database)
@@ -82,6 +94,10 @@ class Store:
             self.drift = DriftStates(self.database)
             self.recorder = Recorder(self.database, self._images, now=now, retry_s=retry_s)
             opened.callback(self.recorder.close)
+            self.retention = RetentionWorker(self.database, self._images, retention, self._clock)
+            opened.callback(self.retention.close)
+            if housekeeping_s > 0:
+                self.retention.start(housekeeping_s)
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -90,12 +106,12 @@ class Store:
 
     def problems(self) -> list[str]:
         """What keeps the station from remembering, one sentence each; empty while all is well."""
-        return self.recorder.problems()
+        return [*self.recorder.problems(), *self.retention.problems()]
+
+    def kept_bytes(self) -> int:
+        """Of all images that are kept."""
+        return self._images.kept_bytes
 
     def free_bytes(self) -> int:
         """Of the disk that the data folder is on."""
-        return shutil.disk_usage(self.data).free
-
-    def kept_bytes(self) -> int:
-        """Of all images that are kept, each once."""
-        return self._images.kept_bytes()
+        return self._images.free_bytes()

@@ -31,6 +31,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
 
+def in_utc(at: datetime) -> datetime:
+    """The moment in UTC; one without a time zone is in UTC already, as everything here is."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
 class Utc(TypeDecorator[datetime]):
     """A moment, in UTC on both sides: SQLite keeps no time zone."""
 
@@ -39,7 +44,7 @@ class Utc(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """What the database is given."""
-        return None if value is None else value.astimezone(UTC)
+        return None if value is None else in_utc(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """What the database gave."""
@@ -57,6 +62,11 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+def within_64_bits(id: int) -> int:
+    """A number that can be looked for: one that no row can have becomes 0, which none has."""
+    return id if 0 < id < 1 << 63 else 0
 
 
 def table_of(row: type[Table]) -> sqlalchemy.Table:
@@ -102,6 +112,7 @@ class InspectionRow(Table):
             sqlite_where=text("has_image"),
             postgresql_where=text("has_image"),
         ),
+        Index("ix_inspections_kept_at", "at", sqlite_where=text("has_image"), postgresql_where=text("has_image")),
         # Numbers of inspections that were let go are never given a second time.
         {"sqlite_autoincrement": True},
     )
@@ -148,7 +159,7 @@ class SeenRow(Table):
 
     source: Mapped[str] = mapped_column(String(64), primary_key=True)
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
-    at: Mapped[datetime] = mapped_column(Utc)
+    at: Mapped[datetime] = mapped_column(Utc, index=True)
     inspection_id: Mapped[int | None] = mapped_column(BigId)
     problem: Mapped[str | None] = mapped_column(Text)
 

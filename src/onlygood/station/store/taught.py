@@ -6,15 +6,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, Select, delete, select, update
 
-from onlygood.errors import StoreError
+from onlygood.errors import NotFoundError, StoreError
 from onlygood.station.schemas import TaughtImage
 from onlygood.station.store.database import Database
-from onlygood.station.store.images import Images
+from onlygood.station.store.images import Images, reason_of
 from onlygood.station.store.needed import is_needed
 from onlygood.station.store.records import storable
-from onlygood.station.store.tables import TaughtImageRow
+from onlygood.station.store.tables import TaughtImageRow, within_64_bits
 
 
 class Taught:
@@ -53,7 +53,7 @@ class Taught:
                 self._images.write(digest, content)
             except OSError as error:
                 raise StoreError(
-                    f"the image {storable(name)} cannot be kept ({(error.strerror or str(error)).lower()}): make room "
+                    f"the image {storable(name)} cannot be kept ({reason_of(error)}): make room "
                     f"on the disk of {self._images.folder}"
                 ) from error
             values = {
@@ -96,9 +96,8 @@ class Taught:
         Raises:
             StoreError: the database cannot be read.
         """
-        query = select(TaughtImageRow.__table__).where(TaughtImageRow.model == model).order_by(TaughtImageRow.id)
         with self._database.reading() as connection:
-            return [_of(row) for row in connection.execute(query)]
+            return [image for image, _ in taught_with_suffixes(connection, model)]
 
     def get(self, id: int) -> TaughtImage | None:
         """One image; None where there is none of that number.
@@ -110,10 +109,10 @@ class Taught:
             StoreError: the database cannot be read.
         """
         with self._database.reading() as connection:
-            row = connection.execute(select(TaughtImageRow.__table__).where(TaughtImageRow.id == id)).first()
+            row = connection.execute(_one(id)).first()
         return None if row is None else _of(row)
 
-    def leave_out(self, id: int, is_left_out: bool) -> TaughtImage:
+    def leave_out(self, id: int, is_left_out: bool = True) -> TaughtImage:
         """Whether an image is to be learned from.
 
         Args:
@@ -121,12 +120,13 @@ class Taught:
             is_left_out: True for no.
 
         Raises:
-            StoreError: there is no such image, or the database cannot be written.
+            NotFoundError: there is no such image.
+            StoreError: the database cannot be written.
         """
         with self._database.writing() as connection:
-            connection.execute(
-                update(TaughtImageRow).where(TaughtImageRow.id == id).values(is_left_out=bool(is_left_out))
-            )
+            _row(connection, id)
+            changed = update(TaughtImageRow).where(TaughtImageRow.id == id)
+            connection.execute(changed.values(is_left_out=bool(is_left_out)))
             return _of(_row(connection, id))
 
     def remove(self, id: int) -> TaughtImage:
@@ -136,7 +136,8 @@ class Taught:
             id: its number.
 
         Raises:
-            StoreError: there is no such image, or the database cannot be written.
+            NotFoundError: there is no such image.
+            StoreError: the database cannot be written.
         """
         with self._database.writing() as connection:
             removed = _of(_row(connection, id))
@@ -154,15 +155,32 @@ class Taught:
             StoreError: the database or the file cannot be read, or the file is damaged.
         """
         with self._database.reading() as connection:
-            row = connection.execute(select(TaughtImageRow.__table__).where(TaughtImageRow.id == id)).first()
+            row = connection.execute(_one(id)).first()
         content = None if row is None else self._images.read(row.image_sha256)
         return None if row is None or content is None else (content, row.image_suffix)
 
 
+def taught_with_suffixes(connection: Connection, model: str | None) -> list[tuple[TaughtImage, str]]:
+    """The images of a model, or of all, in the order in which they came, with the suffixes of their files.
+
+    Args:
+        connection: to the database.
+        model: that is taught; None for all.
+    """
+    query = select(TaughtImageRow.__table__).order_by(TaughtImageRow.id)
+    if model is not None:
+        query = query.where(TaughtImageRow.model == model)
+    return [(_of(row), row.image_suffix) for row in connection.execute(query)]
+
+
+def _one(id: int) -> Select[Any]:
+    return select(TaughtImageRow.__table__).where(TaughtImageRow.id == within_64_bits(id))
+
+
 def _row(connection: Connection, id: int) -> Row[Any]:
-    row = connection.execute(select(TaughtImageRow.__table__).where(TaughtImageRow.id == id)).first()
+    row = connection.execute(_one(id)).first()
     if row is None:
-        raise StoreError(f"a taught image must be there to be changed, got {id}, which is none: check the number")
+        raise NotFoundError(f"a taught image must be one that is kept, got {id}: look at the list of images")
     return row
 
 

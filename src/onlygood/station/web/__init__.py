@@ -4,4 +4,5 @@
 - `access` says who asks, and whether a browser asks for someone else; `rights` what each route needs.
 - `limits`, `uploads` and `multipart` bound what is sent; `problems` makes sentences of every refusal.
 - `routes/`: one module a topic.
+- `pages/`: what a person sees; `live`, `live_messages`: live images over WebSockets.
 """

@@ -12,6 +12,8 @@ from onlygood import _version
 from onlygood.station.web import metrics
 from onlygood.station.web.access import COOKIE, Access, KnownHosts, check_listening
 from onlygood.station.web.limits import BodyLimits
+from onlygood.station.web.live import live_router
+from onlygood.station.web.pages import pages_router
 from onlygood.station.web.problems import UnexpectedErrors, add_problem_handlers
 from onlygood.station.web.routes import (
     events,
@@ -84,6 +86,8 @@ def make_app(
         metrics.router,
     ):
         app.include_router(router)
+    app.include_router(live_router(station))
+    app.include_router(pages_router(station))
     add_problem_handlers(app)
 
     def with_access(inner: ASGIApp) -> ASGIApp:

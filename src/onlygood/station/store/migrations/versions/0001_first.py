@@ -54,6 +54,7 @@ def upgrade() -> None:
     for name, columns in (
         ("ix_inspections_kept_image", ["image_sha256", "image_bytes"]),
         ("ix_inspections_kept_order", ["label", "id"]),
+        ("ix_inspections_kept_at", ["at"]),
     ):
         where = sa.text("has_image")
         op.create_index(name, "inspections", columns, sqlite_where=where, postgresql_where=where)
@@ -80,6 +81,7 @@ def upgrade() -> None:
         sa.Column("problem", sa.Text()),
         sa.PrimaryKeyConstraint("source", "key", name="pk_seen"),
     )
+    op.create_index("ix_seen_at", "seen", ["at"])
     op.create_table(
         "outbox",
         sa.Column("id", BIG_ID, autoincrement=True, nullable=False),
