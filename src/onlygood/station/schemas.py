@@ -77,6 +77,7 @@ class InspectionRecord(Schema):
     notes: tuple[str, ...] = Field(default=(), description="in what the image is as no good image was")
     has_image: bool = Field(default=True, description="whether the image's file is still kept")
     feedback: Feedback | None = None
+    learned_in: int | None = Field(default=None, description="the version of the model that learned from this image")
 
 
 class InspectionResult(Schema):
@@ -132,6 +133,42 @@ class ServedModel(Schema):
     active: ModelVersion
     versions: int
     problem: str | None = Field(default=None, description="why the newest file of this name is not the one served")
+
+
+class ObservedShare(Schema):
+    """How often something happened, and between which shares the true one lies, exactly (Clopper and Pearson)."""
+
+    events: int
+    trials: int
+    value: float
+    low: float
+    high: float
+    confidence: float
+
+
+class VersionRates(Schema):
+    """How the guarantee of one version of a model is doing, by what it inspected and what people marked.
+
+    Marked images are no random sample: people mark what they notice. So the share of good parts that are called
+    anomalous lies between `false_alarms_at_least`, where every alarm that nobody marked was of a defect, and
+    `false_alarms_at_most`, where every one of them was false.
+    """
+
+    model: Name
+    version: int
+    model_sha256: Sha256
+    false_alarm_rate: float = Field(description="that the version states")
+    inspections: int
+    anomalous: ObservedShare | None = Field(description="of all inspections; true defects are in it")
+    marked_good: int
+    marked_defects: int
+    unmarked_alarms: int
+    false_alarms: int = Field(description="marked good, called anomalous")
+    false_alarms_at_least: ObservedShare | None
+    false_alarms_at_most: ObservedShare | None
+    misses: ObservedShare | None = Field(description="of those marked as defects, those called good")
+    verdict: Literal["contradicted", "confirmed", "open"]
+    sentences: tuple[str, ...]
 
 
 class TaughtImage(Schema):

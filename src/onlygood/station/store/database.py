@@ -40,7 +40,9 @@ class Database:
     def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.url = _checked(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.shown = self.url.database or "" if self.is_sqlite else self.url.render_as_string(hide_password=True)
+        self.shown = self.url.database or ""
+        if not self.is_sqlite:
+            self.shown = self.url.set(drivername="postgresql").render_as_string(hide_password=True)
         self.engine = _sqlite(self.url, busy_timeout_s) if self.is_sqlite else _postgres(self.url)
         # SQLite has one writer at a time: threads of this process wait for one another here, in order, and not by
         # trying again and again.

@@ -8,8 +8,10 @@ from datetime import datetime
 from sqlalchemy import insert, update
 
 from onlygood.errors import NotFoundError
-from onlygood.station.schemas import InspectionRecord, Label, Verdict
+from onlygood.station.schemas import InspectionRecord, Label, Verdict, VersionRates
 from onlygood.station.store.database import Database
+from onlygood.station.store.model_versions import ModelVersions
+from onlygood.station.store.observed_rates import observed_rates
 from onlygood.station.store.records import inspection_rows, records_of, storable
 from onlygood.station.store.tables import FeedbackRow, InspectionRow, within_64_bits
 
@@ -19,11 +21,13 @@ class FeedbackBook:
 
     Args:
         database: with its tables.
+        models: whose guarantees are compared with what people say.
         now: the time.
     """
 
-    def __init__(self, database: Database, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, models: ModelVersions, *, now: Callable[[], datetime]) -> None:
         self._database = database
+        self._models = models
         self._now = now
 
     def add(self, id: int, label: Label, by: str = "", note: str = "") -> InspectionRecord:
@@ -45,9 +49,7 @@ class FeedbackBook:
                 update(InspectionRow).where(InspectionRow.id == within_64_bits(id)).values(label=label.value)
             )
             if changed.rowcount == 0:
-                raise NotFoundError(
-                    f"inspection {id} must be one that is remembered, and it is none of those: look in the history"
-                )
+                raise NotFoundError(f"inspection {id} must be one that is remembered, and is none: look in the history")
             connection.execute(insert(FeedbackRow).values(inspection_id=id, **row))
             query = inspection_rows().where(InspectionRow.id == id)
             return records_of(connection, connection.execute(query))[0]
@@ -91,3 +93,14 @@ class FeedbackBook:
             return
         with self._database.writing() as connection:
             connection.execute(update(InspectionRow).where(InspectionRow.id.in_(ids)).values(learned_in=version))
+
+    def rates(self, model: str) -> list[VersionRates]:
+        """How the guarantee of each version that inspected an image is doing, the newest version first.
+
+        Args:
+            model: its name.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return observed_rates(self._database, model, self._models.versions(model))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Unpack
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Unpack, cast
 
 from sqlalchemy import func, select
 
 from onlygood.errors import NotFoundError
-from onlygood.station.schemas import InspectionPage, InspectionRecord
+from onlygood.station.schemas import InspectionPage, InspectionRecord, Label
 from onlygood.station.store.database import Database
+from onlygood.station.store.export import Into, IntoFolder, IntoZip, Sink, put_set, table_lines
 from onlygood.station.store.filters import Filters, Wanted, narrowed
 from onlygood.station.store.images import Images
 from onlygood.station.store.records import inspection_rows, records_of
 from onlygood.station.store.tables import InspectionRow, within_64_bits
+from onlygood.station.store.taught import taught_with_suffixes
 
 # A whole number in the tables has 64 bits.
 MOST_ID = 2**63 - 1
@@ -27,11 +33,13 @@ class Inspections:
     Args:
         database: with its tables.
         images: the files.
+        now: the time.
     """
 
-    def __init__(self, database: Database, images: Images) -> None:
+    def __init__(self, database: Database, images: Images, *, now: Callable[[], datetime]) -> None:
         self._database = database
         self._images = images
+        self._now = now
 
     def get(self, id: int) -> InspectionRecord:
         """One inspection with its latest feedback.
@@ -45,9 +53,7 @@ class Inspections:
         """
         found = self.some([id])
         if not found:
-            raise NotFoundError(
-                f"inspection {id} must be one that is remembered, and it is none of those: look in the history"
-            )
+            raise NotFoundError(f"inspection {id} must be one that is remembered, and is none: look in the history")
         return found[0]
 
     def some(self, ids: Sequence[int]) -> list[InspectionRecord]:
@@ -126,13 +132,78 @@ class Inspections:
         Raises:
             StoreError: the database cannot be read.
         """
-        filters = Filters(**wanted)
+        return (record for record, _ in self._each(Filters(**wanted)))
+
+    def export_csv(self, **wanted: Unpack[Wanted]) -> Iterator[str]:
+        """A CSV file with one inspection a line, the oldest first, as it is written; safe in spreadsheets.
+
+        Args:
+            wanted: what `Filters` has.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return table_lines(self.each(**wanted))
+
+    def export_mvtec(self, to: Path | BinaryIO, **wanted: Unpack[Wanted]) -> None:
+        """Images whose truth is known, in MVTec's layout: see `put_set` for what goes where.
+
+        Args:
+            to: a folder that is empty or not there, or a stream for a ZIP file.
+            wanted: what `Filters` has; of it the model holds of taught images too, and with anything else they stay
+                out.
+
+        Raises:
+            StoreError: the database or an image cannot be read, or the folder cannot be written.
+        """
+        if isinstance(to, str | os.PathLike):
+            for _ in self._set(IntoFolder(Path(to)), Filters(**wanted)):
+                pass
+            return
+        into = IntoZip(to)
+        for _ in self._set(into, Filters(**wanted)):
+            pass
+        into.close()
+
+    def mvtec_zip(self, **wanted: Unpack[Wanted]) -> Iterator[bytes]:
+        """The same as the bytes of a ZIP file, as it is made.
+
+        Args:
+            wanted: what `Filters` has.
+
+        Raises:
+            StoreError: the database or an image cannot be read.
+        """
+        sink = Sink()
+        into = IntoZip(cast(BinaryIO, sink))
+        for _ in self._set(into, Filters(**wanted)):
+            yield sink.given()
+        into.close()
+        yield sink.given()
+
+    def _set(self, into: Into, filters: Filters) -> Iterator[None]:
+        marked = self._each(replace(filters, label=filters.label or "any")) if filters.label != "none" else iter(())
+        is_of_model_alone = replace(filters, model=None, label=None) == Filters()
+        with self._database.reading() as connection:
+            taught = taught_with_suffixes(connection, filters.model)
+        return put_set(
+            into,
+            marked=marked,
+            taught=taught,
+            with_taught=is_of_model_alone and filters.label in (None, "any", Label.GOOD),
+            content=self._images.read,
+            at=self._now(),
+        )
+
+    def _each(self, filters: Filters) -> Iterator[tuple[InspectionRecord, str]]:
+        """Records with the suffixes of their images' files, in chunks of a transaction each."""
         after = 0
         while True:
             query = narrowed(inspection_rows(), filters).where(InspectionRow.id > after)
             with self._database.reading() as connection:
-                found = records_of(connection, connection.execute(query.order_by(InspectionRow.id).limit(CHUNK)))
-            yield from found
-            if len(found) < CHUNK:
+                rows = connection.execute(query.order_by(InspectionRow.id).limit(CHUNK)).all()
+                records = records_of(connection, rows)
+            yield from zip(records, [row.image_suffix for row in rows], strict=True)
+            if len(rows) < CHUNK:
                 return
-            after = found[-1].id
+            after = rows[-1].id

@@ -82,8 +82,8 @@ class JobBook:
             "ended_at": None if state.value in _UNFINISHED else self._now(),
         }
         with self._database.writing() as connection:
-            connection.execute(update(JobRow).where(JobRow.id == id).values(**values))
-            row = connection.execute(select(JobRow.__table__).where(JobRow.id == id)).first()
+            connection.execute(update(JobRow).where(JobRow.id == within_64_bits(id)).values(**values))
+            row = connection.execute(select(JobRow.__table__).where(JobRow.id == within_64_bits(id))).first()
         return _found(row, id)
 
     def get(self, id: int) -> Job:
@@ -110,7 +110,7 @@ class JobBook:
             StoreError: the database cannot be read.
         """
         with self._database.reading() as connection:
-            return connection.scalar(select(JobRow.request).where(JobRow.id == id)) or {}
+            return connection.scalar(select(JobRow.request).where(JobRow.id == within_64_bits(id))) or {}
 
     def list(self, *, model: str | None = None, limit: int = 50) -> list[Job]:
         """The newest jobs first.

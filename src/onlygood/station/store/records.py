@@ -185,4 +185,5 @@ def _record_of(row: Row[Any], feedback: Feedback | None) -> InspectionRecord:
         notes=tuple(details["notes"]),
         has_image=row.has_image,
         feedback=feedback,
+        learned_in=row.learned_in,
     )

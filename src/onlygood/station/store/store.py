@@ -85,8 +85,8 @@ class Store:
                 kept_bytes=kept_bytes(self.database),
             )
             self.models = ModelVersions(self.database, self.data / model_versions.FOLDER_NAME, now=now)
-            self.inspections = Inspections(self.database, self._images)
-            self.feedback = FeedbackBook(self.database, now=now)
+            self.inspections = Inspections(self.database, self._images, now=now)
+            self.feedback = FeedbackBook(self.database, self.models, now=now)
             self.jobs = JobBook(self.database, now=now)
             self.taught = Taught(self.database, self._images, now=now)
             self.outbox = OutboxTable(self.database)

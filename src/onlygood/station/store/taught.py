@@ -96,9 +96,8 @@ class Taught:
         Raises:
             StoreError: the database cannot be read.
         """
-        query = select(TaughtImageRow.__table__).where(TaughtImageRow.model == model).order_by(TaughtImageRow.id)
         with self._database.reading() as connection:
-            return [_of(row) for row in connection.execute(query)]
+            return [image for image, _ in taught_with_suffixes(connection, model)]
 
     def get(self, id: int) -> TaughtImage | None:
         """One image; None where there is none of that number.
@@ -159,6 +158,19 @@ class Taught:
             row = connection.execute(_one(id)).first()
         content = None if row is None else self._images.read(row.image_sha256)
         return None if row is None or content is None else (content, row.image_suffix)
+
+
+def taught_with_suffixes(connection: Connection, model: str | None) -> list[tuple[TaughtImage, str]]:
+    """The images of a model, or of all, in the order in which they came, with the suffixes of their files.
+
+    Args:
+        connection: to the database.
+        model: that is taught; None for all.
+    """
+    query = select(TaughtImageRow.__table__).order_by(TaughtImageRow.id)
+    if model is not None:
+        query = query.where(TaughtImageRow.model == model)
+    return [(_of(row), row.image_suffix) for row in connection.execute(query)]
 
 
 def _one(id: int) -> Select[Any]:

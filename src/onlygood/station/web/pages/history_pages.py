@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from onlygood.errors import SettingError
 from onlygood.station.schemas import Label, Verdict
@@ -127,6 +128,20 @@ def add_history_pages(router: APIRouter, station: Any, renderer: Renderer, pictu
             name, person=identity_of(request), headers=headers, asked=narrowed, page=page, before=before
         )
 
+    @router.get("/history/export.csv")
+    @needs("inspect")
+    def table(narrowed: Narrowed) -> Response:
+        """The same inspections as a table, the oldest first."""
+        lines = station.store.inspections.export_csv(**narrowed.filters().__dict__)
+        return _download(lines, "inspections.csv", "text/csv; charset=utf-8")
+
+    @router.get("/history/export.zip")
+    @needs("inspect")
+    def images(narrowed: Narrowed) -> Response:
+        """The images of those that people marked, and those that were taught, as a ZIP file in MVTec's layout."""
+        parts = station.store.inspections.mvtec_zip(**narrowed.filters().__dict__)
+        return _download(parts, "images.zip", "application/zip")
+
     @router.get("/history/{id}")
     @needs("inspect")
     def inspection(request: Request, id: int, narrowed: Narrowed) -> Response:
@@ -184,6 +199,11 @@ def add_history_pages(router: APIRouter, station: Any, renderer: Renderer, pictu
     def some_ids(narrowed: Asked, *, before: int) -> int | None:
         page = station.store.inspections.page(before=before, limit=1, **narrowed.filters().__dict__)
         return page.inspections[0].id if page.inspections else None
+
+
+def _download(parts: Iterator[Any], name: str, media_type: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(parts, media_type=media_type, headers=headers)
 
 
 def _query(narrowed: Asked) -> str:

@@ -29,6 +29,9 @@ from onlygood.station.web.rights import GuardedRoute, Identity, identity_of
 
 _log = logging.getLogger("onlygood.station")
 
+# With less than this, browsers call the origin of what a page sends "null", and the station takes it for another site.
+PAGE_HEADERS = {"Referrer-Policy": "same-origin"}
+
 # The pages, in the order of the navigation; the first four are at the bottom of a phone, the others behind "More".
 SECTIONS = (
     ("live", "Live", "/live"),
@@ -99,7 +102,7 @@ class Renderer:
         html = self._environment.get_template(f"{template}.html.j2").render(
             person=person, section=section, waiting=waiting, path=request.url.path, **values
         )
-        return HTMLResponse(html, status)
+        return HTMLResponse(html, status, PAGE_HEADERS)
 
     def part(
         self, template: str, *, person: Identity, headers: dict[str, str] | None = None, **values: Any

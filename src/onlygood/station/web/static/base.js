@@ -109,7 +109,14 @@ document.addEventListener("keydown", (event) => {
 });
 onKeys({ "?": () => document.getElementById("keys").showModal() });
 
-document.addEventListener("htmx:after:swap", () => localTimes(document));
+document.addEventListener("htmx:after:swap", () => {
+  localTimes(document);
+  const next = document.querySelector("[data-focus]");
+  if (next) {
+    next.removeAttribute("data-focus");
+    next.focus();
+  }
+});
 document.addEventListener("htmx:error", (event) => {
   if (event.detail?.error instanceof TypeError) offline(true);
 });

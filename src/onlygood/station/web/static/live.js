@@ -108,7 +108,6 @@ function state(name, sentence) {
 class BrowserView {
   constructor(model, m, n) {
     this.model = model;
-    this.waiting = new Map();
     this.connection = new Connection(`/v1/live/browser?${new URLSearchParams({ model, m, n })}`, {
       message: (data) => this.message(data),
       state: (name) => this.changed(name),
@@ -135,23 +134,25 @@ class BrowserView {
 
   changed(name) {
     /* What was sent on a connection that broke is not answered any more. */
-    this.sent = null;
-    for (const each of this.waiting.values()) each(null);
-    this.waiting.clear();
+    this.sent?.wanted?.done({ problem: "The station does not answer: take the image again when it does." });
+    this.sent = this.coming = null;
     if (this.camera) state(name === "open" ? "running" : "waiting");
     if (name === "open") this.next();
   }
 
+  /* Sends one image when no other is under way. The one after it is taken and encoded meanwhile. */
   async next() {
     if (!this.camera || this.sent || this.isTaking || !this.connection.isOpen) return;
     this.isTaking = true;
-    const frame = this.wanted ? this.wanted.frame : await this.camera.take();
+    const frame = this.wanted ? this.wanted.frame : await (this.coming || this.camera.take());
+    if (!this.wanted) this.coming = null;
     this.isTaking = false;
     if (!frame || !frame.blob || !this.connection.isOpen || running !== this) return;
     this.sent = { frame, wanted: this.wanted };
     if (this.wanted) this.connection.send({ record: true });
     this.wanted = null;
     this.connection.send(frame.blob);
+    this.coming ||= this.camera.take();
   }
 
   message(data) {
