@@ -32,6 +32,7 @@ class Line:
         self.feed = LiveFeed()
         self._make = run
         self._run: LineRun | None = None
+        self._model: str | None = None
         self._problem: str | None = None
         self._lock = RLock()
 
@@ -53,6 +54,8 @@ class Line:
             except OnlygoodError as error:
                 self._problem = str(error)
                 raise
+            if self._model is not None:
+                run.use(self._model)
             self._run, self._problem = run, None
             run.start()
 
@@ -71,6 +74,17 @@ class Line:
         """Wait until the source has ended and its frames are inspected, and return whether it has within the time."""
         run = self._run
         return run is None or run.wait(timeout_s)
+
+    def use(self, model: str) -> None:
+        """Have another model inspect its images, until the station ends or the settings of the source change.
+
+        Args:
+            model: its name.
+        """
+        with self._lock:
+            self._model = model
+            if self._run is not None:
+                self._run.use(model)
 
     def trigger(self) -> None:
         """Have the next frame inspected.
@@ -95,7 +109,7 @@ class Line:
             name=settings.name,
             kind=settings.kind,
             state=SourceState.STOPPED,
-            model=settings.model,
+            model=self._model or settings.model,
             problem=self._problem,
         )
 
@@ -131,7 +145,8 @@ class Lines(Mapping[str, Line]):
         if found is None:
             known = tuple(self._lines)
             there = f"there are {', '.join(known)}" if known else "there is none yet"
-            raise NotFoundError(f"a source must be one of the station's, got {name!r}, and {there}{nearest(name, known)}")
+            near = nearest(name, known)
+            raise NotFoundError(f"a source must be one of the station's, got {name!r}, and {there}{near}")
         return found
 
     def apply(self, sources: Iterable[SourceSettings]) -> None:

@@ -7,6 +7,7 @@ out: what cannot be inspected or recorded now is tried again until it can.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -37,6 +38,8 @@ _SOON_S = 0.02
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 # An image on which the station fails in a way that it does not foresee is given up after so many times.
 _MOST_TRIES = 3
+# The log says the same of a source once in so long: a camera gives many images of one kind.
+_LOG_AGAIN_S = 600.0
 
 
 class Unreadable(Protocol):
@@ -81,16 +84,17 @@ class LineRun:
         limits: ReadingLimits,
     ) -> None:
         self.settings, self.feed = settings, feed
+        self._model = settings.model
         self._inspect, self._unreadable, self._publish, self._limits = inspect, unreadable, publish, limits
         self._depth = 1 if is_live else DEPTH
         self._is_live = is_live
         self._capture = capture(self._tell)
         self._alarm = AlarmWindow(settings.alarm)
-        self._reading: AlarmReading | None = None
         self._lock = Lock()
         self._problem: str | None = None
         self._inspected = self._passed_over = self._sequence = 0
         self._sha256 = ""
+        self._logged: dict[str, float] = {}
         self._stopping = Flag()
         self._thread = Thread(target=self._run, name=f"line {settings.name}", daemon=True)
 
@@ -139,6 +143,14 @@ class LineRun:
         """
         self._capture.trigger()
 
+    def use(self, model: str) -> None:
+        """Have another model inspect from the next frame on.
+
+        Args:
+            model: its name.
+        """
+        self._model = model
+
     @property
     def status(self) -> SourceStatus:
         """How the source is doing."""
@@ -148,6 +160,7 @@ class LineRun:
         with self._lock:
             return status.model_copy(
                 update={
+                    "model": self._model,
                     "frames": self._inspected,
                     "skipped": status.skipped + self._passed_over,
                     "problem": status.problem or self._problem,
@@ -179,10 +192,8 @@ class LineRun:
         """Finish what is ready, and begin with the next frame; False when there will be none."""
         while in_work and (len(in_work) >= self._depth or in_work[0].future.done()):
             self._finish(in_work.popleft())
-        if self._stopping.is_set():
-            frame = None
-        else:
-            frame = self._capture.next(_SOON_S if in_work else _POLL_S)
+        patience_s = _SOON_S if in_work else _POLL_S
+        frame = None if self._stopping.is_set() else self._capture.next(patience_s)
         if frame is not None:
             begun = self._begin(frame)
             if begun is not None:
@@ -203,11 +214,12 @@ class LineRun:
         except ImageError as error:
             self._give_up(frame, str(error), EncodedFrame(frame.content or b"", ""))
             return None
-        if self.settings.model is None:
+        model = self._model
+        if model is None:
             self._say(None)
             self._show(frame, encoded)
             return None
-        image = self._to_inspect(frame, encoded, self.settings.model)
+        image = self._to_inspect(frame, encoded, model)
         future = self._submitted(image)
         return None if future is None else _InWork(frame, encoded, image, future)
 
@@ -281,17 +293,20 @@ class LineRun:
         inspection = found.inspection
         with self._lock:
             self._inspected += 1
-            was_alarmed = False
+            was_alarmed = self._alarm.is_alarmed
             if found.record.model_sha256 != self._sha256:  # scores of another version are in another unit
-                was_alarmed, self._sha256 = self._alarm.reset(), found.record.model_sha256
-            self._reading = reading = self._alarm.add(inspection.score, is_anomaly=inspection.is_anomaly)
+                self._alarm.reset()
+                self._sha256 = found.record.model_sha256
+            reading = self._alarm.add(inspection.score, is_anomaly=inspection.is_anomaly)
         self._say(None)
-        if was_alarmed is not reading.is_alarmed and (was_alarmed or reading.has_changed):
+        if reading.is_alarmed is not was_alarmed:
             self._publish_alarm(reading)
         self._show(work.frame, work.encoded, found=found, reading=reading)
 
     def _give_up(self, frame: Frame, problem: str, encoded: EncodedFrame) -> None:
         """An image cannot be inspected: one of a folder is not tried again, and the reason is kept."""
+        if frame.key is None:  # the next one may well have the same
+            problem = problem.replace(frame.name, f"the image of {self.settings.name}")
         while frame.key is not None:
             try:
                 self._unreadable.mark_unreadable(self.settings.name, frame.key, problem)
@@ -313,8 +328,10 @@ class LineRun:
             before, self._problem = self._problem, problem
         if problem == before:
             return
-        if problem is not None:
+        now = time.monotonic()
+        if problem is not None and now - self._logged.get(problem, -_LOG_AGAIN_S) >= _LOG_AGAIN_S:
             _log.warning("source %s: %s", self.settings.name, problem)
+            self._logged = {each: at for each, at in self._logged.items() if now - at < _LOG_AGAIN_S} | {problem: now}
         self._publish(Event(kind="source", source=self.status))
 
     def _publish_alarm(self, reading: AlarmReading | None = None) -> None:
@@ -347,7 +364,7 @@ class LineRun:
                 suffix=encoded.suffix,
                 width=width,
                 height=height,
-                model=self.settings.model,
+                model=self._model,
                 version=None if found is None else found.served.version,
                 inspection=None if found is None else found.inspection,
                 record=found.record if found is not None and is_recorded else None,
