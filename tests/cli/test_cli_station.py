@@ -60,7 +60,9 @@ def ask(url: str, data: bytes | None = None, **headers: str) -> Any:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_and_remembers_until_it_is_stopped(number: int, model_path: Path, new_folder: Path, tmp_path: Path) -> None:
+def test_it_serves_and_remembers_until_it_is_stopped(
+    number: int, model_path: Path, new_folder: Path, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
     image = (new_folder / "b.png").read_bytes()
     with running("--data", data, "--models", model_path.parent) as (process, url):

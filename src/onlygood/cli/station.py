@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from onlygood._extras import need_extra
 from onlygood.cli.console import EXIT_GOOD, say, show
-from onlygood.errors import SettingError
+from onlygood.errors import SettingError, StationError
 
 if TYPE_CHECKING:
     from onlygood.station.station import Station
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8000
 DEFAULT_DATA = "station"
 DATABASE_VARIABLE = "ONLYGOOD_DATABASE"
+# Between two looks at whether the server still serves.
+_LOOK_S = 1.0
 # What a station needs, by the module that is looked for.
 _LIBRARIES = {
     "fastapi": "FastAPI",
@@ -104,23 +107,25 @@ def run_station(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace, data: Path, url: str | None) -> int:
     from onlygood.cli.service_manager import tell_service_manager
+    from onlygood.cli.stopping import until_stopped
     from onlygood.station.station import Station
     from onlygood.station.web.app import make_app
     from onlygood.station.web.server import WebServer
 
-    station = Station(data, models=None if options.models is None else Path(options.models), url=url)
-    try:
+    with until_stopped() as stopped, ExitStack() as running:
+        station = Station(data, models=None if options.models is None else Path(options.models), url=url)
+        running.callback(station.stop)
         app = make_app(station, host=options.host, without_tokens=options.without_tokens)
-        server = WebServer(
-            app, host=options.host, port=options.port
-        )  # before anything is watched: the port may be taken
+        server = WebServer(app, host=options.host, port=options.port)  # the port may be taken: before anything begins
         station.start()
+        running.callback(server.stop)
+        server.start()
         _say_where(station, server.url, options)
         tell_service_manager("READY=1")
-        server.run()
+        while not stopped.wait(_LOOK_S):
+            if not server.is_running:
+                raise StationError("the station's HTTP server has ended by itself: the log says why; start it again")
         tell_service_manager("STOPPING=1")
-    finally:
-        station.stop()
     return EXIT_GOOD
 
 

@@ -95,7 +95,9 @@ def _alarm(text: str | None) -> dict[str, int]:
     if found is None:
         raise SettingError(f"--alarm must be two numbers such as 3/5, got {text!r}")
     if not 0 < int(found[1]) <= int(found[2]):
-        raise SettingError(f"--alarm must be at least 1 of as many images or more, got {text}: no images could raise it")
+        raise SettingError(
+            f"--alarm must be at least 1 of as many images or more, got {text}: no images could raise it"
+        )
     return {"m": int(found[1]), "n": int(found[2])}
 
 

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock, Thread
 
@@ -90,30 +91,34 @@ class Station:
         )
         self.listener = listener
         settings = self.settings_file.get()
-        self.store = Store(data, url=url, retention=settings.retention)
-        self.hub = Hub()
-        self.pool = Pool(
-            workers=settings.limits.workers,
-            queue_size=settings.limits.queue_size,
-            queue_timeout_s=settings.limits.queue_timeout_s,
-        )
-        self.models = ServedModels(self.store.models, settings.limits, changed=self._model_changed)
-        self.reading_limits = ReadingLimits(
-            max_pixels=settings.limits.max_pixels, max_bytes=settings.limits.max_image_bytes
-        )
-        self.drift = DriftWatch(self.store.drift, false_drift_rate=settings.false_drift_rate)
-        self.jobs = JobQueue(self.store.jobs, data / JOBS_NAME, publish=self._job_changed)
-        self.telling = Telling(self.store.outbox, use_recipe=self._use_recipe)
-        self.lines = Lines(self._run_of)
-        self._folder = None if models is None else ModelFolder(models, self.models)
-        self._inspecting = Inspecting(
-            self.models,
-            self.pool,
-            self.store.recorder,
-            outputs=self.telling.names_for,
-            drift=self._watch_drift,
-            told=self._inspected,
-        )
+        with ExitStack() as opened:
+            self.store = Store(data, url=url, retention=settings.retention)
+            opened.callback(self.store.close)
+            self.hub = Hub()
+            self.pool = Pool(
+                workers=settings.limits.workers,
+                queue_size=settings.limits.queue_size,
+                queue_timeout_s=settings.limits.queue_timeout_s,
+            )
+            self.models = ServedModels(self.store.models, settings.limits, changed=self._model_changed)
+            self.reading_limits = ReadingLimits(
+                max_pixels=settings.limits.max_pixels, max_bytes=settings.limits.max_image_bytes
+            )
+            self.drift = DriftWatch(self.store.drift, false_drift_rate=settings.false_drift_rate)
+            self.jobs = JobQueue(self.store.jobs, data / JOBS_NAME, publish=self._job_changed)
+            self.telling = Telling(self.store.outbox, use_recipe=self._use_recipe)
+            self.lines = Lines(self._run_of)
+            opened.callback(self.pool.close)
+            self._folder = None if models is None else ModelFolder(models, self.models)
+            self._inspecting = Inspecting(
+                self.models,
+                self.pool,
+                self.store.recorder,
+                outputs=self.telling.names_for,
+                drift=self._watch_drift,
+                told=self._inspected,
+            )
+            opened.pop_all()
         self._past = PastVersions(self._open_version)
         self._started_at = time.monotonic()
         self._recent: deque[float] = deque()
