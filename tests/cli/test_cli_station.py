@@ -20,6 +20,8 @@ import pytest
 
 from command_line import Ran, one_sentence
 from onlygood.cli.service_manager import tell_service_manager
+from onlygood.station.inspecting import ToInspect
+from onlygood.station.station import Station
 from onlygood.station.store.store import Store
 
 pytest.importorskip("fastapi")
@@ -154,6 +156,32 @@ def test_a_token_is_printed_once_and_kept_as_its_digest(run: Run, tmp_path: Path
     assert kept == [{"name": "line", "sha256": hashlib.sha256(token.encode()).hexdigest(), "right": "inspect"}]
     again = one_sentence(run("station", "--data", tmp_path / "data", "--make-token", "line", "manage"))
     assert again == "each token must have a name of its own, got 'line' twice: rename one of them"
+
+
+def test_a_backup_is_made_and_restored_in_one_command_each(
+    run: Run, model_path: Path, new_folder: Path, tmp_path: Path
+) -> None:
+    station = Station(tmp_path / "data")
+    station.models.add("part", model_path.read_bytes(), origin="upload")
+    image = (new_folder / "b.png").read_bytes()
+    asked = ToInspect(model="part", content=image, source="http", name="b.png")
+    record = station.submit(asked).result(DEADLINE_S).record
+    backup, restored = tmp_path / "station.backup", tmp_path / "restored"
+    # While the station runs.
+    made = run("station", "--data", tmp_path / "data", "--backup", backup)
+    assert (made.code, made.err) == (0, "")
+    assert made.out == f"{backup}: the memory of a station with 1 model file and 1 image\n"
+    station.stop()
+    again = run("station", "--data", restored, "--restore", backup)
+    assert (again.code, again.err) == (0, "")
+    store = Store(restored)
+    assert store.inspections.get(record.id) == record
+    assert store.inspections.image(record.id) == (image, ".png")
+    assert store.models.content(record.model_sha256) == model_path.read_bytes()
+    store.close()
+    assert "which exists" in one_sentence(run("station", "--data", restored, "--backup", backup))
+    assert "empty folder" in one_sentence(run("station", "--data", restored, "--restore", backup))
+    assert "none" in one_sentence(run("station", "--data", tmp_path / "none", "--backup", tmp_path / "other"))
 
 
 def test_the_extra_that_is_missing_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

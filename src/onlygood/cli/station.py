@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from onlygood._extras import need_extra
+from onlygood._plurals import pluralize
 from onlygood.cli.console import EXIT_GOOD, say, show
 from onlygood.errors import SettingError, StationError
 
 if TYPE_CHECKING:
     from onlygood.station.station import Station
+    from onlygood.station.store.archive import Manifest
 
 # As `onlygood.station.web.server` has them, which is not imported for a help text alone.
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8000
@@ -168,14 +170,22 @@ def _make_token(data: Path, name: str, right: str) -> int:
 
 
 def _back_up(data: Path, url: str | None, path: Path) -> int:
-    from onlygood.station.store.backup import back_up
+    from onlygood.station.store.backup import backup
 
-    show(f"{path}: {back_up(data, path, url=url)}")
+    made = backup(path, data, url)
+    show(f"{path}: {_contents(made)}")
     return EXIT_GOOD
 
 
 def _restore(data: Path, url: str | None, path: Path) -> int:
-    from onlygood.station.store.backup import restore
+    from onlygood.station.store.restore import restore
 
-    show(f"{data}: {restore(path, data, url=url)}")
+    made = restore(path, data, url)
+    show(f"{data}: {_contents(made)}, as of {made.made_at:%Y-%m-%d %H:%M} UTC")
     return EXIT_GOOD
+
+
+def _contents(made: Manifest) -> str:
+    """What is in a backup, in words."""
+    models, images = pluralize(made.models, "model file"), pluralize(made.images, "image")
+    return f"the memory of a station with {models} and {images}"
