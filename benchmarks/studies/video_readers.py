@@ -61,6 +61,8 @@ def camera(pipe: Connection, fault: str) -> None:
     server = RtspServer(h264_clip(list(images()), FRAMES_PER_S), frames_per_s=FRAMES_PER_S, **user)
     if fault != "nothing listens":
         server.start()
+    else:
+        server.start().stop()  # so that it has a port
     if fault == "no answer":
         server.stop_answering()
     pipe.send((server.url(path="/other" if fault == "wrong path" else "/live"), server.started_at))
@@ -80,7 +82,7 @@ def with_pyav(source: str, options: dict[str, str], thread_type: str, fmt: str) 
     with av.open(source, options=options, timeout=(TIMEOUT_S, TIMEOUT_S)) as container:
         container.streams.video[0].thread_type = thread_type
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format=fmt)
+            yield frame.to_ndarray(format=fmt).astype(np.uint8, copy=False)
 
 
 def with_opencv(source: str, options: str, parameters: list[int]) -> Iterator[Pixels]:
@@ -96,7 +98,7 @@ def with_opencv(source: str, options: str, parameters: list[int]) -> Iterator[Pi
         is_read, image = capture.read()
         if not is_read:
             raise EOFError("read() is False")
-        yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
 LOW_DELAY = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
@@ -276,7 +278,7 @@ def of_files(folder: Path) -> dict[str, Any]:
     none = folder / "none.mp4"
     none.write_bytes(b"no video" * 1000)
     found: dict[str, Any] = {"frames written": CLIP_FRAMES}
-    for reader in READERS:
+    for reader in ("av plain", "opencv plain"):
         found[reader] = {"whole": asked(read_file, reader, str(path)), "cut": asked(read_file, reader, str(cut))}
         found[reader]["no video"] = asked(fail, reader, str(none))
         print(reader, found[reader], flush=True)

@@ -96,6 +96,18 @@ def fit_in(height: int, width: int, *, long_side: int = LONG_SIDE) -> tuple[int,
     return tuple(max(1, round(side * long_side / longest)) for side in (height, width))  # type: ignore[return-value]
 
 
+def shrink_map(anomaly_map: NDArray[np.float32], *, long_side: int) -> NDArray[np.float32]:
+    """The map with at most so many places on its long side, [h, w]; each has the highest level that it covers.
+
+    Args:
+        anomaly_map: float32 [H, W].
+        long_side: the most places.
+    """
+    height, width = anomaly_map.shape
+    scale = min(1.0, long_side / max(height, width))
+    return _cover(anomaly_map, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
 def _resize_image(image: ImageArray, window: tuple[float, float], height: int, width: int) -> Image.Image:
     """RGB for eyes, at this size."""
     rows, columns = image.shape[:2]

@@ -122,7 +122,7 @@ def test_a_change_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest
             '{"sources": [{"kind": "camera", "name": "a"}, {"kind": "camera", "name": "a"}]}',
             "each source must have a name of its own, got 'a' twice",
         ),
-        ('{"sources": [{"kind": "camera", "name": "http"}]}', "another name than http and page"),
+        ('{"sources": [{"kind": "camera", "name": "http"}]}', "another name than http, page, browser"),
         ('{"limits": {"queue_size": 0, "workers": -1}}', ", and 1 more"),
         ('{"retention": {"max_image_days": NaN}}', r"retention\.max_image_days"),
         ("[" * 100_000, "must be JSON"),

@@ -16,8 +16,10 @@ from onlygood.station.file_types import suffix_of
 from onlygood.station.schemas import ImageRegion, InspectionRecord, Verdict
 from onlygood.station.serving.models import Served, ServedModels
 from onlygood.station.serving.pool import Pool
+from onlygood.station.station_settings import FROM_PERSONS
 from onlygood.station.store.recorder import Recorder
 from onlygood.station.store.records import NewInspection
+from onlygood.station.turns import Turn, Turns
 
 Keep = Literal["all", "anomalous", "none"]
 
@@ -57,9 +59,10 @@ class ToInspect:
         name: of the image: data, never a path.
         page: of a multi-page TIFF, from 0.
         at: when it was taken; now unless given.
-        keep: which inspections are remembered.
+        keep: which inspections are remembered; those with a `seen_key` always are, and this says with which images.
         with_map: whether the anomaly map and the pixels are given back.
         seen_key: identifies the image across restarts; None for one that may come twice.
+        watches_drift: whether the drift test takes its score.
     """
 
     model: str
@@ -71,6 +74,7 @@ class ToInspect:
     keep: Keep = "all"
     with_map: bool = False
     seen_key: str | None = None
+    watches_drift: bool = True
 
 
 class Inspecting:
@@ -81,8 +85,8 @@ class Inspecting:
         pool: that runs them.
         recorder: that remembers.
         outputs: gives the names of the outputs that are to be told of a model's inspection with a verdict.
-        drift: is shown each inspection that is about to be remembered, and gives the digest of the model's version and
-            a state of its drift test that are to be kept with it, or nothing.
+        drift: is shown each inspection that the drift test is to take, and whether it is about to be remembered, and
+            gives the digest of the model's version and a state of its test that are to be kept with it, or nothing.
         told: called with each record once it is remembered, and with those that are not; it must return at once.
     """
 
@@ -93,16 +97,18 @@ class Inspecting:
         recorder: Recorder,
         *,
         outputs: Callable[[str, Verdict], Sequence[str]],
-        drift: Callable[[Served, Inspection], tuple[str, str] | None],
+        drift: Callable[[Served, Inspection, bool], tuple[str, str] | None],
         told: Callable[[InspectionRecord], None],
     ) -> None:
         self._models, self._pool, self._recorder = models, pool, recorder
         self._outputs, self._drift, self._told = outputs, drift, told
+        self._turns = Turns()
 
     def submit(self, image: ToInspect, *, waits_s: float = 0.0) -> Future[Inspected]:
         """The future inspection; it is remembered when the future has a result.
 
-        A future that is cancelled before its image's turn leaves nothing behind.
+        A future that is cancelled before its image's turn leaves nothing behind. Images of one source are remembered in
+        the order in which they are submitted, whichever is inspected first.
 
         Args:
             image: what to inspect.
@@ -115,9 +121,15 @@ class Inspecting:
         """
         served = self._models.get(image.model)
         answer: Future[Inspected] = Future()
-        work = self._pool.submit(lambda: self._work(served, image, answer), waits_s=waits_s)
+        turn = None if image.source in FROM_PERSONS else self._turns.next(image.source)
+        try:
+            work = self._pool.submit(lambda: self._work(served, image, answer, turn), waits_s=waits_s)
+        except BaseException:
+            _skip(turn)
+            raise
 
         def ended(_: Future[None]) -> None:
+            _skip(turn)
             # What went wrong before the work began, such as a wait that was too long.
             if not work.cancelled() and (error := work.exception()) is not None:
                 _fail(answer, error)
@@ -130,26 +142,59 @@ class Inspecting:
         work.add_done_callback(ended)
         return answer
 
-    def _work(self, served: Served, image: ToInspect, answer: Future[Inspected]) -> None:
+    def _work(self, served: Served, image: ToInspect, answer: Future[Inspected], turn: Turn | None) -> None:
         if not answer.set_running_or_notify_cancel():
             return
         inspection, pixels = served.inspector.inspect(image.content, image.name, image.page)
         verdict = Verdict.ANOMALOUS if inspection.is_anomaly else Verdict.GOOD
         kept_inspection = inspection if image.with_map else replace(inspection, anomaly_map=None, pixels=None)
         new = _new_inspection(served, image, inspection, pixels, verdict)
-        if image.keep == "none" or (image.keep == "anomalous" and verdict is Verdict.GOOD):
-            self._finish(answer, Inspected(_unrecorded(new), kept_inspection, served))
+        if turn is None:
+            self._remember(served, image, answer, new, inspection, kept_inspection)
+        else:
+            turn.do(lambda: self._remember(served, image, answer, new, inspection, kept_inspection))
+
+    def _remember(
+        self,
+        served: Served,
+        image: ToInspect,
+        answer: Future[Inspected],
+        new: NewInspection,
+        inspection: Inspection,
+        answered: Inspection,
+    ) -> None:
+        """Record an inspection where that is asked for, and answer with it. It never raises: the answer has the error.
+
+        Args:
+            served: the version that inspected.
+            image: what was inspected.
+            answer: what is waited for.
+            new: what is recorded.
+            inspection: what the model said.
+            answered: the same as far as it is asked for.
+        """
+        is_kept = image.keep == "all" or (image.keep == "anomalous" and inspection.is_anomaly)
+        is_recorded = is_kept or image.seen_key is not None
+        try:
+            drift = self._drift(served, inspection, is_recorded) if _is_of_the_process(image) else None
+            if not is_recorded:
+                self._finish(answer, Inspected(_unrecorded(new), answered, served))
+                return
+            recorded = self._recorder.submit(
+                new if is_kept else replace(new, content=None),
+                outputs=self._outputs(served.name, new.verdict),
+                drift=drift,
+            )
+        except Exception as error:
+            _fail(answer, error)
             return
-        recorded = self._recorder.submit(
-            new, outputs=self._outputs(served.name, verdict), drift=self._drift(served, inspection)
-        )
 
         def remembered(future: Future[InspectionRecord]) -> None:
             error = future.exception()
             if error is not None:
                 _fail(answer, error)
             else:
-                self._finish(answer, Inspected(future.result(), kept_inspection, served))
+                self._finish(answer, Inspected(future.result(), answered, served))
 
         recorded.add_done_callback(remembered)
 
@@ -159,6 +204,16 @@ class Inspecting:
             self._told(inspected.record)
         except Exception:
             _log.exception("telling of inspection %d failed; it is remembered", inspected.record.id)
+
+
+def _is_of_the_process(image: ToInspect) -> bool:
+    """Whether the drift test takes an image: not those that a person tries the model with on the page."""
+    return image.watches_drift and image.source not in FROM_PERSONS
+
+
+def _skip(turn: Turn | None) -> None:
+    if turn is not None:
+        turn.skip()
 
 
 def _fail(answer: Future[Inspected], error: BaseException) -> None:

@@ -304,6 +304,7 @@ class Problem(Schema):
     """The body of every refusal: one sentence with the subject, what is required, what was got and what to do."""
 
     detail: str
+    error: str = Field(default="", description="the name of the error in `onlygood.errors`; empty where HTTP refuses")
 
 
 Health.model_rebuild()

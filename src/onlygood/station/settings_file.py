@@ -74,11 +74,12 @@ class SettingsFile:
                 them meanwhile.
 
         Raises:
-            SettingError: somebody else has written the file since it was read.
+            SettingError: what it made cannot be used, or somebody else has written the file since it was read.
             WriteError: it cannot be written; the settings stay as they were.
         """
         with self._lock:
-            changed = change(self._settings)
+            # As it will be read: a copy with other values is not checked when it is made.
+            changed = parse_settings(to_json(change(self._settings)), "what is to be set")
             if _read(self._path) not in (None, self._content):
                 raise SettingError(
                     f"{printable(str(self._path))} was changed by hand since the station read it, and is left as it "

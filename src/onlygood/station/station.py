@@ -7,13 +7,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock, Thread
 
 from onlygood._files import make_folder
-from onlygood.errors import NotFoundError
+from onlygood.errors import NotFoundError, OnlygoodError, SettingError
 from onlygood.graph.model_file import ModelFile, unpack
 from onlygood.images.reading import ReadingLimits, read_image
 from onlygood.inspector import Inspector
@@ -21,26 +21,37 @@ from onlygood.results import Inspection
 from onlygood.station.drawing import PastVersions, map_png, thumbnail_jpeg
 from onlygood.station.drift_watch import DriftWatch
 from onlygood.station.file_types import media_type_of, suffix_of
+from onlygood.station.frames import Capture, make_source
 from onlygood.station.hub import Hub
 from onlygood.station.inspecting import Inspected, Inspecting, ToInspect
+from onlygood.station.jobs.queue import FOLDER_NAME as JOBS_NAME
+from onlygood.station.jobs.queue import JobQueue
+from onlygood.station.jobs.tasks import FitTask, UpdateTask, settle_interrupted
+from onlygood.station.line import Line, Lines
+from onlygood.station.line_run import LineRun
+from onlygood.station.live_feed import LiveFeed
 from onlygood.station.schemas import (
     DriftStatus,
     Event,
+    FitRequest,
     Health,
     InspectionRecord,
+    Job,
     Label,
     OutputStatus,
     ServedModel,
     SourceStatus,
     TaughtImage,
-    Verdict,
 )
 from onlygood.station.serving.folder import ModelFolder
 from onlygood.station.serving.models import Served, ServedModels, check_name
 from onlygood.station.serving.pool import Pool
 from onlygood.station.settings_file import FILE_NAME as SETTINGS_NAME
 from onlygood.station.settings_file import SettingsFile
+from onlygood.station.station_settings import Limits, SourceSettings, StationSettings
+from onlygood.station.store.seen import Seen
 from onlygood.station.store.store import Store
+from onlygood.station.telling import Telling
 
 _log = logging.getLogger("onlygood.station")
 
@@ -78,12 +89,15 @@ class Station:
             max_pixels=settings.limits.max_pixels, max_bytes=settings.limits.max_image_bytes
         )
         self.drift = DriftWatch(self.store.drift, false_drift_rate=settings.false_drift_rate)
+        self.jobs = JobQueue(self.store.jobs, data / JOBS_NAME, publish=self._job_changed)
+        self.telling = Telling(self.store.outbox, use_recipe=self._use_recipe)
+        self.lines = Lines(self._run_of)
         self._folder = None if models is None else ModelFolder(models, self.models)
         self._inspecting = Inspecting(
             self.models,
             self.pool,
             self.store.recorder,
-            outputs=self._outputs_for,
+            outputs=self.telling.names_for,
             drift=self._watch_drift,
             told=self._inspected,
         )
@@ -95,18 +109,56 @@ class Station:
     # Life
 
     def start(self) -> None:
-        """Load the models, and start what watches, delivers and cleans up."""
+        """Load the models, and start what watches, delivers and cleans up.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        settle_interrupted(self.store)
+        self.jobs.start()
         if self._folder is not None:
             self._folder.start()
         Thread(target=self.models.load_all, name="model-loading", daemon=True).start()
+        settings = self.settings
+        self.telling.apply(settings.outputs)
+        self.lines.apply(settings.sources)
 
     def stop(self) -> None:
         """Finish what was taken, tell nothing new, and close the database."""
         if self._folder is not None:
             self._folder.stop()
+        self.lines.stop()
+        self.jobs.stop()
         self.pool.close()
-        self.drift.flush()
+        try:
+            self.drift.flush()
+        except OnlygoodError as error:
+            _log.warning("the newest scores of the drift tests are lost: %s", error)
+        # What the recorder has still to write waits for the outputs at the next start.
+        self.telling.stop()
         self.store.close()
+
+    @property
+    def settings(self) -> StationSettings:
+        """What is set now."""
+        return self.settings_file.get()
+
+    def change_settings(self, change: Callable[[StationSettings], StationSettings]) -> StationSettings:
+        """Set something else from now on, write it to `station.json`, and return all that is set.
+
+        Sources and outputs that were changed begin again; new bounds hold from the next start on.
+
+        Args:
+            change: called with the settings as they are.
+
+        Raises:
+            SettingError: what `change` made cannot be used.
+            WriteError: the file cannot be written; nothing is changed.
+        """
+        settings = self.settings_file.change(change)
+        self.telling.apply(settings.outputs)
+        self.lines.apply(settings.sources)
+        return settings
 
     # Inspecting
 
@@ -201,6 +253,42 @@ class Station:
             raise NotFoundError(f"taught image {id} must be one that is kept: ask for the list of them")
         return thumbnail_jpeg(kept[0], name=f"image {id}", limits=self.reading_limits)
 
+    def fit(self, asked: FitRequest) -> Job:
+        """Fit a model to what it is taught with, in the background; it is served when the job is done.
+
+        Raises:
+            SettingError: a name, method or setting that cannot be used, or no images.
+            BusyError: too many jobs wait.
+        """
+        return self.jobs.submit(FitTask(asked, self.store, self.models, self._limits))
+
+    def update(self, model: str) -> Job:
+        """Update a model with its false alarms that were marked good, in the background, as a new version.
+
+        Raises:
+            NotFoundError: there is no such model.
+            SettingError: no false alarm is marked good and not yet learned from.
+            BusyError: too many jobs wait.
+        """
+        self.models.get(model)
+        ids = tuple(each.id for each in self.store.feedback.review(model))
+        if not ids:
+            raise SettingError(
+                f"an update of {model} needs false alarms that are marked good and whose images are kept, got none: "
+                "mark some"
+            )
+        return self.jobs.submit(UpdateTask(model, ids, self.store, self.models, self._limits))
+
+    # Watching
+
+    def line(self, name: str) -> Line:
+        """The line of a source.
+
+        Raises:
+            NotFoundError: there is no source of this name.
+        """
+        return self.lines.one(name)
+
     # How it is doing
 
     def health(self) -> Health:
@@ -223,27 +311,34 @@ class Station:
 
     def source_statuses(self) -> tuple[SourceStatus, ...]:
         """Of all sources."""
-        return ()
+        return self.lines.statuses()
 
     def output_statuses(self) -> tuple[OutputStatus, ...]:
         """Of all outputs."""
-        return ()
+        return self.telling.statuses()
 
     def drift_statuses(self) -> tuple[DriftStatus, ...]:
         """Of the active versions of all models that can be used."""
         served = (self.models.ready(name) for name in self.store.models.names())
         return tuple(self.drift.status(each) for each in served if each is not None)
 
-    def _outputs_for(self, model: str, verdict: Verdict) -> Sequence[str]:
-        """The names of the outputs that are told of an inspection."""
-        return [
-            each.name
-            for each in self.settings_file.get().outputs
-            if (not each.models or model in each.models) and (each.only == "all" or verdict is Verdict.ANOMALOUS)
-        ]
+    def settle_drift(self, model: str, *, baseline: int | None = None) -> DriftStatus:
+        """Begin the drift test of a model's active version again, since a person has settled the cause.
 
-    def _watch_drift(self, served: Served, inspection: Inspection) -> tuple[str, str] | None:
-        news = self.drift.add(served, inspection)
+        Args:
+            model: its name.
+            baseline: compare with so many next images, which are right as they are, instead of the calibration scores.
+
+        Raises:
+            NotFoundError: there is no such model.
+            SettingError: a baseline that cannot be used, or a model that cannot be tested.
+        """
+        status = self.drift.settled(self.models.get(model), baseline=baseline)
+        self.hub.publish(Event(kind="drift", drift=status))
+        return status
+
+    def _watch_drift(self, served: Served, inspection: Inspection, is_recorded: bool) -> tuple[str, str] | None:
+        news = self.drift.add(served, inspection, is_recorded=is_recorded)
         if news.found is not None:
             self.hub.publish(Event(kind="drift", drift=news.found))
         return news.state
@@ -254,6 +349,40 @@ class Station:
             self._recent.append(now)
             self._forget_before(now - _RATE_WINDOW_S)
         self.hub.publish(Event(kind="inspection", inspection=record))
+        self.telling.wake()
+
+    def _run_of(self, settings: SourceSettings, feed: LiveFeed) -> LineRun:
+        """What watches a source, not started yet."""
+        source = make_source(settings, seen=_SeenOf(self.store.seen, settings.name), limits=self.reading_limits)
+        broker = self.settings.trigger_broker
+        return LineRun(
+            settings,
+            lambda told: Capture(source, settings, broker=broker, on_status=told),
+            is_live=source.is_live,
+            inspect=lambda image, waits_s: self.submit(image, waits_s=waits_s),
+            unreadable=self.store.seen,
+            feed=feed,
+            publish=self.hub.publish,
+            limits=self.reading_limits,
+        )
+
+    def _use_recipe(self, model: str) -> bool:
+        """Have a model inspect the images of all sources that are inspected, as a controller asks for."""
+        if model not in self.store.models.names():
+            _log.warning(
+                "a controller asks for the model %s, and there is none of that name: no model is changed", model
+            )
+            return False
+        for line in self.lines.values():
+            if line.settings.model is not None:
+                line.use(model)
+        return True
+
+    def _job_changed(self, job: Job) -> None:
+        self.hub.publish(Event(kind="job", job=job))
+
+    def _limits(self) -> Limits:
+        return self.settings.limits
 
     def _inspections_per_s(self) -> float:
         now = time.monotonic()
@@ -280,6 +409,17 @@ class Station:
         return Inspector(
             _Unpacked(file), max_pixels=self.reading_limits.max_pixels, max_bytes=self.reading_limits.max_bytes
         )
+
+
+class _SeenOf:
+    """Which images of one source were inspected before."""
+
+    def __init__(self, seen: Seen, source: str) -> None:
+        self._seen, self._source = seen, source
+
+    def is_seen(self, key: str) -> bool:
+        """Whether it was inspected, or cannot be."""
+        return self._seen.is_seen(self._source, key)
 
 
 class _Unpacked:

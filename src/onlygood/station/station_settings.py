@@ -17,8 +17,10 @@ MIB = 1 << 20
 CA_FILE = "a PEM file with the certificate authorities to trust; where it is empty, those that are known publicly"
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}|[{}]")
 _MAX_TOPIC_BYTES = 1000
+# What images are said to come from that a person tries a model with: dropped on the page, or the browser's camera.
+FROM_PERSONS = ("page", "browser")
 # What images are said to come from that no source gave.
-NOT_SOURCES = ("http", "page")
+NOT_SOURCES = ("http", *FROM_PERSONS)
 
 
 class _Part(BaseModel):
@@ -208,7 +210,7 @@ class ModbusOutput(_Output):
     port: int = Field(default=502, ge=1, le=65535)
     device_id: int = Field(default=1, ge=0, le=255)
     first_register: int = Field(default=0, ge=0, le=65500)
-    recipes: dict[int, Name] = Field(
+    recipes: dict[Annotated[int, Field(ge=1, le=65535)], Name] = Field(
         default_factory=dict, description="the model for each recipe number that the controller asks for"
     )
     word_order: Literal["high first", "low first"] = Field(
@@ -226,7 +228,10 @@ class OpcUaOutput(_Output):
     kind: Literal["opcua"] = "opcua"
     role: Literal["client", "server"] = "server"
     url: str = "opc.tcp://127.0.0.1:4840/onlygood"
-    node_prefix: str = Field(default="ns=2;s=onlygood", description="of a controller's variables, as client")
+    node_prefix: str = Field(
+        default="ns=2;s=onlygood",
+        description="of a controller's variables, as client; {name} stands for their names, which else follow a dot",
+    )
     username: str = Field(
         default="", description="at the controller, as client; nobody in particular where it is empty"
     )
@@ -284,7 +289,7 @@ class StationSettings(_Part):
         taken = next((each.name for each in self.sources if each.name in NOT_SOURCES), None)
         if taken is not None:
             raise ValueError(
-                f"a source must have another name than {' and '.join(NOT_SOURCES)}, which stand for images that are "
+                f"a source must have another name than {', '.join(NOT_SOURCES)}, which stand for images that are "
                 f"sent to the station, got {taken!r}: rename it"
             )
         return self

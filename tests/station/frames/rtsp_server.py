@@ -1,7 +1,7 @@
 """A camera in the network, for tests: RTSP (RFC 2326) with RTP over its connection or over UDP.
 
-It sends a clip at its own speed over and over, as H.264 (RFC 6184) or as JPEG (RFC 2435), asks for a user where it is told
-to, and fails on demand as cameras do: it cuts its connections, falls silent, or never answers.
+It sends a clip at its own speed over and over, as H.264 (RFC 6184) or as JPEG (RFC 2435), asks for a user where it is
+told to, and fails on demand as cameras do: it cuts its connections, falls silent, or never answers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -189,10 +190,8 @@ class RtspServer:
         with self._lock:
             clients, self._clients = self._clients, set()
         for client in clients:
-            try:
+            with suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def fall_silent(self) -> None:
         """Keep the connections, and send nothing more."""
@@ -242,6 +241,7 @@ class _Session:
         self._sending = threading.Lock()
         self._send_rtp: Callable[[bytes], None] = self._interleaved
         self._nonce = hashlib.md5(str(id(self)).encode()).hexdigest()
+        self._udp: socket.socket | None = None
         self.is_over = threading.Event()
 
     def run(self) -> None:
@@ -281,7 +281,7 @@ class _Session:
             ports = re.search(r"client_port=(\d+)", asked)
             server.transports.append("tcp" if ports is None else "udp")
             if ports is not None:
-                udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                self._udp = udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 udp.connect(("127.0.0.1", int(ports[1])))
                 self._send_rtp = lambda packet: _send_datagram(udp, packet)
                 mine = udp.getsockname()[1]
@@ -333,13 +333,14 @@ class _Session:
                 index += 1
         except OSError:
             self.is_over.set()
+        finally:
+            if self._udp is not None:
+                self._udp.close()
 
 
 def _send_datagram(udp: socket.socket, packet: bytes) -> None:
-    try:
+    with suppress(ConnectionRefusedError):  # an earlier one did not arrive: that is how UDP is
         udp.send(packet)
-    except ConnectionRefusedError:
-        pass  # an earlier one did not arrive: that is how UDP is
 
 
 # Images that say which they are

@@ -93,13 +93,31 @@ def test_what_was_taken_is_not_handed_over_again(outbox, start):
 
     def takes_three(given):
         handed_over.append([each.id for each in given])
-        if len(handed_over) < 4:
-            raise OutputError("the other side went away: look after it", taken=min(3, len(given)))
+        if len(given) > 3:
+            raise OutputError("the other side went away: look after it", taken=3)
 
     outbox.put("a", records(1, 10))
     start(Shelf("a", takes_three))
     wait_until(lambda: outbox.count("a") == 0, "delivery")
-    assert handed_over == [list(range(1, 11)), list(range(4, 11)), list(range(7, 11)), [10]]
+    assert handed_over == [[1], [2, 3], [4, 5, 6, 7], [7], [8, 9], [10]]
+
+
+def test_a_slow_output_is_handed_over_few_at_once(outbox, start, monkeypatch):
+    sizes: list[int] = []
+    monkeypatch.setattr("onlygood.station.outputs.delivery.QUICK_S", 0.0)
+    outbox.put("slow", records(1, 10))
+    start(Shelf("slow", lambda given: sizes.append(len(given))))
+    wait_until(lambda: outbox.count("slow") == 0, "delivery")
+    assert sizes == [1] * 10
+
+
+def test_a_quick_output_is_handed_over_many_at_once(outbox, start, monkeypatch):
+    sizes: list[int] = []
+    monkeypatch.setattr("onlygood.station.outputs.delivery.QUICK_S", 3600.0)
+    outbox.put("quick", records(1, 4 * BATCH - 1))
+    start(Shelf("quick", lambda given: sizes.append(len(given))))
+    wait_until(lambda: outbox.count("quick") == 0, "delivery")
+    assert sizes == [1, 2, 4, 8, 16, 32, 64, 64, 64]
 
 
 def test_one_that_blocks_delays_no_other(outbox, start):

@@ -124,9 +124,7 @@ def test_a_disk_that_becomes_full_in_the_middle_of_a_line(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
-    assert str(refused.value) == (
-        f"output 'log' cannot write {path}: file too large: make room, mend the permissions or name another file"
-    )
+    assert str(refused.value) == (f"output 'log' cannot write {path}: file too large: make room, or lower max_bytes")
     assert refused.value.taken == 0
     assert path.stat().st_size == size, "half a line is left"
     lines.open()
@@ -143,18 +141,17 @@ def test_a_device_is_no_file(tmp_path):
         output("/dev/full").open()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows says it in other words")
 def test_paths_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for path, reason in (
-        (tmp_path / "nowhere" / "log.jsonl", "no such file or directory"),
-        (tmp_path, "is a directory"),
-        (tmp_path / "file" / "log.jsonl", "not a directory"),
+        (tmp_path / "nowhere" / "log.jsonl", "no such file or directory: make the folder"),
+        (tmp_path, "is a directory: name another file"),
+        (tmp_path / "file" / "log.jsonl", "not a directory: name another file"),
     ):
         with pytest.raises(OutputError) as refused:
             output(path).open()
-        assert str(refused.value) == (
-            f"output 'log' cannot write {path}: {reason}: make room, mend the permissions or name another file"
-        )
+        assert str(refused.value) == f"output 'log' cannot write {path}: {reason}"
 
 
 def test_an_empty_path():

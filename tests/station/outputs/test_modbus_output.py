@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -11,10 +13,13 @@ from threading import Event
 from typing import Any
 
 import pytest
+from controller import Controller
+from pydantic import ValidationError
 from pymodbus.client import ModbusTcpClient
+from waiting_records import DEADLINE_S, MemoryOutbox, quick_pauses, record, records, wait_until
+from weak_line import WeakLine
 
 from broker import free_port
-from controller import Controller
 from onlygood.errors import OutputError
 from onlygood.station.outputs import registers
 from onlygood.station.outputs.delivery import Delivery
@@ -23,8 +28,6 @@ from onlygood.station.outputs.modbus_server import ModbusRegisters
 from onlygood.station.outputs.output import Output
 from onlygood.station.outputs.recipes import Recipes
 from onlygood.station.station_settings import ModbusOutput
-from waiting_records import DEADLINE_S, MemoryOutbox, quick_pauses, record, records, wait_until
-from weak_line import WeakLine
 
 BEAT_S = 0.02
 
@@ -111,7 +114,9 @@ def test_the_heartbeat_begins_again_after_its_last_number(controller):
     with writing(controller.port) as writer:
         writer._heartbeat = 65533
         writer.open()
-        wait_until(lambda: [0] in [values for address, values in controller.writes if address == 200], "the last number")
+        wait_until(
+            lambda: [0] in [values for address, values in controller.writes if address == 200], "the last number"
+        )
     beats = [values[0] for address, values in controller.writes if address == 200]
     assert beats[:4] == [65534, 65535, 0, 1][: len(beats)]
 
@@ -145,8 +150,8 @@ def test_no_acknowledgement(controller):
         with pytest.raises(OutputError) as refused:
             writer.deliver(records(1, 2))
         assert str(refused.value) == (
-            f"the controller 127.0.0.1:{controller.port} of output 'plc' did not acknowledge inspection 1 within 0.2 s: "
-            f"let it copy the id into registers 214 and the next one"
+            f"the controller 127.0.0.1:{controller.port} of output 'plc' did not acknowledge inspection 1 within 0.2 s"
+            f": let it copy the id into registers 214 and the next one"
         )
         assert refused.value.taken == 0
         controller.program = acknowledge
@@ -237,7 +242,9 @@ def test_a_controller_that_falls_silent(controller):
     with writing(line.port, timeout_s=0.3) as writer:
         writer.open()
         line.is_mute = True
-        with pytest.raises(OutputError, match=re.escape("did not answer within 0.3 s: check that it is running, and device_id")):
+        with pytest.raises(
+            OutputError, match=re.escape("did not answer within 0.3 s: check that it is running, and device_id")
+        ):
             writer.deliver(records(1, 2))
         line.is_mute = False
         writer.open()
@@ -360,6 +367,24 @@ def test_nobody_acknowledges():
         assert client.read_holding_registers(202, count=2).registers == [0, 1], "the connection is still there"
 
 
+def test_the_library_says_nothing_beside_what_the_output_says(caplog):
+    caplog.set_level(logging.DEBUG)
+    outbox = MemoryOutbox()
+    with writing(free_port()) as writer:
+        delivery = Delivery(outbox, [writer], pauses=quick_pauses)
+        delivery.start()
+        wait_until(lambda: len(outbox.problems) > 3, "some attempts")
+        assert delivery.stop()
+    assert {each.name for each in caplog.records if each.levelno > logging.DEBUG} == {"onlygood.station"}
+
+
+def test_a_recipe_is_a_number_that_fits_into_a_register():
+    assert settings(1, recipes={"1": "part", 65535: "cap"}).recipes == {1: "part", 65535: "cap"}
+    for number in (0, 65536, -1):
+        with pytest.raises(ValidationError):
+            settings(1, recipes={number: "part"})
+
+
 def test_what_a_controller_may_not_do():
     with serving() as (server, client):
         server.deliver([record(2)])
@@ -378,6 +403,7 @@ def test_what_a_controller_may_not_do():
         assert client.read_holding_registers(201, count=9).registers == before
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows says it in other words")
 def test_a_port_that_is_taken():
     with serving() as (server, _):
         port = server._settings.port

@@ -22,6 +22,8 @@ class Frame:
         pixels: uint8 or uint16 [H, W, C], red, green, blue; None where `content` is given.
         page: of a multi-page TIFF, from 0; None for a file of one.
         key: identifies the image across restarts, so that it is inspected once; None for frames of a camera.
+        problem: a sentence on why the file gives no image, to be recorded with the key as inspections are; then there
+            are no pixels, and content only where the file could be read.
     """
 
     number: int
@@ -31,6 +33,7 @@ class Frame:
     pixels: ImageArray | None = None
     page: int | None = None
     key: str | None = None
+    problem: str | None = None
 
 
 class FrameSource(Protocol):
@@ -41,6 +44,9 @@ class FrameSource(Protocol):
     """
 
     kind: str
+    # Whether images come at their own speed, so that the newest one counts; else none is passed over, and the source
+    # gives the next one when it is asked.
+    is_live: bool
 
     def open(self) -> None:
         """Connect.
@@ -52,6 +58,8 @@ class FrameSource(Protocol):
     def read(self, timeout_s: float) -> Frame | None:
         """The next frame; None where none came within the time.
 
+        A stream that falls silent may take longer: until its own limit says that it was lost.
+
         Raises:
             SourceError: the source was lost.
             EndOfSource: a video file has no more frames; no error, and the end of the source.
@@ -62,4 +70,12 @@ class FrameSource(Protocol):
 
 
 class EndOfSource(Exception):  # noqa: N818 - it is no error, as StopIteration is none
-    """A source that has an end, such as a video file, has no more frames."""
+    """A source that has an end, such as a video file, has no more frames.
+
+    Attributes:
+        problem: a sentence on why it ended before its end; empty where all is well.
+    """
+
+    def __init__(self, problem: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem

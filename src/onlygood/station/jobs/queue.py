@@ -58,8 +58,13 @@ class JobRows(Protocol):
 class Task(Protocol):
     """What a job does, but for its process: what it begins with, and what becomes of its model."""
 
-    kind: Literal["fit", "update"]
-    model: str
+    @property
+    def kind(self) -> Literal["fit", "update"]:
+        """Of the job."""
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
 
     def request(self) -> dict[str, Any]:
         """What is remembered of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from threading import Event, Lock, Thread
 from typing import Protocol
@@ -12,8 +13,10 @@ from onlygood.station.outputs.output import Output
 from onlygood.station.outputs.pauses import Pauses
 from onlygood.station.schemas import InspectionRecord, OutputStatus
 
-# Handed over at once, at most.
-BATCH = 100
+# Handed over at once, at most. It begins with one, and doubles while a delivery takes less than `QUICK_S`: what
+# was taken is noted after each, so that little is repeated where the station is killed, and a slow output can be ended.
+BATCH = 64
+QUICK_S = 0.1
 # How often an output is looked after while nothing waits for it.
 IDLE_S = 2.0
 _log = logging.getLogger("onlygood.station")
@@ -126,6 +129,7 @@ class _Worker:
         self._woken, self._stopping = Event(), Event()
         # What the output took, but the outbox does not know of yet: it is never handed over a second time.
         self._taken: list[int] = []
+        self._batch = 1
         self._guard = Lock()  # of the three below, which other threads ask for
         self._delivered = 0
         self._waiting = 0
@@ -179,17 +183,21 @@ class _Worker:
         """Deliver the first of what waits; whether nothing did."""
         self._note_taken()
         self.output.open()
-        records = self._outbox.waiting(self.output.name, BATCH)
+        records = self._outbox.waiting(self.output.name, self._batch)
         if not records:
             self.output.check()
             return True
         ids = [record.id for record in records]
+        begun_s = time.monotonic()
         try:
             self.output.deliver(records)
         except OutputError as error:
+            self._batch = 1
             self._taken = ids[: error.taken]
             self._note_taken()
             raise
+        is_quick = time.monotonic() - begun_s < QUICK_S
+        self._batch = min(2 * self._batch, BATCH) if is_quick else max(self._batch // 2, 1)
         self._taken = ids
         self._note_taken()
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -150,10 +151,19 @@ class JsonLines:
 
     def _refused(self, error: OSError) -> OutputError:
         reason = (error.strerror or str(error)).lower()
-        return OutputError(
-            f"output {self.name!r} cannot write {self._path}: {reason}: "
-            f"make room, mend the permissions or name another file"
-        )
+        remedy = _REMEDIES.get(error.errno or 0, "name another file")
+        return OutputError(f"output {self.name!r} cannot write {self._path}: {reason}: {remedy}")
+
+
+_REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EFBIG: "make room, or lower max_bytes",
+    errno.EACCES: "mend the permissions of file and folder",
+    errno.EPERM: "mend the permissions of file and folder",
+    errno.EROFS: "choose a disk that can be written",
+    errno.ENOENT: "make the folder",
+}
 
 
 def _sync_folder(folder: Path) -> None:

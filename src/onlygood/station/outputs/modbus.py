@@ -13,6 +13,7 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from onlygood.errors import OutputError
+from onlygood.station.outputs.library_logs import silence
 from onlygood.station.outputs.loop_thread import LoopThread
 from onlygood.station.outputs.recipes import Recipes
 from onlygood.station.outputs.registers import (
@@ -35,7 +36,8 @@ HEARTBEAT_S = 1.0
 POLL_S = 0.02
 # For what needs several requests: each of them ends in its own time.
 _MARGIN_S = 5.0
-logging.getLogger("pymodbus").addHandler(logging.NullHandler())  # what it says is said by an OutputError
+_log = logging.getLogger("onlygood.station")
+silence("pymodbus")
 
 
 class ModbusWriter:
@@ -132,7 +134,7 @@ class ModbusWriter:
         await connection.connect()
         try:
             await self._beat_once(connection)
-        except OutputError:
+        except BaseException:
             await connection.close()
             raise
         return connection
@@ -144,7 +146,10 @@ class ModbusWriter:
             try:
                 await self._beat_once(connection)
             except OutputError as error:
-                connection.problem = str(error)
+                connection.problem = connection.problem or str(error)
+            except Exception as error:
+                _log.exception("the heartbeat of output %r failed unexpectedly", self.name)
+                connection.problem = f"output {self.name!r} failed unexpectedly with {type(error).__name__}: {error}"
 
     async def _beat_once(self, connection: _Connection) -> None:
         self._heartbeat = (self._heartbeat + 1) & 0xFFFF

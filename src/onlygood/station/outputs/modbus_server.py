@@ -6,9 +6,7 @@ Modbus has no passwords: whoever reaches the port can read the verdicts and ask 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import socket
+import errno
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -17,6 +15,8 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from onlygood.errors import OutputError
+from onlygood.station.outputs.library_logs import silence
+from onlygood.station.outputs.listening import check_free, not_listening
 from onlygood.station.outputs.loop_thread import LoopThread
 from onlygood.station.outputs.modbus import HEARTBEAT_S
 from onlygood.station.outputs.recipes import Recipes
@@ -37,7 +37,7 @@ from onlygood.station.station_settings import ModbusOutput
 # Of functions: to read and write registers. Those of single bits have no meaning here.
 _FUNCTIONS = frozenset({3, 4, 6, 16, 23})
 _MARGIN_S = 5.0
-logging.getLogger("pymodbus").addHandler(logging.NullHandler())  # what it says is said by an OutputError
+silence("pymodbus")
 
 
 class ModbusRegisters:
@@ -116,6 +116,7 @@ class ModbusRegisters:
 
     async def _listen(self) -> None:
         host, port = self._settings.host, self._settings.port
+        check_free(host, port, output=self.name, setting="host or port")
         first = self._settings.first_register
         self._server = ModbusTcpServer(
             SimDevice(
@@ -130,15 +131,13 @@ class ModbusRegisters:
         )
         try:
             await self._server.serve_forever(background=True)
-        except RuntimeError as error:
-            raise OutputError(
-                f"output {self.name!r} cannot listen on {host}:{port} ({_why_not(host, port)}): "
-                f"end what has the port, or choose another host or port"
-            ) from error
+        except RuntimeError as error:  # the library logs the reason and keeps it to itself
+            taken = OSError(errno.EADDRINUSE, "")
+            raise not_listening(host, port, taken, output=self.name, setting="host or port") from error
 
     async def _end(self) -> None:
         if self._server is not None:
-            await self._server.shutdown()
+            await self._server.shutdown()  # type: ignore[no-untyped-call]
             self._server = None
 
     async def _beat(self) -> None:
@@ -187,12 +186,3 @@ class ModbusRegisters:
         self._registers[RECIPE_FOLLOWED] = self._recipes.followed
         registers[:NUM_REGISTERS] = self._registers
         return None
-
-
-def _why_not(host: str, port: int) -> str:
-    """Why a port cannot be listened on; the library logs it and keeps it to itself."""
-    try:
-        socket.create_server((host, port)).close()
-    except OSError as error:
-        return os.strerror(error.errno).lower() if error.errno else str(error)
-    return "it was taken a moment ago"

@@ -15,8 +15,8 @@ from contextlib import suppress
 from threading import Condition
 from typing import Any
 
-from paho.mqtt.client import Client, MQTTErrorCode
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -132,10 +132,9 @@ class MqttPublisher:
             self._drop()
             raise OutputError(f"{self._broker} {error} of {what}: look after the broker") from error.__cause__
         if answer.is_failure:
-            raise OutputError(
-                f"{self._broker} refuses {what} at the topic {topic} ({str(answer).lower()}): "
-                f"let the user {self._settings.username!r} publish there"
-            )
+            is_right = str(answer) == "Not authorized"
+            remedy = f"let the user {self._settings.username!r} publish there" if is_right else "look into its log"
+            raise OutputError(f"{self._broker} refuses {what} at the topic {topic} ({str(answer).lower()}): {remedy}")
 
     def _drop(self) -> None:
         if self._session is not None:
@@ -227,7 +226,7 @@ class _Session:
     def _properties(self) -> Properties | None:
         if not self._is_5:
             return None
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.PayloadFormatIndicator = 1  # UTF-8 text
         return properties
 

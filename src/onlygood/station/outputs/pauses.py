@@ -20,7 +20,7 @@ class Pauses:
     """
 
     first_s: float = 0.5
-    longest_s: float = 60.0
+    longest_s: float = 15.0
     seed: int | None = None
     failures: int = field(default=0, init=False)
     _random: Random = field(init=False, repr=False)

@@ -14,8 +14,8 @@
 | 13 | 1 | uint16 | controller | not used |
 | 14 | 2 | uint32 | controller | id of the inspection that was taken, where inspections are acknowledged |
 
-Registers 1 to 9 are written in one request, so that a controller never sees the id of one inspection with the verdict of
-another one.
+Registers 1 to 9 are written in one request, so that a controller never sees the id of one inspection with the verdict
+of another one.
 """
 
 from __future__ import annotations

@@ -11,11 +11,15 @@ import base64
 import binascii
 import hashlib
 import hmac
+import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from threading import Lock, Timer
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
@@ -69,6 +73,8 @@ class Webhook:
         # What may be said of the address: neither user nor path nor query, all of which may be secret.
         self._shown = f"{url.scheme}://{url.netloc.decode('ascii')}"
         self._transport: httpx.HTTPTransport | None = None
+        self._socket: socket.socket | None = None
+        self._deadline = _Deadline(self._timeout_s)
 
     def open(self) -> None:
         """Prepare the connection, which is made with the first inspection.
@@ -99,71 +105,65 @@ class Webhook:
         """Give up the connection."""
         if self._transport is not None:
             self._transport.close()
-            self._transport = None
+            self._transport = self._socket = None
 
     def _post(self, record: InspectionRecord, taken: int) -> None:
         assert self._transport is not None, "open was called"
         body = record.model_dump_json().encode()
+        self._deadline = _Deadline(self._timeout_s)
         request = httpx.Request(
             "POST",
             self._url,
             content=body,
             headers=self._headers | signed_headers(body, message_id(record), int(self._now_s()), self._key),
-            extensions={"timeout": httpx.Timeout(self._timeout_s).as_dict()},
+            extensions={"timeout": httpx.Timeout(self._timeout_s).as_dict(), "trace": self._trace},
         )
-        deadline_s = time.monotonic() + self._timeout_s
+        to = f"to inspection {record.id}"
         try:
-            response = self._transport.handle_request(request)
-            try:
-                self._finish(response, deadline_s)
-            finally:
-                response.close()
-        except httpx.TimeoutException as error:
-            raise self._failed(
-                record,
-                f"did not answer within {self._timeout_s:g} s",
-                "look after the server or raise timeout_s",
-                taken,
-            ) from error
+            with self._deadline.running(self._socket):
+                response = self._transport.handle_request(request)
+                try:
+                    self._finish(response)
+                finally:
+                    response.close()
         except httpx.TransportError as error:
-            reason = str(error) or type(error).__name__
-            raise self._failed(
-                record, f"was not reached ({reason})", "check the network and the server", taken
-            ) from error
+            if isinstance(error, httpx.TimeoutException) or self._deadline.is_over:
+                what, remedy = f"gave no answer {to} within {self._timeout_s:g} s", "raise timeout_s or look after it"
+            elif isinstance(error, httpx.ConnectError):
+                what, remedy = f"was not reached ({error})", "check the network and the server"
+            else:
+                what, remedy = f"closed the connection before an answer {to} ({error})", "look after it"
+            raise self._failed(what, remedy, taken) from error
         if not response.is_success:
-            remedy = (
-                "give the address that it points to as url"
-                if 300 <= response.status_code < 400
-                else "look into the server's log"
-            )
+            status, is_elsewhere = response.status_code, 300 <= response.status_code < 400
             raise self._failed(
-                record,
-                f"answered {response.status_code}, where 200 to 299 is needed,",
-                remedy,
+                f"answered {status} {to}, where 200 to 299 is needed",
+                "give the address that it points to as url" if is_elsewhere else "look into its log",
                 taken,
                 retry_after_s=_retry_after_s(response.headers.get("retry-after"), self._now_s()),
             )
 
-    def _finish(self, response: httpx.Response, deadline_s: float) -> None:
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Called by the library with each step: a connection that was made is kept, so that it can be ended."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._socket = info["return_value"].get_extra_info("socket")
+            self._deadline.set_socket(self._socket)
+
+    def _finish(self, response: httpx.Response) -> None:
         """Read the rest of an answer whose status is known, so that the connection can be used again."""
         num_bytes = 0
         assert isinstance(response.stream, httpx.SyncByteStream)
         try:
             for chunk in response.stream:
                 num_bytes += len(chunk)
-                if num_bytes > _MOST_ANSWER_BYTES or time.monotonic() > deadline_s:
+                if num_bytes > _MOST_ANSWER_BYTES:
                     break
         except httpx.TransportError:
             self.close()  # the status said what the server did with the inspection
 
-    def _failed(
-        self, record: InspectionRecord, what: str, remedy: str, taken: int, *, retry_after_s: float | None = None
-    ) -> OutputError:
-        return OutputError(
-            f"output {self.name!r}: the server {self._shown} {what} to inspection {record.id}: {remedy}",
-            taken=taken,
-            retry_after_s=retry_after_s,
-        )
+    def _failed(self, what: str, remedy: str, taken: int, *, retry_after_s: float | None = None) -> OutputError:
+        sentence = f"output {self.name!r}: the server {self._shown} {what}: {remedy}"
+        return OutputError(sentence, taken=taken, retry_after_s=retry_after_s)
 
     def _authorities(self) -> ssl.SSLContext | bool:
         if not self._ca_file:
@@ -175,6 +175,45 @@ class Webhook:
                 f"output {self.name!r} needs a PEM file of certificate authorities, got {self._ca_file} "
                 f"({(error.strerror or str(error)).lower()}): mend ca_file"
             ) from error
+
+
+class _Deadline:
+    """Ends a connection when its time is over.
+
+    The library limits each wait for bytes, so that a server which sends one now and then would hold the output forever.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self.is_over = False
+        self._timeout_s = timeout_s
+        self._socket: socket.socket | None = None
+        self._guard = Lock()
+
+    @contextmanager
+    def running(self, connection: socket.socket | None) -> Iterator[None]:
+        """From now on, for the connection that there is and the one that is made."""
+        self._socket = connection
+        timer = Timer(self._timeout_s, self._end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def set_socket(self, connection: socket.socket | None) -> None:
+        with self._guard:
+            self._socket = connection
+            is_over = self.is_over
+        if is_over:
+            self._end()
+
+    def _end(self) -> None:
+        with self._guard:
+            self.is_over = True
+            if self._socket is not None:
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def message_id(record: InspectionRecord) -> str:

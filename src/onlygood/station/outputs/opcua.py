@@ -1,0 +1,294 @@
+"""Verdicts into a controller's OPC UA variables; `opcua_nodes` says which holds what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from asyncua.client.client import Client
+from asyncua.common.node import Node
+from asyncua.ua import DataValue, NodeId, StatusCode, Variant, VariantType
+from asyncua.ua.uaerrors import BadNodeIdUnknown, UaError, UaStatusCodeError
+
+from onlygood.errors import OutputError, SettingError
+from onlygood.station.outputs.library_logs import silence
+from onlygood.station.outputs.loop_thread import LoopThread
+from onlygood.station.outputs.opcua_nodes import HEARTBEAT, NEEDED, VARIABLES, Variable, converted, fits, suitable
+from onlygood.station.schemas import InspectionRecord
+from onlygood.station.station_settings import OpcUaOutput
+
+HEARTBEAT_S = 1.0
+# For what needs several requests, each of which ends in its own time.
+_MARGIN_S = 30.0
+_Result = TypeVar("_Result")
+_log = logging.getLogger("onlygood.station")
+silence("asyncua")
+
+
+class OpcUaWriter:
+    """Writes each inspection into a controller's variables, and a heartbeat beside them every second."""
+
+    kind = "opcua"
+
+    def __init__(self, settings: OpcUaOutput, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+        """Nothing is connected before `open`.
+
+        Args:
+            settings: where the controller is, and how its variables begin.
+            heartbeat_s: between two heartbeats.
+
+        Raises:
+            SettingError: an address or a prefix that cannot be used.
+        """
+        self.name = settings.name
+        self._settings = settings
+        self._heartbeat_s = heartbeat_s
+        self._heartbeat = 0
+        host, port = address_of(settings)
+        self._shown = f"the controller {host}:{port} of output {settings.name!r}"
+        try:
+            NodeId.from_string(node_id(settings.node_prefix, HEARTBEAT))
+        except (UaError, ValueError) as error:
+            raise SettingError(
+                f"the node_prefix of output {self.name!r} must be like ns=2;s=onlygood, got {settings.node_prefix!r}: "
+                f"give the namespace and the beginning of the variables' names"
+            ) from error
+        self._loop: LoopThread | None = None
+        self._connection: _Connection | None = None
+
+    def open(self) -> None:
+        """Connect, find the variables, and begin with the heartbeat.
+
+        Raises:
+            OutputError: the controller is not there or refuses, or lacks a variable.
+        """
+        if self._connection is not None:
+            if self._connection.problem is None:
+                return
+            self._drop()
+        if self._loop is None:
+            self._loop = LoopThread(f"opcua {self.name}")
+        self._connection = self._run(self._connected())
+        self._loop.begin(self._beat(self._connection))
+
+    def deliver(self, records: Sequence[InspectionRecord]) -> None:
+        """Write one after another, each with one request.
+
+        Raises:
+            OutputError: the controller did not take one.
+        """
+        for taken, record in enumerate(records):
+            try:
+                self.open()
+                assert self._connection is not None, "open connects"
+                self._run(self._write_inspection(self._connection, record))
+            except OutputError as error:
+                error.taken = taken
+                raise
+
+    def check(self) -> None:
+        """Say what the heartbeat has met.
+
+        Raises:
+            OutputError: the connection was lost.
+        """
+        if self._connection is not None and self._connection.problem is not None:
+            problem = self._connection.problem
+            self._drop()
+            raise OutputError(problem)
+
+    def close(self) -> None:
+        """Disconnect; the heartbeat stands still from now on."""
+        self._drop()
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
+    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        assert self._loop is not None, "open was called"
+        return self._loop.run(work, self._settings.timeout_s + _MARGIN_S)
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            assert self._loop is not None
+            connection, self._connection = self._connection, None
+            connection.problem = connection.problem or f"{self._shown} was disconnected"
+            self._run(_disconnected(connection.client, self._settings.timeout_s))
+
+    async def _connected(self) -> _Connection:
+        settings = self._settings
+        client = Client(settings.url, timeout=settings.timeout_s)
+        if settings.username:
+            client.set_user(settings.username)
+            client.set_password(settings.password.get_secret_value())
+        try:
+            await asyncio.wait_for(client.connect(), settings.timeout_s)
+        except UaError as error:
+            raise OutputError(
+                f"{self._shown} refuses the connection ({_reason(error)}): check url, username and password"
+            ) from error
+        except TimeoutError as error:
+            raise OutputError(
+                f"{self._shown} did not answer within {settings.timeout_s:g} s: check the network and the url"
+            ) from error
+        except OSError as error:
+            raise OutputError(f"{self._shown} was not reached ({error}): check the network and the url") from error
+        connection = _Connection(client, [])
+        try:
+            connection.targets.extend(await self._found(client))
+            await self._write_heartbeat(connection)
+        except BaseException:
+            await _disconnected(client, settings.timeout_s)
+            raise
+        return connection
+
+    async def _found(self, client: Client) -> list[_Target]:
+        """The controller's variables, with their types."""
+        found, missing = [], []
+        for variable in VARIABLES:
+            node = client.get_node(node_id(self._settings.node_prefix, variable.name))
+            try:
+                kind = await node.read_data_type_as_variant_type()
+            except BadNodeIdUnknown:
+                missing.append(variable.name)
+                continue
+            except (UaError, OSError, TimeoutError) as error:
+                raise self._failed("tells no type of", variable, _reason(error), "look after it") from error
+            if not fits(variable, kind):
+                raise self._failed("has another type for", variable, kind.name, f"make it {suitable(variable)}")
+            found.append(_Target(variable, node, kind))
+        needed = [name for name in missing if name in NEEDED]
+        if needed:
+            raise OutputError(
+                f"{self._shown} has no variable {node_id(self._settings.node_prefix, needed[0])}: "
+                f"add {', '.join(needed)}, or give another node_prefix"
+            )
+        if missing:
+            _log.info("%s has no %s, which are not written", self._shown, ", ".join(missing))
+        return found
+
+    async def _beat(self, connection: _Connection) -> None:
+        """The heartbeat, for as long as the connection lasts: whatever else goes on, it goes on."""
+        while connection.problem is None:
+            await asyncio.sleep(self._heartbeat_s)
+            try:
+                await self._write_heartbeat(connection)
+            except OutputError as error:
+                connection.problem = connection.problem or str(error)
+            except Exception as error:
+                _log.exception("the heartbeat of output %r failed unexpectedly", self.name)
+                connection.problem = f"output {self.name!r} failed unexpectedly with {type(error).__name__}: {error}"
+
+    async def _write_heartbeat(self, connection: _Connection) -> None:
+        self._heartbeat += 1
+        beats = [target for target in connection.targets if target.variable.name == HEARTBEAT]
+        await self._write(connection, beats, [self._heartbeat])
+
+    async def _write_inspection(self, connection: _Connection, record: InspectionRecord) -> None:
+        age = datetime.now(UTC) - record.at
+        targets, values = [], []
+        for target in connection.targets:
+            if target.variable.value is not None:
+                targets.append(target)
+                values.append(target.variable.value(record, age))
+        try:
+            await self._write(connection, targets, values)
+        except OutputError as error:
+            connection.problem = str(error)
+            raise
+
+    async def _write(self, connection: _Connection, targets: Sequence[_Target], values: Sequence[Any]) -> None:
+        """Write values in one request.
+
+        Raises:
+            OutputError: the controller did not answer, or refuses one of them.
+        """
+        try:
+            statuses: list[StatusCode] = await asyncio.wait_for(
+                connection.client.write_values(
+                    [target.node for target in targets],
+                    [
+                        bare(converted(target.variable, value, target.kind), target.kind)
+                        for target, value in zip(targets, values, strict=True)
+                    ],
+                    raise_on_partial_error=False,
+                ),
+                self._settings.timeout_s,
+            )
+        except TimeoutError as error:
+            raise OutputError(
+                f"{self._shown} did not answer within {self._settings.timeout_s:g} s: look after it"
+            ) from error
+        except (UaError, OSError) as error:
+            raise OutputError(f"{self._shown} closed the connection ({_reason(error)}): look after it") from error
+        for target, status in zip(targets, statuses, strict=True):
+            if not status.is_good():
+                raise self._failed("refuses", target.variable, status.name, "let the user write it")
+
+    def _failed(self, what: str, variable: Variable, reason: str, remedy: str) -> OutputError:
+        shown = node_id(self._settings.node_prefix, variable.name)
+        return OutputError(f"{self._shown} {what} the variable {shown} ({reason}): {remedy}")
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A variable of the controller's."""
+
+    variable: Variable
+    node: Node
+    kind: VariantType
+
+
+@dataclass
+class _Connection:
+    """One connection, which is never made a second time; `problem` says why it cannot be used any more."""
+
+    client: Client
+    targets: list[_Target]
+    problem: str | None = None
+
+
+def node_id(prefix: str, name: str) -> str:
+    """The node id of a controller's variable: {name} in the prefix stands for its name, which else follows a dot."""
+    return prefix.replace("{name}", name) if "{name}" in prefix else f"{prefix}.{name}"
+
+
+def address_of(settings: OpcUaOutput) -> tuple[str, int]:
+    """Host and port of an address, which may be shown: without user, password and path.
+
+    Raises:
+        SettingError: it is none of OPC UA.
+    """
+    try:
+        parts = urlsplit(settings.url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or parts.scheme != "opc.tcp":
+        raise SettingError(
+            f"the url of output {settings.name!r} must be like opc.tcp://host:4840/path, got another one: mend it"
+        )
+    return host, port or 4840
+
+
+async def _disconnected(client: Client, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(client.disconnect(), timeout_s)
+    except (UaError, OSError, TimeoutError):
+        client.disconnect_socket()
+
+
+def bare(value: Any, kind: VariantType) -> DataValue:
+    """A value alone: many controllers refuse one that comes with a time or a status."""
+    return DataValue(Variant(value, kind), StatusCode=None)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UaStatusCodeError):
+        return type(error).__name__
+    return str(error) or type(error).__name__

@@ -1,0 +1,41 @@
+"""How the station is doing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from onlygood.station.web.pages.rendering import Renderer
+from onlygood.station.web.rights import identity_of, needs
+
+
+def add_health_pages(router: APIRouter, station: Any, renderer: Renderer) -> None:
+    """Add the page and its part that is asked for again and again."""
+
+    @router.get("/health")
+    @needs("inspect")
+    def page(request: Request) -> Response:
+        """Queue, throughput, disk, sources, outputs and drift."""
+        return renderer.page(request, "health", person=identity_of(request), section="health", **values())
+
+    @router.get("/health/part")
+    @needs("inspect")
+    def part(request: Request) -> Response:
+        """The same without what surrounds it."""
+        return renderer.part("health", person=identity_of(request), **values())
+
+    @router.post("/sources/{name}/{action}")
+    @needs("correct")
+    def act(name: str, action: str) -> Response:
+        """Start or stop a source."""
+        line = station.line(name)
+        if action == "start":
+            line.start()
+        else:
+            line.stop()
+        return Response(status_code=204)
+
+    def values() -> dict[str, Any]:
+        return {"health": station.health(), "jobs": station.store.jobs.list(limit=5)}

@@ -1,0 +1,361 @@
+/* The Live page: a camera of the browser or of the station, its verdicts, its map and its running score. */
+import { ask, onKeys, say } from "./base.js";
+import { Camera, cameraProblem, listCameras } from "./camera.js";
+import { Chart } from "./chart.js";
+import { Connection, decode } from "./live_message.js";
+import { drawImage, drawMap } from "./overlay.js";
+
+const $ = (name) => document.getElementById(name);
+const chart = new Chart($("chart"));
+const stage = $("stage");
+
+let running = null; /* a BrowserView or a StationView */
+let isFrozen = false;
+let last = null; /* { header, blob, map } of what is shown */
+let lastSpoken = "";
+let spokenAt = 0;
+let arrivals = [];
+
+const number = (value, decimals = 2) => (value < 0 ? "−" : value > 0 ? "+" : "") + Math.abs(value).toFixed(decimals);
+
+/* Show a message and the image that it is about; source: what drawImage takes. */
+function show(header, source, map, blob) {
+  const now = performance.now();
+  arrivals = arrivals.filter((each) => now - each < 2000);
+  arrivals.push(now);
+  document.body.dataset.frames = Number(document.body.dataset.frames || 0) + 1;
+  const hasVerdict = header.verdict !== undefined;
+  if (hasVerdict) {
+    chart.add(header.score, header.verdict === "anomalous", header.average ?? header.score);
+    dot(header.verdict);
+  }
+  alarm(header);
+  facts(header);
+  problem(header.problem);
+  if (isFrozen) return;
+  const width = header.width || source.width, height = header.height || source.height;
+  drawImage($("image"), source, width, height);
+  drawMap($("map"), header.map, map, width, height);
+  last = { header, blob, map };
+  verdict(hasVerdict ? header : null);
+}
+
+function verdict(header) {
+  const name = header ? header.verdict : "none";
+  $("verdict").className = `verdict ${name}`;
+  $("word").textContent = header ? header.verdict : "no verdict";
+  $("score").textContent = header ? number(header.score) : "–";
+  $("p-value").textContent = header ? header.p_value.toFixed(header.p_value < 0.001 ? 5 : 3) : "–";
+  $("average").textContent = header?.average != null ? number(header.average) : "–";
+  const now = performance.now();
+  if (header && header.verdict !== lastSpoken && now - spokenAt > 1500) {
+    lastSpoken = header.verdict;
+    spokenAt = now;
+    $("spoken").textContent = header.verdict;
+  }
+}
+
+function alarm(header) {
+  const isAlarmed = Boolean(header?.is_alarmed);
+  if (document.body.classList.contains("alarmed") !== isAlarmed) {
+    document.body.classList.toggle("alarmed", isAlarmed);
+    $("alarm-word").textContent = isAlarmed ? "Alarm" : "no alarm";
+    if (isAlarmed) $("spoken").textContent = "Alarm";
+  }
+  $("alarm-text").textContent = header?.of ? `${header.anomalous} of the last ${header.of} images anomalous` : "no image yet";
+}
+
+function dot(name) {
+  const dots = $("dots");
+  const each = document.createElement("li");
+  each.className = name;
+  dots.append(each);
+  while (dots.childElementCount > 24) dots.firstElementChild.remove();
+}
+
+function facts(header) {
+  const span = arrivals.at(-1) - arrivals[0];
+  const rate = arrivals.length > 1 ? `${((1000 * (arrivals.length - 1)) / span).toFixed(0)} images a second` : "";
+  const said = [rate];
+  if (header.latency_ms !== undefined) said.push(`${header.latency_ms.toFixed(0)} ms in the model`);
+  if (header.model) said.push(`${header.model}, version ${header.version}`);
+  if (header.width) said.push(`${header.width} × ${header.height}`);
+  if (header.skipped) said.push(`${header.skipped} skipped`);
+  if (header.notes?.length) said.push(header.notes.join("; "));
+  $("facts").textContent = said.filter(Boolean).join(" · ");
+}
+
+function problem(sentence) {
+  $("problem").hidden = !sentence;
+  $("problem").textContent = sentence || "";
+}
+
+function ribbon(text) {
+  $("ribbon").hidden = !text;
+  $("ribbon").textContent = text || "";
+}
+
+function state(name, sentence) {
+  stage.dataset.state = name;
+  $("hint").hidden = name === "running";
+  if (sentence) $("hint").textContent = sentence;
+  $("start").querySelector(".text").textContent = running ? "Stop" : "Start";
+  $("start").classList.toggle("primary", !running);
+  ribbon(isFrozen ? "Frozen: the view stands still, images go on" : name === "waiting" ? "The station does not answer: it is asked again" : "");
+}
+
+/* The camera of this browser: the next image is sent when the answer to the last one is here. */
+class BrowserView {
+  constructor(model, m, n) {
+    this.model = model;
+    this.connection = new Connection(`/v1/live/browser?${new URLSearchParams({ model, m, n })}`, {
+      message: (data) => this.message(data),
+      state: (name) => this.changed(name),
+      refused: (sentence) => stop(sentence),
+    });
+    this.begin();
+  }
+
+  async begin() {
+    try {
+      this.camera = await Camera.open($("device").value, () => stop("The camera was lost: connect it, and start again."));
+    } catch (error) {
+      stop(cameraProblem(error));
+      return;
+    }
+    if (running !== this) {
+      this.camera.close();
+      return;
+    }
+    fillDevices();
+    state("running");
+    this.next();
+  }
+
+  changed(name) {
+    /* What was sent on a connection that broke is not answered any more. */
+    this.sent?.wanted?.done({ problem: "The station does not answer: take the image again when it does." });
+    this.sent = this.coming = null;
+    if (this.camera) state(name === "open" ? "running" : "waiting");
+    if (name === "open") this.next();
+  }
+
+  /* Sends one image when no other is under way. The one after it is taken and encoded meanwhile. */
+  async next() {
+    if (!this.camera || this.sent || this.isTaking || !this.connection.isOpen) return;
+    this.isTaking = true;
+    const frame = this.wanted ? this.wanted.frame : await (this.coming || this.camera.take());
+    if (!this.wanted) this.coming = null;
+    this.isTaking = false;
+    if (!frame || !frame.blob || !this.connection.isOpen || running !== this) return;
+    this.sent = { frame, wanted: this.wanted };
+    if (this.wanted) this.connection.send({ record: true });
+    this.wanted = null;
+    this.connection.send(frame.blob);
+    this.coming ||= this.camera.take();
+  }
+
+  message(data) {
+    if (!(data instanceof ArrayBuffer) || !this.sent) return;
+    const { header, map } = decode(data);
+    const { frame, wanted } = this.sent;
+    this.sent = null;
+    if (wanted) {
+      wanted.done(header);
+    } else {
+      show(header, frame.canvas, map, frame);
+    }
+    this.next();
+  }
+
+  /* The id of the inspection of what is shown, which is remembered now. */
+  record() {
+    return new Promise((resolve, reject) => {
+      this.wanted = {
+        frame: last.blob,
+        done: (header) => (header.id ? resolve(header.id) : reject(new Error(header.problem))),
+      };
+      this.next();
+    });
+  }
+
+  close() {
+    this.connection.close();
+    if (this.camera) this.camera.close();
+  }
+}
+
+/* A source of the station: its newest frames come by themselves. */
+class StationView {
+  constructor(source) {
+    this.answers = new Map();
+    this.connection = new Connection(`/v1/live/${encodeURIComponent(source)}`, {
+      message: (data) => this.message(data),
+      state: (name) => state(name === "open" ? "running" : "waiting"),
+      refused: (sentence) => stop(sentence),
+    });
+  }
+
+  async message(data) {
+    if (!(data instanceof ArrayBuffer)) {
+      const answer = this.answers.get(data.recorded);
+      this.answers.delete(data.recorded);
+      if (answer) answer(data);
+      return;
+    }
+    const { header, image, map } = decode(data);
+    try {
+      const bitmap = await createImageBitmap(image);
+      if (running === this) show(header, bitmap, map, null);
+      bitmap.close();
+    } catch {
+      if (running === this) problem("This browser cannot show the image: its file is of a kind that browsers do not know.");
+    }
+    this.connection.send({ ack: header.seq });
+  }
+
+  record() {
+    return new Promise((resolve, reject) => {
+      this.answers.set(last.header.seq, (said) => (said.id ? resolve(said.id) : reject(new Error(said.problem))));
+      this.connection.send({ record: last.header.seq });
+    });
+  }
+
+  close() {
+    this.connection.close();
+  }
+}
+
+function start() {
+  if (running) return;
+  const source = $("source").value;
+  problem("");
+  if (source === "browser") {
+    if (!$("model").value) {
+      state("stopped", "There is no model yet: teach one first.");
+      return;
+    }
+    const [m, n] = [Number($("m").value), Number($("n").value)];
+    running = new BrowserView($("model").value, m, n);
+    state("starting", "The browser asks for its camera…");
+  } else {
+    running = new StationView(source);
+    state("starting", "Waiting for the first image…");
+  }
+}
+
+function stop(sentence) {
+  if (running) running.close();
+  running = null;
+  freeze(false);
+  alarm(null);
+  state("stopped", sentence || (last ? "" : "Press Start, or the key s."));
+  if (last && !sentence) $("hint").hidden = true;
+  ribbon(last ? "Stopped" : "");
+}
+
+function freeze(wanted) {
+  isFrozen = wanted;
+  $("freeze").setAttribute("aria-pressed", wanted);
+  if (running) state(stage.dataset.state);
+}
+
+/* The id of what is shown; it is remembered first if it is not yet. */
+async function recorded() {
+  if (!last || last.header.verdict === undefined) throw new Error("There is no image with a verdict to take: start first.");
+  if (!last.header.id) {
+    if (!running) throw new Error("The image that is shown was not remembered, and the view is stopped: start, and take another.");
+    const taken = last;
+    taken.header.id = await running.record();
+  }
+  return last.header.id;
+}
+
+async function take() {
+  try {
+    const id = await recorded();
+    stage.classList.add("flash");
+    setTimeout(() => stage.classList.remove("flash"), 180);
+    say(`The image is remembered as number ${id}.`, "done");
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+async function label(name) {
+  const button = $(name);
+  if (!button) {
+    say("To say good or defect needs a token with the right to correct: log in with another one.");
+    return;
+  }
+  try {
+    const id = await recorded();
+    await ask(`/history/${id}/feedback`, { method: "POST", body: new URLSearchParams({ label: name }) });
+    say(name === "good" ? `Image ${id} is marked as good.` : `Image ${id} is marked as a defect.`, "done");
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+/* The cameras of the browser have names once one was allowed. */
+async function fillDevices() {
+  const cameras = await listCameras();
+  const chosen = $("device").value;
+  $("device").replaceChildren(...cameras.map((each) => new Option(each.label, each.id, false, each.id === chosen)));
+  $("device-field").hidden = cameras.length < 2 || $("source").value !== "browser";
+}
+
+function choose() {
+  const isBrowser = $("source").value === "browser";
+  $("model-field").hidden = $("alarm-field").hidden = !isBrowser;
+  $("device-field").hidden ||= !isBrowser;
+  $("trigger").hidden = isBrowser || $("source").selectedOptions[0]?.dataset.trigger !== "http";
+  const query = new URLSearchParams({ source: $("source").value });
+  if (isBrowser && $("model").value) query.set("model", $("model").value);
+  history.replaceState(null, "", `?${query}`);
+}
+
+function again() {
+  choose();
+  const wasRunning = Boolean(running);
+  stop();
+  chart.clear();
+  $("dots").replaceChildren();
+  if (wasRunning) start();
+}
+
+function opacity(value) {
+  $("opacity").value = value;
+  $("map").style.opacity = value / 100;
+  $("opacity-text").textContent = `${value} %`;
+  localStorage.setItem("map-opacity", value);
+}
+
+for (const name of ["source", "model", "m", "n", "device"]) $(name).addEventListener("change", again);
+$("choice").addEventListener("submit", (event) => event.preventDefault());
+$("opacity").addEventListener("input", () => opacity(Number($("opacity").value)));
+$("start").addEventListener("click", () => (running ? stop() : start()));
+$("freeze").addEventListener("click", () => freeze(!isFrozen));
+$("take").addEventListener("click", take);
+$("good")?.addEventListener("click", () => label("good"));
+$("defect")?.addEventListener("click", () => label("defect"));
+$("trigger").addEventListener("click", async () => {
+  try {
+    await ask(`/live/${encodeURIComponent($("source").value)}/trigger`, { method: "POST" });
+  } catch (error) {
+    say(error.message);
+  }
+});
+onKeys({
+  s: () => (running ? stop() : start()),
+  p: take,
+  " ": () => freeze(!isFrozen),
+  g: () => label("good"),
+  d: () => label("defect"),
+  m: () => opacity(Number($("opacity").value) > 0 ? 0 : 100),
+});
+
+opacity(Number(localStorage.getItem("map-opacity") ?? 100));
+const asked = new URLSearchParams(location.search);
+choose();
+if (asked.has("start") || $("source").value !== "browser") start();
