@@ -36,10 +36,9 @@ from onlygood.station.store.store import Store
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/station"), str(ROOT / "tests/station/frames"), str(ROOT)]
 
-from rtsp_server import RtspServer, jpeg_clip  # noqa: E402
-
 from kill_station import Feeder, free_port, image_file, start, wait_for_folder  # noqa: E402
 from postgres import running_server  # noqa: E402
+from rtsp_server import RtspServer, jpeg_clip  # noqa: E402
 
 IMAGE_EVERY_S = 0.1
 SAMPLE_EVERY_S = 10.0
