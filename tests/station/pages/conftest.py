@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,35 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import onlygood
+from onlygood.station.station_settings import FolderSource, StationSettings
+from tests.station.server import MODELS, Running, bad_png, good_png, running
 from textures import texture, with_defect
 
+PATCH = MODELS / "format-2-patch.onnx"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CAMERA = (240, 320)
-# The layout of a page, as of the reports.
-LAYOUT_CHECK = (Path(__file__).parents[2] / "report" / "layout_check.js").read_text(encoding="utf-8")
+# What reaches beyond the page, a sentence each.
+LAYOUT = """
+() => {
+  const problems = [];
+  const wide = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth > wide) {
+    problems.push(`the page is ${document.documentElement.scrollWidth} pixels wide on a screen of ${wide}`);
+  }
+  for (const element of document.body.querySelectorAll("*")) {
+    if (element.closest(".skip, .hidden, .dots, svg, dialog:not([open])")) continue;
+    const box = element.getBoundingClientRect();
+    if (box.width && box.height && (box.left < -1 || box.right > wide + 1)) {
+      problems.push(`${element.tagName} ${element.id} "${element.textContent.trim().slice(0, 40)}" lies from ${box.left} to ${box.right}`);
+    }
+    if (element.matches("button, .button, th, h1, h2, dt, dd, .mark") && element.scrollWidth > element.clientWidth + 1) {
+      problems.push(`${element.tagName} "${element.textContent.trim().slice(0, 40)}" does not fit`);
+    }
+  }
+  return problems;
+}
+"""
 AXE = """
 async () => {
   const found = await axe.run(document, { resultTypes: ["violations"] });
@@ -51,7 +75,7 @@ def camera_image(seed: int, *, is_good: bool = True) -> bytes:
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the camera of the browser sees: good parts, again and again."""
     path = tmp_path_factory.mktemp("camera") / "clip.mjpeg"
-    path.write_bytes(b"".join(camera_image(seed) for seed in range(20)))
+    path.write_bytes(b"".join(camera_image(seed) for seed in range(300)))
     return path
 
 
@@ -133,5 +157,60 @@ def accessibility_problems(page: Any) -> list[str]:
 
 def layout_problems(page: Any) -> list[str]:
     """What reaches beyond the page, or is cut off."""
-    found: list[str] = page.evaluate(LAYOUT_CHECK)
+    found: list[str] = page.evaluate(LAYOUT)
     return found
+
+
+@dataclass
+class Shown:
+    """A station with inspections of every kind.
+
+    Attributes:
+        running: it.
+        ids: of its inspections, from the first.
+    """
+
+    running: Running
+    ids: list[int]
+
+    @property
+    def url(self) -> str:
+        return self.running.url
+
+
+def fill(running: Running, good: int = 6, anomalous: int = 4) -> list[int]:
+    """Inspect good images and anomalous ones in turn, and return the numbers of their inspections."""
+    ids = []
+    for number in range(good + anomalous):
+        is_good = number % 2 == 0 or number >= 2 * anomalous
+        content = good_png(200 + number) if is_good else bad_png(200 + number)
+        answer = running.client.post(
+            f"/v1/models/part/inspect?name=part-{number:02}.png",
+            content=content,
+            headers={"Content-Type": "image/png"},
+        )
+        ids.append(answer.json()["results"][0]["inspection"]["id"])
+    return ids
+
+
+def say(running: Running, id: int, label: str) -> None:
+    """Mark an inspection."""
+    running.client.post(f"/v1/inspections/{id}/feedback", json={"label": label}).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """Two versions, inspections of both verdicts, marked and not, images to learn from, and a source."""
+    root = tmp_path_factory.mktemp("shown")
+    (root / "incoming").mkdir()
+    (root / "data").mkdir()
+    source = FolderSource(name="incoming", path=str(root / "incoming"), model="part", starts=False)
+    with running(root / "data", StationSettings(sources=(source,)), models={"part": PATCH}) as station:
+        ids = fill(station)
+        for number, label in ((1, "good"), (3, "defect"), (0, "defect"), (2, "good")):
+            say(station, ids[number], label)
+        recalibrated = onlygood.calibrate(PATCH, threshold=1.5)
+        station.station.models.add("part", recalibrated.file.content, origin="upload", note="stricter")
+        for seed in range(3):
+            station.station.teach("part", good_png(seed), name=f"good-{seed}.png")
+        yield Shown(station, ids)

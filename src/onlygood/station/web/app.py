@@ -55,7 +55,7 @@ def make_app(
     Raises:
         SettingError: it would listen beyond this computer without tokens, and that was not asked for.
     """
-    chosen = station.settings_file.get()
+    chosen = station.settings
     tokens = KnownTokens(chosen.tokens)
     check_listening(host, len(tokens), without_tokens=without_tokens)
     app = FastAPI(

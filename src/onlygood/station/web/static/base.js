@@ -4,7 +4,9 @@ export const notices = document.getElementById("notices");
 
 /* Says a sentence at the top of the page; a problem stays until it is closed. */
 export function say(sentence, kind = "problem") {
-  for (const each of notices.querySelectorAll(".notice")) if (each.dataset.sentence === sentence) each.remove();
+  for (const each of notices.querySelectorAll(".notice")) {
+    if (each.dataset.sentence === sentence || (kind === "done" && each.classList.contains("done"))) each.remove();
+  }
   const notice = document.createElement("div");
   notice.className = `notice ${kind}`;
   notice.dataset.sentence = sentence;

@@ -1,0 +1,104 @@
+"""Every page in Chromium: no complaint of the browser, nothing wider than a phone, nothing that axe calls serious."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.station.pages.conftest import Shown, accessibility_problems, layout_problems
+from tests.station.server import running
+
+PAGES = (
+    "live",
+    "teach",
+    "teach/part",
+    "history",
+    "history?name=nothing-has-this-name",
+    "history/{id}",
+    "review",
+    "guarantee",
+    "models",
+    "models/part",
+    "models/part/1",
+    "health",
+    "settings",
+    "login",
+)
+LOOKS = ((1280, "light"), (390, "dark"))
+
+
+def problems(page: Any) -> list[str]:
+    """What is wrong with the page that is open; everything that can be unfolded is unfolded."""
+    for summary in page.locator("main details > summary").all():
+        if summary.is_visible():
+            summary.click()
+    return [*layout_problems(page), *accessibility_problems(page)]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_opens_without_complaint_on_a_desk_and_on_a_phone_light_and_dark(
+    shown: Shown, open_page: Callable[..., Any], name: str
+) -> None:
+    for width, scheme in LOOKS:
+        page = open_page(f"{shown.url}/{name.format(id=shown.ids[1])}", width, scheme=scheme)
+        assert page.locator("h1").count() == 1
+        assert problems(page) == []
+
+
+@pytest.mark.parametrize("name", ["teach", "live", "history", "models", "review", "guarantee", "health"])
+def test_pages_of_an_empty_station_say_how_to_begin(
+    tmp_path_factory: pytest.TempPathFactory, open_page: Callable[..., Any], name: str, empty: str
+) -> None:
+    page = open_page(f"{empty}/{name}", 390)
+    assert problems(page) == []
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with running(tmp_path_factory.mktemp("empty")) as station:
+        yield station.url
+
+
+def test_the_colours_follow_the_screen(shown: Shown, open_page: Callable[..., Any]) -> None:
+    def background(scheme: str) -> str:
+        page = open_page(f"{shown.url}/history", scheme=scheme)
+        found: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return found
+
+    assert background("light") == "rgb(255, 255, 255)"
+    assert background("dark") == "rgb(18, 22, 28)"
+
+
+def test_what_is_not_there_is_a_page_with_one_sentence(shown: Shown, open_page: Callable[..., Any]) -> None:
+    page = open_page(f"{shown.url}/history/999999", expects=("404",))
+    assert page.inner_text("h1") == "Not found"
+    assert "999999" in page.inner_text(".lead")
+    assert accessibility_problems(page) == []
+
+
+def test_a_phone_reaches_every_page_by_its_bar(shown: Shown, open_page: Callable[..., Any]) -> None:
+    page = open_page(f"{shown.url}/history", 390)
+    page.click("nav.phone summary")
+    page.click("nav.phone .more a:text('Health')")
+    page.wait_for_url("**/health")
+    assert page.inner_text("h1") == "Health"
+
+
+def test_the_names_of_images_are_text_and_not_markup(tmp_path: Path, open_page: Callable[..., Any]) -> None:
+    from tests.station.pages.conftest import PATCH, good_png
+
+    name = "<img src=x onerror=alert(1)>.png"
+    with running(tmp_path / "data", models={"part": PATCH}) as station:
+        station.client.post(
+            "/v1/models/part/inspect",
+            params={"name": name},
+            content=good_png(),
+            headers={"Content-Type": "image/png"},
+        ).raise_for_status()
+        page = open_page(f"{station.url}/history")
+        assert name in page.inner_text(".shot")
+        page.click(".shot .picture")
+        assert name in page.inner_text("table.facts")
