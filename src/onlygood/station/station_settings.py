@@ -75,7 +75,11 @@ class _Source(_Part):
     max_frames_per_s: float = Field(
         default=0.0, ge=0, description="inspect at most so many; 0 for as many as there are"
     )
-    record: Literal["all", "anomalous", "none"] = "all"
+    record: Literal["all", "anomalous", "none"] = Field(
+        default="all",
+        description="which inspections are remembered, and outputs told of; images of a folder always are, and this "
+        "says which of their files are kept",
+    )
     alarm: Alarm = Alarm()
     watches_drift: bool | None = Field(
         default=None,
