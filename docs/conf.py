@@ -40,7 +40,7 @@ copybutton_prompt_text = "$ "
 
 COMMANDS = (
     *("audit", "roi", "fit", "inspect", "evaluate", "compare", "calibrate", "update", "explore", "drift", "diff"),
-    *("methods", "info", "sign", "completion"),
+    *("station", "watch", "methods", "info", "sign", "completion"),
 )
 GENERATED = HERE / "reference" / "_generated"
 

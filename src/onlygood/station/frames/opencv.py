@@ -69,7 +69,7 @@ class VideoReader:
             threads: that decode. Each one beyond the first delays the newest frame by one.
             ffmpeg_options: "name;value|name;value".
         """
-        _keep_opencv_silent()
+        silence_opencv()
         import cv2
 
         self.close()
@@ -162,10 +162,10 @@ class VideoReader:
             self._capture = None
 
 
-def _keep_opencv_silent() -> None:
-    """Let OpenCV and FFmpeg write nothing to the terminal: their lines could hold addresses with passwords."""
-    # Read when FFmpeg is first used: -8 is its level of silence.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    import cv2.utils.logging
+def silence_opencv() -> None:
+    """Let OpenCV and FFmpeg write nothing to the terminal: their lines could hold addresses with passwords.
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    They read this when they are first used, and in no other way in all versions of OpenCV. Who set it before keeps it.
+    """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the level of silence of FFmpeg

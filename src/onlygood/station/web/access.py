@@ -62,7 +62,7 @@ def check_listening(host: str, tokens: int, *, without_tokens: bool) -> None:
     if not tokens and not without_tokens and not is_local(host):
         raise SettingError(
             f"a station that listens on {printable(host)}, beyond this computer, needs tokens, got none: make one with "
-            "--add-token, or let everyone in the network use it with --without-tokens"
+            "--make-token, or let everyone in the network use it with --without-tokens"
         )
 
 

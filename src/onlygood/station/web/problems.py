@@ -38,6 +38,8 @@ QUOTED_CHARACTERS = 60
 # Of a sentence: names of files are in some of them.
 SENTENCE_CHARACTERS = 2000
 
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
 UNEXPECTED = "the station met an error that it does not know: its log has the details"
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -184,18 +186,18 @@ def _refusal_sentence(request: Request, error: HTTPException) -> str:
     if error.status_code == 404:
         return f"there is nothing at {path}: /openapi.json lists what there is"
     if error.status_code == 405:
-        return f"{path} does not take {quoted(request.method)}: use {one_of(_allowed(request))}"
+        return f"{path} does not take {quoted(request.method)}: use {one_of(_allowed(request) or ['another'])}"
     return str(error.detail)
 
 
 def _allowed(request: Request) -> list[str]:
     """All methods that a path takes: one path can have several routes, of which the framework names the first."""
-    allowed: set[str] = set()
-    for route in request.app.routes:
-        match, _ = route.matches(request.scope)
-        if match is not Match.NONE:
-            allowed |= set(getattr(route, "methods", None) or ())
-    return sorted(allowed)
+    scope = dict(request.scope)
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def _has_no_room(error: BaseException) -> bool:

@@ -21,7 +21,6 @@ _CLOSE = {"Connection": "close"}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILES = {
     "type": "array",
-    "minItems": 1,
     "items": {"type": "string", "format": "binary"},
     "description": "a field for each file, whatever its name",
 }
@@ -35,9 +34,7 @@ IMAGES_BODY: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "minProperties": 1,
                     "properties": {"image": _FILES},
-                    "additionalProperties": _FILES,
                 }
             },
             "image/jpeg": _BINARY,

@@ -26,7 +26,7 @@ def list_jobs(request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50)
     return list(station_of(request).jobs.list(limit=limit))
 
 
-@router.get("/v1/jobs/{id}", operation_id="get_job", summary="One job", responses=NOT_FOUND)
+@router.get("/v1/jobs/{id:int}", operation_id="get_job", summary="One job", responses=NOT_FOUND)
 @needs("inspect")
 def get_job(request: Request, id: Id) -> Job:
     """Where it is."""

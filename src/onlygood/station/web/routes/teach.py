@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio.to_thread
 from fastapi import APIRouter, Request
+from pydantic import StrictBool
 from starlette.responses import Response
 
 from onlygood.errors import NotFoundError
@@ -21,7 +22,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["teach"])
 class LeftOut(Schema):
     """Whether an image is left out of fits."""
 
-    is_left_out: bool
+    is_left_out: StrictBool
 
 
 class TaughtResult(Schema):
