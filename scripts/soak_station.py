@@ -36,10 +36,9 @@ from onlygood.station.store.store import Store
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/station"), str(ROOT / "tests/station/frames"), str(ROOT)]
 
-from rtsp_server import RtspServer, jpeg_clip  # noqa: E402
-
 from kill_station import Feeder, free_port, image_file, start, wait_for_folder  # noqa: E402
 from postgres import running_server  # noqa: E402
+from rtsp_server import RtspServer, jpeg_clip  # noqa: E402
 
 IMAGE_EVERY_S = 0.1
 SAMPLE_EVERY_S = 10.0
@@ -168,7 +167,7 @@ class Page(threading.Thread):
             page.on("websocket", lambda socket: socket.on("framereceived", lambda _: self._came()))
             page.on("pageerror", lambda error: self.problems.append(str(error)))
             page.goto(f"{self.url}/live?source=camera")
-            page.keyboard.press("s")
+            page.locator("#start").click()
             while not self.stopping.is_set():
                 page.wait_for_timeout(500)
                 if self.wanted_picture:
@@ -196,7 +195,7 @@ class Line:
         images = [image_file(number) for number in range(12)]
         for number, content in enumerate(images):
             (folder / "good" / f"{number}.jpg").write_bytes(content)
-        onlygood.fit(folder / "good", input_size=64, bank_size=300).save(models / "part.onnx")
+        onlygood.fit(folder / "good", method=onlygood.Patch(input_size=64, bank_size=300)).save(models / "part.onnx")
         frames = [onlygood.read_image(image_file(200 + number)) for number in range(50)]
         self.camera = RtspServer(jpeg_clip([np.repeat(each, 3, axis=2) for each in frames]), frames_per_s=10.0).start()
         self.receiver = Receiver()

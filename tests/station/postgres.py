@@ -56,18 +56,24 @@ class Server:
     def new_database(self) -> str:
         """The address of an empty one."""
         name = f"t{secrets.token_hex(6)}"
-        self._run("createdb", "-h", self.sockets, "-U", "station", name)
+        self._ask(f"CREATE DATABASE {name}")
         return f"postgresql://station@/{name}?host={quote(str(self.sockets))}"
 
     def drop_database(self, url: str) -> None:
         name = url.partition("@/")[2].partition("?")[0]
-        self._run("dropdb", "-h", self.sockets, "-U", "station", "--force", name)
+        self._ask(f"DROP DATABASE {name} WITH (FORCE)")
 
     def close(self) -> None:
         with suppress(subprocess.CalledProcessError):
             self.stop("immediate")
         with suppress(OSError, ValueError):
             os.kill(int((self.data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+    def _ask(self, statement: str) -> None:
+        import psycopg
+
+        with psycopg.connect(host=str(self.sockets), user="station", dbname="postgres", autocommit=True) as connection:
+            connection.execute(statement)
 
     def _run(self, program: str, *arguments: object) -> None:
         if program == "--mkdir":

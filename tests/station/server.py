@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from PIL import Image
 
 from onlygood.station.settings_file import FILE_NAME, SettingsFile
@@ -33,12 +34,14 @@ class Running:
         url: where.
         port: where.
         client: that asks it.
+        app: that answers.
     """
 
     station: Station
     url: str
     port: int
     client: httpx.Client
+    app: FastAPI
 
 
 @contextmanager
@@ -62,19 +65,21 @@ def running(
         app_settings: of `make_app`.
     """
     if settings is not None:
+        data.mkdir(parents=True, exist_ok=True)
         SettingsFile(data / FILE_NAME).replace(settings)
     station = Station(data)
     station.start()
     try:
         for name, path in (models or {}).items():
             station.models.add(name, path.read_bytes(), origin="upload")
-        server = WebServer(make_app(station, **app_settings), port=0, protocol=protocol)
+        app = make_app(station, **app_settings)
+        server = WebServer(app, port=0, protocol=protocol)
         server.start()
         try:
             url = f"http://127.0.0.1:{server.port}"
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
-                yield Running(station, url, server.port, client)
+                yield Running(station, url, server.port, client, app)
         finally:
             server.stop()
     finally:

@@ -481,9 +481,7 @@ def test_outputs_are_told_of_what_a_line_finds(bench: Bench, incoming: Path, tmp
     (incoming / "0.png").write_bytes(png(200))
     (incoming / "1.png").write_bytes(png(201, is_good=False))
     told = tmp_path / "told.jsonl"
-    station = bench.open(
-        belt(incoming), outputs=(JsonLinesOutput(name="file", path=str(told), only="anomalous"),)
-    )
+    station = bench.open(belt(incoming), outputs=(JsonLinesOutput(name="file", path=str(told), only="anomalous"),))
     wait_for(lambda: told.exists() and told.read_text(encoding="utf-8").count("\n") == 1)
     assert '"1.png"' in told.read_text(encoding="utf-8")
     found = wait_for(lambda: (s := station.output_statuses()[0]).delivered and s)

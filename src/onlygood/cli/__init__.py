@@ -38,6 +38,8 @@ COMMANDS = {
     "explore": "draw a map of images as a model sees them",
     "drift": "say whether the process has changed since the fit, since when and in what way",
     "diff": "say which verdicts flip between two models, before one takes the place of the other",
+    "station": "run an inspection station: a page, a server, cameras and folders, a memory",
+    "watch": "inspect what a camera, a stream, a video or a folder gives, as it comes",
     "products": "list a set of models of several products, or change it",
     "info": "what a model file is, guarantees and was made from",
     "sign": "sign a model file, and make keys for it",

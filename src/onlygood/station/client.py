@@ -36,6 +36,7 @@ from onlygood.station.schemas import (
     SourceStatus,
     TaughtImage,
     Verdict,
+    VersionRates,
 )
 
 TIMEOUT_S = 60.0
@@ -295,6 +296,14 @@ class StationClient:
         """
         return self._station.one(ServedModel, f"/v1/models/{_part(name)}/rollback", "POST")
 
+    def rates(self, name: str) -> list[VersionRates]:
+        """How the guarantee of each version of a model is doing.
+
+        Raises:
+            NotFoundError: there is no model of this name.
+        """
+        return self._station.several(VersionRates, f"/v1/models/{_part(name)}/rates")
+
     def download(self, name: str, number: int) -> bytes:
         """The model file of a version.
 
@@ -420,6 +429,15 @@ class StationClient:
             NotFoundError: there is none of this name.
         """
         return self._station.one(SourceStatus, f"/v1/sources/{_part(name)}/stop", "POST")
+
+    def trigger(self, name: str) -> SourceStatus:
+        """Have the next frame of a source inspected.
+
+        Raises:
+            NotFoundError: there is none of this name.
+            OnlygoodError: it runs free, or is not there at the moment.
+        """
+        return self._station.one(SourceStatus, f"/v1/sources/{_part(name)}/trigger", "POST")
 
     def outputs(self) -> list[OutputStatus]:
         """All outputs, and what waits for them."""

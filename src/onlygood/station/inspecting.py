@@ -19,6 +19,7 @@ from onlygood.station.serving.pool import Pool
 from onlygood.station.station_settings import FROM_PERSONS
 from onlygood.station.store.recorder import Recorder
 from onlygood.station.store.records import NewInspection
+from onlygood.station.turns import Turn, Turns
 
 Keep = Literal["all", "anomalous", "none"]
 
@@ -101,11 +102,13 @@ class Inspecting:
     ) -> None:
         self._models, self._pool, self._recorder = models, pool, recorder
         self._outputs, self._drift, self._told = outputs, drift, told
+        self._turns = Turns()
 
     def submit(self, image: ToInspect, *, waits_s: float = 0.0) -> Future[Inspected]:
         """The future inspection; it is remembered when the future has a result.
 
-        A future that is cancelled before its image's turn leaves nothing behind.
+        A future that is cancelled before its image's turn leaves nothing behind. Images of one source are remembered in
+        the order in which they are submitted, whichever is inspected first.
 
         Args:
             image: what to inspect.
@@ -118,9 +121,15 @@ class Inspecting:
         """
         served = self._models.get(image.model)
         answer: Future[Inspected] = Future()
-        work = self._pool.submit(lambda: self._work(served, image, answer), waits_s=waits_s)
+        turn = None if image.source in FROM_PERSONS else self._turns.next(image.source)
+        try:
+            work = self._pool.submit(lambda: self._work(served, image, answer, turn), waits_s=waits_s)
+        except BaseException:
+            _skip(turn)
+            raise
 
         def ended(_: Future[None]) -> None:
+            _skip(turn)
             # What went wrong before the work began, such as a wait that was too long.
             if not work.cancelled() and (error := work.exception()) is not None:
                 _fail(answer, error)
@@ -133,29 +142,59 @@ class Inspecting:
         work.add_done_callback(ended)
         return answer
 
-    def _work(self, served: Served, image: ToInspect, answer: Future[Inspected]) -> None:
+    def _work(self, served: Served, image: ToInspect, answer: Future[Inspected], turn: Turn | None) -> None:
         if not answer.set_running_or_notify_cancel():
             return
         inspection, pixels = served.inspector.inspect(image.content, image.name, image.page)
         verdict = Verdict.ANOMALOUS if inspection.is_anomaly else Verdict.GOOD
         kept_inspection = inspection if image.with_map else replace(inspection, anomaly_map=None, pixels=None)
         new = _new_inspection(served, image, inspection, pixels, verdict)
-        is_kept = image.keep == "all" or (image.keep == "anomalous" and verdict is Verdict.ANOMALOUS)
+        if turn is None:
+            self._remember(served, image, answer, new, inspection, kept_inspection)
+        else:
+            turn.do(lambda: self._remember(served, image, answer, new, inspection, kept_inspection))
+
+    def _remember(
+        self,
+        served: Served,
+        image: ToInspect,
+        answer: Future[Inspected],
+        new: NewInspection,
+        inspection: Inspection,
+        answered: Inspection,
+    ) -> None:
+        """Record an inspection where that is asked for, and answer with it. It never raises: the answer has the error.
+
+        Args:
+            served: the version that inspected.
+            image: what was inspected.
+            answer: what is waited for.
+            new: what is recorded.
+            inspection: what the model said.
+            answered: the same as far as it is asked for.
+        """
+        is_kept = image.keep == "all" or (image.keep == "anomalous" and inspection.is_anomaly)
         is_recorded = is_kept or image.seen_key is not None
-        drift = self._drift(served, inspection, is_recorded) if _is_of_the_process(image) else None
-        if not is_recorded:
-            self._finish(answer, Inspected(_unrecorded(new), kept_inspection, served))
+        try:
+            drift = self._drift(served, inspection, is_recorded) if _is_of_the_process(image) else None
+            if not is_recorded:
+                self._finish(answer, Inspected(_unrecorded(new), answered, served))
+                return
+            recorded = self._recorder.submit(
+                new if is_kept else replace(new, content=None),
+                outputs=self._outputs(served.name, new.verdict),
+                drift=drift,
+            )
+        except Exception as error:
+            _fail(answer, error)
             return
-        recorded = self._recorder.submit(
-            new if is_kept else replace(new, content=None), outputs=self._outputs(served.name, verdict), drift=drift
-        )
 
         def remembered(future: Future[InspectionRecord]) -> None:
             error = future.exception()
             if error is not None:
                 _fail(answer, error)
             else:
-                self._finish(answer, Inspected(future.result(), kept_inspection, served))
+                self._finish(answer, Inspected(future.result(), answered, served))
 
         recorded.add_done_callback(remembered)
 
@@ -170,6 +209,11 @@ class Inspecting:
 def _is_of_the_process(image: ToInspect) -> bool:
     """Whether the drift test takes an image: not those that a person tries the model with on the page."""
     return image.watches_drift and image.source not in FROM_PERSONS
+
+
+def _skip(turn: Turn | None) -> None:
+    if turn is not None:
+        turn.skip()
 
 
 def _fail(answer: Future[Inspected], error: BaseException) -> None:

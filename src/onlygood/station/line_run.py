@@ -49,6 +49,16 @@ class Unreadable(Protocol):
         """It is not tried again."""
 
 
+class LineListener(Protocol):
+    """Who is told of the images of sources, on the threads of these: the next image waits until it returns."""
+
+    def inspected(self, found: Inspected) -> None:
+        """An image was inspected, and recorded where it is to be."""
+
+    def refused(self, source: str, name: str, problem: str) -> None:
+        """An image of a source cannot be inspected: why, in a sentence."""
+
+
 @dataclass
 class _InWork:
     frame: Frame
@@ -69,6 +79,7 @@ class LineRun:
         feed: who looks at the source is shown its frames there.
         publish: called with events of the source.
         limits: bounds on images.
+        listener: told of each image.
     """
 
     def __init__(
@@ -82,10 +93,12 @@ class LineRun:
         feed: LiveFeed,
         publish: Callable[[Event], None],
         limits: ReadingLimits,
+        listener: LineListener | None = None,
     ) -> None:
         self.settings, self.feed = settings, feed
         self._model = settings.model
         self._inspect, self._unreadable, self._publish, self._limits = inspect, unreadable, publish, limits
+        self._listener = listener
         self._depth = 1 if is_live else DEPTH
         self._is_live = is_live
         self._capture = capture(self._tell)
@@ -302,6 +315,8 @@ class LineRun:
         if reading.is_alarmed is not was_alarmed:
             self._publish_alarm(reading)
         self._show(work.frame, work.encoded, found=found, reading=reading)
+        if self._listener is not None:
+            self._listener.inspected(found)
 
     def _give_up(self, frame: Frame, problem: str, encoded: EncodedFrame) -> None:
         """An image cannot be inspected: one of a folder is not tried again, and the reason is kept."""
@@ -317,6 +332,8 @@ class LineRun:
                     return
         self._say(problem)
         self._show(frame, encoded, problem=problem)
+        if self._listener is not None:
+            self._listener.refused(self.settings.name, frame.name, problem)
 
     def _pass_over(self) -> None:
         with self._lock:

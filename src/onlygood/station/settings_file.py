@@ -27,6 +27,29 @@ _MODE = 0o600
 _LONGEST_VALUE = 60
 
 
+class GivenSettings:
+    """Settings that are given, and in no file: they stay as they are.
+
+    Args:
+        settings: that are given.
+    """
+
+    def __init__(self, settings: StationSettings) -> None:
+        self._settings = settings
+
+    def get(self) -> StationSettings:
+        """The settings."""
+        return self._settings
+
+    def change(self, change: Callable[[StationSettings], StationSettings]) -> StationSettings:
+        """Refused.
+
+        Raises:
+            SettingError: always.
+        """
+        raise SettingError("these settings are given on the command line, got a change of them: start it with others")
+
+
 class SettingsFile:
     """A station's settings, and the file that they are in. Any thread may use it.
 
@@ -79,7 +102,7 @@ class SettingsFile:
         """
         with self._lock:
             # As it will be read: a copy with other values is not checked when it is made.
-            changed = parse_settings(to_json(change(self._settings)), "what is to be set")
+            changed = parse_settings(to_json(change(self._settings)), "")
             if _read(self._path) not in (None, self._content):
                 raise SettingError(
                     f"{printable(str(self._path))} was changed by hand since the station read it, and is left as it "
@@ -143,11 +166,13 @@ def problem_of(error: ValidationError, shown: str) -> str:
 
     Args:
         error: that says it.
-        shown: what the settings are called, such as the path of their file.
+        shown: what the settings are called, such as the path of their file; empty for what a person is setting.
     """
     errors = error.errors(include_url=False)
     first = errors[0]
     where = _place(first["loc"])
+    inside = f" in {shown}" if shown else ""
+    shown = shown or "what is to be set"
     more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _siblings(first["loc"])
@@ -163,16 +188,17 @@ def problem_of(error: ValidationError, shown: str) -> str:
     context = first.get("ctx", {})
     if first["type"] == "union_tag_invalid":
         kinds = str(context["expected_tags"]).replace("'", "")
-        return f"{where}.kind in {shown} must be one of {kinds}, got {_short(context['tag'])}{more}"
+        return f"{where}.kind{inside} must be one of {kinds}, got {_short(context['tag'])}{more}"
     if first["type"] == "union_tag_not_found":
-        return f"{where}.kind in {shown} must be given, got nothing{more}"
+        return f"{where}.kind{inside} must be given, got nothing{more}"
     if context.get("pattern") == NAME_PATTERN:
         what = "be 1 to 64 letters, digits, dots, hyphens and underscores that begin with a letter or digit"
     if is_required:
-        return f"{where} in {shown} must {what}{got}{more}"
+        return f"{where}{inside} must {what}{got}{more}"
     if first["type"] == "missing":
-        return f"{where} in {shown} must be given, got nothing{more}"
-    return f"{where + ' in ' if where else ''}{shown} cannot be used: {why}{got}{more}"
+        return f"{where}{inside} must be given, got nothing{more}"
+    subject = f"{where}{inside}" if where else inside.removeprefix(" in ")
+    return f"{subject} cannot be used: {why}{got}{more}" if subject else f"{why}{got}{more}"
 
 
 def _place(location: tuple[int | str, ...]) -> str:

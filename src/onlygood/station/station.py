@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock, Thread
 
@@ -28,7 +29,7 @@ from onlygood.station.jobs.queue import FOLDER_NAME as JOBS_NAME
 from onlygood.station.jobs.queue import JobQueue
 from onlygood.station.jobs.tasks import FitTask, UpdateTask, settle_interrupted
 from onlygood.station.line import Line, Lines
-from onlygood.station.line_run import LineRun
+from onlygood.station.line_run import LineListener, LineRun
 from onlygood.station.live_feed import LiveFeed
 from onlygood.station.schemas import (
     DriftStatus,
@@ -47,7 +48,7 @@ from onlygood.station.serving.folder import ModelFolder
 from onlygood.station.serving.models import Served, ServedModels, check_name
 from onlygood.station.serving.pool import Pool
 from onlygood.station.settings_file import FILE_NAME as SETTINGS_NAME
-from onlygood.station.settings_file import SettingsFile
+from onlygood.station.settings_file import GivenSettings, SettingsFile
 from onlygood.station.station_settings import Limits, SourceSettings, StationSettings
 from onlygood.station.store.seen import Seen
 from onlygood.station.store.store import Store
@@ -66,41 +67,58 @@ class Station:
         data: the folder that holds all that it remembers; made where it is not there. One station at a time uses it.
         models: a folder of model files that are served as well, and watched.
         url: of a PostgreSQL database; a SQLite database in the data folder unless given.
+        settings: used instead of those in `station.json`, which is left alone.
+        listener: told of the images of sources, on their threads, before the next one is taken.
 
     Raises:
         StoreError: the data folder or the database cannot be used, or another station uses them.
         SettingError: `station.json` in the data folder cannot be used, or there is no such folder of models.
     """
 
-    def __init__(self, data: Path, *, models: Path | None = None, url: str | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        models: Path | None = None,
+        url: str | None = None,
+        settings: StationSettings | None = None,
+        listener: LineListener | None = None,
+    ) -> None:
         self.data = data
         make_folder(data)
-        self.settings_file = SettingsFile(data / SETTINGS_NAME)
+        self.settings_file: SettingsFile | GivenSettings = (
+            SettingsFile(data / SETTINGS_NAME) if settings is None else GivenSettings(settings)
+        )
+        self.listener = listener
         settings = self.settings_file.get()
-        self.store = Store(data, url=url, retention=settings.retention)
-        self.hub = Hub()
-        self.pool = Pool(
-            workers=settings.limits.workers,
-            queue_size=settings.limits.queue_size,
-            queue_timeout_s=settings.limits.queue_timeout_s,
-        )
-        self.models = ServedModels(self.store.models, settings.limits, changed=self._model_changed)
-        self.reading_limits = ReadingLimits(
-            max_pixels=settings.limits.max_pixels, max_bytes=settings.limits.max_image_bytes
-        )
-        self.drift = DriftWatch(self.store.drift, false_drift_rate=settings.false_drift_rate)
-        self.jobs = JobQueue(self.store.jobs, data / JOBS_NAME, publish=self._job_changed)
-        self.telling = Telling(self.store.outbox, use_recipe=self._use_recipe)
-        self.lines = Lines(self._run_of)
-        self._folder = None if models is None else ModelFolder(models, self.models)
-        self._inspecting = Inspecting(
-            self.models,
-            self.pool,
-            self.store.recorder,
-            outputs=self.telling.names_for,
-            drift=self._watch_drift,
-            told=self._inspected,
-        )
+        with ExitStack() as opened:
+            self.store = Store(data, url=url, retention=settings.retention)
+            opened.callback(self.store.close)
+            self.hub = Hub()
+            self.pool = Pool(
+                workers=settings.limits.workers,
+                queue_size=settings.limits.queue_size,
+                queue_timeout_s=settings.limits.queue_timeout_s,
+            )
+            self.models = ServedModels(self.store.models, settings.limits, changed=self._model_changed)
+            self.reading_limits = ReadingLimits(
+                max_pixels=settings.limits.max_pixels, max_bytes=settings.limits.max_image_bytes
+            )
+            self.drift = DriftWatch(self.store.drift, false_drift_rate=settings.false_drift_rate)
+            self.jobs = JobQueue(self.store.jobs, data / JOBS_NAME, publish=self._job_changed)
+            self.telling = Telling(self.store.outbox, use_recipe=self._use_recipe)
+            self.lines = Lines(self._run_of)
+            opened.callback(self.pool.close)
+            self._folder = None if models is None else ModelFolder(models, self.models)
+            self._inspecting = Inspecting(
+                self.models,
+                self.pool,
+                self.store.recorder,
+                outputs=self.telling.names_for,
+                drift=self._watch_drift,
+                told=self._inspected,
+            )
+            opened.pop_all()
         self._past = PastVersions(self._open_version)
         self._started_at = time.monotonic()
         self._recent: deque[float] = deque()
@@ -125,18 +143,22 @@ class Station:
 
     def stop(self) -> None:
         """Finish what was taken, tell nothing new, and close the database."""
-        if self._folder is not None:
-            self._folder.stop()
-        self.lines.stop()
-        self.jobs.stop()
-        self.pool.close()
+        with ExitStack() as closing:  # the last first, whatever one of them raises
+            closing.callback(self.store.close)
+            # What the recorder has still to write waits for the outputs at the next start.
+            closing.callback(self.telling.stop)
+            closing.callback(self._save_drift)
+            closing.callback(self.pool.close)
+            closing.callback(self.jobs.stop)
+            closing.callback(self.lines.stop)
+            if self._folder is not None:
+                closing.callback(self._folder.stop)
+
+    def _save_drift(self) -> None:
         try:
             self.drift.flush()
         except OnlygoodError as error:
             _log.warning("the newest scores of the drift tests are lost: %s", error)
-        # What the recorder has still to write waits for the outputs at the next start.
-        self.telling.stop()
-        self.store.close()
 
     @property
     def settings(self) -> StationSettings:
@@ -364,6 +386,7 @@ class Station:
             feed=feed,
             publish=self.hub.publish,
             limits=self.reading_limits,
+            listener=self.listener,
         )
 
     def _use_recipe(self, model: str) -> bool:

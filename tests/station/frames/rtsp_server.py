@@ -241,6 +241,7 @@ class _Session:
         self._sending = threading.Lock()
         self._send_rtp: Callable[[bytes], None] = self._interleaved
         self._nonce = hashlib.md5(str(id(self)).encode()).hexdigest()
+        self._udp: socket.socket | None = None
         self.is_over = threading.Event()
 
     def run(self) -> None:
@@ -280,7 +281,7 @@ class _Session:
             ports = re.search(r"client_port=(\d+)", asked)
             server.transports.append("tcp" if ports is None else "udp")
             if ports is not None:
-                udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                self._udp = udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 udp.connect(("127.0.0.1", int(ports[1])))
                 self._send_rtp = lambda packet: _send_datagram(udp, packet)
                 mine = udp.getsockname()[1]
@@ -332,6 +333,9 @@ class _Session:
                 index += 1
         except OSError:
             self.is_over.set()
+        finally:
+            if self._udp is not None:
+                self._udp.close()
 
 
 def _send_datagram(udp: socket.socket, packet: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -44,40 +45,41 @@ def remembered(store: Store) -> Store:
     return store
 
 
-@pytest.mark.parametrize(
-    ("wanted", "numbers"),
-    [
-        ({}, range(1, 13)),
-        ({"model": "lid"}, (1, 3, 5, 7, 9, 11)),
-        ({"model": "nothing"}, ()),
-        ({"model": "a\x00\udcff"}, ()),
-        ({"verdict": Verdict.ANOMALOUS}, (1, 5, 9)),
-        ({"label": Label.GOOD}, (1,)),
-        ({"label": Label.DEFECT}, (2,)),
-        ({"label": "any"}, (1, 2)),
-        ({"label": "none"}, range(3, 13)),
-        ({"source": "line"}, (2, 5, 8, 11)),
-        ({"since": START + timedelta(hours=10)}, (11, 12)),
-        ({"since": (START + timedelta(hours=10)).replace(tzinfo=None)}, (11, 12)),
-        ({"since": (START + timedelta(hours=10)).astimezone(timezone(timedelta(hours=-9)))}, (11, 12)),
-        ({"until": START + timedelta(hours=2)}, (1, 2)),
-        ({"since": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))}, range(1, 13)),
-        ({"since": datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-14)))}, ()),
-        ({"name": "image 1"}, (11, 12)),
-        ({"name": "0%.png"}, range(1, 13)),
-        ({"name": "_1%"}, ()),
-        ({"name": "\\"}, ()),
-        ({"has_notes": True}, (6,)),
-        ({"has_notes": False, "model": "part", "source": "line"}, (2, 8)),
-    ],
-)
-def test_it_can_be_narrowed_down(remembered: Store, wanted: dict[str, Any], numbers: list[int]) -> None:
-    assert [record.id for record in remembered.inspections.each(**wanted)] == list(numbers)
-    page = remembered.inspections.page(**wanted, limit=100)
-    assert [record.id for record in page.inspections] == list(numbers)[::-1]
-    assert page.next_before is None
-    assert remembered.inspections.count(**wanted) == len(numbers)
-    assert len(list(remembered.inspections.export_csv(**wanted))) == 1 + len(numbers)
+NARROWED: list[tuple[dict[str, Any], Sequence[int]]] = [
+    ({}, range(1, 13)),
+    ({"model": "lid"}, (1, 3, 5, 7, 9, 11)),
+    ({"model": "nothing"}, ()),
+    ({"model": "a\x00\udcff"}, ()),
+    ({"verdict": Verdict.ANOMALOUS}, (1, 5, 9)),
+    ({"label": Label.GOOD}, (1,)),
+    ({"label": Label.DEFECT}, (2,)),
+    ({"label": "any"}, (1, 2)),
+    ({"label": "none"}, range(3, 13)),
+    ({"source": "line"}, (2, 5, 8, 11)),
+    ({"since": START + timedelta(hours=10)}, (11, 12)),
+    ({"since": (START + timedelta(hours=10)).replace(tzinfo=None)}, (11, 12)),
+    ({"since": (START + timedelta(hours=10)).astimezone(timezone(timedelta(hours=-9)))}, (11, 12)),
+    ({"until": START + timedelta(hours=2)}, (1, 2)),
+    ({"since": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))}, range(1, 13)),
+    ({"since": datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-14)))}, ()),
+    ({"name": "image 1"}, (11, 12)),
+    ({"name": "0%.png"}, range(1, 13)),
+    ({"name": "_1%"}, ()),
+    ({"name": "\\"}, ()),
+    ({"has_notes": True}, (6,)),
+    ({"has_notes": False, "model": "part", "source": "line"}, (2, 8)),
+]
+
+
+def test_it_can_be_narrowed_down(remembered: Store) -> None:
+    for wanted, numbers in NARROWED:
+        found = [record.id for record in remembered.inspections.each(**wanted)]
+        assert found == list(numbers), wanted
+        page = remembered.inspections.page(**wanted, limit=100)
+        assert [record.id for record in page.inspections] == found[::-1]
+        assert page.next_before is None
+        assert remembered.inspections.count(**wanted) == len(found)
+        assert len(list(remembered.inspections.export_csv(**wanted))) == 1 + len(found)
 
 
 def test_pages_hang_together(remembered: Store) -> None:
@@ -94,18 +96,18 @@ def test_pages_hang_together(remembered: Store) -> None:
     assert seen == [12, 11, 10, 8, 7, 6, 4, 3, 2]
 
 
-@pytest.mark.parametrize(("before", "found"), [(1, 0), (0, 0), (-5, 0), (3, 2), (2**63, 12), (10**30, 12)])
-def test_any_number_can_be_asked_for(remembered: Store, before: int, found: int) -> None:
-    assert len(remembered.inspections.page(before=before).inspections) == found
+def test_any_number_can_be_asked_for(remembered: Store) -> None:
+    for before, found in ((1, 0), (0, 0), (-5, 0), (3, 2), (2**63, 12), (10**30, 12)):
+        assert len(remembered.inspections.page(before=before).inspections) == found
 
 
-@pytest.mark.parametrize("id", [0, -1, 99, 2**63 - 1, 2**63, 10**40])
-def test_what_is_not_there(remembered: Store, id: int) -> None:
-    for asked in (remembered.inspections.get, lambda id: remembered.feedback.add(id, Label.GOOD)):
-        with pytest.raises(NotFoundError, match=f"inspection {id} must be one that is remembered, and is none"):
-            asked(id)
-    assert remembered.inspections.image(id) is None
-    assert remembered.inspections.some([id, 1]) == [remembered.inspections.get(1)]
+def test_what_is_not_there(remembered: Store) -> None:
+    for id in (0, -1, 99, 2**63 - 1, 2**63, 10**40):
+        for asked in (remembered.inspections.get, lambda id: remembered.feedback.add(id, Label.GOOD)):
+            with pytest.raises(NotFoundError, match=f"inspection {id} must be one that is remembered, and is none"):
+                asked(id)
+        assert remembered.inspections.image(id) is None
+        assert remembered.inspections.some([id, 1]) == [remembered.inspections.get(1)]
 
 
 def test_a_count_can_stop(remembered: Store) -> None:
@@ -237,19 +239,17 @@ def test_the_same_as_a_zip_that_is_sent_while_it_is_made(marked: Store) -> None:
         assert files == {name: content for name, content in EXPECTED.items() if name.startswith("part/")}
 
 
-@pytest.mark.parametrize(
-    ("wanted", "files"),
-    [
+def test_a_set_of_some(marked: Store) -> None:
+    wanted: dict[str, Any]
+    for wanted, files in (
         ({"label": Label.DEFECT}, {"part/test/defect/00000002.png"}),
         ({"label": "none"}, set()),
         ({"model": "none"}, set()),
         ({"verdict": Verdict.GOOD}, set()),
         ({"source": "http", "label": Label.GOOD}, {"part/test/good/00000001.png", "part/train/good/00000003.png"}),
-    ],
-)
-def test_a_set_of_some(marked: Store, wanted: dict[str, Any], files: set[str]) -> None:
-    with zipfile.ZipFile(io.BytesIO(b"".join(marked.inspections.mvtec_zip(**wanted)))) as archive:
-        assert set(archive.namelist()) == {"images.csv", *files}
+    ):
+        with zipfile.ZipFile(io.BytesIO(b"".join(marked.inspections.mvtec_zip(**wanted)))) as archive:
+            assert set(archive.namelist()) == {"images.csv", *files}, wanted
 
 
 def test_onlygood_reads_the_set_that_it_exported(store: Store, tmp_path: Path) -> None:

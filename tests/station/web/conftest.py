@@ -19,6 +19,7 @@ class Narrow(StationProtocol):
     most_connections = 8
     max_head_bytes = 4096
     head_timeout_s = 0.3
+    linger_s = 0.3
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from tests.station.web.raw import Socket, head
 
 URL = "/v1/models/part/inspect"
 BODY_SENTENCE = (
-    "a request may have 100,000 bytes (max_body_bytes), and this one has {}: send less at a time, or raise the limit in "
-    "the station's settings"
+    "a request may have 100,000 bytes (max_body_bytes), and this one has {}: send less at a time, or raise the limit "
+    "in the station's settings"
 )
 IMAGE_SENTENCE = "an image's file may have 40,000 bytes (max_image_bytes), and "
 
@@ -78,8 +78,8 @@ def test_too_many_images_are_refused(narrow: Running) -> None:
     answer = narrow.client.post(URL, files=[("image", (f"{number}.png", good_png())) for number in range(4)])
     assert (answer.status_code, answer.json()["detail"]) == (
         413,
-        "a request may hold 3 images (max_images), and this one holds more: send fewer at a time, or raise the limit in "
-        "the station's settings",
+        "a request may hold 3 images (max_images), and this one holds more: send fewer at a time, or raise the limit "
+        "in the station's settings",
     )
 
 

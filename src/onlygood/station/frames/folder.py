@@ -120,9 +120,9 @@ class FolderFrames:
             name = self._next_due()
             if name is not None:
                 self._take(name)
-            elif time.monotonic() >= deadline:
+            if not self._pages and time.monotonic() >= deadline:
                 return None
-            else:
+            if name is None:
                 self._wait(deadline)
 
     def close(self) -> None:

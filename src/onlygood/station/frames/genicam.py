@@ -95,15 +95,16 @@ class GenicamFrames:
         opened.callback(_quietly, self._arrived.unregister_event)
         for buffer in buffers:
             stream.queue_buffer(buffer)
-        self._begin(gentl)
+        self._begin(gentl, genapi)
         self._first_id, self._number = None, 0
         self._heard_at = time.monotonic()
 
-    def _begin(self, gentl: Any) -> None:
+    def _begin(self, gentl: Any, genapi: Any) -> None:
         nodes, stream, opened = self._nodes, self._stream, self._opened
-        if nodes.has_node("TLParamsLocked"):
-            nodes.TLParamsLocked.value = 1
-            opened.callback(_quietly, _set, nodes.TLParamsLocked, 0)
+        lock = _feature(nodes, "TLParamsLocked", genapi)
+        if lock is not None:
+            lock.value = 1
+            opened.callback(_quietly, setattr, lock, "value", 0)
         stream.start_acquisition(gentl.ACQ_START_FLAGS_LIST.ACQ_START_FLAGS_DEFAULT)
         opened.callback(_quietly, stream.stop_acquisition, gentl.ACQ_STOP_FLAGS_LIST.ACQ_STOP_FLAGS_KILL)
         nodes.AcquisitionStart.execute()
@@ -179,15 +180,17 @@ class GenicamFrames:
         """
         what = f"the camera of the source {self._settings.name}"
         for name, value in self._settings.nodes.items():
-            node = self._nodes.get_node(name) if self._nodes.has_node(name) else None
-            if node is None or isinstance(node, genapi.ICategory):
-                near = difflib.get_close_matches(name, [str(one) for one in dir(self._nodes)], 1)
+            node = _feature(self._nodes, name, genapi)
+            if node is None:
+                near = difflib.get_close_matches(name, _features(self._nodes, genapi), 1)
                 remedy = f"did you mean {near[0]}?" if near else "look its name up in the camera's manual"
                 raise SourceError(f"{what} has no feature {name}: {remedy}")
             try:
                 if isinstance(node, genapi.ICommand):
                     if value:
                         node.execute()
+                elif isinstance(node, genapi.IInteger) and isinstance(value, float) and value.is_integer():
+                    node.value = int(value)
                 else:
                     node.value = value
             except (genapi.GenericException, TypeError, ValueError) as error:
@@ -244,16 +247,26 @@ def _load(nodes: Any, port: Any) -> None:
     raise SourceError("a GenICam camera must hold a description of its features, got none: update its firmware")
 
 
+def _features(nodes: Any, genapi: Any) -> list[str]:
+    """The names of the features of a camera."""
+    return [str(name) for name in dir(nodes) if _feature(nodes, str(name), genapi) is not None]
+
+
+def _feature(nodes: Any, name: str, genapi: Any) -> Any:
+    """The feature of that name; None where there is none, or a heading over several."""
+    try:
+        node = nodes.get_node(name)
+    except genapi.GenericException:
+        return None
+    return None if isinstance(node, genapi.ICategory) else node
+
+
 def _known(value: Any, gentl: Any) -> int:
     """A value that producers need not know; 0 where it is not known."""
     try:
         return int(value())
     except gentl.GenericException:
         return 0
-
-
-def _set(node: Any, value: int) -> None:
-    node.value = value
 
 
 def _quietly(close: Any, *arguments: Any) -> None:

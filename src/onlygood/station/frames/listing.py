@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ def list_images(root: Path) -> Listing:
     Raises:
         OSError: the folder itself is not there or may not be read.
     """
-    extensions = frozenset(readable_extensions())
+    extensions = _image_extensions()
     found = Listing()
     waiting = [""]
     while waiting:
@@ -95,5 +96,11 @@ def look_at(path: Path) -> Signature | None:
         status = path.lstat()
     except OSError:
         return None
-    is_image = extension_of(path.name) in readable_extensions() and not is_unfinished(path.name)
+    is_image = extension_of(path.name) in _image_extensions() and not is_unfinished(path.name)
     return signature_of(status) if is_image and stat.S_ISREG(status.st_mode) else None
+
+
+@functools.cache
+def _image_extensions() -> frozenset[str]:
+    """Those of images that are read here; which libraries there are does not change while a station runs."""
+    return frozenset(readable_extensions())

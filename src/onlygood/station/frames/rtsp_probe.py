@@ -31,7 +31,7 @@ def split_address(url: str, source: str) -> SplitResult:
         parts.port  # noqa: B018 - a wrong one raises here
     except ValueError:
         raise SettingError(
-            f"the address of the source {source} must be one of RTSP, got one with a fault: {remedy}"
+            f"the address of the source {source} must be one of RTSP, got one that cannot be taken apart: {remedy}"
         ) from None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         got = f"one that begins with {parts.scheme}" if parts.scheme else "one without rtsp://"

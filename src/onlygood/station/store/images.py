@@ -120,7 +120,7 @@ class Images:
 
     def path(self, digest: str) -> Path:
         """Where the file of a digest lies, if it is there."""
-        return self.folder / digest[:2] / digest[2:4] / digest
+        return file_of(self.folder, digest)
 
     def read(self, digest: str) -> bytes | None:
         """The content of a file; None where it is not there.
@@ -192,6 +192,16 @@ def _folders(folder: Path) -> list[Path]:
         return [path for path in folder.iterdir() if len(path.name) == 2 and path.is_dir()]
     except OSError:
         return []
+
+
+def file_of(folder: Path, digest: str) -> Path:
+    """Where the file of a digest lies in a folder of images.
+
+    Args:
+        folder: of the images.
+        digest: of the content.
+    """
+    return folder / digest[:2] / digest[2:4] / digest
 
 
 def reason_of(error: OSError) -> str:

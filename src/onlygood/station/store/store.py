@@ -16,6 +16,8 @@ from onlygood.station.station_settings import Retention
 from onlygood.station.store import database as databases
 from onlygood.station.store import images as image_files
 from onlygood.station.store import model_versions
+from onlygood.station.store.archive import Manifest
+from onlygood.station.store.backup import backup
 from onlygood.station.store.clock import Clock, steady_s, utc_now
 from onlygood.station.store.database import Database, sqlite_url
 from onlygood.station.store.drift_states import DriftStates
@@ -64,7 +66,7 @@ class Store:
         housekeeping_s: float = INTERVAL_S,
         retry_s: float = RETRY_S,
     ) -> None:
-        self.data = given_path(data, error=StoreError)
+        self.data, self._url = given_path(data, error=StoreError), url
         try:
             make_folder(self.data)
         except WriteError as error:
@@ -111,6 +113,17 @@ class Store:
     def kept_bytes(self) -> int:
         """Of all images that are kept."""
         return self._images.kept_bytes
+
+    def backup(self, path: Path) -> Manifest:
+        """Write everything that the station remembers into one file, while it runs; see `backup.backup`.
+
+        Args:
+            path: of the file, a new name.
+
+        Raises:
+            StoreError: the file exists or cannot be written, or the database cannot be read.
+        """
+        return backup(path, self.data, self._url)
 
     def free_bytes(self) -> int:
         """Of the disk that the data folder is on."""

@@ -6,6 +6,8 @@ from starlette.responses import Response
 
 # What browsers show; all else is offered as a file.
 _SHOWN = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/avif")
+# What a kept image may be answered as.
+IMAGE_TYPES = (*_SHOWN, "image/*", "application/dicom", "application/octet-stream")
 # An image never changes under its number.
 CACHED = "private, max-age=86400, immutable"
 # Whatever is in the bytes, no script of it runs.

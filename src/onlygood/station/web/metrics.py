@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onlygood._printable import printable
 from onlygood.station.web.access import address_of
+from onlygood.station.web.problems import METHODS
 from onlygood.station.web.rights import GuardedRoute, needs
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ router = APIRouter(route_class=GuardedRoute, tags=["health"])
 _access_log = logging.getLogger("onlygood.station.access")
 
 _BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 
 
 class Metrics:
@@ -77,7 +77,7 @@ class Observed:
             taken_s = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "none")
             # Names that anybody may make up are not kept: each would be a time series of its own.
-            method = scope["method"] if scope["method"] in _METHODS else "other"
+            method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(taken_s)
             if _access_log.isEnabledFor(logging.INFO):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Path, Query
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 from starlette.requests import HTTPConnection
 
 from onlygood.station.schemas import Label, Problem, Verdict
@@ -42,12 +42,12 @@ def station_of(connection: HTTPConnection) -> Station:
 
 def limits_of(connection: HTTPConnection) -> Limits:
     """The bounds of the station whose app this is."""
-    return station_of(connection).settings_file.get().limits
+    return station_of(connection).settings.limits
 
 
-def binary(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
+def binary(description: str, *media_types: str) -> dict[int | str, dict[str, Any]]:
     """How a route documents that it answers with a file."""
-    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    content = {each: {"schema": {"type": "string", "format": "binary"}} for each in media_types}
     return {200: {"content": content, "description": description}}
 
 
@@ -60,10 +60,18 @@ FilterLabel = Annotated[
 FilterNotes = Annotated[bool | None, Query(description="whether there is something in the image as in no good image")]
 FilterSource = Annotated[str | None, Query(description="of this source alone", max_length=200)]
 FilterName = Annotated[str | None, Query(description="whose image's name holds this text", max_length=200)]
-FilterSince = Annotated[
-    AwareDatetime | None, Query(description="not before this moment", examples=["2026-01-31T06:00:00Z"])
-]
-FilterUntil = Annotated[AwareDatetime | None, Query(description="before this moment")]
+
+
+def _as_written(value: object) -> object:
+    """A moment as it was written; a bare number, which could count seconds or milliseconds, is none."""
+    if isinstance(value, str) and value.replace(".", "").lstrip("+-").isdigit():
+        raise ValueError("a moment is written as 2026-01-31T06:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_as_written)]
+FilterSince = Annotated[Moment | None, Query(description="not before this moment", examples=["2026-01-31T06:00:00Z"])]
+FilterUntil = Annotated[Moment | None, Query(description="before this moment")]
 
 
 def filters(

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onlygood._plurals import shorten
@@ -28,6 +29,7 @@ from onlygood.errors import (
     WriteError,
 )
 from onlygood.station.schemas import Problem
+from onlygood.validation import one_of
 
 _log = logging.getLogger("onlygood.station")
 
@@ -35,6 +37,8 @@ _log = logging.getLogger("onlygood.station")
 QUOTED_CHARACTERS = 60
 # Of a sentence: names of files are in some of them.
 SENTENCE_CHARACTERS = 2000
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 UNEXPECTED = "the station met an error that it does not know: its log has the details"
 
@@ -144,7 +148,11 @@ def add_problem_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         if isinstance(error, Refusal):
             return error.response()
-        return problem(error.status_code, _refusal_sentence(request, error), error.headers)
+        status = 422 if error.status_code == 400 else error.status_code  # FastAPI's for a body that is no text
+        headers = dict(error.headers or {})
+        if status == 405:
+            headers["Allow"] = ", ".join(_allowed(request))
+        return problem(status, _refusal_sentence(request, error), headers)
 
 
 class UnexpectedErrors:
@@ -173,12 +181,23 @@ class UnexpectedErrors:
 
 def _refusal_sentence(request: Request, error: HTTPException) -> str:
     path = quoted(request.url.path)
+    if error.status_code == 400:
+        return "the body must be JSON in UTF-8, at most some hundred levels deep, got something else: send such"
     if error.status_code == 404:
         return f"there is nothing at {path}: /openapi.json lists what there is"
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        return f"{path} does not take {quoted(request.method)}: use {allowed}"
+        return f"{path} does not take {quoted(request.method)}: use {one_of(_allowed(request) or ['another'])}"
     return str(error.detail)
+
+
+def _allowed(request: Request) -> list[str]:
+    """All methods that a path takes: one path can have several routes, of which the framework names the first."""
+    scope = dict(request.scope)
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def _has_no_room(error: BaseException) -> bool:

@@ -30,6 +30,7 @@ class StationProtocol(HttpToolsProtocol):
     max_head_bytes = MAX_HEAD_BYTES
     head_timeout_s = HEAD_TIMEOUT_S
     write_timeout_s = WRITE_TIMEOUT_S
+    linger_s = LINGER_S
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -41,7 +42,7 @@ class StationProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, unless there are too many."""
-        self._lingering = _Lingering(transport, self.loop)
+        self._lingering = _Lingering(transport, self.loop, self.linger_s)
         super().connection_made(self._lingering)  # type: ignore[arg-type]
         if len(self.connections) > self.most_connections:
             self._refuse(
@@ -173,8 +174,8 @@ class _Lingering:
         must_linger: whether the other side may still send.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, linger_s: float) -> None:
+        self._transport, self._loop, self._linger_s = transport, loop, linger_s
         self._timer: asyncio.TimerHandle | None = None
         self._discarded = 0
         self.must_linger: Callable[[], bool] = lambda: False
@@ -194,7 +195,7 @@ class _Lingering:
         if not self.must_linger() or not self._transport.can_write_eof():
             self._transport.close()
             return
-        self._timer = self._loop.call_later(LINGER_S, self._transport.close)
+        self._timer = self._loop.call_later(self._linger_s, self._transport.close)
         self._transport.write_eof()
         self._transport.resume_reading()
 

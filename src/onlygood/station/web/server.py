@@ -122,6 +122,11 @@ class WebServer:
         if not self._server.has_started.wait(START_TIMEOUT_S) or not self._server.started:
             raise StationError(f"the server on port {self.port} must start within {START_TIMEOUT_S:g} seconds")
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread that `start` began still serves."""
+        return self._thread is not None and self._thread.is_alive()
+
     def stop(self) -> None:
         """Let the requests that run finish, and end."""
         self._server.should_exit = True

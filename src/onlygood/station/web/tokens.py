@@ -37,7 +37,7 @@ class KnownTokens:
     """The tokens of a station.
 
     Args:
-        tokens: gives those that hold now: they are made and taken away while the station runs.
+        tokens: gives those that hold now: a person can add and remove some while the station runs.
     """
 
     def __init__(self, tokens: Callable[[], Sequence[Token]]) -> None:

@@ -19,6 +19,11 @@ UNNAMED = "image"
 
 _CLOSE = {"Connection": "close"}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FILES = {
+    "type": "array",
+    "items": {"type": "string", "format": "binary"},
+    "description": "a field for each file, whatever its name",
+}
 
 # How a route that takes images describes its body.
 IMAGES_BODY: dict[str, Any] = {
@@ -29,15 +34,7 @@ IMAGES_BODY: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["image"],
-                    "properties": {
-                        "image": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "one field for each file",
-                        }
-                    },
+                    "properties": {"image": _FILES},
                 }
             },
             "image/jpeg": _BINARY,

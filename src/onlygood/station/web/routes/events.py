@@ -136,7 +136,7 @@ async def _stream(request: Request, streams: Streams, last: int | None) -> Async
                 yield _lost(missed[0].id - last - 1)
             for record in missed:
                 yield encode(Event(kind="inspection", inspection=record))
-            seen = missed[-1].id if missed else last
+            seen = missed[-1].id if missed else 0
         while not streams.is_stopping:
             try:
                 async with asyncio.timeout(streams.heartbeat_s):

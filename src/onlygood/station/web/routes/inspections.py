@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any
+from itertools import chain, islice
+from typing import Annotated, Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from onlygood.station.schemas import FeedbackRequest, InspectionPage, InspectionRecord
-from onlygood.station.web.images import CACHED, image_response, thumbnail_response
+from onlygood.station.web.images import CACHED, IMAGE_TYPES, image_response, thumbnail_response
 from onlygood.station.web.parameters import BUSY, MOST_ID, NOT_FOUND, Id, binary, filters, station_of
 from onlygood.station.web.rights import GuardedRoute, identity_of, needs
 
@@ -20,6 +21,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["inspections"])
 
 Filters = Annotated[dict[str, Any], Depends(filters)]
 _drawing = anyio.CapacityLimiter(max(1, (os.cpu_count() or 1) // 2))
+Block = TypeVar("Block", str, bytes)
 _CSV_CHARACTERS = 64 * 1024
 
 
@@ -49,9 +51,26 @@ def export_csv(request: Request, wanted: Filters) -> Response:
     """The oldest first, a line each."""
     lines = station_of(request).store.inspections.export_csv(**wanted)
     return StreamingResponse(
-        _in_blocks(lines),
+        _begun(_in_blocks(lines)),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="inspections.csv"'},
+    )
+
+
+@router.get(
+    "/v1/inspections.zip",
+    operation_id="export_images",
+    summary="Images that people marked or taught, as a labelled set",
+    response_class=Response,
+    responses=binary("a folder for each model, in MVTec's layout", "application/zip"),
+)
+@needs("inspect")
+def export_images(request: Request, wanted: Filters) -> Response:
+    """Good ones that were learned from in `train/good`, the others that a person marked in `test/`."""
+    return StreamingResponse(
+        _begun(station_of(request).store.inspections.mvtec_zip(**wanted)),
+        media_type="application/zip",
+        headers={"Content-Disposition": 'attachment; filename="images.zip"'},
     )
 
 
@@ -81,7 +100,7 @@ def give_feedback(request: Request, id: Id, said: FeedbackRequest) -> Inspection
     operation_id="get_image",
     summary="The image that was inspected",
     response_class=Response,
-    responses={**NOT_FOUND, **binary("application/octet-stream", "the image's file as it was sent")},
+    responses={**NOT_FOUND, **binary("the image's file as it was sent", *IMAGE_TYPES)},
 )
 @needs("inspect")
 def get_image(request: Request, id: Id) -> Response:
@@ -95,7 +114,7 @@ def get_image(request: Request, id: Id) -> Response:
     operation_id="get_thumbnail",
     summary="The image, small",
     response_class=Response,
-    responses={**NOT_FOUND, **binary("image/jpeg", "a small JPEG")},
+    responses={**NOT_FOUND, **binary("a small JPEG", "image/jpeg")},
 )
 @needs("inspect")
 async def get_thumbnail(request: Request, id: Id) -> Response:
@@ -108,7 +127,7 @@ async def get_thumbnail(request: Request, id: Id) -> Response:
     operation_id="get_map",
     summary="The image with its anomaly map",
     response_class=Response,
-    responses={**NOT_FOUND, **BUSY, **binary("image/png", "the image with its map over it")},
+    responses={**NOT_FOUND, **BUSY, **binary("the image with its map over it", "image/png")},
 )
 @needs("inspect")
 async def get_map(request: Request, id: Id) -> Response:
@@ -120,6 +139,11 @@ async def get_map(request: Request, id: Id) -> Response:
 async def _drawn(id: int, draw: Callable[[int], bytes]) -> bytes:
     """What is drawn of an inspection, few at once: a page of history asks for many, and inspections go on meanwhile."""
     return await anyio.to_thread.run_sync(draw, id, limiter=_drawing)
+
+
+def _begun(blocks: Iterator[Block]) -> Iterator[Block]:
+    """The same, of which the first is there already: what goes wrong at the beginning is a refusal, no broken file."""
+    return chain(list(islice(blocks, 1)), blocks)
 
 
 def _in_blocks(lines: Iterable[str]) -> Iterator[str]:

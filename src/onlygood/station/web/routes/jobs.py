@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import TypeAdapter
 
 from onlygood.station.schemas import FitRequest, Job, Name, Schema
-from onlygood.station.web.parameters import CONFLICT, NOT_FOUND, Id, station_of
+from onlygood.station.web.parameters import BUSY, CONFLICT, NOT_FOUND, Id, station_of
 from onlygood.station.web.rights import GuardedRoute, needs
 
 router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
-
-JOBS = TypeAdapter(list[Job])
 
 
 class UpdateRequest(Schema):
@@ -26,10 +23,10 @@ class UpdateRequest(Schema):
 @needs("inspect")
 def list_jobs(request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> list[Job]:
     """The newest first."""
-    return list(station_of(request).store.jobs.list(limit=limit))
+    return list(station_of(request).jobs.list(limit=limit))
 
 
-@router.get("/v1/jobs/{id}", operation_id="get_job", summary="One job", responses=NOT_FOUND)
+@router.get("/v1/jobs/{id:int}", operation_id="get_job", summary="One job", responses=NOT_FOUND)
 @needs("inspect")
 def get_job(request: Request, id: Id) -> Job:
     """Where it is."""
@@ -37,7 +34,7 @@ def get_job(request: Request, id: Id) -> Job:
 
 
 @router.post(
-    "/v1/jobs/fit", operation_id="fit", summary="Fit a model to what was taught", status_code=202, responses=NOT_FOUND
+    "/v1/jobs/fit", operation_id="fit", summary="Fit a model to what was taught", status_code=202, responses=BUSY
 )
 @needs("manage")
 def fit(request: Request, asked: FitRequest) -> Job:
@@ -50,7 +47,7 @@ def fit(request: Request, asked: FitRequest) -> Job:
     operation_id="update",
     summary="Learn from the false alarms of a model",
     status_code=202,
-    responses={**NOT_FOUND, **CONFLICT},
+    responses={**NOT_FOUND, **BUSY},
 )
 @needs("manage")
 def update(request: Request, asked: UpdateRequest) -> Job:

@@ -9,7 +9,14 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from onlygood.errors import NotFoundError
-from onlygood.station.schemas import NAME_PATTERN, ModelVersion, ServedModel
+from onlygood.station.schemas import (
+    NAME_PATTERN,
+    DriftStatus,
+    InspectionRecord,
+    ModelVersion,
+    ServedModel,
+    VersionRates,
+)
 from onlygood.station.web.parameters import (
     NO_ROOM,
     NOT_FOUND,
@@ -59,7 +66,15 @@ def get_model(request: Request, name: ModelName) -> ServedModel:
     responses={**TOO_LARGE, **NO_ROOM},
     openapi_extra=_MODEL_BODY,
 )
-@router.post("/v1/models/{name}", include_in_schema=False, response_model=ModelVersion, status_code=201)
+@router.post(
+    "/v1/models/{name}",
+    operation_id="upload_model_by_post",
+    summary="The same, for programs that cannot PUT",
+    response_model=ModelVersion,
+    status_code=201,
+    responses={**TOO_LARGE, **NO_ROOM},
+    openapi_extra=_MODEL_BODY,
+)
 @needs("manage")
 async def upload_model(
     request: Request,
@@ -145,7 +160,7 @@ def describe_version(request: Request, name: ModelName, number: VersionNumber) -
     operation_id="download_version",
     summary="The model file",
     response_class=Response,
-    responses={**NOT_FOUND, **binary(MODEL_TYPE, "the model file")},
+    responses={**NOT_FOUND, **binary("the model file", MODEL_TYPE)},
 )
 @needs("inspect")
 def download_version(request: Request, name: ModelName, number: VersionNumber) -> Response:
@@ -156,6 +171,53 @@ def download_version(request: Request, name: ModelName, number: VersionNumber) -
         media_type=MODEL_TYPE,
         headers={"Content-Disposition": f'attachment; filename="{name}-{number}.onnx"'},
     )
+
+
+@router.get(
+    "/v1/models/{name}/review",
+    operation_id="list_review",
+    summary="False alarms that wait to be learned from",
+    responses=NOT_FOUND,
+)
+@needs("inspect")
+def list_review(request: Request, name: ModelName) -> list[InspectionRecord]:
+    """Those that a person called good and no version has learned from, the oldest first."""
+    station = station_of(request)
+    station.models.one(name)
+    return station.store.feedback.review(name)
+
+
+@router.get(
+    "/v1/models/{name}/rates",
+    operation_id="list_rates",
+    summary="How the guarantee of each version is doing",
+    responses=NOT_FOUND,
+)
+@needs("inspect")
+def list_rates(request: Request, name: ModelName) -> list[VersionRates]:
+    """By what was inspected, and what people marked."""
+    station = station_of(request)
+    station.models.one(name)
+    return station.store.feedback.rates(name)
+
+
+@router.post(
+    "/v1/models/{name}/drift/settled",
+    operation_id="settle_drift",
+    summary="Begin the drift test of the active version again",
+    responses=NOT_FOUND,
+)
+@needs("manage")
+def settle_drift(
+    request: Request,
+    name: ModelName,
+    baseline: Annotated[
+        int | None,
+        Query(ge=20, le=100_000, description="compare with so many next images instead of the calibration scores"),
+    ] = None,
+) -> DriftStatus:
+    """Its state, after a person has settled the cause."""
+    return station_of(request).settle_drift(name, baseline=baseline)
 
 
 def _versions(request: Request, name: str) -> list[ModelVersion]:

@@ -16,4 +16,4 @@ router = APIRouter(route_class=GuardedRoute, tags=["settings"])
 @needs("manage")
 def get_settings(request: Request) -> dict[str, Any]:
     """As in station.json; keys and passwords are stars, and of tokens there are names and rights alone."""
-    return station_of(request).settings_file.get().model_dump(mode="json", exclude={"tokens": {"__all__": {"sha256"}}})
+    return station_of(request).settings.model_dump(mode="json", exclude={"tokens": {"__all__": {"sha256"}}})

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from onlygood.station.schemas import OutputStatus, SourceStatus
-from onlygood.station.web.parameters import NOT_FOUND, SourceName, station_of
+from onlygood.station.schemas import Name, OutputStatus, Schema, SourceStatus
+from onlygood.station.web.parameters import BUSY, CONFLICT, NOT_FOUND, SourceName, station_of
 from onlygood.station.web.rights import GuardedRoute, needs
 
 router = APIRouter(route_class=GuardedRoute, tags=["sources"])
+
+
+class ChosenModel(Schema):
+    """The model that inspects the images of a source."""
+
+    model: Name
 
 
 @router.get("/v1/sources", operation_id="list_sources", summary="All sources")
@@ -40,6 +46,34 @@ def stop_source(request: Request, name: SourceName) -> SourceStatus:
     """How it is doing."""
     line = station_of(request).line(name)
     line.stop()
+    return line.status()
+
+
+@router.post(
+    "/v1/sources/{name}/trigger",
+    operation_id="trigger_source",
+    summary="Inspect its next frame",
+    status_code=202,
+    responses={**NOT_FOUND, **CONFLICT, **BUSY},
+)
+@needs("inspect")
+def trigger_source(request: Request, name: SourceName) -> SourceStatus:
+    """How it is doing; what was inspected comes as an event."""
+    line = station_of(request).line(name)
+    line.trigger()
+    return line.status()
+
+
+@router.put(
+    "/v1/sources/{name}/model", operation_id="use_model", summary="Inspect with another model", responses=NOT_FOUND
+)
+@needs("manage")
+def use_model(request: Request, name: SourceName, chosen: ChosenModel) -> SourceStatus:
+    """How it is doing; the model holds until the station ends or its settings change."""
+    station = station_of(request)
+    line = station.line(name)
+    station.models.one(chosen.model)
+    line.use(chosen.model)
     return line.status()
 
 

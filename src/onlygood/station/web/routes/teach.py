@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import anyio.to_thread
 from fastapi import APIRouter, Request
+from pydantic import StrictBool
 from starlette.responses import Response
 
 from onlygood.errors import NotFoundError
 from onlygood.station.file_types import media_type_of
 from onlygood.station.schemas import Schema, TaughtImage
-from onlygood.station.web.images import image_response, thumbnail_response
+from onlygood.station.web.images import IMAGE_TYPES, image_response, thumbnail_response
 from onlygood.station.web.parameters import NO_ROOM, NOT_FOUND, TOO_LARGE, Id, ModelName, binary, limits_of, station_of
 from onlygood.station.web.rights import GuardedRoute, needs
 from onlygood.station.web.routes.models import NewName
@@ -21,7 +22,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["teach"])
 class LeftOut(Schema):
     """Whether an image is left out of fits."""
 
-    is_left_out: bool
+    is_left_out: StrictBool
 
 
 class TaughtResult(Schema):
@@ -100,7 +101,7 @@ def remove_taught(request: Request, id: Id) -> TaughtImage:
     operation_id="get_taught_image",
     summary="The image",
     response_class=Response,
-    responses={**NOT_FOUND, **binary("application/octet-stream", "the image's file as it was sent")},
+    responses={**NOT_FOUND, **binary("the image's file as it was sent", *IMAGE_TYPES)},
 )
 @needs("inspect")
 def get_taught_image(request: Request, id: Id) -> Response:
@@ -114,7 +115,7 @@ def get_taught_image(request: Request, id: Id) -> Response:
     operation_id="get_taught_thumbnail",
     summary="The image, small",
     response_class=Response,
-    responses={**NOT_FOUND, **binary("image/jpeg", "a small JPEG")},
+    responses={**NOT_FOUND, **binary("a small JPEG", "image/jpeg")},
 )
 @needs("inspect")
 def get_taught_thumbnail(request: Request, id: Id) -> Response:
