@@ -16,6 +16,7 @@ from onlygood.errors import BusyError, StoreError
 from onlygood.station.schemas import InspectionRecord
 from onlygood.station.store.database import Database
 from onlygood.station.store.images import Images, reason_of
+from onlygood.station.store.needed import is_needed
 from onlygood.station.store.records import NewInspection, draft_of
 from onlygood.station.store.transaction import AlreadySeen, Entry, Outcome, record_entries, was_committed
 from onlygood.station.store.troubles import PASSING, DatabaseError, Trouble
@@ -60,6 +61,7 @@ class Recorder:
     ) -> None:
         self._database = database
         self._images = images
+        self._is_needed = is_needed(database)
         self._now = now
         self._retry_s = retry_s
         self._queue: deque[_Waiting] = deque()
@@ -178,9 +180,17 @@ class Recorder:
                 _log.exception("the recorder had an error that it does not know")
                 _fail(batch, StoreError(f"the inspection was not recorded: {error}"))
             finally:
-                for waiting in batch:
-                    if waiting.entry.held is not None:
-                        self._images.release(waiting.entry.held)
+                self._release(batch)
+
+    def _release(self, batch: Sequence[_Waiting]) -> None:
+        """Hold the images no longer. Those that no row names go: what is refused must not fill a full disk."""
+        for waiting in batch:
+            digest = waiting.entry.held
+            if digest is None:
+                continue
+            self._images.release(digest)
+            if not waiting.entry.is_recorded:
+                self._images.remove_if_possible(digest, self._is_needed)
 
     def _take(self) -> list[_Waiting]:
         """Those that wait and whose image is written, in their order; empty once there will be no more."""
@@ -267,6 +277,7 @@ def _resolve(batch: Sequence[_Waiting], outcome: Outcome) -> None:
         if isinstance(result, AlreadySeen):
             waiting.future.set_exception(result)
         else:
+            waiting.entry.is_recorded = True
             waiting.future.set_result(result)
 
 
