@@ -199,10 +199,13 @@ def test_a_job_has_a_lower_priority(tmp_path: Path) -> None:
 
     def look(_: Step) -> None:
         assert process is not None and process._process is not None
+        if found:
+            return
         pid = process._process.pid
         found.append(os.getpriority(os.PRIO_PROCESS, pid))
         if sys.platform == "linux":
             in_need.append(Path(f"/proc/{pid}/oom_score_adj").read_text(encoding="ascii").strip())
+        process.cancel()
 
     process = JobProcess(fit_work(tmp_path), tmp_path, look)
     process.run()
@@ -221,8 +224,8 @@ def test_what_libraries_print_is_no_answer(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PYTHONPATH", paths)
     folder = tmp_path / "job"
     folder.mkdir()
-    outcome, _ = run(fit_work(folder), folder)
-    assert outcome.notes is not None
+    outcome, _ = run(fit_work(folder, count=1), folder)
+    assert outcome.problem is not None and outcome.problem.startswith("fit needs at least")
 
 
 @pytest.mark.parametrize(
