@@ -75,6 +75,7 @@ class Recorder:
         self._database_problem: str | None = None
         self._image_problem: str | None = None
         self._image_log_at = 0.0
+        self._has_logged_images = False
         self._writers = ThreadPoolExecutor(_IMAGE_WRITERS, thread_name_prefix="onlygood-images")
         self._thread = Thread(target=self._run, name="onlygood-recorder", daemon=True)
         self._thread.start()
@@ -169,12 +170,15 @@ class Recorder:
             if self._image_problem is None and time.monotonic() >= self._image_log_at:
                 _log.error("%s", problem)
                 self._image_log_at = time.monotonic() + LOG_AGAIN_S
+                self._has_logged_images = True
             self._image_problem = problem
         else:
             entry.keep_image(digest, len(content))
             if self._image_problem is not None:
                 self._image_problem = None
-                _log.debug("images are kept again")
+                if self._has_logged_images:
+                    self._has_logged_images = False
+                    _log.info("images are kept again")
 
     def _run(self) -> None:
         while batch := self._take():
