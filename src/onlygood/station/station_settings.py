@@ -76,7 +76,9 @@ class _Source(_Part):
         default=0.0, ge=0, description="inspect at most so many; 0 for as many as there are"
     )
     record: Literal["all", "anomalous", "none"] = Field(
-        default="all", description="which inspections are remembered, with their images"
+        default="all",
+        description="which inspections are remembered, and outputs told of; images of a folder always are, and this "
+        "says which of their files are kept",
     )
     alarm: Alarm = Alarm()
     watches_drift: bool | None = Field(
