@@ -130,7 +130,12 @@ def test_a_model_is_taught_fitted_and_used(client: StationClient) -> None:
     done = client.wait(job, timeout_s=90)
     assert (done.state, done.version) == (JobState.DONE, 1)
     assert client.jobs()[0] == client.job(job.id) == done
-    assert client.inspect("new", bad_png()).verdict is Verdict.ANOMALOUS
+    version = client.model("new").active
+    assert (version.origin, version.good_images, version.false_alarm_rate) == ("fit", 12, 0.1)
+    record = client.inspect("new", bad_png())
+    assert (record.verdict, record.model_sha256) == (Verdict.ANOMALOUS, version.sha256)
+    # One that has ended is left as it is.
+    assert client.cancel(job.id) == done
 
 
 def test_a_job_that_fails_says_why_to_the_one_who_waits(client: StationClient) -> None:

@@ -10,7 +10,7 @@ import httpx
 from tests.station.server import Running, bad_png, good_png, until
 from tests.station.web.conftest import KNN, PATCH
 
-CLIENTS, SWAPS = 4, 6
+CLIENTS, SWAPS = 4, 5
 
 
 def test_no_request_fails_while_a_model_is_replaced(served: Running) -> None:
@@ -35,11 +35,11 @@ def test_no_request_fails_while_a_model_is_replaced(served: Running) -> None:
     broken = served.client.put("/v1/models/part", content=b"broken")
     for number in range(SWAPS):
         before = len(found)
-        until(lambda before=before: len(found) > before + 20 or failures)
+        until(lambda before=before: len(found) > before + 12 or failures)
         path = (KNN, PATCH)[number % 2]
         assert served.client.put("/v1/models/part", content=path.read_bytes()).status_code == 201
     before = len(found)
-    until(lambda: len(found) > before + 20 or failures)
+    until(lambda: len(found) > before + 12 or failures)
     ends.set()
     for thread in threads:
         thread.join()

@@ -3,10 +3,7 @@ import io
 import pytest
 from PIL import Image
 
-from tests.station.server import Running, good_jpeg, good_png, until
-from textures import FAST
-
-SETTINGS = {name: value for name, value in FAST.items() if name != "false_alarm_rate"}
+from tests.station.server import Running, good_png, until
 
 
 def test_good_images_are_taught_seen_left_out_and_thrown_out(served: Running) -> None:
@@ -44,27 +41,6 @@ def test_one_image_alone_that_cannot_be_read_is_refused(served: Running) -> None
 def test_a_taught_image_that_is_not_there_is_not_found(served: Running, method: str, path: str) -> None:
     answer = served.client.request(method, path, json={"is_left_out": True} if method == "PUT" else None)
     assert (answer.status_code, answer.json()["error"]) == (404, "NotFoundError")
-
-
-def test_a_model_is_taught_fitted_and_served(served: Running) -> None:
-    client = served.client
-    for number in range(12):
-        client.post("/v1/teach/fitted", content=good_jpeg(number), headers={"Content-Type": "image/jpeg"})
-    asked = {"model": "fitted", "false_alarm_rate": 0.1, "settings": SETTINGS}
-    job = client.post("/v1/jobs/fit", json=asked)
-    assert (job.status_code, job.json()["kind"], job.json()["model"]) == (202, "fit", "fitted")
-    url = f"/v1/jobs/{job.json()['id']}"
-    ended = until(
-        lambda: (found := client.get(url).json())["state"] not in ("queued", "running") and found, timeout_s=90
-    )
-    assert (ended["state"], ended["version"], ended["problem"]) == ("done", 1, None)
-    assert client.get("/v1/jobs").json()[0] == ended
-    version = client.get("/v1/models/fitted").json()["active"]
-    assert (version["origin"], version["good_images"], version["false_alarm_rate"]) == ("fit", 12, 0.1)
-    [result] = client.post("/v1/models/fitted/inspect", files={"image": good_jpeg(50)}).json()["results"]
-    assert result["inspection"]["model_sha256"] == version["sha256"]
-    # One that has ended is left as it is.
-    assert client.post(f"{url}/cancel").json() == ended
 
 
 def test_a_job_can_be_cancelled(served: Running) -> None:
