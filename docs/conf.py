@@ -40,7 +40,7 @@ copybutton_prompt_text = "$ "
 
 COMMANDS = (
     *("audit", "roi", "fit", "inspect", "evaluate", "compare", "calibrate", "update", "explore", "drift", "diff"),
-    *("methods", "info", "sign", "completion"),
+    *("station", "watch", "methods", "info", "sign", "completion"),
 )
 GENERATED = HERE / "reference" / "_generated"
 
@@ -95,10 +95,73 @@ def write_schema(_app: Any) -> None:
     write_generated("metadata-schema.json", [json.dumps(schema, indent=2)])
 
 
+def write_station_settings(_app: Any) -> None:
+    """`reference/_generated/station-settings.md`, from the models of `station.json`."""
+    from typing import get_args
+
+    from pydantic import BaseModel
+    from pydantic_core import to_json
+
+    from onlygood.station import station_settings as settings
+
+    sources, outputs = (get_args(get_args(each)[0]) for each in (settings.SourceSettings, settings.OutputSettings))
+    schemas: dict[type[BaseModel], dict[str, Any]] = {}
+
+    def table(model: type[BaseModel], *, but_those_of: type[BaseModel] | None = None) -> str:
+        left_out = {"kind", *(() if but_those_of is None else but_those_of.model_fields)}
+        schema = schemas.setdefault(model, model.model_json_schema())
+        rows = ["| setting | type | default | |", "|---|---|---|---|"]
+        for name, field in model.model_fields.items():
+            if name in left_out:
+                continue
+            described = schema["properties"][name]
+            value = field.get_default(call_default_factory=True)
+            default = "must be given" if field.is_required() else f"`{to_json(value).decode()}`"
+            if isinstance(value, BaseModel) and model is settings.StationSettings:
+                default = "as below"
+            said = [each for each in (described.get("description", ""), bounds_of(described)) if each]
+            rows.append(f"| `{name}` | {type_of(described)} | {default} | {'; '.join(said)} |")
+        return "\n".join(rows) + "\n" if len(rows) > 2 else ""
+
+    def titled(title: str, model: type[BaseModel], body: str) -> str:
+        said = " ".join((model.__doc__ or "").split())
+        return f"{title}\n\n{said}\n\n{body}"
+
+    whole = settings.StationSettings
+    parts = [titled("## The whole file", whole, table(whole))]
+    for title, model in (("limits", settings.Limits), ("retention", settings.Retention)):
+        parts.append(titled(f"## `{title}`", model, table(model)))
+    for title, models in (("sources", sources), ("outputs", outputs)):
+        base = models[0].__mro__[1]
+        kinds = [f"`{each.model_fields['kind'].default}`" for each in models]
+        parts.append(
+            f"## `{title}`\n\nEach has a `kind`, one of {', '.join(kinds[:-1])} and {kinds[-1]}, and these settings:\n\n"
+            + table(base)
+        )
+        for model in models:
+            kind = model.model_fields["kind"].default
+            parts.append(titled(f"### `{kind}`", model, table(model, but_those_of=base)))
+        if title == "sources":
+            parts.append(titled("### `alarm` of a source", settings.Alarm, table(settings.Alarm)))
+    for title, model in (("tokens", settings.Token), ("trigger_broker", settings.Mqtt)):
+        parts.append(titled(f"## `{title}`", model, table(model)))
+    write_generated("station-settings.md", parts)
+
+
+def bounds_of(described: dict[str, Any]) -> str:
+    """The least and the largest value of a number, in words."""
+    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    return ", ".join(f"{said} {described[name]:,}" for name, said in words.items() if name in described)
+
+
 def type_of(described: dict[str, Any]) -> str:
     """The type of a field in a word or two."""
     if "$ref" in described:
         return f"`{described['$ref'].rpartition('/')[2]}`"
+    if described.get("writeOnly"):
+        return "secret"
+    if "oneOf" in described:
+        return "object with a `kind`"
     if "anyOf" in described:
         return " or ".join(type_of(each) for each in described["anyOf"] if each.get("type") != "null")
     if "enum" in described or "const" in described:
@@ -139,3 +202,4 @@ def setup(app: Any) -> None:
     app.add_html_math_renderer("mathml", (write_inline_equation, None), (write_equation, None))
     app.connect("builder-inited", write_command_line_reference)
     app.connect("builder-inited", write_schema)
+    app.connect("builder-inited", write_station_settings)

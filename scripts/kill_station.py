@@ -141,7 +141,7 @@ def run(folder: Path, *, times: int, seed: int, url: str | None) -> dict[str, An
         each.mkdir()
     for number in range(12):
         (folder / "good" / f"{number}.jpg").write_bytes(image_file(number))
-    onlygood.fit(folder / "good", input_size=64, bank_size=300).save(models / "part.onnx")
+    onlygood.fit(folder / "good", method=onlygood.Patch(input_size=64, bank_size=300)).save(models / "part.onnx")
     settings = {
         "sources": [{"kind": "folder", "name": "incoming", "path": str(incoming), "model": "part", "settle_s": 0.1}]
     }

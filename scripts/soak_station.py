@@ -167,7 +167,6 @@ class Page(threading.Thread):
             page.on("websocket", lambda socket: socket.on("framereceived", lambda _: self._came()))
             page.on("pageerror", lambda error: self.problems.append(str(error)))
             page.goto(f"{self.url}/live?source=camera")
-            page.keyboard.press("s")
             while not self.stopping.is_set():
                 page.wait_for_timeout(500)
                 if self.wanted_picture:
@@ -195,7 +194,7 @@ class Line:
         images = [image_file(number) for number in range(12)]
         for number, content in enumerate(images):
             (folder / "good" / f"{number}.jpg").write_bytes(content)
-        onlygood.fit(folder / "good", input_size=64, bank_size=300).save(models / "part.onnx")
+        onlygood.fit(folder / "good", method=onlygood.Patch(input_size=64, bank_size=300)).save(models / "part.onnx")
         frames = [onlygood.read_image(image_file(200 + number)) for number in range(50)]
         self.camera = RtspServer(jpeg_clip([np.repeat(each, 3, axis=2) for each in frames]), frames_per_s=10.0).start()
         self.receiver = Receiver()

@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import time
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, get_args
 
 from onlygood._extras import need_extra
+from onlygood._plurals import pluralize
 from onlygood.cli.console import EXIT_GOOD, say, show
 from onlygood.errors import SettingError, StationError
 
 if TYPE_CHECKING:
     from onlygood.station.station import Station
+    from onlygood.station.store.archive import Manifest
+    from onlygood.station.web.server import WebServer
 
 # As `onlygood.station.web.server` has them, which is not imported for a help text alone.
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8000
@@ -122,11 +127,29 @@ def _serve(options: argparse.Namespace, data: Path, url: str | None) -> int:
         server.start()
         _say_where(station, server.url, options)
         tell_service_manager("READY=1")
-        while not stopped.wait(_LOOK_S):
-            if not server.is_running:
-                raise StationError("the station's HTTP server has ended by itself: the log says why; start it again")
+        _wait(server, stopped)
         tell_service_manager("STOPPING=1")
     return EXIT_GOOD
+
+
+def _wait(server: WebServer, stopped: Event) -> None:
+    """Wait until the station is stopped, and tell the service manager meanwhile that it still answers.
+
+    Raises:
+        StationError: its server has ended by itself.
+    """
+    from onlygood.cli.service_manager import answers, tell_service_manager, watchdog_pause_s
+
+    pause_s = watchdog_pause_s()
+    told_at = time.monotonic()
+    while not stopped.wait(_LOOK_S if pause_s is None else min(_LOOK_S, pause_s)):
+        if not server.is_running:
+            raise StationError("the station's HTTP server has ended by itself: the log says why; start it again")
+        if pause_s is not None and time.monotonic() - told_at >= pause_s:
+            # A station that does not answer says nothing, and is started again when the service manager's time is up.
+            if answers(server.host, server.port, timeout_s=pause_s):
+                tell_service_manager("WATCHDOG=1")
+            told_at = time.monotonic()
 
 
 def _say_where(station: Station, url: str, options: argparse.Namespace) -> None:
@@ -168,14 +191,22 @@ def _make_token(data: Path, name: str, right: str) -> int:
 
 
 def _back_up(data: Path, url: str | None, path: Path) -> int:
-    from onlygood.station.store.backup import back_up
+    from onlygood.station.store.backup import backup
 
-    show(f"{path}: {back_up(data, path, url=url)}")
+    made = backup(path, data, url)
+    show(f"{path}: {_contents(made)}")
     return EXIT_GOOD
 
 
 def _restore(data: Path, url: str | None, path: Path) -> int:
-    from onlygood.station.store.backup import restore
+    from onlygood.station.store.restore import restore
 
-    show(f"{data}: {restore(path, data, url=url)}")
+    made = restore(path, data, url)
+    show(f"{data}: {_contents(made)}, as of {made.made_at:%Y-%m-%d %H:%M} UTC")
     return EXIT_GOOD
+
+
+def _contents(made: Manifest) -> str:
+    """What is in a backup, in words."""
+    models, images = pluralize(made.models, "model file"), pluralize(made.images, "image")
+    return f"the memory of a station with {models} and {images}"

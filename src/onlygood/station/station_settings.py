@@ -75,7 +75,11 @@ class _Source(_Part):
     max_frames_per_s: float = Field(
         default=0.0, ge=0, description="inspect at most so many; 0 for as many as there are"
     )
-    record: Literal["all", "anomalous", "none"] = "all"
+    record: Literal["all", "anomalous", "none"] = Field(
+        default="all",
+        description="which inspections are remembered, and outputs told of; images of a folder always are, and this "
+        "says which of their files are kept",
+    )
     alarm: Alarm = Alarm()
     watches_drift: bool | None = Field(
         default=None,
@@ -89,9 +93,15 @@ class CameraSource(_Source):
     """A camera at this computer, by its number or its device's path."""
 
     kind: Literal["camera"] = "camera"
-    device: int | str = 0
+    device: int | str = Field(default=0, description="0 is the first; on Linux also a path such as /dev/v4l/by-id/...")
     width: int = Field(default=640, ge=16, le=16384)
     height: int = Field(default=480, ge=16, le=16384)
+    fourcc: str = Field(
+        default="",
+        pattern="^([A-Z0-9]{4})?$",
+        description="the coding that the camera is asked for, such as MJPG for large images at a high rate over USB 2; "
+        "empty for uncompressed ones where it has them",
+    )
 
 
 class RtspSource(_Source):
@@ -107,8 +117,8 @@ class VideoSource(_Source):
 
     kind: Literal["video"] = "video"
     path: str
-    is_realtime: bool = False
-    repeats: bool = False
+    is_realtime: bool = Field(default=False, description="at its own speed, leaving out what comes too fast")
+    repeats: bool = Field(default=False, description="begin again at its end")
 
 
 class GenicamSource(_Source):
@@ -137,7 +147,7 @@ SourceSettings = Annotated[
 
 class _Output(_Part):
     name: Name
-    only: Literal["all", "anomalous"] = "all"
+    only: Literal["all", "anomalous"] = Field(default="all", description="the inspections that it is told of")
     models: tuple[Name, ...] = Field(default=(), description="tell of these alone; of all where it is empty")
 
 
@@ -273,7 +283,9 @@ class StationSettings(_Part):
     outputs: tuple[OutputSettings, ...] = ()
     tokens: tuple[Token, ...] = ()
     trigger_broker: Mqtt = Mqtt()
-    false_drift_rate: float = Field(default=0.01, gt=0, lt=1)
+    false_drift_rate: float = Field(
+        default=0.01, gt=0, lt=1, description="the largest probability of ever calling a process drift that is stable"
+    )
     allowed_hosts: tuple[str, ...] = Field(
         default=(),
         description="names under which browsers may open the page, beside localhost and the address bound to",

@@ -78,7 +78,6 @@ def commands() -> dict[str, list[str]]:
         "unit": shlex.split(unit()["ExecStart"][0]),
         "image": [*entrypoint, *default],
         "image, to make a token": [*entrypoint, "--make-token", "admin", "manage"],
-        "compose": [*compose()["services"]["station"]["entrypoint"], *default],
     }
 
 

@@ -4,16 +4,18 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from onlygood.errors import MissingExtraError, SettingError, SourceError
 from onlygood.station.frames import EndOfSource, Frame, make_source
-from onlygood.station.frames.opencv import VideoReader
+from onlygood.station.frames.opencv import VideoReader, prepare_opencv
 from onlygood.station.frames.video import VideoFrames
 from onlygood.station.station_settings import VideoSource
 from rtsp_server import number_of, numbered_image
+
+prepare_opencv()
+import cv2  # noqa: E402 - after it was told to be silent
 
 FRAMES = 30
 Make = Callable[..., VideoFrames]

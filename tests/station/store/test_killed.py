@@ -14,13 +14,12 @@ from recording import content_of, record_on
 from onlygood.station.store.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
-ROUNDS = 10
 
 
 def test_everything_acknowledged_survives_being_killed(tmp_path: Path, url: str | None) -> None:
     chance = random.Random(7)
     acknowledged: dict[int, str] = {}
-    for number in range(ROUNDS):
+    for number in range(10 if url is None else 5):
         acknowledged |= _until_killed(tmp_path, url, number, chance.randint(1, 120))
     store = Store(tmp_path / "data", url=url, housekeeping_s=0)
     store.retention.run()  # files of inspections that did not come to their commit go, and no others

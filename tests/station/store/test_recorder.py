@@ -113,14 +113,28 @@ def test_the_same_key_many_times_in_one_transaction_is_one_inspection(store: Sto
     assert store.inspections.count() == 1
 
 
-@pytest.mark.parametrize("key", ["x" * 5000, "half a character \udcff", "a\x00b", "zeile\n"])
-def test_any_key_can_be_one(store: Store, key: str) -> None:
-    first = store.recorder.record(inspected(source="in", seen_key=key))
-    assert store.seen.is_seen("in", key)
-    assert not store.seen.is_seen("in", key + "!")
-    with pytest.raises(AlreadySeen) as again:
-        store.recorder.record(inspected(source="in", seen_key=key))
-    assert again.value.record == first
+def test_any_key_can_be_one(store: Store) -> None:
+    for key in ("x" * 5000, "half a character \udcff", "a\x00b", "zeile\n"):
+        first = store.recorder.record(inspected(source="in", seen_key=key))
+        assert store.seen.is_seen("in", key)
+        assert not store.seen.is_seen("in", key + "!")
+        with pytest.raises(AlreadySeen) as again:
+            store.recorder.record(inspected(source="in", seen_key=key))
+        assert again.value.record == first
+
+
+def test_what_is_not_recorded_leaves_no_file(store: Store) -> None:
+    store.recorder.record(inspected(source="in", seen_key="a", content=b"first"))
+    futures = [
+        store.recorder.submit(inspected(source="in", seen_key="a", content=b"second")),
+        store.recorder.submit(inspected(width=1 << 70, content=b"third")),
+        store.recorder.submit(inspected(source="in", seen_key="a", content=b"first")),
+    ]
+    assert all(future.exception(DEADLINE_S) is not None for future in futures)
+    store.recorder.record(inspected(content=b"fourth"))  # after it, those before are put away
+    files = [path.read_bytes() for path in (store.data / "images").rglob("*") if path.is_file()]
+    assert sorted(files) == [b"first", b"fourth"]
+    assert store.kept_bytes() == 11
 
 
 def test_what_cannot_be_read_is_not_recorded_later(store: Store) -> None:
@@ -133,22 +147,22 @@ def test_what_cannot_be_read_is_not_recorded_later(store: Store) -> None:
     assert seen.value.record is None
 
 
-@pytest.mark.parametrize(
-    ("name", "stored"),
-    [("a\x00b.jpg", "a\\x00b.jpg"), ("\udcff.jpg", "\\udcff.jpg"), ("x" * 2000, "x" * 1000), ("", "")],
-)
-def test_names_that_no_database_holds_are_written_out(store: Store, name: str, stored: str) -> None:
-    record = store.recorder.record(inspected(name=name, notes=[f"note {name[:3]}"]))
-    assert record.name == stored
-    assert store.inspections.get(record.id) == record
+def test_names_that_no_database_holds_are_written_out(store: Store) -> None:
+    for name, stored in (
+        ("a\x00b.jpg", "a\\x00b.jpg"),
+        ("\udcff.jpg", "\\udcff.jpg"),
+        ("x" * 2000, "x" * 1000),
+        ("", ""),
+    ):
+        record = store.recorder.record(inspected(name=name, notes=[f"note {name[:3]}"]))
+        assert record.name == stored
+        assert store.inspections.get(record.id) == record
 
 
-@pytest.mark.parametrize(
-    "values", [{"score": float("nan")}, {"score": float("inf")}, {"model": "../x"}, {"width": None}]
-)
-def test_a_value_that_no_record_has_is_refused_at_once(store: Store, values: dict[str, object]) -> None:
-    with pytest.raises(ValueError):
-        store.recorder.submit(inspected(**values))
+def test_a_value_that_no_record_has_is_refused_at_once(store: Store) -> None:
+    for values in ({"score": float("nan")}, {"score": float("inf")}, {"model": "../x"}, {"width": None}):
+        with pytest.raises(ValueError):
+            store.recorder.submit(inspected(**values))
     assert store.recorder.record(inspected()).id == 1
 
 

@@ -85,7 +85,8 @@ class Observed:
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(taken_s)
-            level = logging.DEBUG if status < 400 else logging.INFO
+            # What is answered as it should be would fill a disk in a year.
+            level = logging.INFO if status >= 400 else logging.DEBUG
             if _access_log.isEnabledFor(level):
                 _access_log.log(
                     level,
