@@ -46,11 +46,12 @@ def test_a_port_is_free_again_after_the_end(tmp_path: Path) -> None:
 
 
 def test_a_request_that_runs_is_finished_and_a_stream_ended_when_it_stops(tmp_path: Path) -> None:
-    goes_on = threading.Event()
+    has_begun, goes_on = threading.Event(), threading.Event()
     with running(tmp_path, models={"part": PATCH}) as station:
 
         @station.app.get("/slow")
         def slow() -> str:
+            has_begun.set()
             goes_on.wait()
             return "finished"
 
@@ -65,7 +66,7 @@ def test_a_request_that_runs_is_finished_and_a_stream_ended_when_it_stops(tmp_pa
 
         following = threading.Thread(target=follow)
         following.start()
-        until(lambda: station.station.hub.subscribers == 1)
+        until(lambda: station.station.hub.subscribers == 1 and has_begun.is_set())
         threading.Timer(0.1, goes_on.set).start()
     for thread in (asking, following):
         thread.join()
