@@ -142,7 +142,7 @@ def test_what_nobody_expected_reveals_nothing_and_is_in_the_log(
 def test_a_path_cannot_write_a_line_of_its_own_into_the_log(served: Running, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "onlygood.station.access"):
         served.client.get("/x%0aINFO%20all%20is%20well%1b%5b31m")
-    [record] = [each for each in caplog.records if each.name == "onlygood.station.access"]
+        [record] = until(lambda: [each for each in caplog.records if each.name == "onlygood.station.access"])
     assert record.getMessage().isprintable()
     assert "GET /x\\nINFO all is well\\x1b[31m: 404 in " in record.getMessage()
 
