@@ -32,6 +32,8 @@ SUBMIT_TIMEOUT_S = 10.0
 # How long a database that is away is waited for, before those who wait are told.
 RETRY_S = 30.0
 _IMAGE_WRITERS = 4
+# On a disk that is nearly full, images are kept and not kept in turn: the log says so now and then.
+LOG_AGAIN_S = 60.0
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -72,6 +74,8 @@ class Recorder:
         self._lost_since: float | None = None
         self._database_problem: str | None = None
         self._image_problem: str | None = None
+        self._image_log_at = 0.0
+        self._has_logged_images = False
         self._writers = ThreadPoolExecutor(_IMAGE_WRITERS, thread_name_prefix="onlygood-images")
         self._thread = Thread(target=self._run, name="onlygood-recorder", daemon=True)
         self._thread.start()
@@ -163,14 +167,18 @@ class Recorder:
                 f"images cannot be kept ({reason_of(error)}), inspections are recorded without "
                 f"them: make room on the disk of {self._images.folder}"
             )
-            if self._image_problem is None:
+            if self._image_problem is None and time.monotonic() >= self._image_log_at:
                 _log.error("%s", problem)
+                self._image_log_at = time.monotonic() + LOG_AGAIN_S
+                self._has_logged_images = True
             self._image_problem = problem
         else:
             entry.keep_image(digest, len(content))
             if self._image_problem is not None:
                 self._image_problem = None
-                _log.info("images are kept again")
+                if self._has_logged_images:
+                    self._has_logged_images = False
+                    _log.info("images are kept again")
 
     def _run(self) -> None:
         while batch := self._take():
