@@ -191,7 +191,7 @@ def test_a_token_is_known_by_its_digest_alone() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "factory-pc", ""])
 def test_listening_beyond_this_computer_needs_tokens_or_to_be_asked_for(host: str) -> None:
-    with pytest.raises(SettingError, match=r"beyond this computer, needs tokens, got none: make one with --add-token"):
+    with pytest.raises(SettingError, match=r"beyond this computer, needs tokens, got none: make one with --make-token"):
         check_listening(host, 0, without_tokens=False)
     check_listening(host, 1, without_tokens=False)
     check_listening(host, 0, without_tokens=True)
