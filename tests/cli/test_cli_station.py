@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from command_line import Ran, one_sentence
-from onlygood.cli.service_manager import tell_service_manager
+from onlygood.cli.service_manager import answers, tell_service_manager, watchdog_pause_s
 from onlygood.station.inspecting import ToInspect
 from onlygood.station.station import Station
 from onlygood.station.store.store import Store
@@ -82,15 +82,19 @@ def test_it_serves_and_remembers_until_it_is_stopped(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="systemd is Linux's")
-def test_the_service_manager_is_told_when_it_is_ready_and_when_it_stops(tmp_path: Path) -> None:
+def test_the_service_manager_is_told_when_it_is_ready_that_it_answers_and_when_it_stops(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         address = str(tmp_path / "notify")
         manager.bind(address)
         manager.settimeout(DEADLINE_S)
-        with running("--data", tmp_path / "data", NOTIFY_SOCKET=address) as (process, _):
+        told = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000000"}
+        with running("--data", tmp_path / "data", **told) as (process, _):
             assert manager.recv(100) == b"READY=1"
+            assert manager.recv(100) == b"WATCHDOG=1"
             process.terminate()
-            assert manager.recv(100) == b"STOPPING=1"
+            while (state := manager.recv(100)) == b"WATCHDOG=1":
+                pass
+            assert state == b"STOPPING=1"
             assert process.wait(DEADLINE_S) == 0
 
 
@@ -99,6 +103,35 @@ def test_without_a_service_manager_nobody_is_told(monkeypatch: pytest.MonkeyPatc
     tell_service_manager("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none"))
     tell_service_manager("READY=1")
+
+
+@pytest.mark.parametrize(
+    ("said", "whose", "expected"),
+    [
+        ("30000000", None, 12.0),
+        ("30000000", os.getpid(), 12.0),
+        ("30000000", 1, None),
+        ("0", None, None),
+        ("x", None, None),
+    ],
+)
+def test_the_watchdog_is_told_well_within_its_time(
+    said: str, whose: int | None, expected: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", said)
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    if whose is not None:
+        monkeypatch.setenv("WATCHDOG_PID", str(whose))
+    assert watchdog_pause_s() == expected
+
+
+def test_a_server_that_does_not_answer_is_told_from_one_that_does(tmp_path: Path) -> None:
+    with socket.socket() as silent:  # takes connections, and says nothing
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        assert not answers("127.0.0.1", silent.getsockname()[1], timeout_s=0.1)
+        port = silent.getsockname()[1]
+    assert not answers("0.0.0.0", port, timeout_s=0.1)
 
 
 def test_a_port_that_is_taken_is_one_sentence(run: Run, tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def running(
         app_settings: of `make_app`.
     """
     if settings is not None:
+        data.mkdir(parents=True, exist_ok=True)
         SettingsFile(data / FILE_NAME).replace(settings)
     station = Station(data)
     station.start()

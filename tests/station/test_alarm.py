@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -43,6 +43,7 @@ def test_when_the_alarm_is_switched(m: int, n: int, verdicts: list[int], expecte
     assert switched(m, n, verdicts) == expected
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-1e6, 1e6), st.booleans()), min_size=1, max_size=40),
     st.integers(1, 10).flatmap(lambda n: st.tuples(st.integers(1, n), st.just(n))),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 from contextlib import suppress
 
 _VARIABLE = "NOTIFY_SOCKET"
+_WATCHDOG = "WATCHDOG_USEC"
+# Of the time within which it must be told, the share after which it is.
+_SHARE = 0.4
+_ANYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def tell_service_manager(state: str) -> None:
@@ -24,3 +29,31 @@ def tell_service_manager(state: str) -> None:
         address = "\0" + address[1:]
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.sendto(state.encode(), address)
+
+
+def watchdog_pause_s() -> float | None:
+    """After how many seconds the service manager is to be told that all is well (`WatchdogSec`); None where never.
+
+    Source: sd_watchdog_enabled(3).
+    """
+    text = os.environ.get(_WATCHDOG, "")
+    is_for_us = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return _SHARE * int(text) / 1e6 if text.isdecimal() and int(text) > 0 and is_for_us else None
+
+
+def answers(host: str, port: int, *, timeout_s: float) -> bool:
+    """Whether the station's own server says within the time that it lives.
+
+    Args:
+        host: the address that it listens on.
+        port: likewise.
+        timeout_s: to wait.
+    """
+    connection = http.client.HTTPConnection(_ANYWHERE.get(host, host), port, timeout=timeout_s)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

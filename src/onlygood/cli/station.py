@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import time
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, get_args
 
 from onlygood._extras import need_extra
@@ -17,6 +19,7 @@ from onlygood.errors import SettingError, StationError
 if TYPE_CHECKING:
     from onlygood.station.station import Station
     from onlygood.station.store.archive import Manifest
+    from onlygood.station.web.server import WebServer
 
 # As `onlygood.station.web.server` has them, which is not imported for a help text alone.
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8000
@@ -124,11 +127,29 @@ def _serve(options: argparse.Namespace, data: Path, url: str | None) -> int:
         server.start()
         _say_where(station, server.url, options)
         tell_service_manager("READY=1")
-        while not stopped.wait(_LOOK_S):
-            if not server.is_running:
-                raise StationError("the station's HTTP server has ended by itself: the log says why; start it again")
+        _wait(server, stopped)
         tell_service_manager("STOPPING=1")
     return EXIT_GOOD
+
+
+def _wait(server: WebServer, stopped: Event) -> None:
+    """Wait until the station is stopped, and tell the service manager meanwhile that it still answers.
+
+    Raises:
+        StationError: its server has ended by itself.
+    """
+    from onlygood.cli.service_manager import answers, tell_service_manager, watchdog_pause_s
+
+    pause_s = watchdog_pause_s()
+    told_at = time.monotonic()
+    while not stopped.wait(_LOOK_S if pause_s is None else min(_LOOK_S, pause_s)):
+        if not server.is_running:
+            raise StationError("the station's HTTP server has ended by itself: the log says why; start it again")
+        if pause_s is not None and time.monotonic() - told_at >= pause_s:
+            # A station that does not answer says nothing, and is started again when the service manager's time is up.
+            if answers(server.host, server.port, timeout_s=pause_s):
+                tell_service_manager("WATCHDOG=1")
+            told_at = time.monotonic()
 
 
 def _say_where(station: Station, url: str, options: argparse.Namespace) -> None:

@@ -11,6 +11,8 @@ from onlygood.cli.console import complain
 
 # Those whose warnings are of interest to who runs a station.
 _OTHERS = ("uvicorn", "asyncio", "concurrent.futures")
+# A line for each request: with -v alone, or a station that is asked every second fills a disk in a year.
+_ACCESS = "onlygood.station.access"
 
 
 class _Lines(logging.Handler):
@@ -37,7 +39,9 @@ def station_log(level: int, *, with_times: bool = True) -> Iterator[None]:
     begins = "%(asctime)s " if with_times and "JOURNAL_STREAM" not in os.environ else ""
     handler.setFormatter(logging.Formatter(f"{begins}%(levelname)s %(message)s"))
     loggers = [logging.getLogger("onlygood.station"), *map(logging.getLogger, _OTHERS)]
-    before = [(each, each.level, each.propagate) for each in loggers]
+    access = logging.getLogger(_ACCESS)
+    before = [(each, each.level, each.propagate) for each in (*loggers, access)]
+    access.setLevel(level if level <= logging.DEBUG else max(level, logging.WARNING))
     for each in loggers:
         each.addHandler(handler)
         each.propagate = False

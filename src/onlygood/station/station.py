@@ -143,18 +143,22 @@ class Station:
 
     def stop(self) -> None:
         """Finish what was taken, tell nothing new, and close the database."""
-        if self._folder is not None:
-            self._folder.stop()
-        self.lines.stop()
-        self.jobs.stop()
-        self.pool.close()
+        with ExitStack() as closing:  # the last first, whatever one of them raises
+            closing.callback(self.store.close)
+            # What the recorder has still to write waits for the outputs at the next start.
+            closing.callback(self.telling.stop)
+            closing.callback(self._save_drift)
+            closing.callback(self.pool.close)
+            closing.callback(self.jobs.stop)
+            closing.callback(self.lines.stop)
+            if self._folder is not None:
+                closing.callback(self._folder.stop)
+
+    def _save_drift(self) -> None:
         try:
             self.drift.flush()
         except OnlygoodError as error:
             _log.warning("the newest scores of the drift tests are lost: %s", error)
-        # What the recorder has still to write waits for the outputs at the next start.
-        self.telling.stop()
-        self.store.close()
 
     @property
     def settings(self) -> StationSettings:

@@ -9,12 +9,12 @@ import pytest
 
 from onlygood.errors import MissingExtraError, SettingError, SourceError
 from onlygood.station.frames import EndOfSource, Frame, make_source
-from onlygood.station.frames.opencv import VideoReader, silence_opencv
+from onlygood.station.frames.opencv import VideoReader, prepare_opencv
 from onlygood.station.frames.video import VideoFrames
 from onlygood.station.station_settings import VideoSource
 from rtsp_server import number_of, numbered_image
 
-silence_opencv()
+prepare_opencv()
 import cv2  # noqa: E402 - after it was told to be silent
 
 FRAMES = 30

@@ -194,15 +194,24 @@ def test_a_job_ends_when_its_station_is_gone(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "getpriority"), reason="the system has no priorities by number")
 def test_a_job_has_a_lower_priority(tmp_path: Path) -> None:
     found: list[int] = []
+    in_need: list[str] = []
     process = None
 
     def look(_: Step) -> None:
         assert process is not None and process._process is not None
-        found.append(os.getpriority(os.PRIO_PROCESS, process._process.pid))
+        if found:
+            return
+        pid = process._process.pid
+        found.append(os.getpriority(os.PRIO_PROCESS, pid))
+        if sys.platform == "linux":
+            in_need.append(Path(f"/proc/{pid}/oom_score_adj").read_text(encoding="ascii").strip())
+        process.cancel()
 
     process = JobProcess(fit_work(tmp_path), tmp_path, look)
     process.run()
     assert set(found) == {min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)}
+    # Where memory runs out, it is ended and not the station.
+    assert set(in_need) <= {"800"}
 
 
 def test_what_libraries_print_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,8 +224,8 @@ def test_what_libraries_print_is_no_answer(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PYTHONPATH", paths)
     folder = tmp_path / "job"
     folder.mkdir()
-    outcome, _ = run(fit_work(folder), folder)
-    assert outcome.notes is not None
+    outcome, _ = run(fit_work(folder, count=1), folder)
+    assert outcome.problem is not None and outcome.problem.startswith("fit needs at least")
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,6 @@ from tests.station.pages.conftest import camera_image
 from tests.station.server import good_png, running
 
 
-@pytest.fixture
-def expect() -> Any:
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=30_000)
-    return expect
-
-
 def test_an_empty_station_leads_to_a_first_verdict_by_keys_alone(
     tmp_path: Path, open_page: Callable[..., Any], expect: Any
 ) -> None:
@@ -84,11 +76,13 @@ def test_files_are_taken_in_and_what_is_no_image_says_so(
         assert len(station.station.store.taught.list("part")) == 2
 
 
-def test_a_region_is_drawn_and_reaches_the_model(tmp_path: Path, open_page: Callable[..., Any], expect: Any) -> None:
+def test_a_box_is_drawn_and_typed_reaches_the_fit_and_the_fit_is_cancelled(
+    tmp_path: Path, open_page: Callable[..., Any], expect: Any
+) -> None:
     with running(tmp_path / "data") as station:
         for seed in range(10):
             station.station.teach("part", camera_image(seed), name=f"good-{seed}.jpg")
-        page = open_page(f"{station.url}/teach/part")
+        page = open_page(f"{station.url}/teach/part", expects=("422",))
         page.click("#region summary")
         image = page.locator("#board-image")
         expect(image).to_have_js_property("complete", True)
@@ -100,30 +94,17 @@ def test_a_region_is_drawn_and_reaches_the_model(tmp_path: Path, open_page: Call
         page.mouse.up()
         edges = [float(page.input_value(f"#{edge}")) for edge in ("top", "left", "bottom", "right")]
         assert edges == pytest.approx([25, 25, 75, 75], abs=1)
-        page.fill("#right", "80")
-        page.select_option("#rate", "0.1")
-        page.click("#learn")
-        expect(page.locator("#try")).to_be_visible()
-        served = station.station.models.get("part")
-        assert served.version.false_alarm_rate == 0.1
-        region = served.inspector.metadata.input.region
-        assert region is not None
-        assert region.box == pytest.approx((0.25, 0.25, 0.75, 0.8), abs=0.02)
-
-
-def test_a_fit_is_cancelled_and_a_box_without_area_is_refused_in_a_sentence(
-    tmp_path: Path, open_page: Callable[..., Any], expect: Any
-) -> None:
-    with running(tmp_path / "data") as station:
-        for seed in range(10):
-            station.station.teach("part", camera_image(seed), name=f"good-{seed}.jpg")
-        page = open_page(f"{station.url}/teach/part", expects=("422",))
-        page.click("#region summary")
         page.fill("#bottom", "0")
         page.click("#learn")
-        expect(page.locator(".notice.problem")).to_contain_text("top above its bottom")
-        page.click("#whole")
+        expect(page.locator(".notice.problem")).to_contain_text("needs a top above its bottom")
+        page.fill("#top", "20")
+        page.fill("#bottom", "80")
+        page.select_option("#rate", "0.1")
         page.click("#learn")
         page.click("#job >> text=Cancel")
         expect(page.locator("#job")).to_have_attribute("data-state", "cancelled")
         assert station.station.store.models.names() == []
+        (job,) = station.station.jobs.list()
+        asked = station.station.store.jobs.request(job.id)
+        assert asked["false_alarm_rate"] == 0.1
+        assert asked["region"] == pytest.approx([0.2, 0.25, 0.8, 0.75], abs=0.01)

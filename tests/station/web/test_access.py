@@ -180,10 +180,30 @@ def test_wrong_tokens_are_forgotten_after_a_while_and_by_address() -> None:
 
 def test_a_token_is_known_by_its_digest_alone() -> None:
     token, digest = new_token()
-    known = KnownTokens([Token(name="x", sha256=digest, right="correct")])
+    known = KnownTokens(lambda: [Token(name="x", sha256=digest, right="correct")])
     assert known.identify(token) == Identity("x", "correct")
     assert [known.identify(each) for each in ("", token[:-1], digest, token + "x", "y" * 10_000)] == [None] * 5
     assert len({new_token()[0] for _ in range(100)}) == 100
+
+
+def test_tokens_that_are_made_and_removed_while_it_runs_hold_at_once(tmp_path: Path) -> None:
+    def use(station: Running, *tokens: Token) -> None:
+        station.station.change_settings(lambda settings: settings.model_copy(update={"tokens": tokens}))
+
+    token = Token(name="x", sha256=sha256_of("right"), right="manage")
+    with running(tmp_path / "local") as station:
+        assert station.client.get("/v1/models").status_code == 200
+        use(station, token)
+        assert station.client.get("/v1/models").status_code == 401
+        assert station.client.get("/v1/models", headers={"Authorization": "Bearer right"}).status_code == 200
+        use(station)
+        assert station.client.get("/v1/models").status_code == 200
+    # One that listens for the network is never left open by a token that is removed.
+    with running(tmp_path / "open", StationSettings(tokens=(token,)), host="0.0.0.0") as station:
+        use(station)
+        for headers in ({}, {"Authorization": "Bearer right"}):
+            assert station.client.get("/v1/models", headers=headers).status_code == 401
+        assert station.client.get("/healthz").status_code == 200
 
 
 # Listening
@@ -221,10 +241,13 @@ def test_a_name_that_someone_else_leads_here_is_refused(guarded: Running, host: 
 
 
 def test_one_that_listens_everywhere_is_answered_under_every_address_and_its_own_name() -> None:
-    hosts = KnownHosts("0.0.0.0", ())
-    assert all(each in hosts for each in ("10.1.2.3:8000", "[fe80::1]:8000", "localhost", socket.gethostname()))
+    hosts = KnownHosts("0.0.0.0", lambda: ("Station.Example",))
+    assert all(
+        each in hosts
+        for each in ("10.1.2.3:8000", "[fe80::1]:8000", "localhost", socket.gethostname(), "station.example")
+    )
     assert "evil.example" not in hosts
-    assert "10.1.2.3" not in KnownHosts("192.168.0.1", ())
+    assert "10.1.2.3" not in KnownHosts("192.168.0.1", tuple)
 
 
 # Pages of others

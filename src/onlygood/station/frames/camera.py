@@ -67,12 +67,11 @@ class CameraFrames:
     kind = "camera"
     is_live = True
 
-    def __init__(self, settings: CameraSource, *, silence_timeout_s: float = 5.0) -> None:
+    def __init__(self, settings: CameraSource) -> None:
         """Nothing is opened yet.
 
         Args:
             settings: of the source.
-            silence_timeout_s: after which a camera that gives no image is lost, on Linux.
 
         Raises:
             SettingError: the device is a number below 0 or an empty path.
@@ -89,7 +88,6 @@ class CameraFrames:
         need_opencv("a camera")
         self._device = device
         self._settings = settings
-        self._silence_timeout_s = silence_timeout_s
         self._reader = VideoReader()
         self._number = 0
 
@@ -102,13 +100,8 @@ class CameraFrames:
         self._number = 0
         reason = _why_not(self._device)
         if not reason:
-            is_open = self._reader.open(
-                self._device,
-                "camera",
-                open_timeout_s=self._silence_timeout_s,
-                read_timeout_s=self._silence_timeout_s,
-                size=(self._settings.height, self._settings.width),
-            )
+            size = (self._settings.height, self._settings.width)
+            is_open = self._reader.open(self._device, "camera", size=size, fourcc=self._settings.fourcc)
             reason = "" if is_open else "another program uses it, or it is no camera that gives images"
         if reason:
             raise SourceError(
@@ -124,8 +117,8 @@ class CameraFrames:
         pixels = self._reader.read()
         if pixels is None:
             raise SourceError(
-                f"the camera {self._device} of the source {self._settings.name} was lost, or gave no image for "
-                f"{self._silence_timeout_s:g} s: it is opened again until it is back"
+                f"the camera {self._device} of the source {self._settings.name} was lost, or gives no more images: it "
+                "is opened again until it is back"
             )
         self._number += 1
         name = f"{self._settings.name}-{self._number:06}"

@@ -7,6 +7,7 @@ it is kept silent, and who opens something says what is wrong with it.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +25,10 @@ Backend = Literal["camera", "ffmpeg"]
 # OpenCV takes options of FFmpeg from this variable of the whole process alone, when something is opened.
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _opening = threading.Lock()
+# A camera at a computer with Linux that gives nothing for so many seconds is lost.
+CAMERA_SILENCE_S = 5
+# Frames in a row that cannot be decoded, as the first ones of webcams often cannot, before the source counts as lost.
+_MOST_BROKEN = 30
 # Frames of a stream that say no time, before it is believed that none will.
 _MOST_WITHOUT_TIME = 10
 
@@ -52,9 +57,10 @@ class VideoReader:
         target: int | str,
         backend: Backend,
         *,
-        open_timeout_s: float,
-        read_timeout_s: float,
+        open_timeout_s: float = 10.0,
+        read_timeout_s: float = 10.0,
         size: tuple[int, int] | None = None,
+        fourcc: str = "",
         threads: int = 1,
         ffmpeg_options: str = "",
     ) -> bool:
@@ -63,13 +69,15 @@ class VideoReader:
         Args:
             target: a camera's number or device, an address, or a file.
             backend: that opens it.
-            open_timeout_s: after which it counts as not there; streams alone.
-            read_timeout_s: after which a stream or camera that gives nothing is lost.
+            open_timeout_s: after which a stream counts as not there.
+            read_timeout_s: after which a stream that gives nothing is lost; a camera at this computer after
+                CAMERA_SILENCE_S.
             size: height and width in pixels that a camera is asked for; it may give the nearest that it has.
+            fourcc: of the coding that a camera is asked for; empty for its own choice.
             threads: that decode. Each one beyond the first delays the newest frame by one.
             ffmpeg_options: "name;value|name;value".
         """
-        silence_opencv()
+        prepare_opencv()
         import cv2
 
         self.close()
@@ -80,12 +88,7 @@ class VideoReader:
             parameters += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * read_timeout_s)]
         else:
             # Linux has one interface to cameras; elsewhere OpenCV takes the system's.
-            kind = cv2.CAP_V4L2 if os.name == "posix" and os.uname().sysname == "Linux" else cv2.CAP_ANY
-            parameters = []
-            if kind == cv2.CAP_V4L2:
-                parameters += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * read_timeout_s)]
-        if size is not None:
-            parameters += [cv2.CAP_PROP_FRAME_WIDTH, size[1], cv2.CAP_PROP_FRAME_HEIGHT, size[0]]
+            kind, parameters = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY, []
         with _opening:
             before = os.environ.get(_OPTIONS)
             try:
@@ -102,6 +105,12 @@ class VideoReader:
         if not capture.isOpened():
             capture.release()
             return False
+        if fourcc:
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*fourcc))
+        if size is not None:
+            # as parameters of opening they would let it fail where a camera does not have just this size
+            capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[1])
+            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[0])
         self._capture = capture
         return True
 
@@ -111,12 +120,17 @@ class VideoReader:
             return None
         import cv2
 
-        is_read, image = self._capture.read()
-        if not is_read or image is None:
+        try:
+            for _ in range(_MOST_BROKEN):
+                if not self._capture.grab():
+                    return None
+                is_whole, image = self._capture.retrieve()
+                if is_whole and image is not None:
+                    rgb = image[:, :, None] if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+                    return rgb.astype(np.uint8, copy=False)
+        except cv2.error:  # a driver that does what drivers must not
             return None
-        if image.ndim == 2:
-            return image[:, :, None].astype(np.uint8, copy=False)
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+        return None
 
     def drop_buffered(self, most_s: float) -> bool:
         """Pass over the frames of a stream that came while it was opened; whether there was a frame.
@@ -162,10 +176,12 @@ class VideoReader:
             self._capture = None
 
 
-def silence_opencv() -> None:
+def prepare_opencv() -> None:
     """Let OpenCV and FFmpeg write nothing to the terminal: their lines could hold addresses with passwords.
 
-    They read this when they are first used, and in no other way in all versions of OpenCV. Who set it before keeps it.
+    They read this when they are first used, as they do for how long a camera may be silent, and in no other way in all
+    versions of OpenCV. Who set it before keeps it.
     """
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the level of silence of FFmpeg
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(CAMERA_SILENCE_S))

@@ -24,7 +24,7 @@ LOG = logging.getLogger("onlygood.station")
 GRACE_S = 5.0
 # Of what it writes to standard error, the last that is kept for the log.
 _KEPT_BYTES = 4000
-_ERRORS_FILE = "errors.txt"
+_ERRORS_FILE = "_errors.txt"
 # What ends a process as Ctrl-C does: there, one of a group of its own gets no Ctrl-C.
 if sys.platform == "win32":
     _INTERRUPT = signal.CTRL_BREAK_EVENT

@@ -75,8 +75,8 @@ class Failed(_Line):
 Answer: TypeAlias = Step | Made | Failed
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="kind")])
 
-# The model that a job makes, in its folder.
-MODEL_FILE = "model.onnx"
+# The model that a job makes, in its folder: no model that is updated there can have a name that begins so.
+MODEL_FILE = "_new.onnx"
 
 
 def parse_work(line: str | bytes) -> Work:

@@ -37,6 +37,7 @@ FIT_SETTINGS = (
 )
 # Lower priority than that of what inspects.
 NICE = 10
+_OOM_SCORE = 800
 
 
 class _Answers:
@@ -71,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     answers = _Answers(_own_stdout())
     if hasattr(os, "nice"):
         os.nice(NICE)
+    with suppress(OSError):  # Linux alone has it: where memory runs out, the job is ended and not the station
+        Path("/proc/self/oom_score_adj").write_text(f"{_OOM_SCORE}\n", encoding="ascii")
     line = sys.stdin.buffer.readline()
     Thread(target=_end_with_stdin, args=(sys.stdin.buffer,), daemon=True).start()
     os.chdir(folder)

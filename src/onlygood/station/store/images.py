@@ -44,6 +44,8 @@ class Images:
         self.max_bytes, self.min_free_bytes = max_bytes, min_free_bytes
         # Set while images should be let go to make room for others.
         self.is_short = Event()
+        # Whether there may be files that no row names: of a station that was killed, or whose database went away.
+        self.may_have_orphans = True
         self._kept_bytes = kept_bytes
         self._temporary = folder / _TEMPORARY
         self._numbers = count()
@@ -162,6 +164,18 @@ class Images:
             if not is_orphan:
                 self._kept_bytes -= size
         return size
+
+    def remove_if_possible(self, digest: str, is_needed: Callable[[str], bool]) -> None:
+        """The same for what was not recorded; where the database cannot say whether it is needed, later.
+
+        Args:
+            digest: of the content.
+            is_needed: whether some row names it.
+        """
+        try:
+            self.remove(digest, is_needed)
+        except StoreError:
+            self.may_have_orphans = True
 
     @property
     def kept_bytes(self) -> int:

@@ -16,6 +16,7 @@ from onlygood.errors import BusyError, StoreError
 from onlygood.station.schemas import InspectionRecord
 from onlygood.station.store.database import Database
 from onlygood.station.store.images import Images, reason_of
+from onlygood.station.store.needed import is_needed
 from onlygood.station.store.records import NewInspection, draft_of
 from onlygood.station.store.transaction import AlreadySeen, Entry, Outcome, record_entries, was_committed
 from onlygood.station.store.troubles import PASSING, DatabaseError, Trouble
@@ -31,6 +32,8 @@ SUBMIT_TIMEOUT_S = 10.0
 # How long a database that is away is waited for, before those who wait are told.
 RETRY_S = 30.0
 _IMAGE_WRITERS = 4
+# On a disk that is nearly full, images are kept and not kept in turn: the log says so now and then.
+LOG_AGAIN_S = 60.0
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -60,6 +63,7 @@ class Recorder:
     ) -> None:
         self._database = database
         self._images = images
+        self._is_needed = is_needed(database)
         self._now = now
         self._retry_s = retry_s
         self._queue: deque[_Waiting] = deque()
@@ -70,6 +74,8 @@ class Recorder:
         self._lost_since: float | None = None
         self._database_problem: str | None = None
         self._image_problem: str | None = None
+        self._image_log_at = 0.0
+        self._has_logged_images = False
         self._writers = ThreadPoolExecutor(_IMAGE_WRITERS, thread_name_prefix="onlygood-images")
         self._thread = Thread(target=self._run, name="onlygood-recorder", daemon=True)
         self._thread.start()
@@ -161,14 +167,18 @@ class Recorder:
                 f"images cannot be kept ({reason_of(error)}), inspections are recorded without "
                 f"them: make room on the disk of {self._images.folder}"
             )
-            if self._image_problem is None:
+            if self._image_problem is None and time.monotonic() >= self._image_log_at:
                 _log.error("%s", problem)
+                self._image_log_at = time.monotonic() + LOG_AGAIN_S
+                self._has_logged_images = True
             self._image_problem = problem
         else:
             entry.keep_image(digest, len(content))
             if self._image_problem is not None:
                 self._image_problem = None
-                _log.info("images are kept again")
+                if self._has_logged_images:
+                    self._has_logged_images = False
+                    _log.info("images are kept again")
 
     def _run(self) -> None:
         while batch := self._take():
@@ -178,9 +188,17 @@ class Recorder:
                 _log.exception("the recorder had an error that it does not know")
                 _fail(batch, StoreError(f"the inspection was not recorded: {error}"))
             finally:
-                for waiting in batch:
-                    if waiting.entry.held is not None:
-                        self._images.release(waiting.entry.held)
+                self._release(batch)
+
+    def _release(self, batch: Sequence[_Waiting]) -> None:
+        """Hold the images no longer. Those that no row names go: what is refused must not fill a full disk."""
+        for waiting in batch:
+            digest = waiting.entry.held
+            if digest is None:
+                continue
+            self._images.release(digest)
+            if not waiting.entry.is_recorded:
+                self._images.remove_if_possible(digest, self._is_needed)
 
     def _take(self) -> list[_Waiting]:
         """Those that wait and whose image is written, in their order; empty once there will be no more."""
@@ -267,6 +285,7 @@ def _resolve(batch: Sequence[_Waiting], outcome: Outcome) -> None:
         if isinstance(result, AlreadySeen):
             waiting.future.set_exception(result)
         else:
+            waiting.entry.is_recorded = True
             waiting.future.set_result(result)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit
 
@@ -74,11 +74,12 @@ class KnownHosts:
 
     Args:
         host: the address that it listens on.
-        allowed: more names, from the settings.
+        allowed: gives more names, from the settings.
     """
 
-    def __init__(self, host: str, allowed: Iterable[str]) -> None:
-        names = {*_LOCAL_NAMES, host.casefold(), *(each.casefold() for each in allowed)}
+    def __init__(self, host: str, allowed: Callable[[], Sequence[str]]) -> None:
+        names = {*_LOCAL_NAMES, host.casefold()}
+        self._allowed = allowed
         self._takes_addresses = host in _ANYWHERE
         if not is_local(host):
             names |= {socket.gethostname().casefold()}
@@ -86,7 +87,7 @@ class KnownHosts:
 
     def __contains__(self, header: str) -> bool:
         name = _without_port(header.casefold())
-        if name in self._names:
+        if name in self._names or name in (each.casefold() for each in self._allowed()):
             return True
         if not self._takes_addresses:
             return False
@@ -102,12 +103,14 @@ class Access:
 
     Args:
         app: what comes after.
-        tokens: of the station; with none, everyone who reaches it may do everything.
+        tokens: of the station.
         hosts: the names under which it answers.
+        is_open: whether everyone who reaches a station without tokens may do everything; else, one whose last token is
+            removed while it runs answers nobody.
     """
 
-    def __init__(self, app: ASGIApp, *, tokens: KnownTokens, hosts: KnownHosts) -> None:
-        self._app, self._tokens, self._hosts = app, tokens, hosts
+    def __init__(self, app: ASGIApp, *, tokens: KnownTokens, hosts: KnownHosts, is_open: bool) -> None:
+        self._app, self._tokens, self._hosts, self._is_open = app, tokens, hosts, is_open
         self._wrong = WrongTokens()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,7 +131,7 @@ class Access:
     @property
     def has_tokens(self) -> bool:
         """Whether a token is needed."""
-        return len(self._tokens) > 0
+        return not self._is_open or len(self._tokens) > 0
 
     def check_token(self, token: str, address: str) -> Identity:
         """Who has this token.

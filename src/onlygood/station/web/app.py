@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from onlygood import _version
 from onlygood.station.web import metrics
-from onlygood.station.web.access import COOKIE, Access, KnownHosts, check_listening
+from onlygood.station.web.access import COOKIE, Access, KnownHosts, check_listening, is_local
 from onlygood.station.web.limits import BodyLimits
 from onlygood.station.web.live import live_router
 from onlygood.station.web.pages import pages_router
@@ -56,7 +56,7 @@ def make_app(
         SettingError: it would listen beyond this computer without tokens, and that was not asked for.
     """
     chosen = station.settings
-    tokens = KnownTokens(chosen.tokens)
+    tokens = KnownTokens(lambda: station.settings.tokens)
     check_listening(host, len(tokens), without_tokens=without_tokens)
     app = FastAPI(
         title="onlygood station",
@@ -91,7 +91,8 @@ def make_app(
     add_problem_handlers(app)
 
     def with_access(inner: ASGIApp) -> ASGIApp:
-        access = Access(inner, tokens=tokens, hosts=KnownHosts(host, chosen.allowed_hosts))
+        hosts = KnownHosts(host, lambda: station.settings.allowed_hosts)
+        access = Access(inner, tokens=tokens, hosts=hosts, is_open=without_tokens or is_local(host))
         app.state.access = access
         return access
 

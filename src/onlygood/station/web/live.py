@@ -33,7 +33,7 @@ import json
 import logging
 from collections import OrderedDict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
@@ -48,6 +48,9 @@ from onlygood.station.web.live_messages import frame_message, model_entries, pac
 from onlygood.station.web.problems import Refusal, status_of
 from onlygood.station.web.rights import check_right
 
+if TYPE_CHECKING:
+    from onlygood.station.station import Station
+
 MOST_UNACKNOWLEDGED = 2
 # Frames that were sent to a page and can still be recorded when it asks for it.
 KEPT_FRAMES = 16
@@ -58,7 +61,7 @@ NAME_CHARACTERS = 200
 _log = logging.getLogger("onlygood.station")
 
 
-def live_router(station: Any) -> APIRouter:
+def live_router(station: Station) -> APIRouter:
     """The WebSockets of a station."""
     router = APIRouter()
 
@@ -115,7 +118,7 @@ class _Refusing:
 class _Browser:
     """Inspects what one page sends, one image at a time."""
 
-    def __init__(self, socket: WebSocket, station: Any, model: str, alarm: Alarm) -> None:
+    def __init__(self, socket: WebSocket, station: Station, model: str, alarm: Alarm) -> None:
         self._socket, self._station, self._model = socket, station, model
         self._window = AlarmWindow(alarm)
         self._sequence = 0
@@ -151,7 +154,7 @@ class _Browser:
         }
         map_bytes = b""
         try:
-            limit = self._station.settings_file.get().limits.max_image_bytes
+            limit = self._station.settings.limits.max_image_bytes
             if len(content) > limit:
                 raise SettingError(f"an image file may have {limit} bytes, got {len(content)}: use a smaller one")
             image = ToInspect(
@@ -167,7 +170,7 @@ class _Browser:
             inspection, header["id"] = inspected.inspection, inspected.record.id or None
             header |= verdict_entries(inspection) | model_entries(self._model, inspected.served.version)
             header["map"], map_bytes = small_map(inspection)
-            header["height"], header["width"] = inspection.pixels.image.shape[:2]
+            header |= {"width": inspected.record.width, "height": inspected.record.height}
             header |= self._read(inspection)
         except OnlygoodError as error:
             header |= {"problem": str(error), "width": 0, "height": 0}
@@ -187,7 +190,7 @@ class _Browser:
 class _Watching:
     """Sends one page what a source sees."""
 
-    def __init__(self, socket: WebSocket, station: Any, feed: LiveFeed) -> None:
+    def __init__(self, socket: WebSocket, station: Station, feed: LiveFeed) -> None:
         self._socket, self._station, self._feed = socket, station, feed
         self._kept: OrderedDict[int, LiveFrame] = OrderedDict()
         self._under_way: set[int] = set()
@@ -196,9 +199,13 @@ class _Watching:
     async def run(self) -> None:
         """Send until the page goes away."""
         loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(self._changed.set)
+
         reading = asyncio.create_task(self._read())
         try:
-            with self._feed.watch(lambda: loop.call_soon_threadsafe(self._changed.set)) as watch:
+            with self._feed.watch(wake) as watch:
                 while not reading.done():
                     waiting = asyncio.create_task(self._changed.wait())
                     await asyncio.wait({waiting, reading}, return_when=asyncio.FIRST_COMPLETED)

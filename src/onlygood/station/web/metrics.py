@@ -80,8 +80,11 @@ class Observed:
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(taken_s)
-            if _access_log.isEnabledFor(logging.INFO):
-                _access_log.info(
+            # What is answered as it should be would fill a disk in a year.
+            level = logging.INFO if status >= 400 else logging.DEBUG
+            if _access_log.isEnabledFor(level):
+                _access_log.log(
+                    level,
                     "%s %s %s: %d in %.1f ms",
                     address_of(scope),
                     scope["method"],

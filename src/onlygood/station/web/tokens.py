@@ -34,13 +34,17 @@ def sha256_of(token: str) -> str:
 
 
 class KnownTokens:
-    """The tokens of a station."""
+    """The tokens of a station.
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self._tokens = tuple(tokens)
+    Args:
+        tokens: gives those that hold now: a person can add and remove some while the station runs.
+    """
+
+    def __init__(self, tokens: Callable[[], Sequence[Token]]) -> None:
+        self._tokens = tokens
 
     def __len__(self) -> int:
-        return len(self._tokens)
+        return len(self._tokens())
 
     def identify(self, token: str) -> Identity | None:
         """Who has this token; None where nobody has. All are compared, each in constant time."""
@@ -48,7 +52,7 @@ class KnownTokens:
             return None
         digest = sha256_of(token)
         found = None
-        for each in self._tokens:
+        for each in self._tokens():
             if hmac.compare_digest(each.sha256, digest):
                 found = each
         return None if found is None else Identity(found.name, found.right)

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -28,8 +28,11 @@ from onlygood.station.web.pages.settings_pages import add_settings_pages
 from onlygood.station.web.pages.teach_pages import add_teach_pages
 from onlygood.station.web.rights import needs
 
+if TYPE_CHECKING:
+    from onlygood.station.station import Station
 
-def pages_router(station: Any) -> APIRouter:
+
+def pages_router(station: Station) -> APIRouter:
     """All pages of a station, and their scripts and styles."""
 
     def waiting() -> int:

@@ -6,13 +6,16 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING
 
 from onlygood.errors import BusyError, NotFoundError, SettingError
 from onlygood.inspector import Inspector
 from onlygood.model_diff.diff import diff
 from onlygood.model_diff.diff_result import Diff, DiffedImage
 from onlygood.station.schemas import InspectionRecord, ModelVersion
+
+if TYPE_CHECKING:
+    from onlygood.station.station import Station
 
 # The newest images that are kept, of at most so many, and those that a page shows.
 MOST_IMAGES = 100
@@ -54,7 +57,7 @@ class Comparison:
 class Comparing:
     """Compares versions, one pair at a time, and remembers the last answer."""
 
-    def __init__(self, station: Any) -> None:
+    def __init__(self, station: Station) -> None:
         self._station = station
         self._lock = Lock()
         self._last: tuple[tuple[str, str, int], Comparison] | None = None
@@ -123,7 +126,7 @@ class Comparing:
         return kept[:MOST_IMAGES]
 
     def _opened(self, version: ModelVersion) -> Inspector:
-        limits = self._station.settings_file.get().limits
+        limits = self._station.settings.limits
         return Inspector(
             self._station.store.models.path(version.sha256),
             threads=1,

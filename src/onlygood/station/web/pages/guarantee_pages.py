@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from onlygood.station.schemas import Label, Verdict
+from onlygood.station.schemas import Label, Verdict, VersionRates
 from onlygood.station.web.pages.rendering import Renderer
 from onlygood.station.web.rights import identity_of, needs
+
+if TYPE_CHECKING:
+    from onlygood.station.station import Station
 
 # Images shown of each kind, and versions of a model.
 SHOWN = 10
@@ -40,17 +43,27 @@ class Gauge:
     end: float
 
 
-def gauge_of(rates: Any) -> Gauge | None:
+def gauge_of(rates: VersionRates) -> Gauge | None:
     """The gauge for the rates of a version; None where nothing is known."""
     least, most = rates.false_alarms_at_least, rates.false_alarms_at_most
     if least is None or most is None:
         return None
     end = min(1.0, 1.15 * max(most.high, 1.5 * rates.false_alarm_rate))
-    places = (least.low, most.high, least.value, most.value, rates.false_alarm_rate)
-    return Gauge(*(round(WIDTH * min(1.0, place / end), 1) for place in places), end)
+
+    def at(share: float) -> float:
+        return round(WIDTH * min(1.0, share / end), 1)
+
+    return Gauge(
+        low=at(least.low),
+        high=at(most.high),
+        least=at(least.value),
+        most=at(most.value),
+        promised=at(rates.false_alarm_rate),
+        end=end,
+    )
 
 
-def add_guarantee_pages(router: APIRouter, station: Any, renderer: Renderer) -> None:
+def add_guarantee_pages(router: APIRouter, station: Station, renderer: Renderer) -> None:
     """Add the page."""
 
     @router.get("/guarantee")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -10,8 +10,11 @@ from fastapi.responses import Response
 from onlygood.station.web.pages.rendering import Renderer
 from onlygood.station.web.rights import identity_of, needs
 
+if TYPE_CHECKING:
+    from onlygood.station.station import Station
 
-def add_health_pages(router: APIRouter, station: Any, renderer: Renderer) -> None:
+
+def add_health_pages(router: APIRouter, station: Station, renderer: Renderer) -> None:
     """Add the page and its part that is asked for again and again."""
 
     @router.get("/health")

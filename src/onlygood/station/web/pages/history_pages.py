@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -19,6 +19,9 @@ from onlygood.station.web.pages.pictures import SIDES, Pictures
 from onlygood.station.web.pages.rendering import Renderer, query
 from onlygood.station.web.pages.teach_pages import KEPT_BY_BROWSERS, side_of
 from onlygood.station.web.rights import identity_of, needs
+
+if TYPE_CHECKING:
+    from onlygood.station.station import Station
 
 PAGE_LENGTH = 48
 
@@ -94,7 +97,7 @@ Narrowed = Annotated[Asked, Depends(asked)]
 Before = Annotated[int | None, Query(ge=1)]
 
 
-def add_history_pages(router: APIRouter, station: Any, renderer: Renderer, pictures: Pictures) -> None:
+def add_history_pages(router: APIRouter, station: Station, renderer: Renderer, pictures: Pictures) -> None:
     """Add the history, the page of one inspection, its image and map, and feedback."""
 
     def some(narrowed: Asked, before: int | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
@@ -17,8 +17,11 @@ from onlygood.station.web.pages.rendering import Renderer
 from onlygood.station.web.pages.score_histogram import HEIGHT, WIDTH, histogram
 from onlygood.station.web.rights import identity_of, needs
 
+if TYPE_CHECKING:
+    from onlygood.station.station import Station
 
-def add_models_pages(router: APIRouter, station: Any, renderer: Renderer) -> None:
+
+def add_models_pages(router: APIRouter, station: Station, renderer: Renderer) -> None:
     """Add the list of models, the page of one, and that of a version."""
     comparing = Comparing(station)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onlygood.errors import NotFoundError
 from onlygood.inspector import Inspector
 from onlygood.station.drawing import PastVersions, thumbnail_jpeg
 from onlygood.station.web.live_messages import pack, small_map, verdict_entries
+
+if TYPE_CHECKING:
+    from onlygood.station.station import Station
 
 # Long sides, in pixels, that a page may ask for.
 SIDES = (240, 800, 1600)
@@ -20,7 +23,7 @@ MOST_BYTES = 32 << 20
 class Pictures:
     """Draws images for pages, and keeps the newest in memory. Safe to share between threads."""
 
-    def __init__(self, station: Any) -> None:
+    def __init__(self, station: Station) -> None:
         self._station = station
         self._lock = Lock()
         self._kept: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()

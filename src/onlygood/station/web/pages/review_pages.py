@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
@@ -11,8 +11,11 @@ from onlygood.station.schemas import Label
 from onlygood.station.web.pages.rendering import Renderer
 from onlygood.station.web.rights import identity_of, needs
 
+if TYPE_CHECKING:
+    from onlygood.station.station import Station
 
-def add_review_pages(router: APIRouter, station: Any, renderer: Renderer) -> None:
+
+def add_review_pages(router: APIRouter, station: Station, renderer: Renderer) -> None:
     """Add the review list and its actions."""
 
     @router.get("/review")

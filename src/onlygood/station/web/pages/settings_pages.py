@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
@@ -19,20 +19,23 @@ from onlygood.station.web.rights import identity_of, needs
 from onlygood.station.web.routes.session import COOKIE_S
 from onlygood.station.web.tokens import new_token
 
+if TYPE_CHECKING:
+    from onlygood.station.station import Station
+
 _SOURCES: TypeAdapter[SourceSettings] = TypeAdapter(SourceSettings)
 # Fields of a form that are numbers or switches in the settings, or parts of `alarm`.
 _SWITCHES = ("is_realtime", "repeats", "starts")
 _RESERVED = (BROWSER, "page", "http")
 
 
-def add_settings_pages(router: APIRouter, station: Any, renderer: Renderer) -> None:
+def add_settings_pages(router: APIRouter, station: Station, renderer: Renderer) -> None:
     """Add the page and its actions."""
 
     @router.get("/settings")
     @needs("manage")
     def settings(request: Request) -> Response:
         """Sources, tokens, outputs and bounds."""
-        found: StationSettings = station.settings_file.get()
+        found: StationSettings = station.settings
         return renderer.page(
             request,
             "settings",
@@ -76,7 +79,7 @@ def add_settings_pages(router: APIRouter, station: Any, renderer: Renderer) -> N
         """Make a token, and show it this once."""
         secret, sha256 = new_token()
         token = Token(name=check_name(name.strip()), sha256=sha256, right=right)
-        is_first = not station.settings_file.get().tokens
+        is_first = not station.settings.tokens
 
         def change(now: StationSettings) -> StationSettings:
             if any(each.name == token.name for each in now.tokens):
@@ -103,7 +106,7 @@ def add_settings_pages(router: APIRouter, station: Any, renderer: Renderer) -> N
 
         def change(now: StationSettings) -> StationSettings:
             left = tuple(each for each in now.tokens if each.name != name)
-            if left and all(each.right != "manage" for each in left):
+            if not any(each.right == "manage" for each in left):
                 raise SettingError(
                     f"one token at least must have the right to manage, and {name} is the last one: make another first"
                 )

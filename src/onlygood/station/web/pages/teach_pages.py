@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Form, Query, Request
@@ -17,10 +17,13 @@ from onlygood.station.web.pages.rendering import Renderer
 from onlygood.station.web.rights import identity_of, needs
 from onlygood.station.web.uploads import read_images
 
+if TYPE_CHECKING:
+    from onlygood.station.station import Station
+
 KEPT_BY_BROWSERS = {"Cache-Control": "private, max-age=86400, immutable"}
 
 
-def add_teach_pages(router: APIRouter, station: Any, renderer: Renderer, pictures: Pictures) -> None:
+def add_teach_pages(router: APIRouter, station: Station, renderer: Renderer, pictures: Pictures) -> None:
     """Add the pages that teach, and those parts of them that show jobs."""
 
     @router.get("/teach")
@@ -72,7 +75,7 @@ def add_teach_pages(router: APIRouter, station: Any, renderer: Renderer, picture
     @needs("manage")
     async def add(request: Request, model: str) -> Response:
         """Take in the image file that is the body; its name is in the query."""
-        (image,) = await read_images(request, station.settings_file.get().limits)
+        (image,) = await read_images(request, station.settings.limits)
         taught = await to_thread.run_sync(partial(station.teach, check_name(model), image.content, name=image.name))
         return renderer.part("taught", person=identity_of(request), image=taught, model=model)
 

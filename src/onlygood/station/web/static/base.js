@@ -32,7 +32,7 @@ export async function ask(path, settings = {}) {
     offline(true);
     throw new Error("The station does not answer: try again when it does.");
   }
-  if (answer.status === 401) login();
+  if (answer.status === 401 && path !== "/v1/session") login();
   if (answer.ok) return answer;
   const body = await answer.text();
   let sentence = body;

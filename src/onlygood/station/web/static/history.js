@@ -39,8 +39,10 @@ onKeys({
 });
 
 /* Exports give what is shown. */
+const filters = document.getElementById("filters");
 document.addEventListener("htmx:after:swap", () => {
-  const query = new URLSearchParams(new FormData(document.getElementById("filters")));
+  if (!filters) return;
+  const query = new URLSearchParams(new FormData(filters));
   for (const [name, value] of [...query]) if (!value) query.delete(name);
   const asked = query.size ? `?${query}` : "";
   for (const kind of ["csv", "zip"]) document.getElementById(kind).href = `/history/export.${kind}${asked}`;

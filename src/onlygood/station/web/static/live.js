@@ -143,13 +143,19 @@ class BrowserView {
   /* Sends one image when no other is under way. The one after it is taken and encoded meanwhile. */
   async next() {
     if (!this.camera || this.sent || this.isTaking || !this.connection.isOpen) return;
-    this.isTaking = true;
-    const frame = this.wanted ? this.wanted.frame : await (this.coming || this.camera.take());
-    if (!this.wanted) this.coming = null;
-    this.isTaking = false;
+    let frame = null;
+    if (!this.wanted) {
+      this.isTaking = true;
+      frame = await (this.coming || this.camera.take());
+      this.coming = null;
+      this.isTaking = false;
+    }
+    /* What a person took goes first, also when it was taken while the camera was waited for. */
+    const { wanted } = this;
+    if (wanted) ({ frame } = wanted);
     if (!frame || !frame.blob || !this.connection.isOpen || running !== this) return;
-    this.sent = { frame, wanted: this.wanted };
-    if (this.wanted) this.connection.send({ record: true });
+    this.sent = { frame, wanted };
+    if (wanted) this.connection.send({ record: true });
     this.wanted = null;
     this.connection.send(frame.blob);
     this.coming ||= this.camera.take();
@@ -168,11 +174,11 @@ class BrowserView {
     this.next();
   }
 
-  /* The id of the inspection of what is shown, which is remembered now. */
-  record() {
+  /* The id of the inspection of what was shown, which is remembered now. */
+  record(shown) {
     return new Promise((resolve, reject) => {
       this.wanted = {
-        frame: last.blob,
+        frame: shown.blob,
         done: (header) => (header.id ? resolve(header.id) : reject(new Error(header.problem))),
       };
       this.next();
@@ -214,10 +220,10 @@ class StationView {
     this.connection.send({ ack: header.seq });
   }
 
-  record() {
+  record(shown) {
     return new Promise((resolve, reject) => {
-      this.answers.set(last.header.seq, (said) => (said.id ? resolve(said.id) : reject(new Error(said.problem))));
-      this.connection.send({ record: last.header.seq });
+      this.answers.set(shown.header.seq, (said) => (said.id ? resolve(said.id) : reject(new Error(said.problem))));
+      this.connection.send({ record: shown.header.seq });
     });
   }
 
@@ -260,15 +266,19 @@ function freeze(wanted) {
   if (running) state(stage.dataset.state);
 }
 
-/* The id of what is shown; it is remembered first if it is not yet. */
+/* The id of what is shown when this is called; it is remembered first if it is not yet. */
 async function recorded() {
-  if (!last || last.header.verdict === undefined) throw new Error("There is no image with a verdict to take: start first.");
-  if (!last.header.id) {
-    if (!running) throw new Error("The image that is shown was not remembered, and the view is stopped: start, and take another.");
-    const taken = last;
-    taken.header.id = await running.record();
+  const shown = last;
+  if (!shown || shown.header.verdict === undefined) {
+    throw new Error("There is no image with a verdict to take: start first.");
   }
-  return last.header.id;
+  if (!shown.header.id) {
+    if (!running) {
+      throw new Error("The image that is shown was not remembered, and the view is stopped: start, and take another.");
+    }
+    shown.header.id = await running.record(shown);
+  }
+  return shown.header.id;
 }
 
 async function take() {
