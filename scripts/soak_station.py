@@ -167,7 +167,6 @@ class Page(threading.Thread):
             page.on("websocket", lambda socket: socket.on("framereceived", lambda _: self._came()))
             page.on("pageerror", lambda error: self.problems.append(str(error)))
             page.goto(f"{self.url}/live?source=camera")
-            page.locator("#start").click()
             while not self.stopping.is_set():
                 page.wait_for_timeout(500)
                 if self.wanted_picture:

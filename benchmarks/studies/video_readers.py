@@ -9,7 +9,8 @@ camera had the frame to hand, by the one monotonic clock of the machine. Readers
 meets both. Processor time is the reader's whole process from its first frame on.
 
 `plain` readers have the libraries' defaults and TCP; `tuned` ones what their documentation offers for low delay. OpenCV
-takes options of FFmpeg from an environment variable alone, for the whole process.
+takes options of FFmpeg from an environment variable alone, for the whole process. A stream that falls silent is noticed
+after twice the time-out of 3 s by both: after the first, FFmpeg hands out the frame that its decoder kept back.
 """
 
 from __future__ import annotations

@@ -96,6 +96,12 @@ class CameraSource(_Source):
     device: int | str = Field(default=0, description="0 is the first; on Linux also a path such as /dev/v4l/by-id/...")
     width: int = Field(default=640, ge=16, le=16384)
     height: int = Field(default=480, ge=16, le=16384)
+    fourcc: str = Field(
+        default="",
+        pattern="^([A-Z0-9]{4})?$",
+        description="the coding that the camera is asked for, such as MJPG for large images at a high rate over USB 2; "
+        "empty for uncompressed ones where it has them",
+    )
 
 
 class RtspSource(_Source):

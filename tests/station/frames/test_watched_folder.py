@@ -451,6 +451,42 @@ def test_nothing_is_lost_while_the_database_is_down(folder: Path, opened: Open) 
     assert len(take(source, 3)) == 3
 
 
+def test_a_tiff_that_lacks_a_page_is_said_once(folder: Path, opened: Open) -> None:
+    pages = [Image.fromarray(numbered_image(number, 32, 256)) for number in range(2)]
+    pages[0].save(folder / "pages.tiff", save_all=True, append_images=pages[1:])
+    content = (folder / "pages.tiff").read_bytes()
+    damaged = bytearray(content)
+    place = content.rfind(numbered_image(1, 32, 256).tobytes())
+    assert place > 0
+    (folder / "pages.tiff").write_bytes(bytes(damaged[: place + 100]))
+    record = Record()
+    (frame,) = take(opened(seen=record, patience_s=0.0), 1)
+    assert frame.problem is not None and "pages.tiff" in frame.problem
+    record.add(frame)
+    assert take(opened(seen=record, patience_s=0.0), 0) == []
+
+
+def test_a_file_on_a_drive_that_fails_is_tried_again(
+    folder: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder / "a.png", 1)
+    really_open, is_failing = os.open, [True]
+
+    def fail(path: Any, flags: int, *more: Any) -> int:
+        if is_failing[0] and Path(path).name == "a.png":
+            raise OSError(5, "Input/output error")
+        return really_open(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", fail)
+    source = opened(patience_s=0.0)
+    (frame,) = take(source, 1)
+    assert frame.key is None
+    expected = "a.png cannot be read by this user (Input/output error): check the drive and the network"
+    assert frame.problem == expected
+    is_failing[0] = False  # and nothing about the file changed
+    assert [(frame.name, frame.problem) for frame in take(source, 1)] == [("a.png", None)]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="names of files are text there")
 def test_a_name_that_is_no_text(folder: Path, opened: Open) -> None:
     path = os.fsencode(folder) + b"/caf\xe9.png"

@@ -51,7 +51,8 @@ def until_it_fails(source: CameraFrames) -> str:
 
 def main(fault: Path) -> dict[str, Any]:
     result: dict[str, Any] = {"sizes": sizes()}
-    source = CameraFrames(CameraSource(name="bench", device=DEVICE))
+    # a coding that it does not have, so that it gives what it has
+    source = CameraFrames(CameraSource(name="bench", device=DEVICE, fourcc="MJPG"))
     source.open()
     result["frames"] = read(source, 5)
     for kind in ("silent", "unplugged"):

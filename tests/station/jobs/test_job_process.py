@@ -199,10 +199,13 @@ def test_a_job_has_a_lower_priority(tmp_path: Path) -> None:
 
     def look(_: Step) -> None:
         assert process is not None and process._process is not None
+        if found:
+            return
         pid = process._process.pid
         found.append(os.getpriority(os.PRIO_PROCESS, pid))
         if sys.platform == "linux":
             in_need.append(Path(f"/proc/{pid}/oom_score_adj").read_text(encoding="ascii").strip())
+        process.cancel()
 
     process = JobProcess(fit_work(tmp_path), tmp_path, look)
     process.run()
@@ -221,8 +224,28 @@ def test_what_libraries_print_is_no_answer(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PYTHONPATH", paths)
     folder = tmp_path / "job"
     folder.mkdir()
-    outcome, _ = run(fit_work(folder), folder)
-    assert outcome.notes is not None
+    outcome, _ = run(fit_work(folder, count=1), folder)
+    assert outcome.problem is not None and outcome.problem.startswith("fit needs at least")
+
+
+def test_what_a_process_said_before_it_failed_unforeseen_is_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    # A library that fails in the process of the job alone.
+    (broken / "sitecustomize.py").write_text(
+        "import onlygood.fitting as fitting\n"
+        "def fit(*_, **__):\n    raise ZeroDivisionError('nobody foresaw it')\n"
+        "fitting.fit = fit\n"
+    )
+    paths = os.pathsep.join([str(broken), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setenv("PYTHONPATH", paths)
+    folder = tmp_path / "job"
+    folder.mkdir()
+    outcome, _ = run(fit_work(folder, count=3), folder)
+    assert outcome.problem is not None and "ZeroDivisionError: nobody foresaw it" in outcome.problem
+    assert any("Traceback" in record.message for record in caplog.records if record.levelname == "ERROR")
 
 
 @pytest.mark.parametrize(

@@ -145,16 +145,30 @@ def test_from_taught_images_to_a_model_and_from_a_false_alarm_to_its_update(benc
     assert [each.id for each in bench.store.feedback.review("part")] == [second]
 
 
+def test_what_was_called_a_defect_is_learned_from_nowhere(bench: Bench, model: onlygood.Model) -> None:
+    bench.models.add("part", model.file.content, origin="upload")
+    defect = with_defect(texture(100))
+    first, second = bench.inspect(defect)[0], bench.inspect(defect)[0]
+    bench.store.feedback.add(first, Label.DEFECT)
+    bench.store.feedback.add(second, Label.GOOD)  # by mistake
+    failed = bench.end_of(bench.jobs.submit(bench.update_task()))
+    assert failed.problem is not None and "needs false alarms that are marked good" in failed.problem
+    bench.teach([*textures(10), defect])
+    done = bench.end_of(bench.jobs.submit(bench.fit_task()))
+    assert done.notes[0] == "1 image left out, as a person has called the same image a defect: ../10.png."
+    assert bench.models.get("part").inspector.metadata.good_images.count == 10
+
+
 def test_one_job_runs_at_a_time_and_those_that_wait_can_be_cancelled(bench: Bench) -> None:
-    bench.teach(textures(10))
+    bench.teach(textures(1))  # too few: each job ends soon
     jobs = [bench.jobs.submit(bench.fit_task()) for _ in range(3)]
     assert bench.jobs.cancel(jobs[1].id).state is JobState.CANCELLED
     ends = [bench.end_of(job).state for job in jobs]
-    assert ends == [JobState.DONE, JobState.CANCELLED, JobState.DONE]
+    assert ends == [JobState.FAILED, JobState.CANCELLED, JobState.FAILED]
     order = [(each.id, each.state) for each in bench.told if each.state in (JobState.RUNNING, *OVER)]
-    assert order.index((jobs[0].id, JobState.DONE)) < order.index((jobs[2].id, JobState.RUNNING))
+    assert order.index((jobs[0].id, JobState.FAILED)) < order.index((jobs[2].id, JobState.RUNNING))
     # One that is over stays as it is.
-    assert bench.jobs.cancel(jobs[0].id).state is JobState.DONE
+    assert bench.jobs.cancel(jobs[0].id).state is JobState.FAILED
 
 
 def test_a_job_that_runs_can_be_cancelled(bench: Bench) -> None:
@@ -218,7 +232,7 @@ def test_jobs_that_ran_when_the_station_died_are_interrupted_at_the_next_start(t
     before.store.close()
     left = tmp_path / "data" / "jobs" / "7"
     left.mkdir(parents=True)
-    (left / "model.onnx").write_bytes(b"half")
+    (left / "_new.onnx").write_bytes(b"half")
     after = Bench(tmp_path / "data")
     after.jobs.start()
     found = after.jobs.get(job.id)

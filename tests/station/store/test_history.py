@@ -226,6 +226,16 @@ def test_an_image_that_was_marked_twice_is_there_once(store: Store) -> None:
     ]
 
 
+def test_an_image_that_is_damaged_is_left_out_of_a_set(marked: Store) -> None:
+    digest = marked.inspections.get(2).image_sha256
+    assert digest is not None
+    (marked.data / "images" / digest[:2] / digest[2:4] / digest).write_bytes(b"other")
+    with zipfile.ZipFile(io.BytesIO(b"".join(marked.inspections.mvtec_zip(model="part")))) as archive:
+        assert set(archive.namelist()) == {name for name in EXPECTED if "part/t" in name} - {
+            "part/test/defect/00000002.png"
+        } | {"images.csv"}
+
+
 def test_the_same_as_a_zip_that_is_sent_while_it_is_made(marked: Store) -> None:
     blocks = list(marked.inspections.mvtec_zip(model="part"))
     assert len(blocks) > 4

@@ -123,6 +123,20 @@ def test_any_key_can_be_one(store: Store) -> None:
         assert again.value.record == first
 
 
+def test_what_is_not_recorded_leaves_no_file(store: Store) -> None:
+    store.recorder.record(inspected(source="in", seen_key="a", content=b"first"))
+    futures = [
+        store.recorder.submit(inspected(source="in", seen_key="a", content=b"second")),
+        store.recorder.submit(inspected(width=1 << 70, content=b"third")),
+        store.recorder.submit(inspected(source="in", seen_key="a", content=b"first")),
+    ]
+    assert all(future.exception(DEADLINE_S) is not None for future in futures)
+    store.recorder.record(inspected(content=b"fourth"))  # after it, those before are put away
+    files = [path.read_bytes() for path in (store.data / "images").rglob("*") if path.is_file()]
+    assert sorted(files) == [b"first", b"fourth"]
+    assert store.kept_bytes() == 11
+
+
 def test_what_cannot_be_read_is_not_recorded_later(store: Store) -> None:
     store.seen.mark_unreadable("in", "broken.png", "broken.png is no image")
     store.seen.mark_unreadable("in", "broken.png", "something else")

@@ -42,6 +42,10 @@ def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen in time")
 
 
+def files_in(store: Store) -> int:
+    return sum(path.is_file() for path in (store.data / "images").rglob("*"))
+
+
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
     """A file system of 12 MB, where the tests may mount one."""
@@ -71,6 +75,7 @@ def test_a_full_disk_and_room_again(small_disk: Path) -> None:
                     file.write(bytes(4096))
         if number == 30:
             filler.unlink()
+            until(lambda: store.problems() == [])
         # Long names, so that the database cannot do with the pages that it has.
         new = inspected(content=os.urandom(50_000), name=f"{number} " + "x" * 900, notes=["y" * 20_000])
         try:
@@ -92,6 +97,30 @@ def test_a_full_disk_and_room_again(small_disk: Path) -> None:
     again.close()
 
 
+def test_images_are_let_go_on_a_disk_that_others_have_filled(small_disk: Path) -> None:
+    store = Store(small_disk / "data", retention=Retention(min_free_bytes=0), housekeeping_s=0)
+    for number in range(60):
+        store.recorder.record(inspected(content=number.to_bytes(4, "big") * 10_000))
+    # A database that has been emptied into its file, so that it cannot do with the room that it has.
+    with store.database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    with (small_disk / "filler").open("wb", buffering=0) as file, pytest.raises(OSError):
+        while True:
+            file.write(bytes(4096))
+    with pytest.raises(StoreError, match="is full"):
+        store.recorder.record(inspected(content=bytes(50_000)))
+    store.retention.use(Retention(min_free_bytes=500_000))
+    done = store.retention.run()
+    # 40 kB each; the database itself takes some of the room.
+    assert 13 <= done.images <= 18 and store.free_bytes() > 500_000
+    gone, there = done.images, 60 - done.images
+    assert [record.has_image for record in store.inspections.each()] == [False] * gone + [True] * there
+    assert files_in(store) == there
+    assert store.recorder.record(inspected(content=b"small")).has_image
+    assert store.problems() == []
+    store.close()
+
+
 def test_a_database_that_may_not_grow_refuses_and_goes_on_when_it_may(tmp_path: Path) -> None:
     store = Store(tmp_path / "data", retention=Retention(min_free_bytes=0), housekeeping_s=0)
     most = 60
@@ -102,13 +131,16 @@ def test_a_database_that_may_not_grow_refuses_and_goes_on_when_it_may(tmp_path: 
 
     acknowledged = []
     with pytest.raises(StoreError, match=r"the disk of the database .* is full: .*nothing of this was kept"):
-        for _ in range(200):
-            acknowledged.append(store.recorder.record(inspected(notes=["x" * 2000])).id)
+        for number in range(200):
+            new = inspected(notes=["x" * 2000], content=str(number).encode())
+            acknowledged.append(store.recorder.record(new).id)
     assert "is full" in store.problems()[0]
     with pytest.raises(StoreError, match="is full"):
         store.taught.add("part", "x" * 1000, bytes(10), width=1, height=1)
         store.jobs.add("fit", "part", {"x": "y" * 100_000})
     assert [record.id for record in store.inspections.each()] == acknowledged
+    # What was refused leaves no file behind; what fitted in after all has its own.
+    until(lambda: files_in(store) == len(acknowledged) + len(store.taught.list("part")))
     most = 10_000
     record = store.recorder.record(inspected(notes=["x" * 2000]))
     assert store.problems() == []
@@ -186,6 +218,9 @@ def test_a_server_that_stays_away_is_said_to_those_who_wait(tmp_path: Path, post
             assert "must answer, got no connection to it" in str(future.exception(DEADLINE_S))
     finally:
         postgres_server.start()
+    # That it is back is noticed though nothing is recorded.
+    assert not store.recorder.is_recording
+    until(lambda: store.recorder.is_recording and store.problems() == [])
     second = store.recorder.record(inspected())
     assert [record.id for record in store.inspections.each()] == [first.id, second.id]
     store.close()

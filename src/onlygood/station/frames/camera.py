@@ -101,7 +101,7 @@ class CameraFrames:
         reason = _why_not(self._device)
         if not reason:
             size = (self._settings.height, self._settings.width)
-            is_open = self._reader.open(self._device, "camera", size=size)
+            is_open = self._reader.open(self._device, "camera", size=size, fourcc=self._settings.fourcc)
             reason = "" if is_open else "another program uses it, or it is no camera that gives images"
         if reason:
             raise SourceError(

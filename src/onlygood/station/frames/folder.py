@@ -14,7 +14,7 @@ from onlygood.images.limits import DEFAULT_LIMITS, ReadingLimits
 from onlygood.station.frames.folder_events import FolderEvents
 from onlygood.station.frames.frame import Frame
 from onlygood.station.frames.image_file import Changed, NotWhole, new_frames
-from onlygood.station.frames.listing import Signature, list_images, look_at
+from onlygood.station.frames.listing import Listing, Signature, list_images, look_at
 from onlygood.station.frames.seen import NothingSeen, RecentKeys, Seen
 from onlygood.station.station_settings import FolderSource
 
@@ -34,11 +34,13 @@ class _Candidate:
         signature: of the file, when it was looked at last.
         since: `time.monotonic()` since which it has it.
         problem: why it was no image when it was read with that signature; empty where it was not read.
+        is_said: whether a frame with that problem was given.
     """
 
     signature: Signature
     since: float
     problem: str = ""
+    is_said: bool = False
 
 
 class FolderFrames:
@@ -77,7 +79,7 @@ class FolderFrames:
             SettingError: the path is empty.
             MissingExtraError: the library for changes in folders is not installed.
         """
-        self._root = given_path(settings.path)
+        self._root = given_path(settings.path).absolute()
         self._settings = settings
         self._seen: Seen = seen or NothingSeen()
         self._limits = limits
@@ -134,15 +136,11 @@ class FolderFrames:
     def _look(self) -> None:
         """Look at all files."""
         began = time.monotonic()
-        try:
-            listing = list_images(self._root)
-        except OSError as error:
-            raise SourceError(self._why_not(error)) from error
+        listing = self._list()
         if listing.folders != self._folders:
-            # what was written between the look and the watch is found by one more look
             self._folders = listing.folders
             self._events.watch(listing.folders)
-            listing = list_images(self._root) if self._root.is_dir() else listing
+            listing = self._list()  # finds what was written between the look and the watch
         for known in (self._candidates, self._done):
             for name in [name for name in known if name not in listing.files]:
                 del known[name]
@@ -155,10 +153,16 @@ class FolderFrames:
         now = time.monotonic()
         self._look_at = now + max(self._look_every_s, (now - began) / _LOOKING_SHARE)
 
+    def _list(self) -> Listing:
+        try:
+            return list_images(self._root)
+        except OSError as error:
+            raise SourceError(self._why_not(error)) from error
+
     def _why_not(self, error: OSError) -> str:
         what = f"the folder of the source {self._settings.name}"
         if isinstance(error, FileNotFoundError):
-            return f"{what} is not there: {missing(str(self._root))}"
+            return f"{what} is not there: {missing(self._settings.path)}"
         if isinstance(error, NotADirectoryError):
             return f"{what} must be a folder, and {self._root} is a file: give the folder that it lies in"
         if isinstance(error, PermissionError):
@@ -223,8 +227,15 @@ class FolderFrames:
             self._note(name, now.signature)
             return
         except NotWhole as waiting:
-            if not candidate.problem:
-                candidate.problem = str(waiting)
+            is_given_up, candidate.problem = bool(candidate.problem), str(waiting)
+            if not is_given_up:
+                return
+            if waiting.frame.key is None:
+                # nobody could read it, so that it may be an image yet: it is tried for as long as it is there
+                candidate.since = time.monotonic()
+                if not candidate.is_said:
+                    candidate.is_said = True
+                    self._pages.append(waiting.frame)
                 return
             frames = [waiting.frame]
         del self._candidates[name]

@@ -71,8 +71,11 @@ def new_frames(
         content = _read(root / name, signature)
     except FileNotFoundError as error:
         raise Changed(None) from error
-    except OSError as error:  # or a program keeps the file to itself while it writes it
-        problem = f"{shown} cannot be read by this user ({error.strerror}): change its permissions"
+    except OSError as error:
+        # on Windows a program keeps the file to itself while it writes it
+        is_closed = isinstance(error, PermissionError)
+        remedy = "change its permissions" if is_closed else "check the drive and the network"
+        problem = f"{shown} cannot be read by this user ({error.strerror or type(error).__name__}): {remedy}"
         raise NotWhole(Frame(number=0, at=at, name=shown, problem=problem)) from error
     try:
         pages = image_pages(content, name=shown, limits=limits)
@@ -84,6 +87,8 @@ def new_frames(
     if not new:
         return []
     if problem := why_not_whole(content, shown, limits):
+        if not is_new(whole):
+            return []
         raise NotWhole(Frame(number=0, at=at, name=shown, content=content, key=whole, problem=problem))
     several = len(pages) > 1
     return [

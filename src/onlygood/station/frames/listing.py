@@ -13,8 +13,8 @@ from onlygood.images.extensions import extension_of, readable_extensions
 # What programs call a file that they have not finished; hidden files begin with a dot.
 _UNFINISHED = (".part", ".tmp", ".temp", ".partial", ".filepart", ".crdownload", ".download", ".swp", "~")
 
-Signature = tuple[int, int, int, int]
-"""Of a file: bytes, times of change of content and of anything in nanoseconds, and number in the file system."""
+Signature = tuple[int, int, int]
+"""Of a file: bytes, and the times in nanoseconds at which its content and anything of it changed."""
 
 
 @dataclass
@@ -87,7 +87,8 @@ def is_unfinished(name: str) -> bool:
 
 def signature_of(status: os.stat_result) -> Signature:
     """What changes where a file changes."""
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    # not its number in the file system, which some network drives make up each time
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def look_at(path: Path) -> Signature | None:

@@ -60,6 +60,7 @@ class VideoReader:
         open_timeout_s: float = 10.0,
         read_timeout_s: float = 10.0,
         size: tuple[int, int] | None = None,
+        fourcc: str = "",
         threads: int = 1,
         ffmpeg_options: str = "",
     ) -> bool:
@@ -72,6 +73,7 @@ class VideoReader:
             read_timeout_s: after which a stream that gives nothing is lost; a camera at this computer after
                 CAMERA_SILENCE_S.
             size: height and width in pixels that a camera is asked for; it may give the nearest that it has.
+            fourcc: of the coding that a camera is asked for; empty for its own choice.
             threads: that decode. Each one beyond the first delays the newest frame by one.
             ffmpeg_options: "name;value|name;value".
         """
@@ -103,6 +105,8 @@ class VideoReader:
         if not capture.isOpened():
             capture.release()
             return False
+        if fourcc:
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*fourcc))
         if size is not None:
             # as parameters of opening they would let it fail where a camera does not have just this size
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 from onlygood.errors import SourceError
@@ -48,7 +49,8 @@ class RtspFrames:
             "ffmpeg",
             open_timeout_s=self._open_timeout_s,
             read_timeout_s=self._silence_timeout_s,
-            ffmpeg_options=f"rtsp_transport;{self._settings.transport}",
+            # OpenCV prefers TCP by itself
+            ffmpeg_options="rtsp_transport;udp" if self._settings.transport == "udp" else "",
         )
         if not is_open or not self._reader.drop_buffered(self._open_timeout_s):
             self._reader.close()
@@ -61,8 +63,10 @@ class RtspFrames:
         Raises:
             SourceError: the stream ended or fell silent.
         """
+        began = time.monotonic()
         pixels = self._reader.read()
-        if pixels is None:
+        # after its limit FFmpeg hands out the frame that its decoder kept, before it says that nothing comes
+        if pixels is None or time.monotonic() - began >= self._silence_timeout_s:
             raise SourceError(
                 f"the stream of the source {self._settings.name} from {shown_address(self._parts)} ended, or sent no "
                 f"image for {self._silence_timeout_s:g} s: it is opened again until the camera is back"

@@ -66,6 +66,10 @@ class Task(Protocol):
     def model(self) -> str:
         """The name of the model."""
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """On what is learned from, once it has begun."""
+
     def request(self) -> dict[str, Any]:
         """What is remembered of it."""
 
@@ -250,7 +254,8 @@ class JobQueue:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         if version is not None:
-            self._end(waiting, JobState.DONE, notes=outcome.notes or (), version=version.number)
+            notes = (*waiting.task.notes, *(outcome.notes or ()))
+            self._end(waiting, JobState.DONE, notes=notes, version=version.number)
         elif waiting.is_cancelled:
             self._end(waiting, JobState.CANCELLED)
         elif outcome.is_cancelled:

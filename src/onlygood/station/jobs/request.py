@@ -66,17 +66,18 @@ class Made(_Line):
 
 
 class Failed(_Line):
-    """The work cannot be done: why, in a sentence."""
+    """The work cannot be done: why, in a sentence; and whether that is an error that should not happen."""
 
     kind: Literal["failed"] = "failed"
     problem: str
+    is_unforeseen: bool = False
 
 
 Answer: TypeAlias = Step | Made | Failed
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="kind")])
 
-# The model that a job makes, in its folder.
-MODEL_FILE = "model.onnx"
+# The model that a job makes, in its folder: no model that is updated there can have a name that begins so.
+MODEL_FILE = "_new.onnx"
 
 
 def parse_work(line: str | bytes) -> Work:

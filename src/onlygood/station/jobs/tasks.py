@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from onlygood._plurals import name_some, pluralize
 from onlygood.errors import SettingError
 from onlygood.station.jobs.request import FitWork, UpdateWork, WorkImage
 from onlygood.station.jobs.work import refuse_settings
@@ -17,6 +18,8 @@ from onlygood.station.store.store import Store
 
 # Of the file names in a job's folder: names of images are data, and name no files.
 _SUFFIX_LETTERS = 8
+# Of images that are left out, in a note.
+MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class FitTask:
         store: with the images.
         models: that serve what is made.
         limits: on images.
+        notes: on what is learned from, once the fit has begun.
     """
 
     asked: FitRequest
@@ -35,6 +39,7 @@ class FitTask:
     models: ServedModels
     limits: Callable[[], Limits]
     kind: Literal["fit"] = "fit"
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Refuse at once what can never be done.
@@ -59,8 +64,11 @@ class FitTask:
         return self.asked.model_dump(mode="json")
 
     def prepare(self, job: int, folder: Path) -> FitWork:
-        """As of `Task`."""
+        """As of `Task`: images that a person has called a defect are left out, wherever they were inspected."""
         taught = [each for each in self.store.taught.list(self.model) if not each.is_left_out]
+        defects = self.store.inspections.marked_defect([each.image_sha256 for each in taught])
+        self.notes.extend(defect_notes([each.name for each in taught if each.image_sha256 in defects]))
+        taught = [each for each in taught if each.image_sha256 not in defects]
         found = ((each.name, self.store.taught.content(each.id)) for each in taught)
         limits = self.limits()
         return FitWork(
@@ -89,6 +97,7 @@ class UpdateTask:
         models: that serve what is made.
         limits: on images.
         used: those of the inspections that the update learns from, once it has begun.
+        notes: on what is learned from, once it has begun.
     """
 
     model: str
@@ -98,15 +107,19 @@ class UpdateTask:
     limits: Callable[[], Limits]
     kind: Literal["update"] = "update"
     used: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def request(self) -> dict[str, Any]:
         """What is remembered of it."""
         return {"model": self.model, "ids": list(self.ids)}
 
     def prepare(self, job: int, folder: Path) -> UpdateWork:
-        """As of `Task`: images that a person calls a defect meanwhile are left out."""
+        """As of `Task`: images that a person calls a defect, meanwhile or in another inspection, are left out."""
         waiting = {each.id: each for each in self.store.feedback.review(self.model)}
         records = [waiting[id] for id in self.ids if id in waiting and is_good(waiting[id])]
+        defects = self.store.inspections.marked_defect([each.image_sha256 or "" for each in records])
+        self.notes.extend(defect_notes([each.name for each in records if each.image_sha256 in defects]))
+        records = [each for each in records if each.image_sha256 not in defects]
         found = ((f"inspection {each.id} ({each.name})", self.store.inspections.image(each.id)) for each in records)
         images = write_images(folder, found)
         self.used.extend(each.id for each in records)
@@ -154,6 +167,14 @@ def settle_interrupted(store: Store) -> None:
                 store.feedback.learned(ids, version.number)
 
 
+def defect_notes(names: Sequence[str]) -> list[str]:
+    """Which images were left out since a person has called them a defect, as a sentence; none where none were."""
+    if not names:
+        return []
+    which = name_some(names, MOST_NAMES)
+    return [f"{pluralize(len(names), 'image')} left out, as a person has called the same image a defect: {which}."]
+
+
 def is_good(record: InspectionRecord) -> bool:
     """Whether a person has called the image good, and not a defect after that."""
     return record.feedback is not None and record.feedback.label is Label.GOOD
@@ -175,7 +196,7 @@ def write_images(folder: Path, images: Iterable[tuple[str, tuple[bytes, str] | N
             continue
         content, suffix = found
         letters = "".join(each for each in suffix.removeprefix(".") if each.isalnum())[:_SUFFIX_LETTERS]
-        file = f"{number:06}.{letters or 'image'}"
+        file = f"_{number:06}.{letters or 'image'}"
         (folder / file).write_bytes(content)
         written.append(WorkImage(name=name, file=file))
     return tuple(written)

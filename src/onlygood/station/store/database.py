@@ -20,7 +20,7 @@ from onlygood.station.store.troubles import DatabaseError, Trouble, store_error
 FILE_NAME = "station.db"
 # For another connection's transaction to end, in SQLite; and for a server to answer that it is there.
 BUSY_TIMEOUT_S = 10.0
-CONNECT_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 10
 # A server that does not acknowledge what was sent for so long is lost.
 SILENCE_MS = 10_000
 _WRITES = "onlygood_writes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -46,6 +47,8 @@ SET_TABLE = "images.csv"
 _MARK = "\ufeff"
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 _EPOCH_OF_ZIP = 1980
+
+_log = logging.getLogger("onlygood.station")
 
 Content = Callable[[str], bytes | None]
 
@@ -202,7 +205,7 @@ def put_set(
         if image.is_left_out:
             continue
         learned.add((image.model, image.image_sha256))
-        found = content(image.image_sha256) if with_taught else None
+        found = _read(content, image.image_sha256) if with_taught else None
         if found is None:
             continue
         name = f"{image.model}/train/good/taught-{image.id:06d}{_safe(suffix)}"
@@ -214,7 +217,7 @@ def put_set(
         said, digest = record.feedback, record.image_sha256
         if said is None or digest is None or not record.has_image or (record.model, digest) in learned:
             continue
-        found = content(digest)
+        found = _read(content, digest)
         if found is None:
             continue
         is_learned = said.label is Label.GOOD and record.learned_in is not None
@@ -278,6 +281,15 @@ class Sink(io.RawIOBase):
         """All that were taken since the last time."""
         blocks, self._blocks = self._blocks, []
         return b"".join(blocks)
+
+
+def _read(content: Content, digest: str) -> bytes | None:
+    """An image; None, and a line in the log, for one that is damaged: the others are exported all the same."""
+    try:
+        return content(digest)
+    except StoreError as error:
+        _log.warning("an image is left out of the export: %s", error)
+        return None
 
 
 def _safe(suffix: str) -> str:

@@ -123,6 +123,25 @@ class Inspections:
         content = None if row is None or row.image_sha256 is None else self._images.read(row.image_sha256)
         return None if row is None or content is None else (content, row.image_suffix)
 
+    def marked_defect(self, digests: Sequence[str]) -> set[str]:
+        """Which of some images a person has called a defect, in any inspection of them.
+
+        Args:
+            digests: of the images' files.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        found: set[str] = set()
+        with self._database.reading() as connection:
+            for begin in range(0, len(digests), CHUNK):
+                query = select(InspectionRow.image_sha256).where(
+                    InspectionRow.label == Label.DEFECT.value,
+                    InspectionRow.image_sha256.in_(digests[begin : begin + CHUNK]),
+                )
+                found.update(digest for digest in connection.scalars(query) if digest is not None)
+        return found
+
     def each(self, **wanted: Unpack[Wanted]) -> Iterator[InspectionRecord]:
         """All that are meant, the oldest first, without a transaction that is held open for the whole time.
 

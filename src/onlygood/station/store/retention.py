@@ -20,6 +20,7 @@ from onlygood.station.store.database import Database
 from onlygood.station.store.images import Images
 from onlygood.station.store.needed import is_needed
 from onlygood.station.store.tables import InspectionRow, SeenRow, StationRow, TaughtImageRow, table_of
+from onlygood.station.store.troubles import DatabaseError, Trouble
 
 _log = logging.getLogger("onlygood.station")
 
@@ -68,7 +69,6 @@ class RetentionWorker:
         self._is_needed = is_needed(database)
         self._running = Lock()
         self._problem: str | None = None
-        self._found_orphans = False
         self._ending = Event()
         self._thread: Thread | None = None
 
@@ -97,8 +97,9 @@ class RetentionWorker:
         with self._running:
             self._images.is_short.clear()
             orphans = self._orphans()
-            inspections, images, free = self._by_age()
-            more_images, more_free = self._by_bytes()
+            # Room first: a database on a full disk could not write down anything else.
+            images, free = self._by_bytes()
+            inspections, more_images, more_free = self._by_age()
         done = LetGo(
             inspections=inspections,
             images=images + more_images,
@@ -114,6 +115,16 @@ class RetentionWorker:
                 done.bytes / MIB,
             )
         return done
+
+    def use(self, settings: Retention) -> None:
+        """Other bounds, from now on.
+
+        Args:
+            settings: the bounds.
+        """
+        self._settings = settings
+        self._images.max_bytes, self._images.min_free_bytes = settings.max_image_bytes, settings.min_free_bytes
+        self._images.is_short.set()
 
     def trust_clock(self) -> None:
         """Believe the clock as it is now: a person has looked at it.
@@ -214,24 +225,34 @@ class RetentionWorker:
         return self._remove_files(rows)
 
     def _drop_images(self, rows: Sequence[Row[Any]]) -> int:
-        with self._database.writing() as connection:
-            connection.execute(
-                update(InspectionRow).where(InspectionRow.id.in_([row.id for row in rows])).values(has_image=False)
-            )
-        return self._remove_files(rows)
+        ids = [row.id for row in rows]
+        free = 0
+        for attempt in range(2):
+            try:
+                with self._database.writing() as connection:
+                    connection.execute(update(InspectionRow).where(InspectionRow.id.in_(ids)).values(has_image=False))
+                break
+            except DatabaseError as error:
+                # On a disk that is full the database cannot say what is about to go: the files go first.
+                if error.trouble is not Trouble.FULL or attempt or not (free := self._remove_files(rows, but=ids)):
+                    raise
+        return free + self._remove_files(rows)
 
-    def _remove_files(self, rows: Sequence[Row[Any]]) -> int:
+    def _remove_files(self, rows: Sequence[Row[Any]], *, but: Sequence[int] = ()) -> int:
         digests = dict.fromkeys(row.image_sha256 for row in rows if row.has_image)
-        return sum(self._images.remove(digest, self._is_needed) or 0 for digest in digests)
+        needed = is_needed(self._database, but=but)
+        return sum(self._images.remove(digest, needed) or 0 for digest in digests)
 
     def _orphans(self) -> tuple[int, int]:
         """Files that no row names: a station that was killed wrote them and did not come to its commit."""
         files = free = 0
-        if self._found_orphans:
+        if not self._images.may_have_orphans:
             return files, free
+        self._images.may_have_orphans = False
         for begin, digests in self._images.digests():
             if self._ending.is_set():
-                return files, free
+                self._images.may_have_orphans = True
+                break
             needed: set[str | None] = set()
             if digests:
                 with self._database.reading() as connection:
@@ -246,7 +267,6 @@ class RetentionWorker:
                     removed = self._images.remove(digest, self._is_needed, is_orphan=True)
                     files += removed is not None
                     free += removed or 0
-        self._found_orphans = True
         return files, free
 
     def _remember_time(self) -> None:

@@ -102,17 +102,17 @@ class InspectionRow(Table):
             "ix_inspections_kept_image",
             "image_sha256",
             "image_bytes",
-            sqlite_where=text("has_image"),
+            sqlite_where=text("has_image = 1"),
             postgresql_where=text("has_image"),
         ),
         Index(
             "ix_inspections_kept_order",
             "label",
             "id",
-            sqlite_where=text("has_image"),
+            sqlite_where=text("has_image = 1"),
             postgresql_where=text("has_image"),
         ),
-        Index("ix_inspections_kept_at", "at", sqlite_where=text("has_image"), postgresql_where=text("has_image")),
+        Index("ix_inspections_kept_at", "at", sqlite_where=text("has_image = 1"), postgresql_where=text("has_image")),
         # Numbers of inspections that were let go are never given a second time.
         {"sqlite_autoincrement": True},
     )

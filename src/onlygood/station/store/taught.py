@@ -49,13 +49,7 @@ class Taught:
         """
         digest = self._images.hold(content)
         try:
-            try:
-                self._images.write(digest, content)
-            except OSError as error:
-                raise StoreError(
-                    f"the image {storable(name)} cannot be kept ({reason_of(error)}): make room "
-                    f"on the disk of {self._images.folder}"
-                ) from error
+            self._images.write(digest, content)
             values = {
                 "model": model,
                 "at": self._now(),
@@ -73,9 +67,19 @@ class Taught:
                 query = select(TaughtImageRow.__table__).where(
                     TaughtImageRow.model == model, TaughtImageRow.image_sha256 == digest
                 )
-                return _of(connection.execute(query).one())
-        finally:
+                added = _of(connection.execute(query).one())
+        except OSError as error:
             self._images.release(digest)
+            raise StoreError(
+                f"the image {storable(name)} cannot be kept ({reason_of(error)}): make room on the disk of "
+                f"{self._images.folder}"
+            ) from error
+        except BaseException:
+            self._images.release(digest)
+            self._images.remove_if_possible(digest, is_needed(self._database))
+            raise
+        self._images.release(digest)
+        return added
 
     def names(self) -> list[str]:
         """The names of all models that are taught, in the order of the alphabet.

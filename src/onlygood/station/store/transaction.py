@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
 from onlygood.station.schemas import InspectionRecord
 from onlygood.station.store.database import Database
@@ -22,6 +22,10 @@ from onlygood.station.store.tables import (
 )
 
 _MOST_KEY = 200
+
+# Made once: making a statement takes longer than running it.
+_INSERT = insert(table_of(InspectionRow)).returning(InspectionRow.id, sort_by_parameter_order=True)
+_NAME_BATCH = update(StationRow).values(last_batch=bindparam("batch"))
 
 
 class AlreadySeen(Exception):  # noqa: N818 - it is no error: the image is inspected once, as it should be
@@ -47,6 +51,7 @@ class Entry:
         drift: digest of a model's version, and the state of its drift test.
         held: the digest of its image, while its file must not be removed.
         image_bytes: of its image's file; 0 where none was kept.
+        is_recorded: whether a row names its image.
     """
 
     draft: InspectionRecord
@@ -55,6 +60,7 @@ class Entry:
     drift: tuple[str, str] | None
     held: str | None = None
     image_bytes: int = 0
+    is_recorded: bool = False
 
     def keep_image(self, digest: str, size: int) -> None:
         """Its image's file is there.
@@ -123,8 +129,21 @@ def record_entries(
             outcome[place] = AlreadySeen(*key, record)
         numbered = [(entries[place], number) for place, number in zip(fresh, ids, strict=True)]
         _insert_rest(database, connection, numbered, at)
-        connection.execute(update(StationRow).values(last_batch=batch))
+        connection.execute(_NAME_BATCH, {"batch": batch})
         outcomes.append([result for result in outcome if result is not None])
+
+
+def probe(database: Database) -> None:
+    """Whether inspections could be recorded: no error where they could.
+
+    Args:
+        database: to write to.
+
+    Raises:
+        StoreError: they could not.
+    """
+    with database.writing() as connection:
+        connection.execute(update(StationRow).values(last_batch=StationRow.last_batch))
 
 
 def was_committed(database: Database, batch: str) -> bool:
@@ -148,8 +167,7 @@ def _insert(connection: Connection, entries: Sequence[Entry]) -> Sequence[int]:
         values_of(entry.draft, suffix=entry.new.suffix if entry.draft.has_image else "", image_bytes=entry.image_bytes)
         for entry in entries
     ]
-    statement = insert(table_of(InspectionRow)).returning(InspectionRow.id, sort_by_parameter_order=True)
-    return connection.scalars(statement, values).all()
+    return connection.scalars(_INSERT, values).all()
 
 
 def _insert_rest(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from enum import Enum
+from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -22,6 +24,8 @@ class Trouble(Enum):
     REFUSED = "refused"  # what was asked for cannot be stored: asking again does not help
     OTHER = "other"
 
+
+_NEXT_TO_NOTHING_BYTES = 64 << 10
 
 # After these, the same transaction may come through when it is tried again.
 PASSING = (Trouble.LOST, Trouble.LOCKED)
@@ -48,6 +52,9 @@ def store_error(error: SQLAlchemyError, *, shown: str, is_sqlite: bool) -> Datab
         is_sqlite: whether it is a file.
     """
     trouble = _of_sqlite(error) if is_sqlite else _of_postgres(error)
+    if is_sqlite and trouble is Trouble.OTHER and _is_full(shown):
+        # SQLite says so of some writes, and of others that there was an error.
+        trouble = Trouble.FULL
     reason = _reason(error)
     kept = "nothing of this was kept"
     if trouble is Trouble.LOST:
@@ -71,6 +78,13 @@ def store_error(error: SQLAlchemyError, *, shown: str, is_sqlite: bool) -> Datab
     else:
         sentence = f"the database {shown} did not take what it was asked ({reason}); {kept}"
     return DatabaseError(sentence, trouble=trouble)
+
+
+def _is_full(path: str) -> bool:
+    try:
+        return shutil.disk_usage(Path(path).parent).free < _NEXT_TO_NOTHING_BYTES
+    except OSError:
+        return False
 
 
 def _reason(error: SQLAlchemyError) -> str:
@@ -98,8 +112,6 @@ def _of_sqlite(error: SQLAlchemyError) -> Trouble:
         ("SQLITE_PERM", Trouble.READ_ONLY),
         ("SQLITE_CORRUPT", Trouble.DAMAGED),
         ("SQLITE_NOTADB", Trouble.DAMAGED),
-        # A disk or a quota that is full shows as this one, too.
-        ("SQLITE_IOERR", Trouble.FULL if "WRITE" in name else Trouble.OTHER),
     ):
         if name.startswith(prefix):
             return trouble

@@ -53,7 +53,12 @@ class Metrics:
 
 
 class Observed:
-    """Counts and times every request, and writes a line into the log of accesses where that is wanted."""
+    """Counts and times every request, and writes it into the log: those that are refused, and all where that is wanted.
+
+    Args:
+        app: what comes after.
+        metrics: that count.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -80,8 +85,11 @@ class Observed:
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(taken_s)
-            if _access_log.isEnabledFor(logging.INFO):
-                _access_log.info(
+            # What is answered as it should be would fill a disk in a year.
+            level = logging.INFO if status >= 400 else logging.DEBUG
+            if _access_log.isEnabledFor(level):
+                _access_log.log(
+                    level,
                     "%s %s %s: %d in %.1f ms",
                     address_of(scope),
                     scope["method"],

@@ -56,8 +56,14 @@ def upgrade() -> None:
         ("ix_inspections_kept_order", ["label", "id"]),
         ("ix_inspections_kept_at", ["at"]),
     ):
-        where = sa.text("has_image")
-        op.create_index(name, "inspections", columns, sqlite_where=where, postgresql_where=where)
+        # As the queries say it, which SQLite compares word by word.
+        op.create_index(
+            name,
+            "inspections",
+            columns,
+            sqlite_where=sa.text("has_image = 1"),
+            postgresql_where=sa.text("has_image"),
+        )
     op.create_table(
         "feedback",
         sa.Column("id", BIG_ID, autoincrement=True, nullable=False),
