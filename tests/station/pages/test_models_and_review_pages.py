@@ -93,6 +93,20 @@ def test_the_guarantee_is_held_against_what_people_marked(
     assert page.locator(".shot").count() == 5
 
 
+def test_the_drift_test_begins_again_when_a_person_has_settled_the_cause(station: Running) -> None:
+    fill(station)
+    (before,) = station.station.drift_statuses()
+    assert "10 of the 50 images" in before.sentence
+    answer = station.client.post("/drift/part/settle", headers={"HX-Request": "true"})
+    assert answer.status_code == 200
+    (after,) = station.station.drift_statuses()
+    assert "0 of the 50 images" in after.sentence and "10 of the 50" not in after.sentence
+    unknown = station.client.post("/drift/prat/settle", headers={"HX-Request": "true"})
+    assert unknown.status_code == 404
+    assert unknown.headers["HX-Retarget"] == "#notices"
+    assert "prat" in unknown.text
+
+
 def test_a_source_is_added_watched_and_removed(
     station: Running, open_page: Callable[..., Any], expect: Any, tmp_path: Path
 ) -> None:
