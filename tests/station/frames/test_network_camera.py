@@ -38,7 +38,8 @@ def serve() -> Iterator[Serve]:
     servers = []
 
     def serve_one(clip: Clip = CLIP, **options: Any) -> RtspServer:
-        servers.append(RtspServer(clip, **options).start())
+        # faster than cameras are: FFmpeg waits for some frames before it is open
+        servers.append(RtspServer(clip, **{"frames_per_s": 100.0, **options}).start())
         return servers[-1]
 
     yield serve_one
