@@ -19,7 +19,7 @@ import pytest
 from inspected import inspected
 from sqlalchemy import event, text
 
-from onlygood.errors import StoreError
+from onlygood.errors import BusyError, StoreError
 from onlygood.station.schemas import InspectionRecord
 from onlygood.station.station_settings import Retention
 from onlygood.station.store.database import Database, sqlite_url
@@ -174,6 +174,26 @@ def test_a_file_of_the_database_that_is_held_by_another_program(tmp_path: Path) 
     other.close()
     recorder.close()
     database.close()
+
+
+def test_more_than_can_wait_is_refused_and_nothing_that_waits_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onlygood.station.store.recorder.MOST_WAITING", 3)
+    monkeypatch.setattr("onlygood.station.store.recorder.SUBMIT_TIMEOUT_S", 0.01)
+    store = Store(tmp_path / "data", housekeeping_s=0)
+    with closing(sqlite3.connect(tmp_path / "data" / "station.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        futures = [store.recorder.submit(inspected(name="taken"))]
+        until(lambda: store.recorder.waiting == 0)  # the first is in a transaction that waits
+        futures += [store.recorder.submit(inspected(content=bytes([number]))) for number in range(3)]
+        with pytest.raises(BusyError, match=r"at most 3 inspections or 256 MiB of images wait to be recorded") as busy:
+            store.recorder.submit(inspected())
+        assert busy.value.retry_after_s > 0
+        assert not any(future.done() for future in futures)
+        other.execute("ROLLBACK")
+    assert [future.result(DEADLINE_S).id for future in futures] == [1, 2, 3, 4]
+    store.close()
 
 
 def test_a_server_that_is_restarted_is_waited_for(tmp_path: Path, postgres_server: Server) -> None:
