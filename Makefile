@@ -60,11 +60,12 @@ browser: $(VENV)/.dev ## install Chromium, in which tests open every page, unles
 	$(BIN)/python -m playwright install chromium
 
 # Debian starts Mosquitto when it installs it: the tests start their own.
-servers: ## install a broker and a database, which tests start, unless they are there
+servers: ## install a broker and a database, which tests start, and a compiler of C for a camera, unless they are there
 	@if [ -n "$$(command -v mosquitto || ls /usr/sbin/mosquitto 2> /dev/null)" ] && \
-	    [ -n "$$(command -v postgres || ls -d /usr/lib/postgresql/*/bin/postgres 2> /dev/null)" ]; then exit 0; fi; \
+	    [ -n "$$(command -v postgres || ls -d /usr/lib/postgresql/*/bin/postgres 2> /dev/null)" ] && \
+	    [ -n "$$(command -v cc || command -v gcc)" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && apt-get update -qq && \
-	    apt-get install -y -qq --no-install-recommends mosquitto postgresql; \
+	    apt-get install -y -qq --no-install-recommends mosquitto postgresql gcc libc6-dev; \
 	then service mosquitto stop > /dev/null 2>&1 || true; exit 0; fi; \
 	echo "install Mosquitto and PostgreSQL, or the tests that need them are left out"
 

@@ -135,8 +135,8 @@ def write_station_settings(_app: Any) -> None:
         base = models[0].__mro__[1]
         kinds = [f"`{each.model_fields['kind'].default}`" for each in models]
         parts.append(
-            f"## `{title}`\n\nEach has a `kind`, one of {', '.join(kinds[:-1])} and {kinds[-1]}, and these settings:\n\n"
-            + table(base)
+            f"## `{title}`\n\nEach has a `kind`, one of {', '.join(kinds[:-1])} and {kinds[-1]}, and these settings:\n"
+            f"\n{table(base)}"
         )
         for model in models:
             kind = model.model_fields["kind"].default

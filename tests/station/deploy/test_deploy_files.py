@@ -33,7 +33,9 @@ def test_the_command_line_takes_each_command(where):
 
 
 def test_the_compose_file_starts_what_the_image_starts():
-    assert not {"command", "entrypoint", "user", "healthcheck", "stop_signal"} & set(STATION), "what the image says holds"
+    assert not {"command", "entrypoint", "user", "healthcheck", "stop_signal"} & set(STATION), (
+        "what the image says holds"
+    )
 
 
 def test_all_data_lie_where_they_outlive_the_container():
@@ -98,7 +100,10 @@ def test_what_the_image_is_built_from_is_there_and_nothing_else_is_sent():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     wanted = {project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml", "constraints.txt"}
     assert wanted <= sources
-    assert all(Path(package).parts[0] in sources for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    assert all(
+        Path(package).parts[0] in sources
+        for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    )
 
 
 def test_the_station_is_not_root_and_has_no_more_than_it_needs():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import socket
@@ -145,8 +146,8 @@ def no_database(folder: Path) -> str:
 
 def disk_full(folder: Path) -> str:
     with closing(Store(folder, retention=Retention(min_free_bytes=1 << 60), housekeeping_s=0)) as store:
-        of_record = ("model", "model_sha256", "source", "name", "verdict", "score", "p_value", "latency_ms", "width", "height")
-        values = {name: getattr(A_RECORD, name) for name in of_record}
+        fields = {each.name for each in dataclasses.fields(NewInspection)} & {*A_RECORD.model_fields_set} - {"at"}
+        values = {name: getattr(A_RECORD, name) for name in fields}
         store.recorder.record(NewInspection(**values, content=b"an image", suffix=".png"))
         (said,) = store.problems()
     return re.sub(r"has [\d,]+ MiB free, and [\d,]+ MiB", "has 312 MiB free, and 500 MiB", said)

@@ -95,24 +95,32 @@ def h264_clip(images: Sequence[Pixels], frames_per_s: int) -> Clip:
     encoder.time_base = Fraction(1, frames_per_s)
     encoder.options = {"preset": "veryfast", "tune": "zerolatency", "profile": "high"}
     encoder.options |= {"g": str(frames_per_s), "keyint_min": str(frames_per_s), "sc_threshold": "0"}
-    frames: list[tuple[bytes, ...]] = []
-    parameters: dict[int, bytes] = {}
-    for image in images:
-        for packet in encoder.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
-            units = _nal_units(bytes(packet))
-            parameters.update({unit[0] & 31: unit for unit in units if unit[0] & 31 in (7, 8)})
-            frames.append(tuple(payload for unit in units for payload in _h264_payloads(unit)))
+    encoded = (encoder.encode(av.VideoFrame.from_ndarray(image, format="rgb24")) for image in images)
+    return h264_clip_of(b"".join(bytes(packet) for packets in encoded for packet in packets), frames_per_s)
+
+
+def h264_clip_of(stream: bytes, frames_per_s: int) -> Clip:
+    """A stream that was encoded before.
+
+    Args:
+        stream: as a file with start codes (annex B of the standard), a key frame each second.
+        frames_per_s: at which it will be sent.
+    """
+    units = [unit.rstrip(b"\0") for unit in re.split(rb"\x00\x00\x00?\x01", stream) if unit]
+    frames: list[list[bytes]] = [[]]
+    has_slice = False
+    for unit in units:
+        is_slice = unit[0] & 31 in (1, 5)
+        # a slice that begins with the first macroblock, and what stands before it, begin a frame
+        if has_slice and (not is_slice or unit[1] & 0x80):
+            frames.append([])
+            has_slice = False
+        has_slice |= is_slice
+        frames[-1].extend(_h264_payloads(unit))
+    parameters = {unit[0] & 31: unit for unit in units if unit[0] & 31 in (7, 8)}
     sets = ",".join(base64.b64encode(parameters[kind]).decode() for kind in (7, 8))
-    return Clip(
-        tuple(frames),
-        ("a=rtpmap:96 H264/90000", f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={sets}"),
-        96,
-        frames_per_s,
-    )
-
-
-def _nal_units(stream: bytes) -> list[bytes]:
-    return [unit.rstrip(b"\0") for unit in re.split(rb"\x00\x00\x00?\x01", stream) if unit]
+    sdp = ("a=rtpmap:96 H264/90000", f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={sets}")
+    return Clip(tuple(map(tuple, frames)), sdp, 96, frames_per_s)
 
 
 def _h264_payloads(unit: bytes) -> Iterable[bytes]:

@@ -112,7 +112,7 @@ def test_a_broker_that_goes_and_comes_back(broker: Broker, start: Start, caplog:
     triggered(broker, 1)
     source.put(1)
     assert capture.next(DEADLINE_S) is not None
-    assert f"triggers of the source belt cannot come: {where}" in caplog.text
+    assert f"source belt: no triggers come, as {where}" in caplog.text
 
 
 def test_a_broker_that_is_not_there_at_the_start(broker: Broker, start: Start) -> None:
@@ -120,7 +120,7 @@ def test_a_broker_that_is_not_there_at_the_start(broker: Broker, start: Start) -
     source = Scripted()
     capture = start(source, host=broker.host, port=broker.port)
     wait_until(lambda: capture.status.problem is not None, "it says that there is no broker")
-    remedy = "check that it runs and that host and port are right"
+    remedy = "check that it runs, and that host, port and TLS are right"
     assert capture.status.problem == f"the MQTT broker {broker.host}:{broker.port} does not answer: {remedy}"
     broker.start()
     subscribed(broker)
@@ -160,7 +160,7 @@ def test_a_trigger_that_comes_too_early_is_counted(
     subscribed(broker)
     wait_until(lambda: capture.status.state is SourceState.LOST, "the source is lost")
     publish(broker)
-    wait_until(lambda: capture.status.skipped == 1, "the trigger is counted")
+    wait_until(lambda: capture.status.skipped == 1, "it adds to those that were skipped")
     assert "a trigger by MQTT was passed over: the source belt must be waiting for a trigger to take one" in caplog.text
 
 

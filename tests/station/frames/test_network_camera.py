@@ -4,6 +4,7 @@ import logging
 import queue
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,10 +18,12 @@ from onlygood.station.frames.rtsp import RtspFrames
 from onlygood.station.frames.rtsp_probe import why_not_opened
 from onlygood.station.schemas import SourceState, SourceStatus
 from onlygood.station.station_settings import RtspSource
-from rtsp_server import RtspServer, jpeg_clip, number_of, numbered_image
+from rtsp_server import Clip, RtspServer, h264_clip_of, jpeg_clip, number_of, numbered_image
 from scripted import DEADLINE_S, wait_until
 
 CLIP = jpeg_clip([numbered_image(number) for number in range(100)])
+# 50 numbered images, encoded once by x264: no B-frames, a key frame each second
+H264 = h264_clip_of(Path(__file__).with_name("numbered.h264").read_bytes(), 25)
 # A generous limit for what must come, and a short one for what must not.
 LONG_S, SHORT_S = 20.0, 0.5
 Serve = Callable[..., RtspServer]
@@ -31,8 +34,8 @@ Open = Callable[..., RtspFrames]
 def serve() -> Iterator[Serve]:
     servers = []
 
-    def serve_one(**options: Any) -> RtspServer:
-        servers.append(RtspServer(CLIP, **options).start())
+    def serve_one(clip: Clip = CLIP, **options: Any) -> RtspServer:
+        servers.append(RtspServer(clip, **options).start())
         return servers[-1]
 
     yield serve_one
@@ -74,6 +77,19 @@ def test_frames_come_in_their_order(serve: Serve, source: Open, transport: str) 
     assert first.pixels is not None and first.pixels.shape == (240, 320, 3)
     assert np.abs(first.pixels[-1, -1].astype(int) - (200, 90 + numbers[0] % 32, 30)).max() < 6
     assert first.name == "gate-000001"
+
+
+def test_frames_of_h264_come_in_their_order(serve: Serve, source: Open) -> None:
+    server = serve(H264)
+    frames = source(server.url())
+    frames.open()
+    got = [read(frames) for _ in range(5)]
+    numbers = [number_of(frame.pixels) for frame in got if frame.pixels is not None]
+    assert numbers == [(numbers[0] + step) % 50 for step in range(5)]
+    assert len(H264.frames) == 50
+    first = got[0]
+    assert first.pixels is not None
+    assert np.abs(first.pixels[-1, -1].astype(int) - (200, 90 + numbers[0] % 32, 30)).max() < 12
 
 
 def test_a_user_and_a_password_that_needs_quoting(serve: Serve, source: Open) -> None:

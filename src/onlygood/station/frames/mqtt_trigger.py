@@ -100,7 +100,7 @@ class MqttTrigger:
             self._on_problem("")
 
     def _not_connected(self, client: Client, data: Any) -> None:
-        self._on_problem(f"{self._where} does not answer: check that it runs and that host and port are right")
+        self._on_problem(f"{self._where} does not answer: check that it runs, and that host, port and TLS are right")
 
     def _disconnected(
         self, client: Client, data: Any, flags: Any, reason: ReasonCode, properties: Properties | None
