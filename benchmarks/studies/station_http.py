@@ -10,9 +10,9 @@ remembered. The clients are threads of one process beside the station, on the sa
 is measured. Processor times are those of each process with all its threads.
 
 `hostile`: so many requests, one in twenty of them hostile (cut short, bombs, wrong types, too large, too many parts,
-slow senders, no HTTP), by as many clients. Every answer must be the right one: the verdict of the library, or the status
-of the refusal. At the end the station must remember each image that it answered, once. Its resident memory is read along
-the way.
+slow senders, no HTTP), by as many clients. Every answer must be the right one: the verdict of the library, or the
+status of the refusal. At the end the station must remember each image that it answered, once. Its resident memory is
+read along the way.
 """
 
 from __future__ import annotations

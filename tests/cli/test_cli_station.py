@@ -108,20 +108,20 @@ def test_without_a_service_manager_nobody_is_told(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("said", "whose", "expected"),
     [
-        ("30000000", None, 12.0),
-        ("30000000", os.getpid(), 12.0),
-        ("30000000", 1, None),
-        ("0", None, None),
-        ("x", None, None),
+        ("30000000", "nobody's", 12.0),
+        ("30000000", "ours", 12.0),
+        ("30000000", "another's", None),
+        ("0", "nobody's", None),
+        ("x", "nobody's", None),
     ],
 )
 def test_the_watchdog_is_told_well_within_its_time(
-    said: str, whose: int | None, expected: float | None, monkeypatch: pytest.MonkeyPatch
+    said: str, whose: str, expected: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", said)
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
-    if whose is not None:
-        monkeypatch.setenv("WATCHDOG_PID", str(whose))
+    if whose != "nobody's":
+        monkeypatch.setenv("WATCHDOG_PID", str(os.getpid() + (whose != "ours")))
     assert watchdog_pause_s() == expected
 
 

@@ -123,6 +123,7 @@ class Station:
         self._started_at = time.monotonic()
         self._recent: deque[float] = deque()
         self._recent_lock = Lock()
+        self._changing = Lock()
 
     # Life
 
@@ -177,10 +178,11 @@ class Station:
             SettingError: what `change` made cannot be used.
             WriteError: the file cannot be written; nothing is changed.
         """
-        settings = self.settings_file.change(change)
-        self.telling.apply(settings.outputs)
-        self.lines.apply(settings.sources)
-        return settings
+        with self._changing:  # or an older change could be applied after a newer one
+            settings = self.settings_file.change(change)
+            self.telling.apply(settings.outputs)
+            self.lines.apply(settings.sources)
+            return settings
 
     # Inspecting
 

@@ -96,10 +96,10 @@ def test_it_opens_again_until_the_source_is_there(start: Start, caplog: pytest.L
     ]
     # a source that stays away for a night does not fill the log
     assert [record.getMessage().partition(" after")[0] for record in caplog.records] == [
-        "the source belt was lost: no camera",
-        "the source belt was lost: camera in use",
+        "source belt: no camera",
+        "source belt: camera in use",
         "the source belt is back",
-        "the source belt was lost: unplugged",
+        "source belt: unplugged",
         "the source belt is back",
     ]
 

@@ -112,7 +112,7 @@ def test_a_broker_that_goes_and_comes_back(broker: Broker, start: Start, caplog:
     triggered(broker, 1)
     source.put(1)
     assert capture.next(DEADLINE_S) is not None
-    assert f"triggers of the source belt cannot come: {where}" in caplog.text
+    assert f"source belt: no triggers come, as {where}" in caplog.text
 
 
 def test_a_broker_that_is_not_there_at_the_start(broker: Broker, start: Start) -> None:

@@ -228,6 +228,26 @@ def test_what_libraries_print_is_no_answer(tmp_path: Path, monkeypatch: pytest.M
     assert outcome.problem is not None and outcome.problem.startswith("fit needs at least")
 
 
+def test_what_a_process_said_before_it_failed_unforeseen_is_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    # A library that fails in the process of the job alone.
+    (broken / "sitecustomize.py").write_text(
+        "import onlygood.fitting as fitting\n"
+        "def fit(*_, **__):\n    raise ZeroDivisionError('nobody foresaw it')\n"
+        "fitting.fit = fit\n"
+    )
+    paths = os.pathsep.join([str(broken), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setenv("PYTHONPATH", paths)
+    folder = tmp_path / "job"
+    folder.mkdir()
+    outcome, _ = run(fit_work(folder, count=3), folder)
+    assert outcome.problem is not None and "ZeroDivisionError: nobody foresaw it" in outcome.problem
+    assert any("Traceback" in record.message for record in caplog.records if record.levelname == "ERROR")
+
+
 @pytest.mark.parametrize(
     ("region", "rows", "columns"),
     [((0, 0, 1, 1), (0, 10), (0, 20)), ((0.5, 0.25, 1, 0.5), (5, 10), (5, 10)), ((0.1, 0.9, 0.2, 1), (1, 2), (18, 20))],

@@ -29,7 +29,8 @@ def open_store(tmp_path: Path, url: str | None) -> Iterator[Callable[..., Store]
     opened: list[Store] = []
 
     def opens(**options: Any) -> Store:
-        opened.append(Store(tmp_path / "data", url=url, **options))
+        # What is let go, and when, is said by the tests of that.
+        opened.append(Store(tmp_path / "data", url=url, **{"housekeeping_s": 0, **options}))
         return opened[-1]
 
     yield opens

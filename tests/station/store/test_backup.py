@@ -320,12 +320,23 @@ def test_where_it_cannot_be_restored(archive: Path, other_url: str | None) -> No
         restore(archive, folder / "data", other_url)
     with pytest.raises(StoreError, match=r"a backup must be a file that exists, got .*none.zip"):
         restore(folder / "none.zip", folder / "again", other_url)
-    (folder / "empty").mkdir()
+    (folder / "empty" / "lost+found").mkdir(parents=True)
     restore(archive, folder / "empty", other_url)
+    names = ["images", "lost+found", "model-files", "station-id", "station.json"]
+    there = sorted(path.name for path in (folder / "empty").iterdir())
+    assert there == (names if other_url is not None else sorted([*names, "station.db"]))
     if other_url is not None:
         with pytest.raises(StoreError, match="a backup must be restored into an empty database, got postgresql://"):
             restore(archive, folder / "again", other_url)
         assert not (folder / "again").exists()
+
+
+def test_a_folder_that_was_there_stays_and_stays_empty(archive: Path) -> None:
+    changed(archive, rows_changed)
+    (archive.parent / "again").mkdir()
+    with pytest.raises(StoreError, match="is not what was written"):
+        restore(archive, archive.parent / "again")
+    assert list((archive.parent / "again").iterdir()) == []
 
 
 def test_into_a_file_of_sqlite_elsewhere(archive: Path) -> None:

@@ -68,7 +68,7 @@ def test_the_oldest_images_go_first_and_those_that_were_marked_last(open_store: 
 
 
 def test_what_is_taught_or_in_review_never_goes_by_bytes(open_store: Opens) -> None:
-    store = open_store(retention=bounds(max_image_bytes=0), housekeeping_s=0)
+    store = open_store(retention=bounds(max_image_bytes=1), housekeeping_s=0)
     for number in range(6):
         store.recorder.record(inspected(content=image(number), verdict=Verdict.ANOMALOUS))
     taught = store.taught.add("part", "a.png", image(4), width=1, height=1)
@@ -233,6 +233,14 @@ def test_nothing_that_is_about_to_be_recorded_is_removed(open_store: Opens) -> N
     assert not broken
     # Whatever a row says that it has is there.
     assert set(kept(store)) <= set(range(1, 201))
+
+
+def test_no_image_is_kept_where_none_may_be(open_store: Opens) -> None:
+    store = open_store(retention=bounds(max_image_bytes=0), housekeeping_s=0)
+    assert not store.recorder.record(inspected()).has_image
+    assert (files(store), store.problems()) == (0, [])
+    store.retention.use(bounds(max_image_bytes=5))
+    assert store.recorder.record(inspected()).has_image
 
 
 def test_it_happens_by_itself(open_store: Opens) -> None:

@@ -75,6 +75,7 @@ def test_a_full_disk_and_room_again(small_disk: Path) -> None:
                     file.write(bytes(4096))
         if number == 30:
             filler.unlink()
+            until(lambda: store.problems() == [])
         # Long names, so that the database cannot do with the pages that it has.
         new = inspected(content=os.urandom(50_000), name=f"{number} " + "x" * 900, notes=["y" * 20_000])
         try:
@@ -217,6 +218,9 @@ def test_a_server_that_stays_away_is_said_to_those_who_wait(tmp_path: Path, post
             assert "must answer, got no connection to it" in str(future.exception(DEADLINE_S))
     finally:
         postgres_server.start()
+    # That it is back is noticed though nothing is recorded.
+    assert not store.recorder.is_recording
+    until(lambda: store.recorder.is_recording and store.problems() == [])
     second = store.recorder.record(inspected())
     assert [record.id for record in store.inspections.each()] == [first.id, second.id]
     store.close()

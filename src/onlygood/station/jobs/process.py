@@ -82,8 +82,9 @@ class JobProcess:
                     if self._kill is not None:
                         self._kill.cancel()
             errors.seek(max(0, errors.seek(0, 2) - _KEPT_BYTES))
+            is_foreseen = self._is_cancelled or (answer is not None and not getattr(answer, "is_unforeseen", False))
             for line in errors.read().decode("utf-8", "replace").splitlines():
-                LOG.debug("the job's process: %s", printable(line))
+                LOG.log(logging.DEBUG if is_foreseen else logging.ERROR, "the job's process: %s", printable(line))
         if answer is not None and not isinstance(answer, Failed | Step):
             return Outcome(notes=answer.notes)
         if self._is_cancelled:
@@ -151,4 +152,4 @@ def _unsaid(code: int) -> str:
             "give the computer more memory"
         )
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return f"the job's process ended without a result, by {how}: the station's log has what it said with --verbose"
+    return f"the job's process ended without a result, by {how}: the station's log has what it said"

@@ -66,10 +66,11 @@ class Made(_Line):
 
 
 class Failed(_Line):
-    """The work cannot be done: why, in a sentence."""
+    """The work cannot be done: why, in a sentence; and whether that is an error that should not happen."""
 
     kind: Literal["failed"] = "failed"
     problem: str
+    is_unforeseen: bool = False
 
 
 Answer: TypeAlias = Step | Made | Failed

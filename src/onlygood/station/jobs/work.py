@@ -122,7 +122,8 @@ def do(work: Work, tell: Callable[[Progress], None]) -> Made | Failed:
     except Exception as error:
         traceback.print_exc()
         what = f"{type(error).__name__}: {error}"
-        return Failed(problem=f"an error that should not happen, {what} (report it with the station's log)")
+        problem = f"an error that should not happen, {what} (report it with the station's log)"
+        return Failed(problem=problem, is_unforeseen=True)
     return Made(notes=(*model.guarantee.sentences, *model.notes))
 
 

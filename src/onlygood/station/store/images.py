@@ -93,14 +93,7 @@ class Images:
         path = self.path(digest)
         if _size(path) == len(content):
             return
-        free = self.free_bytes()
-        if free - len(content) < ENOUGH * self.min_free_bytes:
-            self.is_short.set()
-        if free - len(content) < self.min_free_bytes:
-            raise OSError(
-                errno.ENOSPC,
-                f"the disk has {free / MIB:,.0f} MiB free, and {self.min_free_bytes / MIB:,.0f} MiB are to stay free",
-            )
+        self._check_room(len(content))
         temporary = self._temporary / f"{digest}-{next(self._numbers)}"
         try:
             with temporary.open("wb", buffering=0) as file:
@@ -119,6 +112,20 @@ class Images:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+    def probe(self) -> None:
+        """Whether an image could be written: no error where it could.
+
+        Raises:
+            OSError: it could not.
+        """
+        content = bytes(1 << 16)
+        self._check_room(len(content))
+        temporary = self._temporary / f"probe-{next(self._numbers)}"
+        try:
+            temporary.write_bytes(content)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def path(self, digest: str) -> Path:
         """Where the file of a digest lies, if it is there."""
@@ -176,6 +183,17 @@ class Images:
             self.remove(digest, is_needed)
         except StoreError:
             self.may_have_orphans = True
+
+    def _check_room(self, size: int) -> None:
+        free = self.free_bytes() - size
+        if free < ENOUGH * self.min_free_bytes:
+            self.is_short.set()
+        if free < self.min_free_bytes:
+            raise OSError(
+                errno.ENOSPC,
+                f"the disk has {(free + size) / MIB:,.0f} MiB free, and {self.min_free_bytes / MIB:,.0f} MiB are to "
+                "stay free",
+            )
 
     @property
     def kept_bytes(self) -> int:

@@ -18,7 +18,7 @@ from onlygood.station.store.database import Database
 from onlygood.station.store.images import Images, reason_of
 from onlygood.station.store.needed import is_needed
 from onlygood.station.store.records import NewInspection, draft_of
-from onlygood.station.store.transaction import AlreadySeen, Entry, Outcome, record_entries, was_committed
+from onlygood.station.store.transaction import AlreadySeen, Entry, Outcome, probe, record_entries, was_committed
 from onlygood.station.store.troubles import PASSING, DatabaseError, Trouble
 
 _log = logging.getLogger("onlygood.station")
@@ -31,6 +31,8 @@ MOST_WAITING_BYTES = 256 << 20
 SUBMIT_TIMEOUT_S = 10.0
 # How long a database that is away is waited for, before those who wait are told.
 RETRY_S = 30.0
+# How often it is seen whether a trouble has ended, while nothing is recorded.
+PROBE_S = 2.0
 _IMAGE_WRITERS = 4
 # On a disk that is nearly full, images are kept and not kept in turn: the log says so now and then.
 LOG_AGAIN_S = 60.0
@@ -110,7 +112,7 @@ class Recorder:
             if self._is_closed:
                 raise StoreError("the station must be open to record an inspection, got one that is closed: start it")
             waiting = _Waiting(entry, Future(), None, size)
-            if new.content is not None:
+            if new.content is not None and self._images.max_bytes > 0:
                 waiting.image = self._writers.submit(self._keep, entry, new.content)
             self._queue.append(waiting)
             self._queued_bytes += size
@@ -138,6 +140,11 @@ class Recorder:
         """How many inspections are submitted and not yet taken into a transaction."""
         return len(self._queue)
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether the database took what it was last given; whether images are kept is another matter."""
+        return self._database_problem is None
+
     def problems(self) -> list[str]:
         """What keeps inspections or images from being kept, one sentence each; empty while all are."""
         return [problem for problem in (self._database_problem, self._image_problem) if problem]
@@ -163,25 +170,32 @@ class Recorder:
         try:
             self._images.write(digest, content)
         except OSError as error:
-            problem = (
-                f"images cannot be kept ({reason_of(error)}), inspections are recorded without "
-                f"them: make room on the disk of {self._images.folder}"
-            )
-            if self._image_problem is None and time.monotonic() >= self._image_log_at:
-                _log.error("%s", problem)
-                self._image_log_at = time.monotonic() + LOG_AGAIN_S
-                self._has_logged_images = True
-            self._image_problem = problem
+            self._lacks(error)
         else:
             entry.keep_image(digest, len(content))
-            if self._image_problem is not None:
-                self._image_problem = None
-                if self._has_logged_images:
-                    self._has_logged_images = False
-                    _log.info("images are kept again")
+            self._keeps()
+
+    def _lacks(self, error: OSError) -> None:
+        problem = (
+            f"images cannot be kept ({reason_of(error)}), inspections are recorded without them: make room on the disk "
+            f"of {self._images.folder}"
+        )
+        if self._image_problem is None and time.monotonic() >= self._image_log_at:
+            _log.error("%s", problem)
+            self._image_log_at = time.monotonic() + LOG_AGAIN_S
+            self._has_logged_images = True
+        self._image_problem = problem
+
+    def _keeps(self) -> None:
+        if self._image_problem is not None:
+            self._image_problem = None
+            if self._has_logged_images:
+                self._has_logged_images = False
+                _log.info("images are kept again")
 
     def _run(self) -> None:
-        while batch := self._take():
+        while self._wait():
+            batch = self._take()
             try:
                 self._record(batch)
             except BaseException as error:  # the thread must outlive everything, and nobody waits forever
@@ -200,13 +214,31 @@ class Recorder:
             if not waiting.entry.is_recorded:
                 self._images.remove_if_possible(digest, self._is_needed)
 
+    def _wait(self) -> bool:
+        """Until there are some to record; False once there will be no more. Meanwhile troubles are looked after."""
+        while True:
+            with self._changed:
+                looks = PROBE_S if self.problems() else None
+                if self._changed.wait_for(lambda: self._queue or self._is_closed, looks):
+                    return bool(self._queue)
+            self._probe()
+
+    def _probe(self) -> None:
+        try:
+            if self._database_problem is not None:
+                probe(self._database)
+                self._works()
+            if self._image_problem is not None:
+                self._images.probe()
+                self._keeps()
+        except StoreError as error:
+            self._database_problem = str(error)
+        except OSError as error:
+            self._lacks(error)
+
     def _take(self) -> list[_Waiting]:
-        """Those that wait and whose image is written, in their order; empty once there will be no more."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._is_closed)
-            if not self._queue:
-                return []
-            first = self._queue[0]
+        """Those that wait and whose image is written, in their order."""
+        first = self._queue[0]
         if first.image is not None:
             first.image.exception()  # waits; what happened to the image is in the entry
         batch: list[_Waiting] = []
@@ -254,7 +286,8 @@ class Recorder:
                     outcomes.clear()
                     record_entries(self._database, entries, batch=batch, at=self._now(), outcomes=outcomes)
             except DatabaseError as error:
-                self._failed(str(error))
+                if error.trouble is not Trouble.REFUSED:
+                    self._failed(str(error))
                 if error.trouble not in PASSING or not self._is_worth_waiting():
                     raise
                 self._closing.wait(next(pauses, _PAUSES_S[-1]))

@@ -34,6 +34,8 @@ from onlygood.station.store.database import Database, sqlite_url
 from onlygood.station.store.images import file_of, reason_of
 from onlygood.station.store.schema import known_revisions, migrate_within
 
+# What is in the uppermost folder of some disks from the beginning.
+_OF_THE_DISK = "lost+found"
 # That the file system and the database take beside what is in the files.
 _ROOM_BYTES = 50 << 20
 
@@ -58,21 +60,27 @@ def restore(path: Path, data: Path, url: str | None = None) -> Manifest:
     """
     source, target = given_path(path, error=StoreError), given_path(data, error=StoreError)
     try:
-        if target.exists() and (not target.is_dir() or next(target.iterdir(), None) is not None):
+        is_new = not target.exists()
+        if not is_new and (not target.is_dir() or any(entry.name != _OF_THE_DISK for entry in target.iterdir())):
             raise StoreError(
                 f"a backup must be restored into an empty folder, got {target}, which is not: name a new one"
             )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = target.parent / f".{target.name[:80]}.{secrets.token_hex(4)}"
         with _opened(source) as archive:
             manifest = read_manifest(archive, source)
-            _check(archive, manifest, source, staging.parent)
+            target.mkdir(parents=True, exist_ok=True)
+            # Within the folder, which may be a disk of its own.
+            staging = target / f".restoring-{secrets.token_hex(4)}"
             try:
+                _check(archive, manifest, source, target)
                 staging.mkdir(mode=0o700)
                 _restore(archive, manifest, source, staging, target, url)
             except BaseException:
                 shutil.rmtree(staging, ignore_errors=True)
+                if is_new:
+                    with suppress(OSError):
+                        target.rmdir()
                 raise
+            staging.rmdir()
     except OSError as error:
         raise StoreError(
             f"the backup {source} cannot be restored into {target} ({reason_of(error)}): check the paths, and make room"
@@ -128,8 +136,8 @@ def _restore(
         path.write_bytes(b"".join(_checked(archive, archives.SETTINGS, manifest.digests[archives.SETTINGS], shown)))
     (staging / identity.FILE_NAME).write_text(f"{manifest.station}\n", encoding="ascii")
     database = Database(url or sqlite_url(staging / databases.FILE_NAME))
-    is_inside = url is None
     is_new_file = database.is_sqlite and not Path(database.shown).exists()
+    moved: list[Path] = []
     try:
         with database.writing() as connection:
             strangers = inspect(connection).get_table_names()
@@ -142,22 +150,20 @@ def _restore(
             _fill(connection, archive, manifest, shown)
             _without_lost_images(connection, kept)
             migrate_within(connection, shown=database.shown)
-            if not is_inside:
-                # The folder first: if the database then refuses, it is taken away again.
-                _moved(staging, target)
-        if is_inside:
-            database.close()
-            _moved(staging, target)
+            if url is not None:
+                # The files first: if the database then refuses, they are taken away again.
+                _move(staging, target, moved)
+        database.close()
+        _move(staging, target, moved)
     except BaseException:
-        if not staging.exists():
-            shutil.rmtree(target, ignore_errors=True)
         database.close()
-        if is_new_file:
-            for end in ("", "-wal", "-shm"):
-                Path(f"{database.shown}{end}").unlink(missing_ok=True)
+        leftovers = [Path(f"{database.shown}{end}") for end in ("", "-wal", "-shm")] if is_new_file else []
+        for leftover in [*moved, *leftovers]:
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
         raise
-    finally:
-        database.close()
 
 
 def _files(archive: zipfile.ZipFile, shown: Path, staging: Path) -> set[str]:
@@ -231,10 +237,16 @@ def _checked(archive: zipfile.ZipFile, name: str, digest: str, shown: Path) -> I
             raise damaged(shown, f"{name} is not what was written")
 
 
-def _moved(staging: Path, target: Path) -> None:
-    """Give a folder its name; an empty one of that name goes."""
+def _move(staging: Path, target: Path, moved: list[Path]) -> None:
+    """Move what is in a folder into the one above.
+
+    Args:
+        staging: the folder.
+        target: where to.
+        moved: gets what was.
+    """
     if hasattr(os, "sync"):
         os.sync()  # one for all files, which are many
-    with suppress(FileNotFoundError):
-        target.rmdir()
-    staging.rename(target)
+    for entry in sorted(staging.iterdir()):
+        moved.append(target / entry.name)
+        entry.rename(target / entry.name)

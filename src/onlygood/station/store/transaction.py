@@ -133,6 +133,19 @@ def record_entries(
         outcomes.append([result for result in outcome if result is not None])
 
 
+def probe(database: Database) -> None:
+    """Whether inspections could be recorded: no error where they could.
+
+    Args:
+        database: to write to.
+
+    Raises:
+        StoreError: they could not.
+    """
+    with database.writing() as connection:
+        connection.execute(update(StationRow).values(last_batch=StationRow.last_batch))
+
+
 def was_committed(database: Database, batch: str) -> bool:
     """Whether a transaction of that name is in the database; asked of the newest one alone.
 

@@ -53,7 +53,12 @@ class Metrics:
 
 
 class Observed:
-    """Counts and times every request, and writes a line into the log of accesses where that is wanted."""
+    """Counts and times every request, and writes it into the log: those that are refused, and all where that is wanted.
+
+    Args:
+        app: what comes after.
+        metrics: that count.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics

@@ -28,7 +28,7 @@ from onlygood.errors import (
     VerificationError,
     WriteError,
 )
-from onlygood.station.schemas import Problem
+from onlygood.station.schemas import NAME_PATTERN, Problem
 from onlygood.validation import one_of
 
 _log = logging.getLogger("onlygood.station")
@@ -122,9 +122,13 @@ def sentence_of(error: RequestValidationError) -> str:
         return f"{subject} must be given, and it is not: add it"
     if first["type"] == "extra_forbidden":
         return f"{subject} is not known: leave it out, or check how it is spelt"
-    requirement = printable(said).removeprefix("Input should ").removeprefix("Value error, ")
-    requirement = f"must {requirement}" if said.startswith("Input should ") else f"cannot be used ({requirement})"
-    return f"{subject} {requirement}, got {quoted(first.get('input'))}"
+    _, is_required, requirement = printable(said).partition(" should ")
+    if dict(first.get("ctx") or {}).get("pattern") == NAME_PATTERN:
+        requirement = "be 1 to 64 letters, digits, dots, hyphens and underscores that begin with a letter or digit"
+    if not is_required:
+        why = printable(said).removeprefix("Value error, ")
+        return f"{subject} cannot be used, got {quoted(first.get('input'))}: {why}"
+    return f"{subject} must {requirement}, got {quoted(first.get('input'))}"
 
 
 def add_problem_handlers(app: FastAPI) -> None:

@@ -40,5 +40,12 @@ def add_health_pages(router: APIRouter, station: Station, renderer: Renderer) ->
             line.stop()
         return Response(status_code=204)
 
+    @router.post("/drift/{model}/settle")
+    @needs("manage")
+    def settle(request: Request, model: str) -> Response:
+        """Begin the drift test of a model again, since its cause is settled."""
+        station.settle_drift(model)
+        return renderer.part("health", person=identity_of(request), **values())
+
     def values() -> dict[str, Any]:
         return {"health": station.health(), "jobs": station.store.jobs.list(limit=5)}

@@ -195,8 +195,9 @@ def format_score(score: float) -> str:
     if score == 0:
         return "0"
     size = abs(score)
-    decimals = 2 if size >= 0.1 else min(8, 1 - math.floor(math.log10(size)))
-    return f"{score:+,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    decimals = 2 if size >= 0.1 else 1 - math.floor(math.log10(size))
+    written = f"{score:+,.{decimals}f}" if decimals <= 6 else f"{score:+.1e}"
+    return written.replace("-", "\N{MINUS SIGN}")
 
 
 def format_share(share: float) -> str:

@@ -103,7 +103,7 @@ class _Work:
             OnlygoodError: there is no such model, or another reason that holds for all of them.
         """
         first = await self._or_problem(images[0], waits=False)
-        room = asyncio.Semaphore(MOST_AT_ONCE)
+        room = asyncio.Semaphore(min(MOST_AT_ONCE, self._station.pool.queue_size))
 
         async def following(image: Upload) -> InspectionResult:
             async with room:

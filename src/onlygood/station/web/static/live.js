@@ -90,18 +90,24 @@ function problem(sentence) {
   $("problem").textContent = sentence || "";
 }
 
-function ribbon(text) {
-  $("ribbon").hidden = !text;
-  $("ribbon").textContent = text || "";
-}
-
 function state(name, sentence) {
   stage.dataset.state = name;
   $("hint").hidden = name === "running";
   if (sentence) $("hint").textContent = sentence;
   $("start").querySelector(".text").textContent = running ? "Stop" : "Start";
   $("start").classList.toggle("primary", !running);
-  ribbon(isFrozen ? "Frozen: the view stands still, images go on" : name === "waiting" ? "The station does not answer: it is asked again" : "");
+  showRibbon();
+}
+
+/* Over the image: why it stands still, where it does. */
+function showRibbon() {
+  let text = "";
+  if (!running) text = last ? "Stopped" : "";
+  else if (stage.dataset.state === "waiting") text = "The station does not answer: it is asked again";
+  else if (isFrozen) text = "Frozen: the view stands still, images go on";
+  else text = running.notice || "";
+  $("ribbon").hidden = !text;
+  $("ribbon").textContent = text;
 }
 
 /* The camera of this browser: the next image is sent when the answer to the last one is here. */
@@ -195,11 +201,25 @@ class BrowserView {
 class StationView {
   constructor(source) {
     this.answers = new Map();
+    this.path = `/v1/sources/${encodeURIComponent(source)}`;
+    this.timer = setInterval(() => this.look(), 1500);
+    this.look();
     this.connection = new Connection(`/v1/live/${encodeURIComponent(source)}`, {
       message: (data) => this.message(data),
       state: (name) => state(name === "open" ? "running" : "waiting"),
       refused: (sentence) => stop(sentence),
     });
+  }
+
+  /* How the source itself is doing: a camera that was lost sends nothing that would say so. */
+  async look() {
+    try {
+      const status = await (await ask(this.path)).json();
+      this.notice = status.state === "running" ? "" : status.problem || `The source is ${status.state}`;
+    } catch (error) {
+      this.notice = error.status ? error.message : ""; /* without an answer the connection waits, and says so */
+    }
+    if (running === this) showRibbon();
   }
 
   async message(data) {
@@ -228,6 +248,7 @@ class StationView {
   }
 
   close() {
+    clearInterval(this.timer);
     this.connection.close();
   }
 }
@@ -257,13 +278,12 @@ function stop(sentence) {
   alarm(null);
   state("stopped", sentence || (last ? "" : "Press Start, or the key s."));
   if (last && !sentence) $("hint").hidden = true;
-  ribbon(last ? "Stopped" : "");
 }
 
 function freeze(wanted) {
   isFrozen = wanted;
   $("freeze").setAttribute("aria-pressed", wanted);
-  if (running) state(stage.dataset.state);
+  showRibbon();
 }
 
 /* The id of what is shown when this is called; it is remembered first if it is not yet. */

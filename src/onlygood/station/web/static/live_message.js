@@ -1,4 +1,6 @@
 /* One live message: see live.py for its form. */
+import { login } from "./base.js";
+
 export function decode(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
@@ -29,7 +31,10 @@ export class Connection {
     const socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
-    socket.onopen = () => this.state("open");
+    socket.onopen = () => {
+      this.wasOpen = true;
+      this.state("open");
+    };
     socket.onmessage = (event) => {
       this.pause = 250;
       if (typeof event.data === "string") {
@@ -47,10 +52,21 @@ export class Connection {
         this.refused(this.refusal.problem, this.refusal.status);
         return;
       }
+      if (!this.wasOpen) this.checkToken();
+      this.wasOpen = false;
       this.state("waiting");
       this.timer = setTimeout(this.again, this.pause);
       this.pause = Math.min(2 * this.pause, 5000);
     };
+  }
+
+  /* A WebSocket that is refused does not say why: a token may have been taken away. */
+  async checkToken() {
+    try {
+      if ((await fetch("/v1/identity")).status === 401) login();
+    } catch {
+      /* The station does not answer: it is asked again. */
+    }
   }
 
   get isOpen() {

@@ -1,0 +1,184 @@
+"""Live images over WebSockets, as a program sees them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+import onlygood
+from onlygood.heatmap import scale_positions
+from onlygood.station.live_feed import LiveFrame
+from onlygood.station.station_settings import FolderSource, StationSettings, Token
+from onlygood.station.web.live import KEPT_FRAMES
+from onlygood.station.web.live_messages import MAP_SIDE, unpack
+from onlygood.station.web.tokens import new_token
+from onlygood.thumbnails import shrink_map
+from tests.station.pages.conftest import PATCH
+from tests.station.server import Running, bad_png, good_png, running
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    root = tmp_path_factory.mktemp("live")
+    (root / "incoming").mkdir()
+    (root / "data").mkdir()
+    source = FolderSource(name="line-1", path=str(root / "incoming"), model="part", starts=False)
+    with running(root / "data", StationSettings(sources=(source,)), models={"part": PATCH}) as station:
+        yield station
+
+
+def open_socket(station: Running, path: str, **settings: Any) -> Any:
+    return connect(f"ws://127.0.0.1:{station.port}{path}", max_size=None, **settings)
+
+
+def frame(station: Running, sequence: int, content: bytes) -> LiveFrame:
+    served = station.station.models.get("part")
+    inspection, pixels = served.inspector.inspect(content, "a.png", None)
+    height, width = pixels.shape[:2]
+    return LiveFrame(
+        sequence=sequence,
+        at=datetime.now(UTC),
+        name=f"{sequence}.png",
+        content=content,
+        suffix=".png",
+        width=width,
+        height=height,
+        model="part",
+        version=served.version,
+        inspection=inspection,
+    )
+
+
+def test_an_image_of_a_browser_is_answered_with_verdict_and_map(watched: Running) -> None:
+    inspector = onlygood.Inspector(PATCH)
+    with open_socket(watched, "/v1/live/browser?model=part&m=1&n=2") as socket:
+        for number, content in enumerate((good_png(0), bad_png()), 1):
+            socket.send(content)
+            header, image, map_bytes = unpack(socket.recv(timeout=20))
+            expected = inspector(content)
+            assert image == b""
+            assert header["seq"] == number
+            assert header["id"] is None
+            assert header["score"] == pytest.approx(expected.score, abs=1e-4)
+            assert header["verdict"] == ("anomalous" if expected.is_anomaly else "good")
+            assert (header["width"], header["height"]) == (96, 96)
+            assert expected.anomaly_map is not None
+            shrunk = shrink_map(expected.anomaly_map, long_side=MAP_SIDE)
+            positions = np.frombuffer(map_bytes, np.uint8).reshape(header["map"]["h"], header["map"]["w"])
+            assert np.abs(positions.astype(int) - scale_positions(shrunk, inspector.map_levels)).max() <= 1
+    assert header["is_alarmed"] and (header["anomalous"], header["of"]) == (1, 2)
+    assert header["average"] == pytest.approx((inspector(good_png(0)).score + inspector(bad_png()).score) / 2, abs=1e-4)
+
+
+def test_an_image_is_remembered_when_that_is_asked_for_and_only_that_one(watched: Running) -> None:
+    before = watched.station.store.inspections.count()
+    with open_socket(watched, "/v1/live/browser?model=part") as socket:
+        socket.send(good_png(1))
+        socket.recv(timeout=20)
+        socket.send(json.dumps({"record": True, "name": "from a person"}))
+        socket.send(good_png(2))
+        header, _, _ = unpack(socket.recv(timeout=20))
+        socket.send(good_png(3))
+        assert unpack(socket.recv(timeout=20))[0]["id"] is None
+    record = watched.station.inspection(header["id"])
+    assert (record.name, record.source) == ("from a person", "page")
+    assert watched.station.store.inspections.image(record.id) == (good_png(2), ".png")
+    assert watched.station.store.inspections.count() == before + 1
+
+
+def test_what_is_no_image_is_said_and_the_next_image_is_inspected(watched: Running) -> None:
+    with open_socket(watched, "/v1/live/browser?model=part") as socket:
+        socket.send(b"no image at all")
+        header, _, map_bytes = unpack(socket.recv(timeout=20))
+        assert "verdict" not in header
+        assert map_bytes == b""
+        assert "is a text file, which is not read" in header["problem"]
+        socket.send(good_png(0))
+        assert unpack(socket.recv(timeout=20))[0]["verdict"] == "good"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/v1/live/browser?model=prat", 404, "a model must be one that is served, got 'prat'"),
+        ("/v1/live/line-2", 404, "'line-2'"),
+        ("/v1/live/browser?model=part&m=3&n=2", 422, "an alarm must be at m of n images"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_in_a_sentence(watched: Running, path: str, status: int, said: str) -> None:
+    with open_socket(watched, path) as socket:
+        refusal = json.loads(socket.recv(timeout=20))
+        assert refusal["status"] == status
+        assert said in refusal["problem"]
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=20)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4000 + status
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[1]", '{"ack": "one"}', '{"ack": 1.5}'])
+def test_a_text_that_is_none_of_the_protocol_is_refused(watched: Running, text: str) -> None:
+    with open_socket(watched, "/v1/live/line-1") as socket:
+        socket.send(text)
+        assert "a text must be a JSON object" in json.loads(socket.recv(timeout=20))["problem"]
+
+
+def test_a_receiver_that_acknowledges_nothing_gets_two_frames_and_then_the_newest(watched: Running) -> None:
+    feed = watched.station.line("line-1").feed
+    with open_socket(watched, "/v1/live/line-1") as socket:
+        feed.publish(frame(watched, 1, good_png(0)))
+        header, image, _ = unpack(socket.recv(timeout=20))
+        assert (header["seq"], header["verdict"], image) == (1, "good", good_png(0))
+        feed.publish(frame(watched, 2, good_png(1)))
+        assert unpack(socket.recv(timeout=20))[0]["seq"] == 2
+        for sequence in range(3, 10):
+            feed.publish(frame(watched, sequence, good_png(2)))
+        socket.send(json.dumps({"ack": 2}))
+        header, _, _ = unpack(socket.recv(timeout=20))
+        assert header["seq"] == 9
+        assert header["skipped"] == 6
+
+
+def test_a_frame_that_was_shown_is_remembered_while_it_is_kept(watched: Running) -> None:
+    feed = watched.station.line("line-1").feed
+    with open_socket(watched, "/v1/live/line-1") as socket:
+        seen = []
+        for sequence in range(100, 100 + KEPT_FRAMES + 2):
+            feed.publish(frame(watched, sequence, bad_png(sequence)))
+            while True:  # the newest frame of before may come first
+                got = unpack(socket.recv(timeout=20))[0]["seq"]
+                socket.send(json.dumps({"ack": got}))
+                if got == sequence:
+                    break
+            seen.append(sequence)
+        socket.send(json.dumps({"record": seen[-1]}))
+        answer = json.loads(socket.recv(timeout=20))
+        assert answer["recorded"] == seen[-1]
+        assert watched.station.store.inspections.image(answer["id"]) == (bad_png(seen[-1]), ".png")
+        socket.send(json.dumps({"record": 100}))
+        assert "frame 100 is no longer kept" in json.loads(socket.recv(timeout=20))["problem"]
+
+
+def test_pages_of_other_sites_and_those_without_a_token_see_nothing(tmp_path: Path) -> None:
+    secret, sha256 = new_token()
+    (tmp_path / "data").mkdir()
+    settings = StationSettings(tokens=(Token(name="eye", sha256=sha256, right="inspect"),))
+    with running(tmp_path / "data", settings, models={"part": PATCH}) as station:
+        for headers in ({}, {"Cookie": f"onlygood_token={secret}", "Origin": "https://elsewhere.example"}):
+            with (
+                pytest.raises(InvalidStatus),
+                open_socket(station, "/v1/live/browser?model=part", additional_headers=headers),
+            ):
+                pass
+        own = {"Cookie": f"onlygood_token={secret}", "Origin": station.url}
+        with open_socket(station, "/v1/live/browser?model=part", additional_headers=own) as socket:
+            socket.send(good_png(0))
+            assert unpack(socket.recv(timeout=20))[0]["verdict"] == "good"

@@ -1,0 +1,57 @@
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.station.server import Running, good_png
+
+
+def metrics_of(station: Running) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text = station.client.get("/metrics").text
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_health_says_how_everything_is(served: Running) -> None:
+    health = served.client.get("/v1/health").json()
+    assert health["is_ready"] is True
+    assert (health["queued"], health["queue_size"]) == (0, 64)
+    assert [each["name"] for each in health["models"]] == ["part"]
+    assert health["disk_free_bytes"] > 0
+
+
+def test_one_that_cannot_remember_is_not_ready_and_says_why_to_those_with_a_token_alone(
+    served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served.station.store, "problems", lambda: ["the disk is full"])
+    answer = served.client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
+    assert served.client.get("/healthz").json() == {"status": "ok"}
+    assert "the disk is full" in served.client.get("/v1/health").json()["problems"]
+    assert metrics_of(served)["onlygood_ready", ()] == 0
+
+
+def test_prometheus_reads_requests_by_route_and_the_state_of_the_station(served: Running) -> None:
+    inspect = (("method", "POST"), ("route", "/v1/models/{name}/inspect"), ("status", "200"))
+    before = metrics_of(served)
+    for _ in range(3):
+        served.client.post("/v1/models/part/inspect", files={"image": good_png()})
+    after = metrics_of(served)
+    requests = ("onlygood_http_requests_total", inspect)
+    assert after[requests] - before.get(requests, 0) == 3
+    seconds = ("onlygood_http_request_seconds_count", (("route", "/v1/models/{name}/inspect"),))
+    assert after[seconds] - before.get(seconds, 0) == 3
+    assert after["onlygood_ready", ()] == 1
+    assert after["onlygood_model_version", (("model", "part"),)] == 1
+    assert after["onlygood_queue_size_images", ()] == 64
+
+
+def test_paths_and_methods_that_anyone_makes_up_are_no_metrics_of_their_own(served: Running) -> None:
+    before = len(metrics_of(served))
+    for number in range(20):
+        served.client.request(f"X{number}", f"/made/up/{number}")
+        served.client.get(f"/v1/models/{number}")
+    new = len(metrics_of(served)) - before
+    assert new < 40
+    assert not [each for each in metrics_of(served) if "made" in str(each)]
