@@ -53,6 +53,19 @@ def test_the_newest_frame_is_given_and_the_others_are_counted(start: Start) -> N
     assert (status.name, status.kind, status.model, status.problem) == ("belt", "folder", "part", None)
 
 
+def test_each_frame_is_either_taken_or_skipped(start: Start) -> None:
+    source = Scripted(*range(1, 5001))
+    capture = start(source)
+    taken: list[int] = []
+    while not taken or taken[-1] < 5000:
+        frame = capture.next(DEADLINE_S)
+        assert frame is not None
+        taken.append(frame.number)
+    assert taken == sorted(set(taken))
+    assert capture.status.frames == len(taken)
+    assert capture.status.skipped == 5000 - len(taken)
+
+
 def test_numbers_that_the_source_leaves_out_count_as_skipped(start: Start) -> None:
     source = Scripted(1)
     capture = start(source)
