@@ -105,6 +105,14 @@ def expect() -> Any:
     return expect
 
 
+def chromium(playwright_chromium: Any) -> str:
+    """The path of a browser."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), playwright_chromium.executable_path)
+    if not Path(found).exists():
+        missing("no Chromium was found")
+    return str(found)
+
+
 @pytest.fixture(scope="session")
 def browser(clip: Path) -> Iterator[Any]:
     try:
@@ -112,11 +120,8 @@ def browser(clip: Path) -> Iterator[Any]:
     except ModuleNotFoundError:
         missing("Playwright is not installed")
     with sync_playwright() as playwright:
-        found = next((path for name in BROWSERS if (path := shutil.which(name))), playwright.chromium.executable_path)
-        if not Path(found).exists():
-            missing("no Chromium was found")
         opened = playwright.chromium.launch(
-            executable_path=found,
+            executable_path=chromium(playwright.chromium),
             args=[
                 "--use-fake-ui-for-media-stream",
                 "--use-fake-device-for-media-stream",
