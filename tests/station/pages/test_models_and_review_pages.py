@@ -69,6 +69,7 @@ def test_false_alarms_marked_good_wait_in_the_review_list_and_are_learned_from(
         active = station.station.store.models.active("part")
         assert active is not None
         assert (active.number, active.origin) == (2, "update")
+        expect(page.locator(".shot")).to_have_count(0)
         page.reload()
         expect(page.locator(".nothing")).to_contain_text("Nothing waits")
 
