@@ -1,7 +1,7 @@
 """The pictures of the station's pages in the guide: `python scripts/station_screenshots.py docs`.
 
-A station is started as anyone starts one. Chromium opens its pages with a video as camera, in which washers pass: twelve
-good ones are taught, then some with a scratch are shown. Images are written as PNG with a palette.
+A station is started as anyone starts one. Chromium opens its pages with a video as camera, in which washers pass:
+twelve good ones are taught, then some with a scratch are shown. Images are written as PNG with a palette.
 """
 
 from __future__ import annotations

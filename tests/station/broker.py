@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,15 @@ class Broker:
         password: of that user.
     """
 
-    def __init__(self, folder: Path, *, username: str = "", password: str = "", persists: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        username: str = "",
+        password: str = "",
+        persists: bool = False,
+        more_lines: Sequence[str] = (),
+    ) -> None:
         """A broker that does not run yet.
 
         Args:
@@ -58,6 +67,7 @@ class Broker:
             username: a user without whose name and password it refuses a connection.
             password: of that user.
             persists: whether messages and sessions survive `stop`.
+            more_lines: of its configuration.
         """
         self.host = "127.0.0.1"
         self.port = free_port()
@@ -74,6 +84,7 @@ class Broker:
         if persists:
             lines += ["persistence true", f"persistence_location {folder}/", "autosave_on_changes true"]
             lines += ["autosave_interval 1"]
+        lines += more_lines
         self._configuration = folder / "mosquitto.conf"
         self._configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -132,7 +132,7 @@ def _error_of(answer: httpx.Response) -> OnlygoodError:
         said = Problem.model_validate_json(answer.content)
     except ValidationError:
         return _not_understood(answer)
-    if answer.status_code == 503:
+    if answer.status_code == 503 and said.error in ("", BusyError.__name__):
         return BusyError(said.detail, retry_after_s=_retry_after_s(answer.headers))
     kind = getattr(errors, said.error, None)
     if isinstance(kind, type) and issubclass(kind, OnlygoodError) and kind is not BusyError:

@@ -128,15 +128,21 @@ class Inspecting:
             _skip(turn)
             raise
 
-        def ended(_: Future[None]) -> None:
+        # Neither future holds the other when the work is over, nor itself: images and maps would stay in memory until
+        # the collector of cycles comes by.
+        under_way = [work]
+
+        def ended(over: Future[None]) -> None:
+            under_way.clear()
             _skip(turn)
             # What went wrong before the work began, such as a wait that was too long.
-            if not work.cancelled() and (error := work.exception()) is not None:
+            if not over.cancelled() and (error := over.exception()) is not None:
                 _fail(answer, error)
 
-        def given_up(_: Future[Inspected]) -> None:
-            if answer.cancelled():
-                work.cancel()
+        def given_up(given: Future[Inspected]) -> None:
+            if given.cancelled():
+                for each in tuple(under_way):
+                    each.cancel()
 
         answer.add_done_callback(given_up)
         work.add_done_callback(ended)

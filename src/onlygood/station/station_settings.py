@@ -272,6 +272,7 @@ class Mqtt(_Part):
     username: str = ""
     password: SecretStr = SecretStr("")
     is_tls: bool = False
+    ca_file: str = Field(default="", description=CA_FILE)
 
 
 class StationSettings(_Part):

@@ -47,8 +47,10 @@ class _Row:
                     if not self.waiting or not self.waiting[0].is_taken:
                         return
                     first = self.waiting.popleft()
-                if first.call is not None:
-                    first.call()
+                # The turn may be held for longer than what its call holds, such as an anomaly map.
+                call, first.call = first.call, None
+                if call is not None:
+                    call()
 
 
 class Turns:

@@ -184,7 +184,7 @@ def test_a_camera_that_fails_is_opened_again(source: Open, caplog: pytest.LogCap
         wait_until(lambda: capture.status.reconnects == 1, "it is opened again")
         capture.next(0.0)
         assert capture.next(DEADLINE_S) is not None
-    assert "the camera of the source press was lost (" in caplog.text
+    assert "source press: the camera of the source press was lost (" in caplog.text
 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.publish
@@ -14,6 +15,7 @@ from onlygood.station.frames.backoff import Backoff
 from onlygood.station.schemas import SourceState
 from onlygood.station.station_settings import FolderSource, Mqtt
 from scripted import DEADLINE_S, Scripted, wait_until
+from tests.station.outputs.certificates import Authority
 
 TOPIC = "line/1/trigger"
 Start = Callable[..., Capture]
@@ -112,7 +114,7 @@ def test_a_broker_that_goes_and_comes_back(broker: Broker, start: Start, caplog:
     triggered(broker, 1)
     source.put(1)
     assert capture.next(DEADLINE_S) is not None
-    assert f"triggers of the source belt cannot come: {where}" in caplog.text
+    assert f"source belt: no triggers come, as {where}" in caplog.text
 
 
 def test_a_broker_that_is_not_there_at_the_start(broker: Broker, start: Start) -> None:
@@ -149,6 +151,29 @@ def test_a_broker_that_refuses_the_user(locked_broker: Broker, start: Start, cap
     assert capture.next(DEADLINE_S) is not None
 
 
+# The library leaves the socket of a refused certificate to the garbage collector.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning")
+def test_tls_with_an_own_authority(tmp_path: Path, start: Start) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.certificate("127.0.0.1")
+    running = Broker(tmp_path / "tls", more_lines=(f"certfile {pair}", f"keyfile {pair}")).start()
+    try:
+        where = {"host": running.host, "port": running.port, "is_tls": True}
+        source = Scripted()
+        capture = start(source, **where, ca_file=str(authority.path))
+        waiting(capture)
+        subscribed(running)
+        publish(running, tls={"ca_certs": str(authority.path)})
+        triggered(running, 1)
+        source.put(1)
+        assert capture.next(DEADLINE_S) is not None
+        stranger = start(Scripted(), **where)
+        wait_until(lambda: stranger.status.problem is not None, "it does not trust the broker")
+        assert (stranger.status.problem or "").endswith("and that host, port and TLS are right")
+    finally:
+        running.stop()
+
+
 def test_a_trigger_that_comes_too_early_is_counted(
     broker: Broker, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -176,7 +201,15 @@ def test_a_trigger_that_comes_too_early_is_counted(
         ("line/#/x", "127.0.0.1", "^the trigger_topic of the source belt must be an MQTT topic, got 'line/#/x'"),
     ],
 )
-def test_what_is_not_set(topic: str, host: str, expected: str) -> None:
+def test_what_cannot_be_set(topic: str, host: str, expected: str) -> None:
     settings = FolderSource(name="belt", path="unused", trigger="mqtt", trigger_topic=topic)
     with pytest.raises(SettingError, match=expected):
         Capture(Scripted(), settings, broker=Mqtt(host=host))
+
+
+def test_a_file_of_authorities_that_is_not_there(tmp_path: Path) -> None:
+    settings = FolderSource(name="belt", path="unused", trigger="mqtt", trigger_topic=TOPIC)
+    broker = Mqtt(host="127.0.0.1", is_tls=True, ca_file=str(tmp_path / "ca.pem"))
+    expected = r"^triggers of the source belt need a PEM file of certificate authorities, got .*ca\.pem \(No such file"
+    with pytest.raises(SettingError, match=expected):
+        Capture(Scripted(), settings, broker=broker)

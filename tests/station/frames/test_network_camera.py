@@ -1,8 +1,10 @@
 """Cameras in the network, by RTSP from a server of the tests: they come, go, refuse and fall silent."""
 
 import logging
+import os
 import queue
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ import numpy as np
 import pytest
 
 from onlygood.errors import SettingError, SourceError
-from onlygood.station.frames import Capture, Frame
+from onlygood.station.frames import Capture, Frame, rtsp
 from onlygood.station.frames.backoff import Backoff
+from onlygood.station.frames.opencv import VideoReader
 from onlygood.station.frames.rtsp import RtspFrames
 from onlygood.station.frames.rtsp_probe import why_not_opened
 from onlygood.station.schemas import SourceState, SourceStatus
@@ -35,7 +38,8 @@ def serve() -> Iterator[Serve]:
     servers = []
 
     def serve_one(clip: Clip = CLIP, **options: Any) -> RtspServer:
-        servers.append(RtspServer(clip, **options).start())
+        # faster than cameras are: FFmpeg waits for some frames before it is open
+        servers.append(RtspServer(clip, **{"frames_per_s": 100.0, **options}).start())
         return servers[-1]
 
     yield serve_one
@@ -210,6 +214,33 @@ def test_a_stream_that_is_cut_or_silent_is_lost(serve: Serve, source: Open) -> N
     server.fall_silent()
     with pytest.raises(SourceError, match=lost):
         wait_until(lambda: frames.read(0.0) is None, "it is lost")
+
+
+def test_a_stream_that_one_thread_cannot_follow_is_decoded_on_several(
+    serve: Serve, source: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(H264)
+    frames = source(server.url())
+    opened_with: list[int] = []
+    really_open = VideoReader.open
+
+    def open_and_remember(self: VideoReader, *arguments: Any, **options: Any) -> bool:
+        opened_with.append(options["threads"])
+        return really_open(self, *arguments, **options)
+
+    monkeypatch.setattr(VideoReader, "open", open_and_remember)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(rtsp, "_WATCHED_S", 0.0)
+    monkeypatch.setattr(rtsp.time, "thread_time", lambda: 0.0)  # it only waits
+    frames.open()
+    assert [read(frames).number for _ in range(3)] == [1, 2, 3]
+    monkeypatch.setattr(rtsp.time, "thread_time", time.monotonic)  # it works all the time
+    with pytest.raises(SourceError, match=r"comes faster than one thread decodes it: it is opened again with 4, which"):
+        wait_until(lambda: frames.read(0.0) is None, "it is too slow")
+    frames.close()
+    frames.open()
+    assert [read(frames).number for _ in range(3)] == [1, 2, 3]
+    assert opened_with == [1, 4]
 
 
 def test_a_capture_finds_the_camera_again(

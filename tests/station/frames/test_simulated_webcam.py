@@ -41,7 +41,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0 and not ran.stdout, ran.stderr
     # the loss of a camera is logged, and Python prints warnings where nobody listens to a log
-    assert all(line.startswith("the source bench was lost: ") for line in ran.stderr.splitlines()), ran.stderr
+    assert all(line.startswith("source bench: ") for line in ran.stderr.splitlines()), ran.stderr
     found: dict[str, Any] = json.loads(result.read_text())
     return found
 

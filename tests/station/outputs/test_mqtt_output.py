@@ -223,14 +223,14 @@ def test_a_broker_that_says_nothing(broker):
 
 def test_a_broker_that_falls_silent(broker):
     line = WeakLine(broker.port)
-    with published(line.port, timeout_s=0.5) as publisher:
+    with published(line.port, timeout_s=2.0) as publisher:
         publisher.open()
         publisher.deliver(records(1, 2))
         line.is_mute = True
         with pytest.raises(OutputError) as refused:
             publisher.deliver(records(3, 4))
         assert str(refused.value) == (
-            f"the broker 127.0.0.1:{line.port} of output 'line' gave no acknowledgement within 0.5 s of inspection 3: "
+            f"the broker 127.0.0.1:{line.port} of output 'line' gave no acknowledgement within 2 s of inspection 3: "
             f"look after the broker"
         )
         assert refused.value.taken == 0

@@ -20,6 +20,7 @@ class Narrow(StationProtocol):
     max_head_bytes = 4096
     head_timeout_s = 0.3
     linger_s = 0.3
+    write_timeout_s = 0.6
 
 
 @pytest.fixture(scope="module")

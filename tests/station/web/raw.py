@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 from typing import Any
 
@@ -25,6 +26,10 @@ class Socket:
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
+
+    def is_answered(self) -> bool:
+        """Whether something came that was not read yet."""
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body; the connection must be closed after it."""

@@ -1,16 +1,21 @@
+import asyncio
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 from threading import Event
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.responses import Response, StreamingResponse
 
 from hostile import PNG_SIGNATURE, png_chunk, png_header
-from tests.station.server import Running, good_png, until
+from onlygood.station.station_settings import Limits, StationSettings
+from tests.station.server import Running, good_png, running, until
 from tests.station.web.conftest import KNN, PATCH
 from tests.station.web.raw import Socket, head
 
@@ -293,3 +298,54 @@ def test_after_a_refusal_nothing_more_of_a_connection_is_read(narrow: Running) -
         sock.send(head("POST", "/v1/nothing", Content_Type="image/png", Content_Length=100_000) + hidden)
         assert sock.problem()[0] in (404, 405)
     assert len(narrow.client.get("/v1/models").json()) == before
+
+
+def test_the_bodies_of_one_moment_are_bounded_together(tmp_path: Path) -> None:
+    """Eight of the largest, and one model file, which here has none to speak of."""
+    limits = Limits(max_body_bytes=100_000, max_image_bytes=100_000, max_model_bytes=1024)
+    with running(tmp_path, StationSettings(limits=limits), models={}) as station, ExitStack() as opened:
+        socks = [opened.enter_context(Socket(station)) for _ in range(9)]
+        for sock in socks:
+            sock.send(head("POST", URL, Content_Type="image/png", Content_Length=100_000) + bytes(95_000))
+        [answered] = until(lambda: [each for each in socks if each.is_answered()])
+        refused, sentence = answered.problem()
+        assert refused == 503
+        assert sentence.startswith("the requests that arrive at one moment may have 801,024 bytes together")
+        for sock in socks:
+            sock.__exit__()
+        until(lambda: station.client.get("/healthz").status_code == 200)
+        answer = station.client.post(URL, content=bytes(95_000), headers={"Content-Type": "image/png"})
+        assert answer.status_code == 404
+
+
+def test_one_who_does_not_take_the_answer_loses_the_connection(narrow: Running) -> None:
+    has_ended = Event()
+
+    @narrow.app.get("/endless")
+    async def endless() -> StreamingResponse:
+        async def blocks() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield bytes(100_000)
+                    await asyncio.sleep(0)
+            finally:
+                has_ended.set()
+
+        return StreamingResponse(blocks())
+
+    with Socket(narrow) as sock:
+        sock.send(head("GET", "/endless"))
+        assert has_ended.wait(20)
+    assert still_answers(narrow)
+
+
+def test_one_who_takes_the_answer_slowly_gets_all_of_it(narrow: Running) -> None:
+    size = 24_000_000
+    narrow.app.add_api_route("/large", lambda: Response(bytes(size)))
+    received = 0
+    with httpx.Client(base_url=narrow.url, timeout=20) as client, client.stream("GET", "/large") as answer:
+        for block in answer.iter_raw():
+            received += len(block)
+            if received % 1_000_000 < len(block):
+                time.sleep(0.08)  # in all, longer than an answer may lie there untouched
+    assert received == size

@@ -197,7 +197,7 @@ class Capture:
                 except EndOfSource as end:
                     state, problem = SourceState.ENDED, end.problem
                     if problem:
-                        log.warning("the source %s ended: %s", self._settings.name, problem)
+                        log.warning("source %s: %s", self._settings.name, problem)
                     return
                 except OnlygoodError as error:
                     lost_at = lost_at or time.monotonic()
@@ -262,7 +262,7 @@ class Capture:
             is_news = problem != self._problem
         self._frames.skip(dropped)
         if is_news:
-            log.warning("the source %s was lost: %s", self._settings.name, problem)
+            log.warning("source %s: %s", self._settings.name, problem)
         self._set(SourceState.LOST, problem)
         self._close()
         self._stopping.wait(self._backoff.next_s())
@@ -300,7 +300,7 @@ class Capture:
             is_news = problem != self._trigger_problem
             self._trigger_problem = problem
         if is_news and problem:
-            log.warning("triggers of the source %s cannot come: %s", self._settings.name, problem)
+            log.warning("source %s: no triggers come, as %s", self._settings.name, problem)
         if is_news:
             self._tell()
 

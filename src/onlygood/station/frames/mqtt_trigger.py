@@ -39,7 +39,8 @@ class MqttTrigger:
             on_problem: is called with a sentence on why no message can come, and with an empty text once they can.
 
         Raises:
-            SettingError: there is no broker or no topic, or the topic is none that MQTT has.
+            SettingError: there is no broker or no topic, the topic is none that MQTT has, or the file of authorities
+                cannot be read.
             MissingExtraError: the library is not installed.
         """
         if not broker.host or not topic:
@@ -62,7 +63,7 @@ class MqttTrigger:
         if broker.username:
             self._client.username_pw_set(broker.username, broker.password.get_secret_value())
         if broker.is_tls:
-            self._client.tls_set_context(ssl.create_default_context())
+            self._client.tls_set_context(_authorities(broker.ca_file, source))
         self._client.reconnect_delay_set(1, _LONGEST_PAUSE_S)
         self._client.on_connect = self._connected
         self._client.on_connect_fail = self._not_connected
@@ -113,6 +114,22 @@ class MqttTrigger:
     def _message(self, client: Client, data: Any, message: MQTTMessage) -> None:
         if not message.retain:
             self._on_trigger()
+
+
+def _authorities(path: str, source: str) -> ssl.SSLContext:
+    """Those that may have signed the broker's certificate.
+
+    Raises:
+        SettingError: their file cannot be read.
+    """
+    try:
+        return ssl.create_default_context(cafile=path or None)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingError(
+            f"triggers of the source {source} need a PEM file of certificate authorities, got {path} ({reason}): mend "
+            "the ca_file of the trigger_broker"
+        ) from error
 
 
 def _is_topic(topic: str) -> bool:

@@ -107,7 +107,7 @@ class RetentionWorker:
             orphans=orphans[0],
         )
         if done:
-            _log.info(
+            _log.debug(
                 "let go of %s, %s and %s without an inspection: %.1f MiB",
                 pluralize(done.inspections, "inspection"),
                 pluralize(done.images, "image"),

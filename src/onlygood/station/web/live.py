@@ -44,6 +44,7 @@ from onlygood.station.alarm import AlarmWindow
 from onlygood.station.inspecting import ToInspect
 from onlygood.station.live_feed import LiveFeed, LiveFrame
 from onlygood.station.station_settings import Alarm
+from onlygood.station.web.futures import result_of
 from onlygood.station.web.live_messages import frame_message, model_entries, pack, small_map, verdict_entries
 from onlygood.station.web.problems import Refusal, status_of
 from onlygood.station.web.rights import check_right
@@ -166,7 +167,7 @@ class _Browser:
                 keep="all" if wanted.get("record") else "none",
                 with_map=True,
             )
-            inspected = await asyncio.wrap_future(self._station.submit(image))
+            inspected = await result_of(self._station.submit(image))
             inspection, header["id"] = inspected.inspection, inspected.record.id or None
             header |= verdict_entries(inspection) | model_entries(self._model, inspected.served.version)
             header["map"], map_bytes = small_map(inspection)
@@ -250,7 +251,7 @@ class _Watching:
                 raise SettingError("a frame is remembered with its verdict, and this source has no model: choose one")
             else:
                 image = ToInspect(model=frame.model, content=frame.content, source=PAGE, name=frame.name, at=frame.at)
-                answer["id"] = (await asyncio.wrap_future(self._station.submit(image))).record.id
+                answer["id"] = (await result_of(self._station.submit(image))).record.id
         except OnlygoodError as error:
             answer["problem"] = str(error)
         await self._socket.send_text(json.dumps(answer))

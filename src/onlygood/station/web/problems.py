@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from onlygood import errors
 from onlygood._plurals import shorten
 from onlygood._printable import printable
 from onlygood.errors import (
@@ -29,6 +30,7 @@ from onlygood.errors import (
     WriteError,
 )
 from onlygood.station.schemas import NAME_PATTERN, Problem
+from onlygood.station.store.troubles import PASSING, DatabaseError, Trouble
 from onlygood.validation import one_of
 
 _log = logging.getLogger("onlygood.station")
@@ -39,6 +41,9 @@ QUOTED_CHARACTERS = 60
 SENTENCE_CHARACTERS = 2000
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+# When to ask again while the database is away.
+DATABASE_RETRY_S = 5
 
 UNEXPECTED = "the station met an error that it does not know: its log has the details"
 
@@ -72,6 +77,8 @@ def status_of(error: OnlygoodError) -> int:
         return 404
     if isinstance(error, ImageTooLargeError):
         return 413
+    if isinstance(error, DatabaseError) and error.trouble in PASSING:
+        return 503
     if isinstance(error, StoreError | WriteError):
         return 507 if _has_no_room(error) else 500
     if isinstance(error, MissingExtraError):
@@ -83,7 +90,15 @@ def status_of(error: OnlygoodError) -> int:
 
 def headers_of(error: OnlygoodError) -> dict[str, str]:
     """The headers that go with an error of the library."""
-    return {"Retry-After": str(math.ceil(error.retry_after_s))} if isinstance(error, BusyError) else {}
+    if isinstance(error, BusyError):
+        return {"Retry-After": str(math.ceil(error.retry_after_s))}
+    return {"Retry-After": str(DATABASE_RETRY_S)} if status_of(error) == 503 else {}
+
+
+def kind_of(error: OnlygoodError) -> str:
+    """The name of an error, or of what it is a kind of, that callers know from `onlygood.errors`."""
+    known = vars(errors).values()
+    return next(each for each in type(error).__mro__ if each in known).__name__
 
 
 def problem(status: int, sentence: str, headers: Mapping[str, str] | None = None, *, kind: str = "") -> Response:
@@ -139,8 +154,8 @@ def add_problem_handlers(app: FastAPI) -> None:
         assert isinstance(error, OnlygoodError)
         status = status_of(error)
         if status in (500, 507):
-            _log.error("%s", error)
-        return problem(status, str(error), headers_of(error), kind=type(error).__name__)
+            _log.error("%s", printable(str(error)))
+        return problem(status, str(error), headers_of(error), kind=kind_of(error))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: Exception) -> Response:
@@ -205,12 +220,12 @@ def _allowed(request: Request) -> list[str]:
 
 
 def _has_no_room(error: BaseException) -> bool:
-    """Whether a full disk is behind an error: as the system says it, or as SQLite does."""
+    """Whether a full disk is behind an error."""
+    if isinstance(error, DatabaseError):
+        return error.trouble is Trouble.FULL
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in _NO_ROOM:
-            return True
-        if "database or disk is full" in str(seen):
             return True
         seen = seen.__cause__ or seen.__context__
     return False

@@ -1,6 +1,6 @@
 """Connections with bounds of their own, which uvicorn does not have.
 
-How many there are, how long and how large the head of a request may be, how long an answer may wait to be taken, and
+How many there are, how long and how large the head of a request may be, how long an answer may lie there untouched, and
 for how long a connection that was refused is still read: closed at once, it would often be reset before the other side
 has read why.
 """
@@ -114,12 +114,24 @@ class StationProtocol(HttpToolsProtocol):
         """The other side does not take its answer."""
         super().pause_writing()
         if self._write_timer is None:
-            self._write_timer = self.loop.call_later(self.write_timeout_s, self.transport.abort)
+            self._watch_writing()
 
     def resume_writing(self) -> None:
         """The other side goes on."""
         self._stop_write_timer()
         super().resume_writing()
+
+    def _watch_writing(self) -> None:
+        """Look again after a while: a slow reader takes something, one that is gone or stuck takes nothing."""
+        waiting = self.transport.get_write_buffer_size()
+
+        def look() -> None:
+            if self.transport.get_write_buffer_size() >= waiting:
+                self.transport.abort()
+            else:
+                self._watch_writing()
+
+        self._write_timer = self.loop.call_later(self.write_timeout_s, look)
 
     def _refuse_head(self) -> None:
         self._refuse(

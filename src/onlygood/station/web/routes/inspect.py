@@ -18,6 +18,7 @@ from onlygood.heatmap import overlay, to_screen
 from onlygood.results import Inspection
 from onlygood.station.inspecting import Keep, ToInspect
 from onlygood.station.schemas import InspectionResult, InspectionResults
+from onlygood.station.web.futures import result_of
 from onlygood.station.web.parameters import BUSY, NO_ROOM, NOT_FOUND, TOO_LARGE, ModelName, limits_of, station_of
 from onlygood.station.web.rights import GuardedRoute, needs
 from onlygood.station.web.uploads import IMAGES_BODY, Upload, read_images
@@ -89,7 +90,7 @@ class _Work:
             with_map=self._with_map,
             keep=self._keep,
         )
-        inspected = await asyncio.wrap_future(self._station.submit(asked))
+        inspected = await result_of(self._station.submit(asked))
         png = None
         if self._with_map:
             png = await anyio.to_thread.run_sync(draw_map, inspected.inspection, limiter=_drawing)
