@@ -95,11 +95,17 @@ class Client(threading.Thread):
 
 
 class Feeder(threading.Thread):
-    """Writes images into the folder that is watched, each under a new name, with a rename at the end."""
+    """Writes images into the folder that is watched, each under a new name, with a rename at the end.
 
-    def __init__(self, folder: Path, stopping: threading.Event) -> None:
+    Args:
+        folder: that is watched.
+        stopping: ends it.
+        most: of files in the folder, the oldest are removed; None to leave all of them there.
+    """
+
+    def __init__(self, folder: Path, stopping: threading.Event, *, most: int | None = None) -> None:
         super().__init__(daemon=True)
-        self.folder, self.stopping = folder, stopping
+        self.folder, self.stopping, self.most = folder, stopping, most
         self.names: list[str] = []
 
     def run(self) -> None:
@@ -111,6 +117,8 @@ class Feeder(threading.Thread):
             temporary.write_bytes(image_file(50_000_000 + number))
             temporary.rename(self.folder / name)
             self.names.append(name)
+            if self.most is not None and number >= self.most:
+                (self.folder / self.names[number - self.most]).unlink()
 
 
 def free_port() -> int:

@@ -42,6 +42,8 @@ from rtsp_server import RtspServer, jpeg_clip  # noqa: E402
 
 IMAGE_EVERY_S = 0.1
 SAMPLE_EVERY_S = 10.0
+# In the folder that is watched: as on a line, what is old is cleared away. The station knows each file that is there.
+FOLDER_FILES = 6000
 TMPFS = "size=200m"
 TROUBLE_LASTS_S = 20.0
 # After each trouble, how soon the page must show images again.
@@ -215,7 +217,7 @@ class Line:
         self.process = start(self.data, models, self.port, self.url_of_database, self.log)
         opened.callback(self.process.kill)
         url = f"http://127.0.0.1:{self.port}"
-        self.sender, self.feeder = Sender(url, self.stopping), Feeder(incoming, self.stopping)
+        self.sender, self.feeder = Sender(url, self.stopping), Feeder(incoming, self.stopping, most=FOLDER_FILES)
         self.page = Page(url, output.parent, self.stopping)
         self.memory: list[tuple[float, float, int, int]] = []
         self.troubles: list[dict[str, Any]] = []

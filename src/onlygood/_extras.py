@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 
 from onlygood.errors import MissingExtraError
@@ -19,7 +20,8 @@ def need_extra(library: str, *, module: str, extra: str, purpose: str) -> None:
     Raises:
         MissingExtraError: it is not installed.
     """
-    if find_spec(module) is None:
+    # One that another thread imports at this moment may have no specification yet.
+    if sys.modules.get(module) is None and find_spec(module) is None:
         raise MissingExtraError(
             f"{purpose} needs {library}, which is not installed: run pip install 'onlygood[{extra}]'"
         )

@@ -11,15 +11,17 @@ import sys
 import tomllib
 from pathlib import Path, PurePosixPath
 
+import psycopg
 import pytest
 from deployed import DEPLOY, ROOT, UNIT, commands, compose, dockerfile, last_of, option, unit
 from sqlalchemy import make_url
 
 from onlygood.cli import make_parser
 from onlygood.cli.station import DATABASE_VARIABLE
-from onlygood.errors import SettingError
+from onlygood.errors import SettingError, StoreError
+from onlygood.station.store.store import Store
 from onlygood.station.web.access import check_listening, is_local
-from tests.station.server import running
+from tests.station.server import MODELS, running, until
 
 STATION, DATABASE = compose()["services"]["station"], compose()["services"]["database"]
 
@@ -131,6 +133,35 @@ def test_the_station_finds_its_database():
     assert int(version) >= 15
 
 
+def test_the_password_of_the_database_comes_from_the_environment(postgres_server, tmp_path, monkeypatch):
+    """As in the compose file and in the unit's file of variables: none is in the address."""
+    url = make_url(postgres_server.new_database())
+    host = url.query["host"]
+    with psycopg.connect(f"host={host} user=station dbname={url.database}", autocommit=True) as connection:
+        connection.execute("CREATE ROLE guarded LOGIN SUPERUSER PASSWORD 'correct horse'")
+        rules = postgres_server.data / "pg_hba.conf"
+        rules.write_text(f"local all guarded scram-sha-256\n{rules.read_text()}")
+        connection.execute("SELECT pg_reload_conf()")
+    address = url.set(username="guarded").render_as_string()
+    for password, is_right in (("wrong", False), ("correct horse", True)):
+        monkeypatch.setenv("PGPASSWORD", password)
+        # The server reads its rules again a moment after it was asked to: until then, it asks for no password.
+        until(lambda: asks_for_a_password(host, str(url.database)))
+        if is_right:
+            Store(tmp_path / "right", url=address, housekeeping_s=0).close()
+        else:
+            with pytest.raises(StoreError, match="password authentication failed"):
+                Store(tmp_path / "wrong", url=address, housekeeping_s=0)
+
+
+def asks_for_a_password(host: str, database: str) -> bool:
+    try:
+        psycopg.connect(f"host={host} user=guarded dbname={database} password=no").close()
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
 def test_everything_that_the_compose_file_names_is_declared():
     found = compose()
     for service in found["services"].values():
@@ -152,6 +183,22 @@ def test_the_unit_lets_cameras_in_and_no_other_device():
     assert unit()["SupplementaryGroups"] == ["video"]
     assert unit()["DevicePolicy"] == ["closed"] and unit()["DeviceAllow"] == ["char-video4linux rw"]
     assert "PrivateDevices" not in unit()
+
+
+def test_onnx_runtime_tells_nobody_what_it_runs(tmp_path):
+    (setting,) = unit()["Environment"]
+    (variables,) = [each.value for each in dockerfile()[-1] if each.keyword == "ENV"]
+    assert setting in variables.split()
+    name, _, value = setting.partition("=")
+    # It is silent where CI is set, whatever else is.
+    environment = {each: said for each, said in os.environ.items() if each != "CI"} | {
+        "HOME": str(tmp_path),
+        name: value,
+    }
+    code = "import onlygood, sys; onlygood.Inspector(sys.argv[1])"
+    model = MODELS / "format-2-patch.onnx"
+    subprocess.run([sys.executable, "-c", code, str(model)], env=environment, check=True, timeout=60)
+    assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")

@@ -232,4 +232,4 @@ def test_the_guide_has_the_sentence_that_appears(situation, tmp_path):
     folder.mkdir()
     said = situation(folder)
     said = said.replace(str(folder), DATA)
-    assert f"*{said}*" in " ".join(GUIDE.split()), said
+    assert f"`{said}`" in " ".join(GUIDE.split()), said

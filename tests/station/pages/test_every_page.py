@@ -25,7 +25,6 @@ PAGES = (
     "models/part/1",
     "health",
     "settings",
-    "login",
 )
 LOOKS = ((1280, "light"), (390, "dark"))
 

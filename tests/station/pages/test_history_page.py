@@ -58,11 +58,18 @@ def test_keys_go_through_the_images_and_say_what_they_are(
     expect(page.locator(".shot.current")).to_have_attribute("data-id", str(ids[2]))
     page.keyboard.press("d")
     expect(page.locator(f"#said-{ids[2]}")).to_contain_text("a person said: defect")
+    # A button that was pressed keeps the focus.
+    defect = page.get_by_role("button", name=f"Defect: inspection {ids[0]}", exact=True)
+    defect.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(f"#said-{ids[0]}")).to_contain_text("a person said: defect")
+    expect(defect).to_be_focused()
+    page.locator(f"#shot-{ids[2]} a").focus()
     page.keyboard.press("k")
     page.keyboard.press("g")
     expect(page.locator(f"#said-{ids[3]}")).to_contain_text("a person said: good")
     labels = {id: station.station.inspection(id).feedback for id in ids}
-    assert [None if each is None else each.label for each in labels.values()] == [None, None, "defect", "good"]
+    assert [None if each is None else each.label for each in labels.values()] == ["defect", None, "defect", "good"]
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/history/{ids[3]}")
     expect(page.locator("h1")).to_contain_text("anomalous")
@@ -71,6 +78,7 @@ def test_keys_go_through_the_images_and_say_what_they_are(
     expect(page.locator(".said-part")).to_contain_text("a person said: defect")
     page.keyboard.press("j")
     page.wait_for_url(f"**/history/{ids[2]}")
+    expect(page.locator("#map")).to_have_attribute("data-is-drawn", "yes")
     page.keyboard.press("u")
     page.wait_for_url("**/history")
 

@@ -219,19 +219,25 @@ def test_the_page_recovers_by_itself_when_the_station_restarts(
     try:
         # What a browser says of a connection that is refused meanwhile is expected.
         page = open_page(
-            f"http://127.0.0.1:{server.port}/live?source=browser&model=camera", expects=("ERR_CONNECTION", "WebSocket")
+            f"http://127.0.0.1:{server.port}/live?source=browser&model=camera",
+            expects=("ERR_CONNECTION", "WebSocket", "Failed to fetch"),
         )
         page.keyboard.press("s")
         wait_for_frames(page, expect)
+        health = open_page(f"http://127.0.0.1:{server.port}/health", expects=("ERR_CONNECTION", "Failed to fetch"))
+        expect(health.locator("#health")).to_contain_text("All is well")
     finally:
         stopped(station, server)
     expect(page.locator("#ribbon")).to_contain_text("The station does not answer")
+    expect(health.locator("#offline")).to_be_visible()
     station, server = started(server.port)
     try:
         wait_for_frames(page, expect)
         expect(page.locator("#ribbon")).to_be_hidden()
+        expect(health.locator("#offline")).to_be_hidden()
         page.keyboard.press("p")
         expect(page.locator(".notice.done")).to_contain_text("number 1")
     finally:
         page.close()
+        health.close()
         stopped(station, server)

@@ -10,7 +10,7 @@ import pytest
 
 import onlygood
 from onlygood.station.station_settings import StationSettings
-from tests.station.pages.conftest import PATCH, camera_image, fill, say
+from tests.station.pages.conftest import PATCH, accessibility_problems, camera_image, fill, layout_problems, say
 from tests.station.server import MODELS, Running, running
 
 
@@ -163,7 +163,8 @@ def test_who_may_only_inspect_is_offered_nothing_else(
     settings = StationSettings(tokens=tokens)
     with running(tmp_path / "data", settings, models={"part": MODELS / PATCH.name}, token=boss[0]) as station:
         ids = fill(station, good=1, anomalous=1)
-        page = open_page(f"{station.url}/login?next=/history", expects=("403",))
+        page = open_page(f"{station.url}/login?next=/history", 390, scheme="dark", expects=("403",))
+        assert [*layout_problems(page), *accessibility_problems(page)] == []
         page.fill("#token", eye[0])
         page.keyboard.press("Enter")
         page.wait_for_url("**/history")
@@ -176,6 +177,9 @@ def test_who_may_only_inspect_is_offered_nothing_else(
             ".then((answer) => answer.status)"
         )
         assert refused == 403
+        # After logging in nobody is sent to another site.
+        for target in ("//elsewhere.example", "https://elsewhere.example", "/\\elsewhere.example"):
+            assert 'data-next="/"' in station.client.get("/login", params={"next": target}).text
         assert station.station.inspection(ids[0]).feedback is None
 
 
@@ -188,7 +192,3 @@ def test_a_page_of_another_site_can_change_nothing(station: Running) -> None:
     )
     assert answer.status_code == 403
     assert station.station.inspection(ids[0]).feedback is None
-    # After logging in nobody is sent to another site.
-    for target in ("//elsewhere.example", "https://elsewhere.example", "/\\elsewhere.example"):
-        page = station.client.get("/login", params={"next": target}).text
-        assert 'data-next="/"' in page

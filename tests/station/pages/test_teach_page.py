@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from onlygood.station.station_settings import FolderSource, StationSettings
 from tests.station.pages.conftest import camera_image
 from tests.station.server import good_png, running
 
@@ -36,6 +37,7 @@ def test_an_empty_station_leads_to_a_first_verdict_by_keys_alone(
         page.wait_for_url("**/live?**")
         expect(page.locator(".verdict.good, .verdict.anomalous")).to_be_visible()
         assert station.station.store.models.active("ring").good_images == 10
+        page.close()
 
 
 def test_images_are_left_out_taken_in_and_deleted(tmp_path: Path, open_page: Callable[..., Any], expect: Any) -> None:
@@ -108,3 +110,26 @@ def test_a_box_is_drawn_and_typed_reaches_the_fit_and_the_fit_is_cancelled(
         asked = station.station.store.jobs.request(job.id)
         assert asked["false_alarm_rate"] == 0.1
         assert asked["region"] == pytest.approx([0.2, 0.25, 0.8, 0.75], abs=0.01)
+
+
+def test_images_are_taken_from_a_camera_of_the_station(
+    tmp_path: Path, open_page: Callable[..., Any], expect: Any
+) -> None:
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    (tmp_path / "data").mkdir()
+    settings = StationSettings(sources=(FolderSource(name="line-1", path=str(folder), settle_s=0),))
+    with running(tmp_path / "data", settings) as station:
+        page = open_page(f"{station.url}/teach/part")
+        page.select_option("#source", "line-1")
+        page.keyboard.press("s")
+        (folder / "first.png").write_bytes(good_png(1))
+        expect(page.locator("#take")).to_be_enabled()
+        page.keyboard.press("p")
+        expect(page.locator("#taken li")).to_have_count(1)
+        (taught,) = station.station.store.taught.list("part")
+        assert taught.name == "first.png"
+        assert station.station.store.taught.content(taught.id) == (good_png(1), ".png")
+        # What was fitted with a camera of the station is tried with it.
+        assert page.input_value("#fit-source") == "line-1"
+        page.close()

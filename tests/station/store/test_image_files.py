@@ -1,13 +1,22 @@
 """Image files: one for each content, whole or not at all."""
 
+from __future__ import annotations
+
+import errno
 import hashlib
+import os
 import threading
+from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from onlygood.errors import StoreError
 from onlygood.station.store.images import Images
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 
@@ -70,6 +79,42 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
         images.write(digest, b"content")
     assert list((tmp_path / "images" / "unfinished").iterdir()) == []
     assert images.kept_bytes == 0
+
+
+class AlmostFull(FileIO):
+    """Takes some of the bytes and says how many, as files do on a disk that is almost full."""
+
+    def write(self, block: Buffer) -> int:
+        return super().write(memoryview(block)[:1000])
+
+
+def test_every_byte_is_written_though_the_disk_takes_some_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = images_in(tmp_path)
+    content = bytes(range(256)) * 20
+    monkeypatch.setattr(Path, "open", lambda path, mode, buffering: AlmostFull(path, mode))
+    digest = images.hold(content)
+    images.write(digest, content)
+    monkeypatch.undo()
+    assert images.read(digest) == content
+
+
+def test_what_the_disk_does_not_confirm_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = images_in(tmp_path)
+
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    digest = images.hold(b"content")
+    with pytest.raises(OSError, match="Input/output error"):
+        images.write(digest, b"content")
+    monkeypatch.undo()
+    assert (images.read(digest), images.kept_bytes) == (None, 0)
+    assert [path for path in images.folder.rglob("*") if path.is_file()] == []
+    images.write(digest, b"content")
+    assert images.read(digest) == b"content"
 
 
 def test_many_threads_write_the_same_images(tmp_path: Path) -> None:

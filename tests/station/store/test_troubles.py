@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ import pytest
 from inspected import inspected
 from sqlalchemy import event, text
 
-from onlygood.errors import StoreError
+from onlygood.errors import BusyError, StoreError
 from onlygood.station.schemas import InspectionRecord
 from onlygood.station.station_settings import Retention
 from onlygood.station.store.database import Database, sqlite_url
 from onlygood.station.store.identity import pair
 from onlygood.station.store.images import Images
 from onlygood.station.store.recorder import Recorder
-from onlygood.station.store.schema import migrate
+from onlygood.station.store.schema import migrate_within
 from onlygood.station.store.store import Store, utc_now
 from postgres import Server
 
@@ -150,8 +151,9 @@ def test_a_database_that_may_not_grow_refuses_and_goes_on_when_it_may(tmp_path: 
 
 def test_a_file_of_the_database_that_is_held_by_another_program(tmp_path: Path) -> None:
     database = Database(sqlite_url(tmp_path / "station.db"), busy_timeout_s=0.05)
-    migrate(database)
-    pair(database, tmp_path, utc_now)
+    with database.writing() as connection:
+        migrate_within(connection, shown=database.shown)
+        pair(connection, database, tmp_path, utc_now)
     images = Images(tmp_path / "images", max_bytes=1 << 40, min_free_bytes=0)
     recorder = Recorder(database, images, now=utc_now, retry_s=0.2)
     other = sqlite3.connect(tmp_path / "station.db", isolation_level=None, check_same_thread=False)
@@ -172,6 +174,26 @@ def test_a_file_of_the_database_that_is_held_by_another_program(tmp_path: Path) 
     other.close()
     recorder.close()
     database.close()
+
+
+def test_more_than_can_wait_is_refused_and_nothing_that_waits_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onlygood.station.store.recorder.MOST_WAITING", 3)
+    monkeypatch.setattr("onlygood.station.store.recorder.SUBMIT_TIMEOUT_S", 0.01)
+    store = Store(tmp_path / "data", housekeeping_s=0)
+    with closing(sqlite3.connect(tmp_path / "data" / "station.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        futures = [store.recorder.submit(inspected(name="taken"))]
+        until(lambda: store.recorder.waiting == 0)  # the first is in a transaction that waits
+        futures += [store.recorder.submit(inspected(content=bytes([number]))) for number in range(3)]
+        with pytest.raises(BusyError, match=r"at most 3 inspections or 256 MiB of images wait to be recorded") as busy:
+            store.recorder.submit(inspected())
+        assert busy.value.retry_after_s > 0
+        assert not any(future.done() for future in futures)
+        other.execute("ROLLBACK")
+    assert [future.result(DEADLINE_S).id for future in futures] == [1, 2, 3, 4]
+    store.close()
 
 
 def test_a_server_that_is_restarted_is_waited_for(tmp_path: Path, postgres_server: Server) -> None:
@@ -302,6 +324,9 @@ def test_a_folder_and_a_database_of_different_stations(tmp_path: Path, postgres_
             Store(tmp_path / folder, url=url)
     with pytest.raises(StoreError, match="must be used with the database that it was made with, got a new one"):
         Store(tmp_path / "one")
+    # Nothing was made in a database that was refused.
+    with closing(sqlite3.connect(tmp_path / "one" / "station.db")) as refused:
+        assert refused.execute("SELECT * FROM sqlite_master").fetchall() == []
     again = Store(tmp_path / "one", url=url)
     assert again.inspections.image(1) == (b"image", ".jpg")
     again.close()

@@ -44,6 +44,7 @@ class Database:
         if not self.is_sqlite:
             self.shown = self.url.set(drivername="postgresql").render_as_string(hide_password=True)
         self.engine = _sqlite(self.url, busy_timeout_s) if self.is_sqlite else _postgres(self.url)
+        self._writing = self.engine.execution_options(**{_WRITES: True})
         # SQLite has one writer at a time: threads of this process wait for one another here, in order, and not by
         # trying again and again.
         self._writer = Lock() if self.is_sqlite else nullcontext()
@@ -65,8 +66,7 @@ class Database:
         Raises:
             StoreError: it cannot be written; nothing of it was.
         """
-        writing = self.engine.execution_options(**{_WRITES: True})
-        with self._explained(), self._writer, writing.begin() as connection:
+        with self._explained(), self._writer, self._writing.begin() as connection:
             yield connection
 
     def insert(self, table: type[Any] | Table) -> sqlite.Insert | postgresql.Insert:

@@ -7,9 +7,11 @@ import hashlib
 import math
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from io import FileIO
 from itertools import count
 from pathlib import Path
 from threading import Event, Lock
@@ -18,6 +20,7 @@ from onlygood.errors import StoreError
 from onlygood.station.station_settings import MIB
 
 FOLDER_NAME = "images"
+_IS_WINDOWS = sys.platform == "win32"
 _TEMPORARY = "unfinished"
 # Images are let go before the disk is as full as it may be, and a little more of them than was short.
 ENOUGH = 1.1
@@ -92,26 +95,36 @@ class Images:
         """
         path = self.path(digest)
         if _size(path) == len(content):
+            _outlives_power_loss(path)
             return
         self._check_room(len(content))
         temporary = self._temporary / f"{digest}-{next(self._numbers)}"
         try:
             with temporary.open("wb", buffering=0) as file:
-                file.write(content)
-                os.fsync(file.fileno())
-            if not path.parent.is_dir():
-                path.parent.mkdir(parents=True, exist_ok=True)
-            with self._guard:
-                # Another thread may have written the same content meanwhile.
-                before = _size(path) or 0
-                temporary.replace(path)
-                self._kept_bytes += len(content) - before
-                if self._kept_bytes > self.max_bytes:
-                    self.is_short.set()
+                _write_all(file, content)
+                if _IS_WINDOWS:
+                    os.fsync(file.fileno())
+            self._give_name(temporary, path, len(content))
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+        try:
+            _outlives_power_loss(path)
+        except OSError:
+            self.remove(digest, lambda _: False, is_held=True)
+            raise
+
+    def _give_name(self, temporary: Path, path: Path, size: int) -> None:
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with self._guard:
+            # Another thread may have written the same content meanwhile.
+            before = _size(path) or 0
+            temporary.replace(path)
+            self._kept_bytes += size - before
+            if self._kept_bytes > self.max_bytes:
+                self.is_short.set()
 
     def probe(self) -> None:
         """Whether an image could be written: no error where it could.
@@ -151,17 +164,20 @@ class Images:
             raise StoreError(f"the image {path} is damaged, its content is not what was written: check the disk")
         return content
 
-    def remove(self, digest: str, is_needed: Callable[[str], bool], *, is_orphan: bool = False) -> int | None:
+    def remove(
+        self, digest: str, is_needed: Callable[[str], bool], *, is_orphan: bool = False, is_held: bool = False
+    ) -> int | None:
         """Remove a file unless it is held or needed; returns the bytes that became free, None where it stays.
 
         Args:
             digest: of its content.
             is_needed: whether some row names it; asked while nothing can begin to hold it.
             is_orphan: whether it is none of those that are in `kept_bytes`.
+            is_held: whether the caller holds it, and alone.
         """
         path = self.path(digest)
         with self._guard:
-            if digest in self._held or is_needed(digest):
+            if self._held[digest] > is_held or is_needed(digest):
                 return None
             size = _size(path) or 0
             try:
@@ -224,6 +240,24 @@ def _folders(folder: Path) -> list[Path]:
         return [path for path in folder.iterdir() if len(path.name) == 2 and path.is_dir()]
     except OSError:
         return []
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """Write every byte: a disk that is almost full takes some and says how many."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _outlives_power_loss(path: Path) -> None:
+    """Have the file's content and its name on the disk, when this returns; at once where they are."""
+    if _IS_WINDOWS:
+        return  # its content was written through before it got its name
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def file_of(folder: Path, digest: str) -> Path:

@@ -23,7 +23,7 @@ from onlygood.station.store.database import Database, sqlite_url
 from onlygood.station.store.drift_states import DriftStates
 from onlygood.station.store.feedback import FeedbackBook
 from onlygood.station.store.folder_lock import FolderLock
-from onlygood.station.store.identity import pair
+from onlygood.station.store.identity import pair, remember
 from onlygood.station.store.images import Images
 from onlygood.station.store.inspections import Inspections
 from onlygood.station.store.job_book import JobBook
@@ -32,7 +32,7 @@ from onlygood.station.store.needed import kept_bytes
 from onlygood.station.store.outbox import OutboxTable
 from onlygood.station.store.recorder import RETRY_S, Recorder
 from onlygood.station.store.retention import INTERVAL_S, RetentionWorker
-from onlygood.station.store.schema import migrate
+from onlygood.station.store.schema import migrate_within
 from onlygood.station.store.seen import Seen
 from onlygood.station.store.tables import StationRow
 from onlygood.station.store.taught import Taught
@@ -75,8 +75,14 @@ class Store:
             opened.enter_context(closing(FolderLock(self.data)))
             self.database = Database(url or sqlite_url(self.data / databases.FILE_NAME))
             opened.callback(self.database.close)
-            migrate(self.database)
-            self.id = pair(self.database, self.data, now)
+            with self.database.writing() as connection:
+                # All of it or nothing: a database that is not this folder's stays as it was.
+                migrate_within(connection, shown=self.database.shown)
+                self.id = pair(connection, self.database, self.data, now)
+            try:
+                remember(self.id, self.data)
+            except WriteError as error:
+                raise StoreError(str(error)) from error
             with self.database.reading() as connection:
                 believed_at = connection.scalar(select(StationRow.clock_at))
             self._clock = Clock(now, believed_at=believed_at, steady=steady)

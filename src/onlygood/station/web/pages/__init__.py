@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from onlygood.errors import NotFoundError, OnlygoodError
 from onlygood.station.web.pages.files import static_files
@@ -26,7 +26,7 @@ from onlygood.station.web.pages.rendering import Renderer, static_digest
 from onlygood.station.web.pages.review_pages import add_review_pages
 from onlygood.station.web.pages.settings_pages import add_settings_pages
 from onlygood.station.web.pages.teach_pages import add_teach_pages
-from onlygood.station.web.rights import needs
+from onlygood.station.web.rights import identity_of, needs
 
 if TYPE_CHECKING:
     from onlygood.station.station import Station
@@ -42,7 +42,10 @@ def pages_router(station: Station) -> APIRouter:
         except OnlygoodError:  # the page says what is wrong; its navigation need not
             return 0
 
-    renderer = Renderer(waiting=waiting)
+    def problems() -> list[str]:
+        return [*station.store.problems(), *station.models.problems]
+
+    renderer = Renderer(waiting=waiting, problems=problems)
     pictures = Pictures(station)
     router = APIRouter(route_class=renderer.route_class(), include_in_schema=False)
     files = static_files()
@@ -68,10 +71,18 @@ def pages_router(station: Station) -> APIRouter:
     @router.get("/login")
     @needs("inspect")
     def login(request: Request, next: str = "/") -> Response:
-        """Where a token is shown to the station."""
+        """Where a token is shown to the station; where there are none, nobody needs to."""
         # An address of this station alone: nothing that a browser takes for another site.
         path = next if next.startswith("/") and not next.startswith(("//", "/\\")) else "/"
+        if not station.settings.tokens:
+            return RedirectResponse(path, 303)
         return renderer.page(request, "login", person=None, next=path)
+
+    @router.get("/state")
+    @needs("inspect")
+    def state(request: Request) -> Response:
+        """What keeps the station from its work now: every page asks for it again and again."""
+        return renderer.part("state", person=identity_of(request), problems=problems())
 
     add_live_pages(router, station, renderer)
     add_teach_pages(router, station, renderer, pictures)

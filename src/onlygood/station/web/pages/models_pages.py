@@ -35,7 +35,6 @@ def add_models_pages(router: APIRouter, station: Station, renderer: Renderer) ->
             person=identity_of(request),
             section="models",
             models=station.models.all(),
-            problems=station.models.problems,
         )
 
     @router.get("/models/{name}")

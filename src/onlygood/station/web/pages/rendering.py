@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -50,10 +50,11 @@ class Renderer:
 
     Args:
         waiting: how many images wait in the review list, for the navigation.
+        problems: what keeps the station from its work now, a sentence each, for the top of every page.
     """
 
-    def __init__(self, *, waiting: Callable[[], int]) -> None:
-        self._waiting = waiting
+    def __init__(self, *, waiting: Callable[[], int], problems: Callable[[], Sequence[str]]) -> None:
+        self._waiting, self._problems = waiting, problems
         environment = jinja2.Environment(
             loader=jinja2.PackageLoader("onlygood.station.web"),
             autoescape=True,
@@ -100,7 +101,12 @@ class Renderer:
         """
         waiting = 0 if person is None else self._waiting()
         html = self._environment.get_template(f"{template}.html.j2").render(
-            person=person, section=section, waiting=waiting, path=request.url.path, **values
+            person=person,
+            section=section,
+            waiting=waiting,
+            path=request.url.path,
+            problems=() if person is None else self._problems(),
+            **values,
         )
         return HTMLResponse(html, status, PAGE_HEADERS)
 
@@ -128,7 +134,13 @@ class Renderer:
         if "text/html" not in request.headers.get("accept", ""):
             return Response(sentence, status, headers, media_type="text/plain")
         html = self._environment.get_template("refused.html.j2").render(
-            person=identity_of(request), section="", waiting=0, path=request.url.path, status=status, sentence=sentence
+            person=identity_of(request),
+            section="",
+            waiting=0,
+            path=request.url.path,
+            problems=(),
+            status=status,
+            sentence=sentence,
         )
         return HTMLResponse(html, status, headers)
 

@@ -111,8 +111,14 @@ document.addEventListener("keydown", (event) => {
 });
 onKeys({ "?": () => document.getElementById("keys").showModal() });
 
+/* What has the focus keeps it when the station sends it again. */
+let focused = "";
+document.addEventListener("htmx:before:swap", () => {
+  focused = document.activeElement?.id || "";
+});
 document.addEventListener("htmx:after:swap", () => {
   localTimes(document);
+  if (focused && document.activeElement === document.body) document.getElementById(focused)?.focus();
   const next = document.querySelector("[data-focus]");
   if (next) {
     next.removeAttribute("data-focus");

@@ -48,16 +48,17 @@ export class Camera {
     this.video.srcObject = stream;
   }
 
-  /* The next frame that was not taken yet: { canvas, blob, width, height }; null when the camera is closed. */
+  /* The next frame that was not taken yet: { canvas, blob, width, height, at }; null when the camera is closed. */
   async take() {
     await this.next();
     if (this.isClosed || !this.video.videoWidth) return null;
+    const at = performance.now();
     const canvas = document.createElement("canvas");
     canvas.width = this.video.videoWidth;
     canvas.height = this.video.videoHeight;
     canvas.getContext("2d", { alpha: false }).drawImage(this.video, 0, 0);
     const blob = await new Promise((done) => canvas.toBlob(done, "image/jpeg", QUALITY));
-    return { canvas, blob, width: canvas.width, height: canvas.height };
+    return { canvas, blob, width: canvas.width, height: canvas.height, at };
   }
 
   /* Waits for a new frame; a page in the background gets none from the video, and looks again after a while. */

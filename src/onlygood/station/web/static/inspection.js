@@ -12,6 +12,14 @@ function opacity(value) {
   $("opacity-text").textContent = `${value} %`;
 }
 
+onKeys({
+  g: () => document.querySelector(".say.good")?.click(),
+  d: () => document.querySelector(".say.defect")?.click(),
+  m: () => $("map") && opacity(Number($("opacity").value) > 0 ? 0 : 100),
+  j: () => $("older")?.click(),
+  u: () => $("back").click(),
+});
+
 if ($("map")) {
   opacity(100);
   $("opacity").addEventListener("input", () => opacity(Number($("opacity").value)));
@@ -25,11 +33,3 @@ if ($("map")) {
     $("map-state").textContent = error.message;
   }
 }
-
-onKeys({
-  g: () => document.querySelector(".say.good")?.click(),
-  d: () => document.querySelector(".say.defect")?.click(),
-  m: () => $("map") && opacity(Number($("opacity").value) > 0 ? 0 : 100),
-  j: () => $("older")?.click(),
-  u: () => $("back").click(),
-});

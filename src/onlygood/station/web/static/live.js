@@ -30,7 +30,7 @@ function show(header, source, map, blob) {
     dot(header.verdict);
   }
   alarm(header);
-  facts(header);
+  facts(header, blob ? now - blob.at : null);
   problem(header.problem);
   if (isFrozen) return;
   const width = header.width || source.width, height = header.height || source.height;
@@ -73,11 +73,12 @@ function dot(name) {
   while (dots.childElementCount > 24) dots.firstElementChild.remove();
 }
 
-function facts(header) {
+function facts(header, delay) {
   const span = arrivals.at(-1) - arrivals[0];
   const rate = arrivals.length > 1 ? `${((1000 * (arrivals.length - 1)) / span).toFixed(0)} images a second` : "";
   const said = [rate];
   if (header.latency_ms !== undefined) said.push(`${header.latency_ms.toFixed(0)} ms in the model`);
+  if (delay !== null) said.push(`${delay.toFixed(0)} ms from camera to verdict`);
   if (header.model) said.push(`${header.model}, version ${header.version}`);
   if (header.width) said.push(`${header.width} × ${header.height}`);
   if (header.skipped) said.push(`${header.skipped} skipped`);
@@ -114,6 +115,7 @@ function showRibbon() {
 class BrowserView {
   constructor(model, m, n) {
     this.model = model;
+    this.answerMs = this.takeMs = 40; /* how long an answer and an image take, of late */
     this.connection = new Connection(`/v1/live/browser?${new URLSearchParams({ model, m, n })}`, {
       message: (data) => this.message(data),
       state: (name) => this.changed(name),
@@ -163,8 +165,20 @@ class BrowserView {
     this.sent = { frame, wanted };
     if (wanted) this.connection.send({ record: true });
     this.wanted = null;
+    this.sentAt = performance.now();
     this.connection.send(frame.blob);
-    this.coming ||= this.camera.take();
+    /* It is taken as late as it can be, so that it is ready when the answer comes and is not old then. */
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.prepare(), Math.max(0, this.answerMs - 1.2 * this.takeMs));
+  }
+
+  prepare() {
+    if (this.coming || !this.sent || running !== this) return;
+    const began = performance.now();
+    this.coming = this.camera.take().then((frame) => {
+      if (frame) this.takeMs += 0.2 * (performance.now() - began - this.takeMs);
+      return frame;
+    });
   }
 
   message(data) {
@@ -172,6 +186,7 @@ class BrowserView {
     const { header, map } = decode(data);
     const { frame, wanted } = this.sent;
     this.sent = null;
+    this.answerMs += 0.2 * (performance.now() - this.sentAt - this.answerMs);
     if (wanted) {
       wanted.done(header);
     } else {
@@ -192,6 +207,7 @@ class BrowserView {
   }
 
   close() {
+    clearTimeout(this.timer);
     this.connection.close();
     if (this.camera) this.camera.close();
   }
