@@ -317,10 +317,10 @@ class Station:
 
     def health(self) -> Health:
         """How the station is doing now."""
-        problems = (*self.models.problems, *self.store.problems())
         return Health(
-            is_ready=not self.store.problems(),
-            problems=problems,
+            is_ready=self.store.recorder.is_recording,
+            problems=(*self.models.problems, *self.store.problems()),
+            doubts_clock=self.store.retention.doubts_clock,
             uptime_s=time.monotonic() - self._started_at,
             queued=self.pool.queued,
             queue_size=self.pool.queue_size,
@@ -345,6 +345,15 @@ class Station:
         """Of the active versions of all models that can be used."""
         served = (self.models.ready(name) for name in self.store.models.names())
         return tuple(self.drift.status(each) for each in served if each is not None)
+
+    def trust_clock(self) -> None:
+        """Believe the clock of this computer as it is now, since a person has looked at it.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        self.store.retention.trust_clock()
+        _log.info("the clock of this computer is believed again: a person said that it is right")
 
     def settle_drift(self, model: str, *, baseline: int | None = None) -> DriftStatus:
         """Begin the drift test of a model's active version again, since a person has settled the cause.
