@@ -42,6 +42,11 @@ def test_prometheus_reads_requests_by_route_and_the_state_of_the_station(served:
     assert after[requests] - before.get(requests, 0) == 3
     seconds = ("onlygood_http_request_seconds_count", (("route", "/v1/models/{name}/inspect"),))
     assert after[seconds] - before.get(seconds, 0) == 3
+    labels = (("model", "part"), ("source", "http"), ("verdict", "good"))
+    inspections = ("onlygood_inspections_total", labels)
+    assert after[inspections] - before.get(inspections, 0) == 3
+    taken = ("onlygood_inspection_seconds_count", (("model", "part"),))
+    assert after[taken] - before.get(taken, 0) == 3
     assert after["onlygood_ready", ()] == 1
     assert after["onlygood_model_version", (("model", "part"),)] == 1
     assert after["onlygood_queue_size_images", ()] == 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
@@ -45,7 +46,27 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self.inspections = Counter(
+            "onlygood_inspections", "Images inspected", ("model", "source", "verdict"), registry=self.registry
+        )
+        self.inspection_seconds = Histogram(
+            "onlygood_inspection_seconds",
+            "Time of the model on one image",
+            ("model",),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
         self.registry.register(_StationState(station))
+        # For as long as the station is there: events are counted by whoever publishes them, so that none is lost.
+        self._watching = ExitStack()
+        self._events = self._watching.enter_context(station.hub.subscribed(self._count))
+
+    def _count(self) -> None:
+        for _, event in self._events.take():
+            if event.kind == "inspection" and event.inspection is not None:
+                record = event.inspection
+                self.inspections.labels(record.model, record.source, record.verdict.value).inc()
+                self.inspection_seconds.labels(record.model).observe(record.latency_ms / 1e3)
 
     def text(self) -> bytes:
         """All of them, as Prometheus reads them."""
