@@ -315,11 +315,16 @@ class Station:
 
     # How it is doing
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can remember what it inspects."""
+        return not self.store.problems()
+
     def health(self) -> Health:
         """How the station is doing now."""
         problems = (*self.models.problems, *self.store.problems())
         return Health(
-            is_ready=not self.store.problems(),
+            is_ready=self.is_ready,
             problems=problems,
             uptime_s=time.monotonic() - self._started_at,
             queued=self.pool.queued,

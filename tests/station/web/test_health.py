@@ -1,6 +1,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from onlygood.station.store.troubles import DatabaseError, Trouble
 from tests.station.server import Running, good_png
 
 
@@ -30,6 +31,20 @@ def test_one_that_cannot_remember_is_not_ready_and_says_why_to_those_with_a_toke
     assert served.client.get("/healthz").json() == {"status": "ok"}
     assert "the disk is full" in served.client.get("/v1/health").json()["problems"]
     assert metrics_of(served)["onlygood_ready", ()] == 0
+
+
+def test_a_database_that_is_away_is_a_metric_and_no_error(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise DatabaseError("the database must answer, got no connection to it", trouble=Trouble.LOST)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(served.station.store.models, "names", away)
+        answer = served.client.get("/v1/health")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        found = metrics_of(served)
+        assert found["onlygood_ready", ()] == 0
+        assert found["onlygood_queue_images", ()] == 0
+    assert metrics_of(served)["onlygood_ready", ()] == 1
 
 
 def test_prometheus_reads_requests_by_route_and_the_state_of_the_station(served: Running) -> None:
