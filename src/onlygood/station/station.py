@@ -319,17 +319,24 @@ class Station:
 
     # How it is doing
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can remember what it inspects."""
+        return self.store.recorder.is_recording
+
     def health(self) -> Health:
         """How the station is doing now."""
         problems = [*self.models.problems, *self.store.problems()]
         models: tuple[ServedModel, ...] = ()
         drift: tuple[DriftStatus, ...] = ()
+        is_ready = self.is_ready
         try:
             models, drift = self.models.all(), self.drift_statuses()
         except StoreError as error:  # the database is away: what is known without it is said all the same
             problems += [] if str(error) in problems else [str(error)]
+            is_ready = False
         return Health(
-            is_ready=self.store.recorder.is_recording,
+            is_ready=is_ready,
             problems=tuple(problems),
             doubts_clock=self.store.retention.doubts_clock,
             uptime_s=time.monotonic() - self._started_at,

@@ -199,6 +199,14 @@ def test_tokens_that_are_made_and_removed_while_it_runs_hold_at_once(tmp_path: P
         assert station.client.get("/v1/models", headers={"Authorization": "Bearer right"}).status_code == 200
         use(station)
         assert station.client.get("/v1/models").status_code == 200
+    # A stream that is open ends with its token.
+    with running(tmp_path / "stream", StationSettings(tokens=(token,)), heartbeat_s=0.05) as station:
+        headers = {"Authorization": "Bearer right"}
+        with station.client.stream("GET", "/v1/events", headers=headers) as answer:
+            lines = answer.iter_lines()
+            assert ": still here" in (next(lines) for _ in range(20))
+            use(station, Token(name="y", sha256=sha256_of("other"), right="manage"))
+            assert [line for line in lines if line.startswith("event")] == []
     # One that listens for the network is never left open by a token that is removed.
     with running(tmp_path / "open", StationSettings(tokens=(token,)), host="0.0.0.0") as station:
         use(station)

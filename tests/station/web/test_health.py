@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
 from onlygood.station.store.tables import StationRow
+from onlygood.station.store.troubles import DatabaseError, Trouble
 from tests.station.server import Running, good_png, running
 
 
@@ -38,6 +39,21 @@ def test_one_that_cannot_remember_is_not_ready_and_says_why_to_those_with_a_toke
     assert metrics_of(served)["onlygood_ready", ()] == 0
 
 
+def test_a_database_that_is_away_is_a_metric_and_no_error(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise DatabaseError("the database must answer, got no connection to it", trouble=Trouble.LOST)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(served.station.store.models, "names", away)
+        answer = served.client.get("/v1/health")
+        assert (answer.status_code, answer.json()["is_ready"], answer.json()["models"]) == (200, False, [])
+        assert answer.json()["problems"] == ["the database must answer, got no connection to it"]
+        found = metrics_of(served)
+        assert found["onlygood_ready", ()] == 0
+        assert found["onlygood_queue_images", ()] == 0
+    assert metrics_of(served)["onlygood_ready", ()] == 1
+
+
 def test_prometheus_reads_requests_by_route_and_the_state_of_the_station(served: Running) -> None:
     inspect = (("method", "POST"), ("route", "/v1/models/{name}/inspect"), ("status", "200"))
     before = metrics_of(served)
@@ -48,6 +64,11 @@ def test_prometheus_reads_requests_by_route_and_the_state_of_the_station(served:
     assert after[requests] - before.get(requests, 0) == 3
     seconds = ("onlygood_http_request_seconds_count", (("route", "/v1/models/{name}/inspect"),))
     assert after[seconds] - before.get(seconds, 0) == 3
+    labels = (("model", "part"), ("source", "http"), ("verdict", "good"))
+    inspections = ("onlygood_inspections_total", labels)
+    assert after[inspections] - before.get(inspections, 0) == 3
+    taken = ("onlygood_inspection_seconds_count", (("model", "part"),))
+    assert after[taken] - before.get(taken, 0) == 3
     assert after["onlygood_ready", ()] == 1
     assert after["onlygood_model_version", (("model", "part"),)] == 1
     assert after["onlygood_queue_size_images", ()] == 64

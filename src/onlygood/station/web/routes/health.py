@@ -35,7 +35,7 @@ async def healthz() -> Sign:
 )
 def readyz(request: Request) -> Response:
     """Ok, or not ready; why is for those alone who have a token."""
-    is_ready = station_of(request).health().is_ready
+    is_ready = station_of(request).is_ready
     return JSONResponse({"status": "ok" if is_ready else "not ready"}, 200 if is_ready else 503)
 
 
