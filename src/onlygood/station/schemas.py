@@ -67,7 +67,9 @@ class InspectionRecord(Schema):
     name: str = Field(description="of the image, as it was given: data, never a path", examples=["new.jpg"])
     verdict: Verdict
     score: float = Field(description="above 0 anomalous, below 0 good", examples=[-0.42])
-    p_value: float = Field(description="share of good images at least this anomalous; small is anomalous")
+    p_value: float = Field(
+        description="share of good images at least this anomalous; small is anomalous", examples=[0.76]
+    )
     threshold: float = Field(default=0.0, description="the score at which the verdict changes: 0 by its definition")
     latency_ms: float
     image_sha256: Sha256 | None = Field(default=None, description="of the image's file; None where it was not kept")
@@ -105,8 +107,8 @@ class InspectionPage(Schema):
 class FeedbackRequest(Schema):
     """What a person says of an inspection; the latest one holds, all are kept."""
 
-    label: Label
-    note: str = Field(default="", max_length=1000)
+    label: Label = Field(examples=["good"])
+    note: str = Field(default="", max_length=1000, examples=["dust, wiped off"])
 
 
 class ModelVersion(Schema):
@@ -217,9 +219,11 @@ class FitRequest(Schema):
 
     model: Name
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
-    method: str = "patch"
+    method: str = Field(default="patch", examples=["patch"])
     settings: dict[str, Any] = Field(
-        default_factory=dict, description="of the method, by their names in `onlygood.fit`"
+        default_factory=dict,
+        description="of the method, by their names in `onlygood.fit`",
+        examples=[{"bank_size": 2000}],
     )
     region: tuple[float, float, float, float] | None = Field(
         default=None, description="region of interest: top, left, bottom, right as shares of height and width"
@@ -267,6 +271,9 @@ class Health(Schema):
 
     is_ready: bool
     problems: tuple[str, ...] = ()
+    doubts_clock: bool = Field(
+        default=False, description="whether the computer's clock jumped, and nobody has said since that it is right"
+    )
     uptime_s: float
     queued: int
     queue_size: int
@@ -303,8 +310,14 @@ class Event(Schema):
 class Problem(Schema):
     """The body of every refusal: one sentence with the subject, what is required, what was got and what to do."""
 
-    detail: str
-    error: str = Field(default="", description="the name of the error in `onlygood.errors`; empty where HTTP refuses")
+    detail: str = Field(
+        examples=["a model must be one that is served, got 'prat', and there are part: did you mean 'part'?"]
+    )
+    error: str = Field(
+        default="",
+        description="the name of the error in `onlygood.errors`; empty where HTTP refuses",
+        examples=["NotFoundError"],
+    )
 
 
 Health.model_rebuild()

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.responses import Response, StreamingResponse
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
 
 from hostile import PNG_SIGNATURE, png_chunk, png_header
 from onlygood.station.station_settings import Limits, StationSettings
@@ -349,3 +351,13 @@ def test_one_who_takes_the_answer_slowly_gets_all_of_it(narrow: Running) -> None
             if received % 1_000_000 < len(block):
                 time.sleep(0.08)  # in all, longer than an answer may lie there untouched
     assert received == size
+
+
+def test_a_message_of_a_web_socket_is_bounded_as_an_image_is(narrow: Running) -> None:
+    url = f"ws://127.0.0.1:{narrow.port}/v1/live/browser?model=part"
+    with connect(url, max_size=None) as client, pytest.raises(ConnectionClosedError) as closed:
+        client.send(bytes(2_000_000))
+        while True:
+            client.recv(timeout=20)
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
+    assert still_answers(narrow)

@@ -41,7 +41,7 @@ def test_every_route_does_what_its_description_says(described: Any) -> None:
 
         @given(case=operation.as_strategy())
         @settings(
-            max_examples=10,
+            max_examples=6,
             deadline=None,
             derandomize=True,
             database=None,

@@ -66,7 +66,7 @@ def test_a_request_that_runs_is_finished_and_a_stream_ended_when_it_stops(tmp_pa
 
         following = threading.Thread(target=follow)
         following.start()
-        until(lambda: station.station.hub.subscribers == 1 and has_begun.is_set())
+        until(lambda: station.app.state.streams.open == 1 and has_begun.is_set())
         threading.Timer(0.1, goes_on.set).start()
     for thread in (asking, following):
         thread.join()

@@ -10,6 +10,7 @@ import ipaddress
 import math
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit
 
@@ -120,6 +121,7 @@ class Access:
             return
         try:
             scope["onlygood.identity"] = self._identity(scope)
+            scope["onlygood.may_go_on"] = partial(self._may_go_on, scope)
         except Refusal as refusal:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008, "reason": ""})
@@ -139,18 +141,26 @@ class Access:
         Raises:
             Refusal: nobody has, or too many wrong ones came from this address.
         """
-        wait_s = self._wrong.wait_s(address)
-        if wait_s:
-            raise Refusal(
-                429,
-                f"too many wrong tokens came from {address}: try again in {math.ceil(wait_s)} seconds",
-                {"Retry-After": str(math.ceil(wait_s))},
-            )
         identity = self._tokens.identify(token)
         if identity is None:
+            # The right ones go on: behind a proxy, all share one address.
+            wait_s = self._wrong.wait_s(address)
+            if wait_s:
+                raise Refusal(
+                    429,
+                    f"too many wrong tokens came from {address}: try again in {math.ceil(wait_s)} seconds",
+                    {"Retry-After": str(math.ceil(wait_s))},
+                )
             self._wrong.note(address, token)
             raise Refusal(401, "the token is not one of this station's: check that it was copied whole", _CHALLENGE)
         return identity
+
+    def _may_go_on(self, scope: Scope) -> bool:
+        """Whether who was let in would be let in now: for what lasts, such as a stream."""
+        if not self.has_tokens:
+            return True
+        token = _token(HTTPConnection(scope), Headers(scope=scope))
+        return token is not None and self._tokens.identify(token) is not None
 
     def _identity(self, scope: Scope) -> Identity:
         headers = Headers(scope=scope)

@@ -11,10 +11,11 @@ from starlette.types import ASGIApp
 from onlygood import _version
 from onlygood.station.web import metrics
 from onlygood.station.web.access import COOKIE, Access, KnownHosts, check_listening, is_local
-from onlygood.station.web.limits import BodyLimits
+from onlygood.station.web.limits import MAX_JSON_BYTES, BodyLimits
 from onlygood.station.web.live import live_router
 from onlygood.station.web.pages import pages_router
 from onlygood.station.web.problems import UnexpectedErrors, add_problem_handlers
+from onlygood.station.web.reference import reference_router
 from onlygood.station.web.routes import (
     events,
     health,
@@ -69,6 +70,7 @@ def make_app(
     app.state.station = station
     app.state.metrics = metrics.Metrics(station)
     app.state.streams = events.Streams(heartbeat_s)
+    app.state.max_message_bytes = chosen.limits.max_image_bytes + MAX_JSON_BYTES
     app.state.stop_streams = app.state.streams.stop
     for router in (
         inspect.router,
@@ -88,6 +90,7 @@ def make_app(
         app.include_router(router)
     app.include_router(live_router(station))
     app.include_router(pages_router(station))
+    app.include_router(reference_router())
     add_problem_handlers(app)
 
     def with_access(inner: ASGIApp) -> ASGIApp:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
@@ -16,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onlygood._printable import printable
+from onlygood.errors import OnlygoodError
 from onlygood.station.web.access import address_of
 from onlygood.station.web.problems import METHODS
 from onlygood.station.web.rights import GuardedRoute, needs
@@ -45,7 +47,27 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self.inspections = Counter(
+            "onlygood_inspections", "Images inspected", ("model", "source", "verdict"), registry=self.registry
+        )
+        self.inspection_seconds = Histogram(
+            "onlygood_inspection_seconds",
+            "Time of the model on one image",
+            ("model",),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
         self.registry.register(_StationState(station))
+        # For as long as the station is there: events are counted by whoever publishes them, so that none is lost.
+        self._watching = ExitStack()
+        self._events = self._watching.enter_context(station.hub.subscribed(self._count))
+
+    def _count(self) -> None:
+        for _, event in self._events.take():
+            if event.kind == "inspection" and event.inspection is not None:
+                record = event.inspection
+                self.inspections.labels(record.model, record.source, record.verdict.value).inc()
+                self.inspection_seconds.labels(record.model).observe(record.latency_ms / 1e3)
 
     def text(self) -> bytes:
         """All of them, as Prometheus reads them."""
@@ -125,8 +147,13 @@ class _StationState(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The metrics."""
-        health = self._station.health()
-        yield _gauge("onlygood_ready", "Whether the station can inspect", float(health.is_ready))
+        try:
+            health = self._station.health()
+        except OnlygoodError:  # the database is away: what does not need it is told, and that it is
+            yield _gauge("onlygood_ready", "Whether the station can remember what it inspects", 0.0)
+            yield _gauge("onlygood_queue_images", "Images that wait to be inspected", self._station.pool.queued)
+            return
+        yield _gauge("onlygood_ready", "Whether the station can remember what it inspects", float(health.is_ready))
         yield _gauge("onlygood_uptime_seconds", "Since the station began", health.uptime_s)
         yield _gauge("onlygood_queue_images", "Images that wait to be inspected", health.queued)
         yield _gauge("onlygood_queue_size_images", "Images that may wait to be inspected", health.queue_size)

@@ -203,7 +203,7 @@ def _refusal_sentence(request: Request, error: HTTPException) -> str:
     if error.status_code == 400:
         return "the body must be JSON in UTF-8, at most some hundred levels deep, got something else: send such"
     if error.status_code == 404:
-        return f"there is nothing at {path}: /openapi.json lists what there is"
+        return f"there is nothing at {path}: /docs lists what there is"
     if error.status_code == 405:
         return f"{path} does not take {quoted(request.method)}: use {one_of(_allowed(request) or ['another'])}"
     return str(error.detail)

@@ -26,6 +26,8 @@ KEEP_ALIVE_S = 30
 # For requests that run when the station is stopped.
 GRACE_S = 10
 BACKLOG = 512
+# Of a message of a WebSocket, where the app does not say.
+MAX_MESSAGE_BYTES = 1024 * 1024
 START_TIMEOUT_S = 30.0
 
 
@@ -67,7 +69,6 @@ class WebServer:
         host: the address or name to listen on.
         port: 0 for any that is free; `port` says which it is then.
         protocol: of connections, with their bounds.
-        max_message_bytes: of one message of a WebSocket.
 
     Raises:
         StationError: as `listen`.
@@ -80,7 +81,6 @@ class WebServer:
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
         protocol: type[StationProtocol] = StationProtocol,
-        max_message_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         self._socket = listen(host, port)
         self.host, self.port = host, int(self._socket.getsockname()[1])
@@ -94,8 +94,9 @@ class WebServer:
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
-            ws_max_size=max_message_bytes,
+            ws_max_size=getattr(app.state, "max_message_bytes", MAX_MESSAGE_BYTES),
             ws_max_queue=4,
+            ws_per_message_deflate=False,  # what goes over it are images, which are compressed already
         )
         self._server = _Server(config, app)
         self._thread: threading.Thread | None = None

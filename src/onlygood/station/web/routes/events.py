@@ -142,6 +142,8 @@ async def _stream(request: Request, streams: Streams, last: int | None) -> Async
                 async with asyncio.timeout(streams.heartbeat_s):
                     await wake.wait()
             except TimeoutError:
+                if not request.scope["onlygood.may_go_on"]():
+                    return  # its token was removed
                 yield b": still here\n\n"
                 continue
             wake.clear()
