@@ -111,3 +111,13 @@ def test_training_does_not_wait_long_beside_busy_neighbours(given: dict[str, str
     assert code == 0
     assert f"GOMP_SPINCOUNT = '{expected}'" in err  # said by OpenMP, as it was loaded
     assert after == [given.get("GOMP_SPINCOUNT", "None")]  # of others that this process starts, nothing is decided
+
+
+def test_the_runtime_keeps_nothing_for_its_maker(tmp_path):
+    """From version 1.29 on, ONNX Runtime writes what it will send below the user's home when it is imported."""
+    script = "import sys, onlygood; onlygood.Inspector(sys.argv[1]); print('imported:', 'onnxruntime' in sys.modules)"
+    home = {key: value for key, value in os.environ.items() if key not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    home |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "USERPROFILE": str(tmp_path)}
+    code, imported, errors = run(script, Path(__file__).parent / "models" / "format-2-knn.onnx", env=home)
+    assert (code, imported, errors) == (0, ["True"], "")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -10,10 +10,15 @@ Example:
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from onlygood._version import __version__
+
+# ONNX Runtime tells its maker of its use, unless this is in the environment when it is imported. Whoever wants that
+# sets the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from onlygood.auditing.audit import Audit, audit

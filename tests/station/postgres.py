@@ -72,8 +72,13 @@ class Server:
     def _ask(self, statement: str) -> None:
         import psycopg
 
-        with psycopg.connect(host=str(self.sockets), user="station", dbname="postgres", autocommit=True) as connection:
-            connection.execute(statement)
+        where = {"host": str(self.sockets), "user": "station", "dbname": "postgres"}
+        try:
+            with psycopg.connect(**where, autocommit=True) as connection:
+                connection.execute(statement)
+        except psycopg.OperationalError as error:
+            log = (self.folder / "log").read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"the server of the tests does not answer; its log ends with:\n{log}") from error
 
     def _run(self, program: str, *arguments: object) -> None:
         if program == "--mkdir":

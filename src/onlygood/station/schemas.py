@@ -271,6 +271,9 @@ class Health(Schema):
 
     is_ready: bool
     problems: tuple[str, ...] = ()
+    doubts_clock: bool = Field(
+        default=False, description="whether the computer's clock jumped, and nobody has said since that it is right"
+    )
     uptime_s: float
     queued: int
     queue_size: int

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock, Thread
 
 from onlygood._files import make_folder
-from onlygood.errors import NotFoundError, OnlygoodError, SettingError
+from onlygood.errors import NotFoundError, OnlygoodError, SettingError, StoreError
 from onlygood.graph.model_file import ModelFile, unpack
 from onlygood.images.reading import ReadingLimits, read_image
 from onlygood.inspector import Inspector
@@ -169,7 +169,8 @@ class Station:
     def change_settings(self, change: Callable[[StationSettings], StationSettings]) -> StationSettings:
         """Set something else from now on, write it to `station.json`, and return all that is set.
 
-        Sources and outputs that were changed begin again; new bounds hold from the next start on.
+        Sources and outputs that were changed begin again, and what waits for outputs that are no more is let go of. New
+        limits and another broker of triggers hold from the next start on.
 
         Args:
             change: called with the settings as they are.
@@ -177,10 +178,13 @@ class Station:
         Raises:
             SettingError: what `change` made cannot be used.
             WriteError: the file cannot be written; nothing is changed.
+            StoreError: the database cannot be written; the file is.
         """
         with self._changing:  # or an older change could be applied after a newer one
             settings = self.settings_file.change(change)
+            self.store.retention.use(settings.retention)
             self.telling.apply(settings.outputs)
+            self.store.outbox.keep_only([each.name for each in settings.outputs])
             self.lines.apply(settings.sources)
             return settings
 
@@ -317,15 +321,22 @@ class Station:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it can remember what it inspects."""
-        return not self.store.problems()
+        """Whether it remembers what it inspects."""
+        return self.store.recorder.is_recording
 
     def health(self) -> Health:
         """How the station is doing now."""
-        problems = (*self.models.problems, *self.store.problems())
+        problems = [*self.models.problems, *self.store.problems()]
+        models: tuple[ServedModel, ...] = ()
+        drift: tuple[DriftStatus, ...] = ()
+        try:
+            models, drift = self.models.all(), self.drift_statuses()
+        except StoreError as error:  # the database is away: what is known without it is said all the same
+            problems += [] if str(error) in problems else [str(error)]
         return Health(
             is_ready=self.is_ready,
-            problems=problems,
+            problems=tuple(problems),
+            doubts_clock=self.store.retention.doubts_clock,
             uptime_s=time.monotonic() - self._started_at,
             queued=self.pool.queued,
             queue_size=self.pool.queue_size,
@@ -334,8 +345,8 @@ class Station:
             kept_bytes=self.store.kept_bytes(),
             sources=self.source_statuses(),
             outputs=self.output_statuses(),
-            models=self.models.all(),
-            drift=self.drift_statuses(),
+            models=models,
+            drift=drift,
         )
 
     def source_statuses(self) -> tuple[SourceStatus, ...]:
@@ -350,6 +361,15 @@ class Station:
         """Of the active versions of all models that can be used."""
         served = (self.models.ready(name) for name in self.store.models.names())
         return tuple(self.drift.status(each) for each in served if each is not None)
+
+    def trust_clock(self) -> None:
+        """Believe the clock of this computer as it is now, since a person has looked at it.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        self.store.retention.trust_clock()
+        _log.info("the clock of this computer is believed again: a person said that it is right")
 
     def settle_drift(self, model: str, *, baseline: int | None = None) -> DriftStatus:
         """Begin the drift test of a model's active version again, since a person has settled the cause.

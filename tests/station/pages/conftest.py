@@ -49,8 +49,8 @@ LAYOUT = """
 }
 """
 AXE = """
-async () => {
-  const found = await axe.run(document, { resultTypes: ["violations"] });
+async (rules) => {
+  const found = await axe.run(document, { resultTypes: ["violations"], ...(rules ? { runOnly: rules } : {}) });
   return found.violations
     .filter((each) => ["serious", "critical"].includes(each.impact))
     .map((each) => `${each.id}: ${each.help}: ${each.nodes.map((node) => node.html).slice(0, 3).join(" ")}`);
@@ -105,6 +105,14 @@ def expect() -> Any:
     return expect
 
 
+def chromium(playwright_chromium: Any) -> str:
+    """The path of a browser."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), playwright_chromium.executable_path)
+    if not Path(found).exists():
+        missing("no Chromium was found")
+    return str(found)
+
+
 @pytest.fixture(scope="session")
 def browser(clip: Path) -> Iterator[Any]:
     try:
@@ -112,11 +120,8 @@ def browser(clip: Path) -> Iterator[Any]:
     except ModuleNotFoundError:
         missing("Playwright is not installed")
     with sync_playwright() as playwright:
-        found = next((path for name in BROWSERS if (path := shutil.which(name))), playwright.chromium.executable_path)
-        if not Path(found).exists():
-            missing("no Chromium was found")
         opened = playwright.chromium.launch(
-            executable_path=found,
+            executable_path=chromium(playwright.chromium),
             args=[
                 "--use-fake-ui-for-media-stream",
                 "--use-fake-device-for-media-stream",
@@ -170,14 +175,14 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     assert complaints == []
 
 
-def accessibility_problems(page: Any) -> list[str]:
-    """What axe finds that is serious or critical."""
+def accessibility_problems(page: Any, *, of_colours_alone: bool = False) -> list[str]:
+    """What axe finds that is serious or critical; on a dark screen nothing but the colours is another."""
     try:
         script = resources.files("axe_playwright_python") / "axe.min.js"
     except ModuleNotFoundError:
         missing("axe-playwright-python is not installed")
     page.evaluate(script.read_text(encoding="utf-8"))
-    found: list[str] = page.evaluate(AXE)
+    found: list[str] = page.evaluate(AXE, ["color-contrast"] if of_colours_alone else None)
     return found
 
 

@@ -15,6 +15,7 @@ from onlygood.station.schemas import ObservedShare, VersionRates
 from onlygood.station.web.pages.files import static_files
 from onlygood.station.web.pages.guarantee_pages import WIDTH, gauge_of
 from onlygood.station.web.pages.rendering import (
+    first_sentence,
     format_bytes,
     format_duration,
     format_score,
@@ -52,6 +53,12 @@ def test_sizes_shares_and_times_are_in_the_unit_of_their_size() -> None:
     assert [format_duration(seconds) for seconds in (0, 59.9, 61, 3600, 90_061)] == [
         "0 s", "59 s", "1 min 1 s", "1 h", "1 d 1 h",
     ]  # fmt: skip
+
+
+def test_the_first_sentence_ends_at_no_decimal_point() -> None:
+    said = "About 0.05 of good images (90% interval 0.011 to 0.13). With threshold_rule conformal, at most 0.077."
+    assert first_sentence(said) == "About 0.05 of good images (90% interval 0.011 to 0.13)."
+    assert first_sentence("At most 0.05 of good images.") == "At most 0.05 of good images."
 
 
 def test_an_address_has_what_is_asked_for_alone() -> None:

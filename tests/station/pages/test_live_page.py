@@ -17,7 +17,7 @@ from onlygood.station.station import Station
 from onlygood.station.station_settings import Alarm, FolderSource, StationSettings
 from onlygood.station.web.app import make_app
 from onlygood.station.web.server import WebServer
-from tests.station.pages.conftest import PATCH
+from tests.station.pages.conftest import PATCH, chromium
 from tests.station.server import Running, bad_png, good_png, running
 
 
@@ -197,6 +197,22 @@ def test_an_unknown_source_and_an_unknown_model_are_refused_in_a_sentence(
     page.select_option("#model", "camrea")
     page.click("#start")
     expect(page.locator("#hint")).to_contain_text("a model must be one that is served, got 'camrea'")
+
+
+def test_a_browser_without_a_camera_is_told_so_in_a_sentence(watched: Running, browser: Any, expect: Any) -> None:
+    without = browser.browser_type.launch(executable_path=chromium(browser.browser_type))
+    try:
+        page = without.new_context(permissions=["camera"]).new_page()
+        page.goto(f"{watched.url}/live?source=browser&model=camera")
+        page.keyboard.press("s")
+        expect(page.locator("#hint")).to_have_text(
+            "This browser has no camera: connect one, or choose a source of the station."
+        )
+        page.goto(f"{watched.url}/teach/part")
+        page.keyboard.press("s")
+        expect(page.locator("#hint")).to_contain_text("This browser has no camera")
+    finally:
+        without.close()
 
 
 def test_the_page_recovers_by_itself_when_the_station_restarts(

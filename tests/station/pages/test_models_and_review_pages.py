@@ -69,6 +69,7 @@ def test_false_alarms_marked_good_wait_in_the_review_list_and_are_learned_from(
         active = station.station.store.models.active("part")
         assert active is not None
         assert (active.number, active.origin) == (2, "update")
+        expect(page.locator(".shot")).to_have_count(0)
         page.reload()
         expect(page.locator(".nothing")).to_contain_text("Nothing waits")
 
@@ -91,6 +92,20 @@ def test_the_guarantee_is_held_against_what_people_marked(
         "False alarms, marked": "4", "Alarms that nobody marked": "0", "Marked as defects": "1", "Misses, marked": "1",
     }  # fmt: skip
     assert page.locator(".shot").count() == 5
+
+
+def test_the_drift_test_begins_again_when_a_person_has_settled_the_cause(station: Running) -> None:
+    fill(station)
+    (before,) = station.station.drift_statuses()
+    assert "10 of the 50 images" in before.sentence
+    answer = station.client.post("/drift/part/settle", headers={"HX-Request": "true"})
+    assert answer.status_code == 200
+    (after,) = station.station.drift_statuses()
+    assert "0 of the 50 images" in after.sentence and "10 of the 50" not in after.sentence
+    unknown = station.client.post("/drift/prat/settle", headers={"HX-Request": "true"})
+    assert unknown.status_code == 404
+    assert unknown.headers["HX-Retarget"] == "#notices"
+    assert "prat" in unknown.text
 
 
 def test_a_source_is_added_watched_and_removed(

@@ -142,7 +142,7 @@ def test_the_settings_show_no_secret(guarded: Running) -> None:
     assert all(sha256_of(token) not in shown.text for token in TOKENS.values())
 
 
-def test_wrong_tokens_are_refused_and_then_not_even_looked_at(tmp_path: Path) -> None:
+def test_after_many_wrong_tokens_others_are_refused_for_a_while_and_right_ones_are_not(tmp_path: Path) -> None:
     settings = StationSettings(tokens=(Token(name="x", sha256=sha256_of("right"), right="manage"),))
     with running(tmp_path, settings) as station:
         for number in range(MOST_WRONG):
@@ -154,14 +154,15 @@ def test_wrong_tokens_are_refused_and_then_not_even_looked_at(tmp_path: Path) ->
                         401,
                         "the token is not one of this station's: check that it was copied whole",
                     )
-        for token in ("wrong", "right"):
-            for answer in (
-                station.client.get("/v1/models", headers={"Authorization": f"Bearer {token}"}),
-                station.client.post("/v1/session", json={"token": token}),
-            ):
-                assert answer.status_code == 429
-                assert answer.json()["detail"].startswith("too many wrong tokens came from 127.0.0.1: try again in ")
-                assert 1 <= int(answer.headers["retry-after"]) <= WINDOW_S
+        for answer in (
+            station.client.get("/v1/models", headers={"Authorization": "Bearer wrong"}),
+            station.client.post("/v1/session", json={"token": "wrong"}),
+        ):
+            assert answer.status_code == 429
+            assert answer.json()["detail"].startswith("too many wrong tokens came from 127.0.0.1: try again in ")
+            assert 1 <= int(answer.headers["retry-after"]) <= WINDOW_S
+        # behind a proxy, those with a right one have the same address
+        assert station.client.get("/v1/models", headers={"Authorization": "Bearer right"}).status_code == 200
         assert station.client.get("/healthz").status_code == 200
 
 

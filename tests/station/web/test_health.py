@@ -1,8 +1,13 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import update
 
+from onlygood.station.store.tables import StationRow
 from onlygood.station.store.troubles import DatabaseError, Trouble
-from tests.station.server import Running, good_png
+from tests.station.server import Running, good_png, running
 
 
 def metrics_of(station: Running) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -25,6 +30,7 @@ def test_health_says_how_everything_is(served: Running) -> None:
 def test_one_that_cannot_remember_is_not_ready_and_says_why_to_those_with_a_token_alone(
     served: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(type(served.station.store.recorder), "is_recording", False)
     monkeypatch.setattr(served.station.store, "problems", lambda: ["the disk is full"])
     answer = served.client.get("/readyz")
     assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
@@ -33,18 +39,16 @@ def test_one_that_cannot_remember_is_not_ready_and_says_why_to_those_with_a_toke
     assert metrics_of(served)["onlygood_ready", ()] == 0
 
 
-def test_a_database_that_is_away_is_a_metric_and_no_error(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_and_metrics_outlive_the_database(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> None:
         raise DatabaseError("the database must answer, got no connection to it", trouble=Trouble.LOST)
 
     with monkeypatch.context() as patched:
         patched.setattr(served.station.store.models, "names", away)
-        answer = served.client.get("/v1/health")
+        assert "the database must answer" in served.client.get("/v1/health").json()["problems"][-1]
+        assert metrics_of(served)["onlygood_queue_images", ()] == 0
+        answer = served.client.get("/v1/models")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        found = metrics_of(served)
-        assert found["onlygood_ready", ()] == 0
-        assert found["onlygood_queue_images", ()] == 0
-    assert metrics_of(served)["onlygood_ready", ()] == 1
 
 
 def test_prometheus_reads_requests_by_route_and_the_state_of_the_station(served: Running) -> None:
@@ -75,3 +79,17 @@ def test_paths_and_methods_that_anyone_makes_up_are_no_metrics_of_their_own(serv
     new = len(metrics_of(served)) - before
     assert new < 40
     assert not [each for each in metrics_of(served) if "made" in str(each)]
+
+
+def test_a_clock_that_jumped_while_the_station_was_off_is_believed_when_a_person_says_so(tmp_path: Path) -> None:
+    with running(tmp_path) as first, first.station.store.database.writing() as connection:
+        connection.execute(update(StationRow).values(clock_at=datetime.now(UTC) - timedelta(days=400)))
+    with running(tmp_path) as station:
+        health = station.client.get("/v1/health").json()
+        assert health["doubts_clock"] is True
+        assert "the clock of this computer is 400 days ahead of what it said before" in health["problems"][0]
+        assert health["is_ready"] is True  # it inspects all the same
+        assert "The clock is right" in station.client.get("/health").text
+        trusted = station.client.post("/v1/clock/trust").json()
+        assert (trusted["doubts_clock"], trusted["problems"]) == (False, [])
+        assert "The clock is right" not in station.client.get("/health").text

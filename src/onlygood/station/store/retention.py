@@ -135,6 +135,11 @@ class RetentionWorker:
         self._clock.trust()
         self._remember_time()
 
+    @property
+    def doubts_clock(self) -> bool:
+        """Whether the clock jumped, and nobody has said since that it is right."""
+        return self._clock.problem() is not None
+
     def problems(self) -> list[str]:
         """What keeps the memory from being kept within its bounds, one sentence each."""
         return [problem for problem in (self._clock.problem(), self._problem) if problem]

@@ -141,15 +141,16 @@ class Access:
         Raises:
             Refusal: nobody has, or too many wrong ones came from this address.
         """
-        wait_s = self._wrong.wait_s(address)
-        if wait_s:
-            raise Refusal(
-                429,
-                f"too many wrong tokens came from {address}: try again in {math.ceil(wait_s)} seconds",
-                {"Retry-After": str(math.ceil(wait_s))},
-            )
         identity = self._tokens.identify(token)
         if identity is None:
+            # The right ones go on: behind a proxy, all share one address.
+            wait_s = self._wrong.wait_s(address)
+            if wait_s:
+                raise Refusal(
+                    429,
+                    f"too many wrong tokens came from {address}: try again in {math.ceil(wait_s)} seconds",
+                    {"Retry-After": str(math.ceil(wait_s))},
+                )
             self._wrong.note(address, token)
             raise Refusal(401, "the token is not one of this station's: check that it was copied whole", _CHALLENGE)
         return identity

@@ -47,5 +47,12 @@ def add_health_pages(router: APIRouter, station: Station, renderer: Renderer) ->
         station.settle_drift(model)
         return renderer.part("health", person=identity_of(request), **values())
 
+    @router.post("/clock/trust")
+    @needs("manage")
+    def trust_clock(request: Request) -> Response:
+        """Believe the clock of the computer as it is now."""
+        station.trust_clock()
+        return renderer.part("health", person=identity_of(request), **values())
+
     def values() -> dict[str, Any]:
         return {"health": station.health(), "jobs": station.store.jobs.list(limit=5)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from functools import cache
@@ -45,6 +46,10 @@ SECTIONS = (
 )
 
 
+# A point that ends a sentence, and no decimal point.
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.)]) (?=[A-Z])")
+
+
 class Renderer:
     """Makes pages and parts of pages.
 
@@ -76,6 +81,7 @@ class Renderer:
             digest=lambda sha256: sha256[:12],
             url=lambda text: quote(str(text), safe=""),
             visible=printable,
+            first_sentence=first_sentence,
         )
         self._environment = environment
 
@@ -200,6 +206,11 @@ def query(values: dict[str, Any], **changed: Any) -> str:
     """
     kept = {name: value for name, value in (values | changed).items() if value not in (None, "")}
     return f"?{urlencode(kept)}" if kept else ""
+
+
+def first_sentence(text: str) -> str:
+    """The first of several sentences."""
+    return _BETWEEN_SENTENCES.split(text, maxsplit=1)[0]
 
 
 def format_score(score: float) -> str:

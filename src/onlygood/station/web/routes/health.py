@@ -39,6 +39,19 @@ def readyz(request: Request) -> Response:
     return JSONResponse({"status": "ok" if is_ready else "not ready"}, 200 if is_ready else 503)
 
 
+@guarded.post(
+    "/v1/clock/trust",
+    operation_id="trust_clock",
+    summary="Say that the clock is right",
+    description="After a jump of the computer's clock nothing is let go of by its age until somebody says this.",
+)
+@needs("manage")
+def trust_clock(request: Request) -> Health:
+    """How everything is doing then."""
+    station_of(request).trust_clock()
+    return station_of(request).health()
+
+
 @guarded.get("/v1/health", operation_id="health", summary="How everything is doing")
 @needs("inspect")
 def health(request: Request) -> Health:

@@ -38,6 +38,13 @@ onKeys({
   "/": () => document.getElementById("name").focus(),
 });
 
+/* What an update has learned from waits no longer. */
+document.addEventListener("htmx:after:swap", () => {
+  for (const job of document.querySelectorAll("[data-review] .job.done")) {
+    for (const each of job.closest("[data-review]").querySelectorAll(".waiting")) each.remove();
+  }
+});
+
 /* Exports give what is shown. */
 const filters = document.getElementById("filters");
 document.addEventListener("htmx:after:swap", () => {
