@@ -20,6 +20,12 @@ def station(tmp_path: Path) -> Iterator[Running]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("refusing") / "data", models={"part": PATCH}) as found:
+        yield found
+
+
 def test_a_model_is_uploaded_swapped_compared_and_rolled_back(
     station: Running, open_page: Callable[..., Any], expect: Any, tmp_path: Path
 ) -> None:
@@ -133,6 +139,41 @@ def test_a_source_is_added_watched_and_removed(
     row.get_by_role("button", name="Remove").click()
     expect(row).to_have_count(0)
     assert station.station.settings.sources == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "status", "said"),
+    [
+        ("settings/sources", {"kind": "camera"}, 422, "name of a source must be given, got nothing"),
+        (
+            "settings/sources",
+            {"kind": "lidar", "name": "a"},
+            422,
+            "one of the kinds camera, rtsp, video, genicam, folder",
+        ),
+        ("settings/sources", {"kind": "camera", "name": "a", "width": "-1"}, 422, "width of a source must be greater"),
+        (
+            "settings/sources",
+            {"kind": "camera", "name": "a", "m": "9", "n": "2"},
+            422,
+            "m must be at most n, got 9 of 2",
+        ),
+        ("settings/sources/none/remove", {}, 404, "got 'none'"),
+        ("settings/tokens/none/remove", {}, 404, "got 'none'"),
+        ("sources/none/start", {}, 404, "got 'none'"),
+        ("models/part/activate", {"number": "7"}, 404, "model part has no version 7"),
+        ("review/part/update", {}, 422, "an update of part needs false alarms that are marked good"),
+        ("teach/part/fit", {"rate": "2"}, 422, "a false-alarm rate must be between 0 and 1, got 2"),
+        ("teach/part/fit", {"rate": "0.05"}, 422, "a fit of part needs good images that it is taught with, got none"),
+        ("teach", {"model": "../part"}, 422, "a name must be 1 to 64 letters"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    refusing: Running, path: str, form: dict[str, str], status: int, said: str
+) -> None:
+    answer = refusing.client.post(f"/{path}", data=form, headers={"Accept": "application/json"})
+    assert answer.status_code == status
+    assert said in answer.text
 
 
 def test_the_first_token_closes_the_station_to_all_who_have_none(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -31,7 +31,7 @@ def add_health_pages(router: APIRouter, station: Station, renderer: Renderer) ->
 
     @router.post("/sources/{name}/{action}")
     @needs("correct")
-    def act(name: str, action: str) -> Response:
+    def act(name: str, action: Literal["start", "stop"]) -> Response:
         """Start or stop a source."""
         line = station.line(name)
         if action == "start":

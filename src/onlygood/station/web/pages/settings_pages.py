@@ -8,9 +8,19 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 from pydantic import TypeAdapter, ValidationError
 
-from onlygood.errors import SettingError
+from onlygood.errors import NotFoundError, SettingError
 from onlygood.station.serving.models import check_name
-from onlygood.station.station_settings import Right, SourceSettings, StationSettings, Token
+from onlygood.station.station_settings import (
+    CameraSource,
+    FolderSource,
+    GenicamSource,
+    Right,
+    RtspSource,
+    SourceSettings,
+    StationSettings,
+    Token,
+    VideoSource,
+)
 from onlygood.station.web.access import COOKIE
 from onlygood.station.web.live import BROWSER
 from onlygood.station.web.pages.models_pages import to_page
@@ -22,6 +32,7 @@ from onlygood.station.web.tokens import new_token
 if TYPE_CHECKING:
     from onlygood.station.station import Station
 
+_KINDS = (CameraSource, RtspSource, VideoSource, GenicamSource, FolderSource)
 _SOURCES: TypeAdapter[SourceSettings] = TypeAdapter(SourceSettings)
 # Fields of a form that are numbers or switches in the settings, or parts of `alarm`.
 _SWITCHES = ("is_realtime", "repeats", "starts")
@@ -68,9 +79,12 @@ def add_settings_pages(router: APIRouter, station: Station, renderer: Renderer) 
     @needs("manage")
     def remove_source(request: Request, name: str) -> Response:
         """Watch a source no longer. What it gave stays in the history."""
-        station.change_settings(
-            lambda now: now.model_copy(update={"sources": tuple(each for each in now.sources if each.name != name)})
-        )
+        station.line(name)  # an unknown name is refused
+
+        def change(now: StationSettings) -> StationSettings:
+            return now.model_copy(update={"sources": tuple(each for each in now.sources if each.name != name)})
+
+        station.change_settings(change)
         return to_page(request, "/settings")
 
     @router.post("/settings/tokens")
@@ -106,6 +120,8 @@ def add_settings_pages(router: APIRouter, station: Station, renderer: Renderer) 
 
         def change(now: StationSettings) -> StationSettings:
             left = tuple(each for each in now.tokens if each.name != name)
+            if len(left) == len(now.tokens):
+                raise NotFoundError(f"a token must be one of this station's, got {name!r}: open the page again")
             if not any(each.right == "manage" for each in left):
                 raise SettingError(
                     f"one token at least must have the right to manage, and {name} is the last one: make another first"
@@ -149,10 +165,15 @@ def source_of(fields: dict[str, str]) -> SourceSettings:
 def _sentence(error: ValidationError) -> str:
     """What is wrong with a source."""
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"][1:]) or "the kind"
-    if first["type"] == "missing":
+    kind, said, given = first["type"], str(first["msg"]), str(first["input"])[:60]
+    if kind.startswith("union_tag"):
+        known = ", ".join(each.model_fields["kind"].default for each in _KINDS)
+        return f"a source must be of one of the kinds {known}, got another one: choose one of them"
+    place = ".".join(str(part) for part in first["loc"][1:])
+    if kind == "missing":
         return f"{place} of a source must be given, got nothing: fill it in"
-    requirement = first["msg"].removeprefix("Input should ").removeprefix("Value error, ")
-    if first["type"] == "string_pattern_mismatch":
-        requirement = "be 1 to 64 letters, digits, dots, hyphens and underscores and begin with a letter or digit"
-    return f"{place} of a source must {requirement}, got {str(first['input'])[:60]!r}: change it"
+    if kind == "value_error":
+        return f"{place} of a source cannot be used: {said.removeprefix('Value error, ')}"
+    if kind == "string_pattern_mismatch":
+        said = "be 1 to 64 letters, digits, dots, hyphens and underscores and begin with a letter or digit"
+    return f"{place} of a source must {said.removeprefix('Input should ')}, got {given!r}: change it"

@@ -93,21 +93,21 @@ def add_teach_pages(router: APIRouter, station: Station, renderer: Renderer, pic
     @needs("manage")
     def leave_out(request: Request, model: str, id: int) -> Response:
         """Do not learn from an image."""
-        image = station.store.taught.leave_out(id, True)
+        image = station.store.taught.leave_out(known(id), True)
         return renderer.part("taught", person=identity_of(request), image=image, model=model)
 
     @router.post("/teach/{model}/images/{id}/keep")
     @needs("manage")
     def keep(request: Request, model: str, id: int) -> Response:
         """Learn from an image after all."""
-        image = station.store.taught.leave_out(id, False)
+        image = station.store.taught.leave_out(known(id), False)
         return renderer.part("taught", person=identity_of(request), image=image, model=model)
 
     @router.delete("/teach/{model}/images/{id}")
     @needs("manage")
     def remove(model: str, id: int) -> Response:
         """Forget an image."""
-        station.store.taught.remove(id)
+        station.store.taught.remove(known(id))
         return Response("", media_type="text/html")
 
     @router.get("/teach/{model}/images/{id}/picture")
@@ -155,6 +155,11 @@ def add_teach_pages(router: APIRouter, station: Station, renderer: Renderer, pic
     def cancel(request: Request, id: int, source: Annotated[str, Query()] = "") -> Response:
         """End a job."""
         return job_part(request, station.jobs.cancel(id), source)
+
+    def known(id: int) -> int:
+        if station.store.taught.get(id) is None:
+            raise NotFoundError(f"a taught image must be one that is kept, got {id}: open the page again")
+        return id
 
     def job_part(request: Request, job: Job, source: str) -> Response:
         guarantee = ""
