@@ -103,6 +103,7 @@ def test_a_change_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest
     [
         ("{", r"station\.json must be JSON, and is not at line 1, column 2 .*: correct it"),
         ("[]", r"station\.json must be a JSON object"),
+        ('{"limits": {"max_pixel": 3}}', r"has no setting limits\.max_pixel: did you mean 'max_pixels'\?"),
         ('{"limit": {}}', r"station\.json has no setting limit: did you mean 'limits'\?"),
         (
             '{"limits": {"queue_size": 0}}',

@@ -212,8 +212,12 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:
-    """The names of the settings beside one of the first level; empty for others."""
-    return list(StationSettings.model_fields) if len(location) == 1 else []
+    """The names of the settings beside one, as far as its place says which they are; empty for those of a list."""
+    part: Any = StationSettings
+    for name in location[:-1]:
+        field = getattr(part, "model_fields", {}).get(name)
+        part = None if field is None else field.annotation
+    return list(getattr(part, "model_fields", {}))
 
 
 def _is_secret(location: tuple[int | str, ...]) -> bool:

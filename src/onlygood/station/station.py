@@ -321,7 +321,7 @@ class Station:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it remembers what it inspects."""
+        """Whether it can remember what it inspects."""
         return self.store.recorder.is_recording
 
     def health(self) -> Health:
@@ -329,12 +329,14 @@ class Station:
         problems = [*self.models.problems, *self.store.problems()]
         models: tuple[ServedModel, ...] = ()
         drift: tuple[DriftStatus, ...] = ()
+        is_ready = self.is_ready
         try:
             models, drift = self.models.all(), self.drift_statuses()
         except StoreError as error:  # the database is away: what is known without it is said all the same
             problems += [] if str(error) in problems else [str(error)]
+            is_ready = False
         return Health(
-            is_ready=self.is_ready,
+            is_ready=is_ready,
             problems=tuple(problems),
             doubts_clock=self.store.retention.doubts_clock,
             uptime_s=time.monotonic() - self._started_at,

@@ -132,17 +132,28 @@ def browser(clip: Path) -> Iterator[Any]:
         opened.close()
 
 
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens a page; fails at the end of the test if the browser complained, or something came from elsewhere."""
-    complaints: list[str] = []
-    contexts = []
+class Tabs:
+    """Pages that are open, and what the browser complained of about any of them."""
 
-    def opened(
-        url: str, width: int = 1280, *, scheme: str = "light", expects: tuple[str, ...] = (), **settings: Any
+    def __init__(self, browser: Any) -> None:
+        self._browser = browser
+        self._contexts: list[Any] = []
+        self.complaints: list[str] = []
+
+    def __call__(
+        self, url: str, width: int = 1280, *, scheme: str = "light", expects: tuple[str, ...] = (), **settings: Any
     ) -> Any:
+        """Open a page.
+
+        Args:
+            url: of it.
+            width: of the screen; a phone's where it is below 600.
+            scheme: of its colours.
+            expects: parts of complaints that are no problem.
+            settings: of the context.
+        """
         is_phone = width < 600
-        context = browser.new_context(
+        context = self._browser.new_context(
             viewport={"width": width, "height": 844 if is_phone else 800},
             color_scheme=scheme,
             is_mobile=is_phone,
@@ -151,13 +162,13 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
             **settings,
         )
         context.set_default_timeout(20_000)
-        contexts.append(context)
+        self._contexts.append(context)
         page = context.new_page()
         host = url.split("/")[2]
 
         def complain(text: str) -> None:
             if not any(each in text for each in expects):
-                complaints.append(text)
+                self.complaints.append(text)
 
         def only_itself(address: str) -> None:
             if not address.startswith((f"http://{host}/", f"ws://{host}/", "blob:", "data:")):
@@ -169,10 +180,19 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         page.goto(url)
         return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    def close(self) -> None:
+        """Close all of them."""
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page; fails at the end of the test if the browser complained, or something came from elsewhere."""
+    tabs = Tabs(browser)
+    yield tabs
+    tabs.close()
+    assert tabs.complaints == []
 
 
 def accessibility_problems(page: Any, *, of_colours_alone: bool = False) -> list[str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -18,11 +21,12 @@ from onlygood.heatmap import scale_positions
 from onlygood.station.live_feed import LiveFrame
 from onlygood.station.station_settings import FolderSource, StationSettings, Token
 from onlygood.station.web.live import KEPT_FRAMES
-from onlygood.station.web.live_messages import MAP_SIDE, unpack
+from onlygood.station.web.live_messages import MAP_SIDE, frame_message, unpack
 from onlygood.station.web.tokens import new_token
 from onlygood.thumbnails import shrink_map
 from tests.station.pages.conftest import PATCH
 from tests.station.server import Running, bad_png, good_png, running
+from textures import texture, twelve_bit
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +149,30 @@ def test_a_receiver_that_acknowledges_nothing_gets_two_frames_and_then_the_newes
         header, _, _ = unpack(socket.recv(timeout=20))
         assert header["seq"] == 9
         assert header["skipped"] == 6
+
+
+def test_images_that_browsers_show_black_or_not_at_all_are_drawn_for_them(watched: Running) -> None:
+    def shown(content: bytes, suffix: str) -> tuple[str, np.ndarray]:
+        seen = replace(frame(watched, 1, good_png(0)), content=content, suffix=suffix, inspection=None, version=None)
+        header, image, _ = unpack(frame_message(seen, skipped=0))
+        return header["image"]["type"], np.asarray(Image.open(io.BytesIO(image)).convert("L"))
+
+    def written(pixels: np.ndarray, kind: str) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, format=kind)
+        return buffer.getvalue()
+
+    grey = texture(3)
+    twelve = twelve_bit(3)
+    assert shown(written(grey, "PNG"), ".png") == ("image/png", pytest.approx(grey))
+    for content, suffix in ((written(twelve, "PNG"), ".png"), (written(grey, "TIFF"), ".tif")):
+        media_type, seen = shown(content, suffix)
+        assert media_type == "image/jpeg"
+        # As bright as an image for eyes, whatever the depth of the camera.
+        assert seen.max() > 200
+        assert (
+            np.corrcoef(np.asarray(Image.fromarray(seen).resize(grey.shape[::-1])).ravel(), grey.ravel())[0, 1] > 0.95
+        )
 
 
 def test_a_frame_that_was_shown_is_remembered_while_it_is_kept(watched: Running) -> None:

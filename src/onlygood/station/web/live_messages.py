@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from typing import Any
 
-from onlygood.heatmap import scale_positions
+from onlygood.heatmap import scale_positions, to_screen
+from onlygood.images.reading import ReadingLimits
 from onlygood.results import Inspection
+from onlygood.station.drawing import thumbnail_jpeg
 from onlygood.station.live_feed import LiveFrame
 from onlygood.station.schemas import ModelVersion
 from onlygood.thumbnails import shrink_map
 
 # A map in a message has at most so many places on its long side: more cannot be told apart under an interpolation.
 MAP_SIDE = 160
+# Where a PNG file has the bits of a channel.
+_PNG_DEPTH = 24
+# Of images that are drawn for screens.
+_QUALITY, _LONG_SIDE = 90, 1280
 MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
 
@@ -71,6 +78,7 @@ def frame_message(frame: LiveFrame, *, skipped: int) -> bytes:
         frame: which.
         skipped: how many frames this receiver did not get, since it began.
     """
+    image, media_type = _for_screens(frame)
     header: dict[str, Any] = {
         "kind": "frame",
         "seq": frame.sequence,
@@ -85,14 +93,28 @@ def frame_message(frame: LiveFrame, *, skipped: int) -> bytes:
         "is_alarmed": frame.is_alarmed,
         "problem": frame.problem,
         "skipped": skipped,
-        "image": {
-            "bytes": len(frame.content),
-            "type": MEDIA_TYPES.get(frame.suffix.lower(), "application/octet-stream"),
-        },
+        "image": {"bytes": len(image), "type": media_type},
         "map": None,
     } | model_entries(frame.model, frame.version)
     map_bytes = b""
     if frame.inspection is not None:
         header |= verdict_entries(frame.inspection)
         header["map"], map_bytes = small_map(frame.inspection)
-    return pack(header, frame.content, map_bytes)
+    return pack(header, image, map_bytes)
+
+
+def _for_screens(frame: LiveFrame) -> tuple[bytes, str]:
+    """The image of a frame as browsers show it, and its media type: its own file unless they do not know that kind.
+
+    Of 16 bits they show the upper eight, which of a camera with 12 bits are nearly black.
+    """
+    known = MEDIA_TYPES.get(frame.suffix.lower())
+    if known is not None and not (known == "image/png" and frame.content[_PNG_DEPTH] == 16):
+        return frame.content, known
+    pixels = None if frame.inspection is None else frame.inspection.pixels
+    if pixels is not None:
+        buffer = io.BytesIO()
+        to_screen(pixels.image, pixels.window).save(buffer, format="JPEG", quality=_QUALITY)
+        return buffer.getvalue(), "image/jpeg"
+    limits = ReadingLimits()
+    return thumbnail_jpeg(frame.content, name=frame.name, limits=limits, long_side=_LONG_SIDE), "image/jpeg"

@@ -3,7 +3,7 @@
 - `rendering`: templates, errors as sentences, how numbers are written; `files`: scripts, styles, the colours of maps.
 - `pictures`: images in a size and format for pages, and their maps.
 - `live_pages`, `teach_pages`, `history_pages`, `review_pages`, `guarantee_pages`, `models_pages`, `health_pages`,
-  `settings_pages`, `login_page`: one module for each entry of the navigation.
+  `settings_pages`: one module for each entry of the navigation.
 - `comparing`, `score_histogram`: what the pages of models show.
 """
 

@@ -1,8 +1,8 @@
 /* The Live page: a camera of the browser or of the station, its verdicts, its map and its running score. */
 import { ask, onKeys, say } from "./base.js";
-import { Camera, cameraProblem, listCameras } from "./camera.js";
+import { listCameras } from "./camera.js";
 import { Chart } from "./chart.js";
-import { Connection, decode } from "./live_message.js";
+import { BrowserView, StationView } from "./live_views.js";
 import { drawImage, drawMap } from "./overlay.js";
 
 const $ = (name) => document.getElementById(name);
@@ -111,163 +111,17 @@ function showRibbon() {
   $("ribbon").textContent = text;
 }
 
-/* The camera of this browser: the next image is sent when the answer to the last one is here. */
-class BrowserView {
-  constructor(model, m, n) {
-    this.model = model;
-    this.answerMs = this.takeMs = 40; /* how long an answer and an image take, of late */
-    this.connection = new Connection(`/v1/live/browser?${new URLSearchParams({ model, m, n })}`, {
-      message: (data) => this.message(data),
-      state: (name) => this.changed(name),
-      refused: (sentence) => stop(sentence),
-    });
-    this.begin();
-  }
-
-  async begin() {
-    try {
-      this.camera = await Camera.open($("device").value, () => stop("The camera was lost: connect it, and start again."));
-    } catch (error) {
-      stop(cameraProblem(error));
-      return;
-    }
-    if (running !== this) {
-      this.camera.close();
-      return;
-    }
-    fillDevices();
-    state("running");
-    this.next();
-  }
-
-  changed(name) {
-    /* What was sent on a connection that broke is not answered any more. */
-    this.sent?.wanted?.done({ problem: "The station does not answer: take the image again when it does." });
-    this.sent = this.coming = null;
-    if (this.camera) state(name === "open" ? "running" : "waiting");
-    if (name === "open") this.next();
-  }
-
-  /* Sends one image when no other is under way. The one after it is taken and encoded meanwhile. */
-  async next() {
-    if (!this.camera || this.sent || this.isTaking || !this.connection.isOpen) return;
-    let frame = null;
-    if (!this.wanted) {
-      this.isTaking = true;
-      frame = await (this.coming || this.camera.take());
-      this.coming = null;
-      this.isTaking = false;
-    }
-    /* What a person took goes first, also when it was taken while the camera was waited for. */
-    const { wanted } = this;
-    if (wanted) ({ frame } = wanted);
-    if (!frame || !frame.blob || !this.connection.isOpen || running !== this) return;
-    this.sent = { frame, wanted };
-    if (wanted) this.connection.send({ record: true });
-    this.wanted = null;
-    this.sentAt = performance.now();
-    this.connection.send(frame.blob);
-    /* It is taken as late as it can be, so that it is ready when the answer comes and is not old then. */
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.prepare(), Math.max(0, this.answerMs - 1.2 * this.takeMs));
-  }
-
-  prepare() {
-    if (this.coming || !this.sent || running !== this) return;
-    const began = performance.now();
-    this.coming = this.camera.take().then((frame) => {
-      if (frame) this.takeMs += 0.2 * (performance.now() - began - this.takeMs);
-      return frame;
-    });
-  }
-
-  message(data) {
-    if (!(data instanceof ArrayBuffer) || !this.sent) return;
-    const { header, map } = decode(data);
-    const { frame, wanted } = this.sent;
-    this.sent = null;
-    this.answerMs += 0.2 * (performance.now() - this.sentAt - this.answerMs);
-    if (wanted) {
-      wanted.done(header);
-    } else {
-      show(header, frame.canvas, map, frame);
-    }
-    this.next();
-  }
-
-  /* The id of the inspection of what was shown, which is remembered now. */
-  record(shown) {
-    return new Promise((resolve, reject) => {
-      this.wanted = {
-        frame: shown.blob,
-        done: (header) => (header.id ? resolve(header.id) : reject(new Error(header.problem))),
-      };
-      this.next();
-    });
-  }
-
-  close() {
-    clearTimeout(this.timer);
-    this.connection.close();
-    if (this.camera) this.camera.close();
-  }
-}
-
-/* A source of the station: its newest frames come by themselves. */
-class StationView {
-  constructor(source) {
-    this.answers = new Map();
-    this.path = `/v1/sources/${encodeURIComponent(source)}`;
-    this.timer = setInterval(() => this.look(), 1500);
-    this.look();
-    this.connection = new Connection(`/v1/live/${encodeURIComponent(source)}`, {
-      message: (data) => this.message(data),
-      state: (name) => state(name === "open" ? "running" : "waiting"),
-      refused: (sentence) => stop(sentence),
-    });
-  }
-
-  /* How the source itself is doing: a camera that was lost sends nothing that would say so. */
-  async look() {
-    try {
-      const status = await (await ask(this.path)).json();
-      this.notice = status.state === "running" ? "" : status.problem || `The source is ${status.state}`;
-    } catch (error) {
-      this.notice = error.status ? error.message : ""; /* without an answer the connection waits, and says so */
-    }
-    if (running === this) showRibbon();
-  }
-
-  async message(data) {
-    if (!(data instanceof ArrayBuffer)) {
-      const answer = this.answers.get(data.recorded);
-      this.answers.delete(data.recorded);
-      if (answer) answer(data);
-      return;
-    }
-    const { header, image, map } = decode(data);
-    try {
-      const bitmap = await createImageBitmap(image);
-      if (running === this) show(header, bitmap, map, null);
-      bitmap.close();
-    } catch {
-      if (running === this) problem("This browser cannot show the image: its file is of a kind that browsers do not know.");
-    }
-    this.connection.send({ ack: header.seq });
-  }
-
-  record(shown) {
-    return new Promise((resolve, reject) => {
-      this.answers.set(shown.header.seq, (said) => (said.id ? resolve(said.id) : reject(new Error(said.problem))));
-      this.connection.send({ record: shown.header.seq });
-    });
-  }
-
-  close() {
-    clearInterval(this.timer);
-    this.connection.close();
-  }
-}
+/* What a view tells the page; one that was left tells it nothing any more. */
+const on = Object.fromEntries(
+  Object.entries({
+    show,
+    state,
+    stop: (sentence) => stop(sentence),
+    opened: fillDevices,
+    notice: showRibbon,
+    problem,
+  }).map(([name, action]) => [name, (view, ...given) => view === running && action(...given)]),
+);
 
 function start() {
   if (running) return;
@@ -279,10 +133,10 @@ function start() {
       return;
     }
     const [m, n] = [Number($("m").value), Number($("n").value)];
-    running = new BrowserView($("model").value, m, n);
+    running = new BrowserView(on, { model: $("model").value, m, n, device: $("device").value });
     state("starting", "The browser asks for its camera…");
   } else {
-    running = new StationView(source);
+    running = new StationView(on, source);
     state("starting", "Waiting for the first image…");
   }
 }
