@@ -39,7 +39,7 @@ def test_one_that_cannot_remember_is_not_ready_and_says_why_to_those_with_a_toke
     assert metrics_of(served)["onlygood_ready", ()] == 0
 
 
-def test_a_database_that_is_away_is_a_metric_and_no_error(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_and_metrics_outlive_the_database(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> None:
         raise DatabaseError("the database must answer, got no connection to it", trouble=Trouble.LOST)
 
@@ -51,6 +51,8 @@ def test_a_database_that_is_away_is_a_metric_and_no_error(served: Running, monke
         found = metrics_of(served)
         assert found["onlygood_ready", ()] == 0
         assert found["onlygood_queue_images", ()] == 0
+        answer = served.client.get("/v1/models")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert metrics_of(served)["onlygood_ready", ()] == 1
 
 

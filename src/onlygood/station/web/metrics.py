@@ -17,7 +17,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onlygood._printable import printable
-from onlygood.errors import OnlygoodError
 from onlygood.station.web.access import address_of
 from onlygood.station.web.problems import METHODS
 from onlygood.station.web.rights import GuardedRoute, needs
@@ -147,13 +146,8 @@ class _StationState(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The metrics."""
-        try:
-            health = self._station.health()
-        except OnlygoodError:  # the database is away: what does not need it is told, and that it is
-            yield _gauge("onlygood_ready", "Whether the station can remember what it inspects", 0.0)
-            yield _gauge("onlygood_queue_images", "Images that wait to be inspected", self._station.pool.queued)
-            return
-        yield _gauge("onlygood_ready", "Whether the station can remember what it inspects", float(health.is_ready))
+        health = self._station.health()
+        yield _gauge("onlygood_ready", "Whether the station remembers what it inspects", float(health.is_ready))
         yield _gauge("onlygood_uptime_seconds", "Since the station began", health.uptime_s)
         yield _gauge("onlygood_queue_images", "Images that wait to be inspected", health.queued)
         yield _gauge("onlygood_queue_size_images", "Images that may wait to be inspected", health.queue_size)
