@@ -45,6 +45,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 import onlygood
+from benchmarks.fitting import fit_method
 from benchmarks.machine import machine_facts, versions_of
 from benchmarks.records import write_result
 
@@ -84,7 +85,7 @@ def prepare(folder: Path) -> None:
     """A model file in `models/`, and images in `images/`."""
     (folder / "models").mkdir()
     (folder / "images").mkdir()
-    onlygood.fit([image(seed) for seed in range(1000, 1000 + GOOD)]).save(folder / "models" / f"{MODEL}.onnx")
+    fit_method([image(seed) for seed in range(1000, 1000 + GOOD)]).save(folder / "models" / f"{MODEL}.onnx")
     for seed in range(TESTED):
         (folder / "images" / f"{seed:03}.jpg").write_bytes(jpeg(seed))
 

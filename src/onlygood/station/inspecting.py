@@ -16,7 +16,7 @@ from onlygood.station.file_types import suffix_of
 from onlygood.station.schemas import ImageRegion, InspectionRecord, Verdict
 from onlygood.station.serving.models import Served, ServedModels
 from onlygood.station.serving.pool import Pool
-from onlygood.station.station_settings import FROM_PERSONS
+from onlygood.station.station_settings import FROM_PERSONS, NOT_SOURCES
 from onlygood.station.store.recorder import Recorder
 from onlygood.station.store.records import NewInspection
 from onlygood.station.turns import Turn, Turns
@@ -108,7 +108,8 @@ class Inspecting:
         """The future inspection; it is remembered when the future has a result.
 
         A future that is cancelled before its image's turn leaves nothing behind. Images of one source are remembered in
-        the order in which they are submitted, whichever is inspected first.
+        the order in which they are submitted, whichever is inspected first. Those that no source gave are remembered as
+        they are inspected: nobody waits for the large image of somebody else.
 
         Args:
             image: what to inspect.
@@ -121,7 +122,7 @@ class Inspecting:
         """
         served = self._models.get(image.model)
         answer: Future[Inspected] = Future()
-        turn = None if image.source in FROM_PERSONS else self._turns.next(image.source)
+        turn = None if image.source in NOT_SOURCES else self._turns.next(image.source)
         try:
             work = self._pool.submit(lambda: self._work(served, image, answer, turn), waits_s=waits_s)
         except BaseException:
@@ -155,10 +156,8 @@ class Inspecting:
         verdict = Verdict.ANOMALOUS if inspection.is_anomaly else Verdict.GOOD
         kept_inspection = inspection if image.with_map else replace(inspection, anomaly_map=None, pixels=None)
         new = _new_inspection(served, image, inspection, pixels, verdict)
-        if turn is None:
-            self._remember(served, image, answer, new, inspection, kept_inspection)
-        else:
-            turn.do(lambda: self._remember(served, image, answer, new, inspection, kept_inspection))
+        turn = turn or self._turns.next(image.source)
+        turn.do(lambda: self._remember(served, image, answer, new, inspection, kept_inspection))
 
     def _remember(
         self,

@@ -1,13 +1,19 @@
 import base64
 import hashlib
 import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 import onlygood
-from tests.station.server import Running, bad_png, good_jpeg, good_png
+from onlygood.station.station_settings import Limits, StationSettings
+from tests.station.server import Running, bad_png, good_jpeg, good_png, running
 from tests.station.web.conftest import PATCH
 
 URL = "/v1/models/part/inspect"
@@ -178,3 +184,29 @@ def test_what_brings_no_image_is_refused(
 def test_a_query_that_cannot_be_used_is_refused(served: Running, query: str, sentence: str) -> None:
     answer = served.client.post(f"{URL}?{query}", files={"image": good_png()})
     assert (answer.status_code, answer.json()["detail"]) == (422, sentence)
+
+
+def test_nobody_waits_for_the_large_image_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    has_begun, goes_on, inspect = Event(), Event(), onlygood.Inspector.inspect
+
+    def slow(self: onlygood.Inspector, image: Any, name: str, *others: Any) -> Any:
+        if name == "large":
+            has_begun.set()
+            goes_on.wait(30)
+        return inspect(self, image, name, *others)
+
+    monkeypatch.setattr(onlygood.Inspector, "inspect", slow)
+    settings = StationSettings(limits=Limits(workers=2))
+    with running(tmp_path, settings, models={"part": PATCH}) as station, ThreadPoolExecutor(1) as pool:
+
+        def ask(name: str) -> int:
+            with httpx.Client(base_url=station.url, timeout=30) as client:
+                [result] = client.post(URL, files={"image": (name, good_png())}).json()["results"]
+            return int(result["inspection"]["id"])
+
+        large = pool.submit(ask, "large")
+        assert has_begun.wait(30)
+        small = [ask("small") for _ in range(3)]
+        assert not large.done()
+        goes_on.set()
+        assert large.result() > max(small)
