@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onlygood.heatmap import COLOURS, CONTOUR, CONTOURS, GAP, OCTAVES, draw_heatmap, scale_colours, to_png
+from onlygood.heatmap import (
+    COLOURS,
+    CONTOUR,
+    CONTOURS,
+    GAP,
+    OCTAVES,
+    draw_heatmap,
+    overlay,
+    scale_colours,
+    scale_positions,
+    scale_table,
+    to_png,
+)
 from textures import Array, texture
 
 LEVELS = (1.0, 3.0)
@@ -157,3 +169,15 @@ def test_a_drawing_is_a_png() -> None:
     image = Image.new("RGB", (3, 2), (1, 2, 3))
     with Image.open(io.BytesIO(to_png(image))) as back:
         assert (back.format, back.size, back.getpixel((0, 0))) == ("PNG", (3, 2), (1, 2, 3))
+
+
+def test_who_draws_elsewhere_gets_the_colours_of_the_overlay() -> None:
+    # Below high, so that no line is drawn; on a colour of which nothing in the scale is part.
+    anomaly_map = np.linspace(-1, 3, 64, dtype=np.float32).reshape(8, 8)
+    levels = (0.0, 4.0)
+    base = np.full((8, 8, 3), (10, 200, 90), np.uint8)
+    drawn = np.asarray(overlay(Image.fromarray(base), anomaly_map, levels=levels)).astype(int)
+    entries = scale_table()[scale_positions(anomaly_map, levels)].astype(float)
+    share = entries[..., 3:] / 255
+    expected = share * entries[..., :3] + (1 - share) * base
+    assert np.abs(drawn - expected).max() <= 1

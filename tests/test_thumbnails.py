@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from onlygood.heatmap import CONTOUR, MASK_DASHES
-from onlygood.thumbnails import Thumbnail, _block_means, _cover, draw_thumbnails, fit_in
+from onlygood.thumbnails import Thumbnail, _block_means, _cover, draw_thumbnails, fit_in, shrink_map
 from textures import Array, texture
 
 LEVELS = (1.0, 3.0)
@@ -176,3 +176,14 @@ def test_a_large_image_is_never_copied_at_full_size() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < image.nbytes / 2
+
+
+def test_a_shrunken_map_has_the_highest_level_of_what_each_place_covers() -> None:
+    anomaly_map = np.zeros((40, 80), np.float32)
+    anomaly_map[13, 57] = 7
+    shrunk = shrink_map(anomaly_map, long_side=8)
+    assert shrunk.shape == (4, 8)
+    assert np.argwhere(shrunk == 7).tolist() == [[1, 5]]
+    assert shrunk.sum() == 7
+    # One that is small enough stays as it is.
+    assert shrink_map(anomaly_map, long_side=80).tolist() == anomaly_map.tolist()
