@@ -1,5 +1,6 @@
 import asyncio
 import io
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -277,12 +278,18 @@ def _answers(station: Running) -> bool:
         b"POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_refused_and_the_connection_closed(narrow: Running, request_bytes: bytes) -> None:
+def test_what_is_no_http_is_refused_and_the_connection_closed(
+    narrow: Running, request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     with Socket(narrow) as sock:
         sock.send(request_bytes)
         status, sentence = sock.problem()
         assert status == 400
         assert sentence == "a request must be valid HTTP/1.1, and this one is not: let an HTTP library write it"
+    # In the log of accesses alone, which few read: anybody can send as much of it as they like.
+    assert {each.name for each in caplog.records} == {"onlygood.station.access"}
+    assert caplog.records[0].getMessage() == f"127.0.0.1: 400, {sentence}"
 
 
 def test_a_chunk_of_a_body_that_is_none_is_refused(narrow: Running) -> None:

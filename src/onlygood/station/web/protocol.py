@@ -8,6 +8,7 @@ has read why.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,12 @@ WRITE_TIMEOUT_S = 60.0
 LINGER_S, LINGER_BYTES = 2.0, 64 * 1024 * 1024
 
 
+# What uvicorn warns of, such as bytes that are no HTTP, comes as often as somebody likes to send it.
+_uvicorn_log = logging.getLogger("onlygood.station.uvicorn")
+_uvicorn_log.setLevel(logging.ERROR)
+_access_log = logging.getLogger("onlygood.station.access")
+
+
 class StationProtocol(HttpToolsProtocol):
     """One connection. Each bound can be set on a subclass."""
 
@@ -34,6 +41,7 @@ class StationProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
+        self.logger = _uvicorn_log
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
@@ -154,6 +162,7 @@ class StationProtocol(HttpToolsProtocol):
         """Answer with a sentence, and close."""
         self._stop_head_timer()
         assert self._lingering is not None
+        _access_log.info("%s: %d, %s", self.client[0] if self.client else "nowhere", status, sentence)
         body = Problem(detail=sentence).model_dump_json().encode()
         self._lingering.must_linger = lambda: True
         self.transport.write(
