@@ -46,17 +46,17 @@ def test_the_record_says_what_an_inspector_says(station):
         assert [(each.left, each.top, each.right, each.bottom) for each in record.regions] == [
             each.box for each in alone.regions
         ]
-        assert station.image(record.id) == (content, "image/png")
+        assert station.shown.file(record.id) == (content, ".png")
         assert station.inspection(record.id) == record
 
 
 def test_a_map_is_the_one_that_was_drawn_when_the_image_was_inspected(station):
     inspected = station.submit(_image(png(102, is_good=False), with_map=True)).result(DEADLINE_S)
-    first = station.map_of(inspected.record.id)
+    first = station.shown.map_png(inspected.record.id)
     assert first.startswith(b"\x89PNG")
     # also after another version took the place of the one that inspected it
     station.models.add("part", (MODELS / "format-2-knn.onnx").read_bytes(), origin="upload")
-    assert station.map_of(inspected.record.id) == first
+    assert station.shown.map_png(inspected.record.id) == first
     assert inspected.inspection.anomaly_map.shape == (96, 96)
 
 
@@ -89,7 +89,7 @@ def test_names_are_data(station):
     record = station.submit(_image(png(105), name=name)).result(DEADLINE_S).record
     assert "\x1b" not in record.name
     assert record.name.startswith("../../etc/passwd")
-    assert station.image(record.id)[0] == png(105)
+    assert station.shown.file(record.id)[0] == png(105)
 
 
 def test_everyone_who_listens_hears_of_each_inspection_and_of_feedback(station):
@@ -109,7 +109,7 @@ def test_everyone_who_listens_hears_of_each_inspection_and_of_feedback(station):
 def test_an_unknown_model_and_an_unknown_inspection_are_refused(station):
     with pytest.raises(NotFoundError, match="got 'prat', and there are part: did you mean 'part'"):
         station.submit(_image(png(1), model="prat"))
-    for ask in (station.inspection, station.image, station.thumbnail, station.map_of):
+    for ask in (station.inspection, station.shown.file, station.shown.small, station.shown.map_png):
         with pytest.raises(NotFoundError, match="inspection 99 must be one that is remembered"):
             ask(99)
 

@@ -166,7 +166,7 @@ def test_each_image_of_a_folder_is_inspected_once_also_across_restarts(bench: Be
     assert status(again, "belt").frames == 1
     assert sorted(recorded(again)) == [("0.png", good), ("1.png", bad), ("2.png", good), ("3.png", good)]
     first = next(each for each in again.store.inspections.page(limit=9).inspections if each.name == "0.png")
-    assert again.image(first.id)[0] == (incoming / "0.png").read_bytes()
+    assert again.shown.file(first.id)[0] == (incoming / "0.png").read_bytes()
 
 
 def test_a_file_that_is_no_image_of_the_model_is_marked_and_the_next_one_inspected(
@@ -286,7 +286,7 @@ def test_a_camera_is_inspected_recorded_and_shown_with_the_very_same_file(bench:
         seen.append(frame)
     assert event.inspection is not None and event.inspection.verdict is Verdict.ANOMALOUS
     assert (event.inspection.source, event.inspection.name) == ("camera", "camera 1")
-    assert station.image(event.inspection.id) == (frame.content, "image/jpeg")
+    assert station.shown.file(event.inspection.id) == (frame.content, ".jpg")
     assert frame.record == event.inspection
     assert (frame.sequence, frame.width, frame.height, frame.problem) == (1, 96, 96, None)
     assert (frame.average, frame.anomalous, frame.of) == (event.inspection.score, 1, 1)

@@ -1,28 +1,19 @@
-"""Images of inspections, for people: thumbnails, and the anomaly map over the image.
-
-Maps are not kept: they are computed again from the image and the version of the model, which are.
-"""
+"""Images for people: small copies, and the anomaly map over the image."""
 
 from __future__ import annotations
 
 import io
-from collections import OrderedDict
-from collections.abc import Callable
-from threading import Lock
 
 from PIL import Image
 
 from onlygood.heatmap import overlay, to_png, to_screen
 from onlygood.images.reading import ReadingLimits, read_image
-from onlygood.inspector import Inspector
 from onlygood.results import Inspection
 from onlygood.thumbnails import draw_small
 
 # The long side of a thumbnail, in pixels, and the quality of its JPEG.
 THUMBNAIL_SIDE = 256
 _QUALITY = 85
-# Versions of models that are kept ready to draw maps of what they inspected.
-_MOST_VERSIONS = 4
 
 
 def map_png(inspection: Inspection) -> bytes:
@@ -59,30 +50,3 @@ def _jpeg(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=_QUALITY)
     return buffer.getvalue()
-
-
-class PastVersions:
-    """Inspectors of versions of models that are asked for again and again, the last few. Safe to share.
-
-    Args:
-        opened: makes the inspector of a version from the SHA-256 of its file.
-    """
-
-    def __init__(self, opened: Callable[[str], Inspector]) -> None:
-        self._opened = opened
-        self._ready: OrderedDict[str, Inspector] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, sha256: str) -> Inspector:
-        """The inspector of a version.
-
-        Raises:
-            StoreError, ModelFileError: its file cannot be used.
-        """
-        with self._lock:
-            if sha256 not in self._ready:
-                self._ready[sha256] = self._opened(sha256)
-                if len(self._ready) > _MOST_VERSIONS:
-                    self._ready.popitem(last=False)
-            self._ready.move_to_end(sha256)
-            return self._ready[sha256]

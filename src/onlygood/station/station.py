@@ -14,14 +14,11 @@ from pathlib import Path
 from threading import Lock, Thread
 
 from onlygood._files import make_folder
-from onlygood.errors import NotFoundError, OnlygoodError, SettingError, StoreError
-from onlygood.graph.model_file import ModelFile, unpack
+from onlygood.errors import OnlygoodError, SettingError, StoreError
 from onlygood.images.reading import ReadingLimits, read_image
-from onlygood.inspector import Inspector
 from onlygood.results import Inspection
-from onlygood.station.drawing import PastVersions, map_png, thumbnail_jpeg
 from onlygood.station.drift_watch import DriftWatch
-from onlygood.station.file_types import media_type_of, suffix_of
+from onlygood.station.file_types import suffix_of
 from onlygood.station.frames import Capture, make_source
 from onlygood.station.hub import Hub
 from onlygood.station.inspecting import Inspected, Inspecting, ToInspect
@@ -49,6 +46,7 @@ from onlygood.station.serving.models import Served, ServedModels, check_name
 from onlygood.station.serving.pool import Pool
 from onlygood.station.settings_file import FILE_NAME as SETTINGS_NAME
 from onlygood.station.settings_file import GivenSettings, SettingsFile
+from onlygood.station.shown_images import ShownImages
 from onlygood.station.station_settings import Limits, SourceSettings, StationSettings
 from onlygood.station.store.seen import Seen
 from onlygood.station.store.store import Store
@@ -119,7 +117,7 @@ class Station:
                 told=self._inspected,
             )
             opened.pop_all()
-        self._past = PastVersions(self._open_version)
+        self.shown = ShownImages(self.store, self.pool, self.reading_limits)
         self._started_at = time.monotonic()
         self._recent: deque[float] = deque()
         self._recent_lock = Lock()
@@ -208,41 +206,7 @@ class Station:
         Raises:
             NotFoundError: there is none of this id.
         """
-        record = self.store.inspections.get(id)
-        if record is None:
-            raise NotFoundError(
-                f"inspection {id} must be one that is remembered, and is none: ask for the list of them"
-            )
-        return record
-
-    def image(self, id: int) -> tuple[bytes, str]:
-        """The bytes of the file of an inspection's image, and its media type.
-
-        Raises:
-            NotFoundError: there is no such inspection, or its image is not kept any more.
-        """
-        content, suffix = self._kept_image(id)
-        return content, media_type_of(suffix)
-
-    def thumbnail(self, id: int) -> bytes:
-        """A small JPEG of the image of an inspection.
-
-        Raises:
-            NotFoundError: as `image`.
-        """
-        content, _ = self._kept_image(id)
-        return thumbnail_jpeg(content, name=f"inspection {id}", limits=self.reading_limits)
-
-    def map_of(self, id: int) -> bytes:
-        """The anomaly map over the image of an inspection, by the version that inspected it: a PNG file.
-
-        Raises:
-            NotFoundError: as `image`.
-            StoreError, ModelFileError: that version cannot be used any more.
-        """
-        record = self.inspection(id)
-        content, _ = self._kept_image(id)
-        return map_png(self._past.get(record.model_sha256)(content, name=record.name))
+        return self.store.inspections.get(id)
 
     def give_feedback(self, id: int, label: Label, *, by: str = "", note: str = "") -> InspectionRecord:
         """What a person says of an inspection; the latest one holds.
@@ -269,17 +233,6 @@ class Station:
         return self.store.taught.add(
             model, name=name, content=content, suffix=suffix_of(content), width=width, height=height
         )
-
-    def taught_thumbnail(self, id: int) -> bytes:
-        """A small JPEG of a taught image.
-
-        Raises:
-            NotFoundError: there is no such image.
-        """
-        kept = self.store.taught.content(id)
-        if kept is None:
-            raise NotFoundError(f"taught image {id} must be one that is kept: ask for the list of them")
-        return thumbnail_jpeg(kept[0], name=f"image {id}", limits=self.reading_limits)
 
     def fit(self, asked: FitRequest) -> Job:
         """Fit a model to what it is taught with, in the background; it is served when the job is done.
@@ -449,19 +402,6 @@ class Station:
     def _model_changed(self, model: ServedModel) -> None:
         self.hub.publish(Event(kind="model", model=model))
 
-    def _kept_image(self, id: int) -> tuple[bytes, str]:
-        self.inspection(id)
-        kept = self.store.inspections.image(id)
-        if kept is None:
-            raise NotFoundError(f"the image of inspection {id} is not kept any more: raise the bounds in retention")
-        return kept
-
-    def _open_version(self, sha256: str) -> Inspector:
-        file = unpack(self.store.models.content(sha256), f"version {sha256[:12]}")
-        return Inspector(
-            _Unpacked(file), max_pixels=self.reading_limits.max_pixels, max_bytes=self.reading_limits.max_bytes
-        )
-
 
 class _SeenOf:
     """Which images of one source were inspected before."""
@@ -472,10 +412,3 @@ class _SeenOf:
     def is_seen(self, key: str) -> bool:
         """Whether it was inspected, or cannot be."""
         return self._seen.is_seen(self._source, key)
-
-
-class _Unpacked:
-    """A model file in memory, as an inspector takes it."""
-
-    def __init__(self, file: ModelFile) -> None:
-        self.file = file

@@ -1,7 +1,7 @@
 """The pages of a station: templates that the server renders, with a little script where a page is alive.
 
 - `rendering`: templates, errors as sentences, how numbers are written; `files`: scripts, styles, the colours of maps.
-- `pictures`: images in a size and format for pages, and their maps.
+- `image_sizes`: the sizes in which pages show images, and their maps.
 - `live_pages`, `teach_pages`, `history_pages`, `review_pages`, `guarantee_pages`, `models_pages`, `health_pages`,
   `settings_pages`: one module for each entry of the navigation.
 - `comparing`, `score_histogram`: what the pages of models show.
@@ -21,7 +21,6 @@ from onlygood.station.web.pages.health_pages import add_health_pages
 from onlygood.station.web.pages.history_pages import add_history_pages
 from onlygood.station.web.pages.live_pages import add_live_pages
 from onlygood.station.web.pages.models_pages import add_models_pages
-from onlygood.station.web.pages.pictures import Pictures
 from onlygood.station.web.pages.rendering import Renderer, static_digest
 from onlygood.station.web.pages.review_pages import add_review_pages
 from onlygood.station.web.pages.settings_pages import add_settings_pages
@@ -46,7 +45,6 @@ def pages_router(station: Station) -> APIRouter:
         return [*station.store.problems(), *station.models.problems]
 
     renderer = Renderer(waiting=waiting, problems=problems)
-    pictures = Pictures(station)
     router = APIRouter(route_class=renderer.route_class(), include_in_schema=False)
     files = static_files()
 
@@ -85,8 +83,8 @@ def pages_router(station: Station) -> APIRouter:
         return renderer.part("state", person=identity_of(request), problems=problems())
 
     add_live_pages(router, station, renderer)
-    add_teach_pages(router, station, renderer, pictures)
-    add_history_pages(router, station, renderer, pictures)
+    add_teach_pages(router, station, renderer)
+    add_history_pages(router, station, renderer)
     add_review_pages(router, station, renderer)
     add_guarantee_pages(router, station, renderer)
     add_models_pages(router, station, renderer)

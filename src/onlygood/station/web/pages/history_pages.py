@@ -15,7 +15,7 @@ from onlygood.errors import SettingError
 from onlygood.station.schemas import Label, Verdict
 from onlygood.station.store.filters import Filters
 from onlygood.station.web.live_messages import MEDIA_TYPES
-from onlygood.station.web.pages.pictures import SIDES, Pictures
+from onlygood.station.web.pages.image_sizes import SIDES, map_message
 from onlygood.station.web.pages.rendering import Renderer, query
 from onlygood.station.web.pages.teach_pages import KEPT_BY_BROWSERS, side_of
 from onlygood.station.web.rights import identity_of, needs
@@ -97,7 +97,7 @@ Narrowed = Annotated[Asked, Depends(asked)]
 Before = Annotated[int | None, Query(ge=1)]
 
 
-def add_history_pages(router: APIRouter, station: Station, renderer: Renderer, pictures: Pictures) -> None:
+def add_history_pages(router: APIRouter, station: Station, renderer: Renderer) -> None:
     """Add the history, the page of one inspection, its image and map, and feedback."""
 
     def some(narrowed: Asked, before: int | None) -> Any:
@@ -178,20 +178,20 @@ def add_history_pages(router: APIRouter, station: Station, renderer: Renderer, p
     @needs("inspect")
     def picture(id: int, side: int = SIDES[0]) -> Response:
         """The image, in a format that browsers know."""
-        jpeg = pictures.of_inspection(id, side_of(side))
+        jpeg = station.shown.small(id, side_of(side))
         return Response(jpeg, media_type="image/jpeg", headers=KEPT_BY_BROWSERS)
 
     @router.get("/history/{id}/map")
     @needs("inspect")
     def anomaly_map(id: int) -> Response:
         """The anomaly map, as a live message."""
-        return Response(pictures.map_of(id), media_type="application/octet-stream", headers=KEPT_BY_BROWSERS)
+        return Response(map_message(station.shown, id), media_type="application/octet-stream", headers=KEPT_BY_BROWSERS)
 
     @router.get("/history/{id}/file")
     @needs("inspect")
     def file(id: int) -> Response:
         """The image file as it was inspected, to be saved."""
-        content, suffix = pictures.inspected(id)
+        content, suffix = station.shown.file(id)
         name = f"{id}{suffix}"
         return Response(
             content,

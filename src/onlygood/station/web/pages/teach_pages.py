@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from onlygood.errors import NotFoundError, SettingError
 from onlygood.station.schemas import FitRequest, Job
 from onlygood.station.serving.models import check_name
-from onlygood.station.web.pages.pictures import SIDES, Pictures
+from onlygood.station.web.pages.image_sizes import SIDES
 from onlygood.station.web.pages.rendering import Renderer
 from onlygood.station.web.rights import identity_of, needs
 from onlygood.station.web.uploads import read_images
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KEPT_BY_BROWSERS = {"Cache-Control": "private, max-age=86400, immutable"}
 
 
-def add_teach_pages(router: APIRouter, station: Station, renderer: Renderer, pictures: Pictures) -> None:
+def add_teach_pages(router: APIRouter, station: Station, renderer: Renderer) -> None:
     """Add the pages that teach, and those parts of them that show jobs."""
 
     @router.get("/teach")
@@ -114,7 +114,9 @@ def add_teach_pages(router: APIRouter, station: Station, renderer: Renderer, pic
     @needs("manage")
     def picture(model: str, id: int, side: int = SIDES[0]) -> Response:
         """An image, small."""
-        return Response(pictures.of_taught(id, side_of(side)), media_type="image/jpeg", headers=KEPT_BY_BROWSERS)
+        return Response(
+            station.shown.taught_small(id, side_of(side)), media_type="image/jpeg", headers=KEPT_BY_BROWSERS
+        )
 
     @router.post("/teach/{model}/fit")
     @needs("manage")

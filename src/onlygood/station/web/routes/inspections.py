@@ -12,6 +12,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
+from onlygood.station.file_types import media_type_of
 from onlygood.station.schemas import FeedbackRequest, InspectionPage, InspectionRecord
 from onlygood.station.web.images import CACHED, IMAGE_TYPES, image_response, thumbnail_response
 from onlygood.station.web.parameters import BUSY, MOST_ID, NOT_FOUND, Id, binary, filters, station_of
@@ -105,8 +106,8 @@ def give_feedback(request: Request, id: Id, said: FeedbackRequest) -> Inspection
 @needs("inspect")
 def get_image(request: Request, id: Id) -> Response:
     """The very bytes that were inspected."""
-    content, media_type = station_of(request).image(id)
-    return image_response(content, media_type, id)
+    content, suffix = station_of(request).shown.file(id)
+    return image_response(content, media_type_of(suffix), id)
 
 
 @router.get(
@@ -119,7 +120,7 @@ def get_image(request: Request, id: Id) -> Response:
 @needs("inspect")
 async def get_thumbnail(request: Request, id: Id) -> Response:
     """A JPEG for lists."""
-    return thumbnail_response(await _drawn(id, station_of(request).thumbnail))
+    return thumbnail_response(await _drawn(id, station_of(request).shown.small))
 
 
 @router.get(
@@ -132,7 +133,7 @@ async def get_thumbnail(request: Request, id: Id) -> Response:
 @needs("inspect")
 async def get_map(request: Request, id: Id) -> Response:
     """Computed again from the image and the version of the model that were used."""
-    drawn = await _drawn(id, station_of(request).map_of)
+    drawn = await _drawn(id, station_of(request).shown.map_png)
     return Response(drawn, media_type="image/png", headers={"Cache-Control": CACHED})
 
 

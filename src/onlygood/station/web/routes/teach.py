@@ -121,7 +121,7 @@ def get_taught_image(request: Request, id: Id) -> Response:
 def get_taught_thumbnail(request: Request, id: Id) -> Response:
     """A JPEG for lists."""
     _taught(request, id)
-    return thumbnail_response(station_of(request).taught_thumbnail(id))
+    return thumbnail_response(station_of(request).shown.taught_small(id))
 
 
 def _taught(request: Request, id: int) -> TaughtImage:
