@@ -117,6 +117,7 @@ export class StationView {
   constructor(on, source) {
     this.on = on;
     this.answers = new Map();
+    this.drawn = Promise.resolve();
     this.path = `/v1/sources/${encodeURIComponent(source)}`;
     this.timer = setInterval(() => this.look(), 1500);
     this.look();
@@ -144,20 +145,28 @@ export class StationView {
     this.on.state(this, name === "open" ? "running" : "waiting");
   }
 
-  async message(data) {
-    if (!(data instanceof ArrayBuffer)) {
-      const answer = this.answers.get(data.recorded);
-      this.answers.delete(data.recorded);
-      if (answer) answer(data);
+  message(data) {
+    if (data instanceof ArrayBuffer) {
+      /* One after another: a browser may decode the second of two images first. */
+      this.drawn = this.drawn.then(() => this.draw(data));
       return;
     }
+    const answer = this.answers.get(data.recorded);
+    this.answers.delete(data.recorded);
+    if (answer) answer(data);
+  }
+
+  async draw(data) {
     const { header, image, map } = decode(data);
+    let bitmap = null;
     try {
-      const bitmap = await createImageBitmap(image);
+      bitmap = await createImageBitmap(image);
+    } catch {
+      this.on.problem(this, "This browser cannot show the image: its file is damaged, or of a kind that it does not know.");
+    }
+    if (bitmap) {
       this.on.show(this, header, bitmap, map, null);
       bitmap.close();
-    } catch {
-      this.on.problem(this, "This browser cannot show the image: its file is of a kind that browsers do not know.");
     }
     this.connection.send({ ack: header.seq });
   }

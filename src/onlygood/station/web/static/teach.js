@@ -62,23 +62,28 @@ class StationCamera {
   }
 
   async open() {
+    let drawn = Promise.resolve();
     this.connection = new Connection(`/v1/live/${encodeURIComponent(this.source)}`, {
-      message: async (data) => {
-        if (!(data instanceof ArrayBuffer)) return;
-        const { header, image } = decode(data);
-        try {
-          const bitmap = await createImageBitmap(image);
-          drawImage($("image"), bitmap, bitmap.width, bitmap.height);
-          bitmap.close();
-          state("running");
-        } catch {
-          state("waiting");
-        }
-        this.connection.send({ ack: header.seq });
+      message: (data) => {
+        /* One after another: a browser may decode the second of two images first. */
+        if (data instanceof ArrayBuffer) drawn = drawn.then(() => this.draw(data));
       },
       state: (name) => name === "waiting" && state("waiting"),
       refused: (sentence) => stop(sentence),
     });
+  }
+
+  async draw(data) {
+    const { header, image } = decode(data);
+    try {
+      const bitmap = await createImageBitmap(image);
+      drawImage($("image"), bitmap, bitmap.width, bitmap.height);
+      bitmap.close();
+      state("running");
+    } catch {
+      say("This browser cannot show the image: its file is damaged, or of a kind that it does not know.");
+    }
+    this.connection.send({ ack: header.seq });
   }
 
   async take() {
