@@ -1,4 +1,4 @@
-"""Which Modbus register holds what: 16 in a row, counted from `first_register`.
+"""Which Modbus register holds what: 16 in a row, from `first_register` on.
 
 | offset | registers | type | written by | what |
 |---|---|---|---|---|

@@ -57,7 +57,7 @@ class Metrics:
             registry=self.registry,
         )
         self.registry.register(_StationState(station))
-        # For as long as the station is there: events are counted by whoever publishes them, so that none is lost.
+        # For as long as the station is there: whoever publishes an event adds to it, so that none is lost.
         self._watching = ExitStack()
         self._events = self._watching.enter_context(station.hub.subscribed(self._count))
 

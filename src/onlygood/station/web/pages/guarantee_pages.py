@@ -1,4 +1,4 @@
-"""How the guarantee is doing: the false alarms and misses that people marked, against what was promised."""
+"""How the guarantee is doing: the false alarms and misses that people marked, against the rate that was asked for."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ WIDTH = 600
 
 @dataclass(frozen=True)
 class Gauge:
-    """Where the share of good parts that are called anomalous lies, against the rate that was promised.
+    """Where the share of good parts that are called anomalous lies, against the rate that was asked for.
 
     Attributes:
         low: the left end of what is possible, from 0 to WIDTH.
         high: its right end.
         least: the share if no alarm that nobody marked was false.
         most: the share if each of those was false.
-        promised: the rate.
+        asked_for: the rate.
         end: the share at the right end of the scale.
     """
 
@@ -39,7 +39,7 @@ class Gauge:
     high: float
     least: float
     most: float
-    promised: float
+    asked_for: float
     end: float
 
 
@@ -58,7 +58,7 @@ def gauge_of(rates: VersionRates) -> Gauge | None:
         high=at(most.high),
         least=at(least.value),
         most=at(most.value),
-        promised=at(rates.false_alarm_rate),
+        asked_for=at(rates.false_alarm_rate),
         end=end,
     )
 
