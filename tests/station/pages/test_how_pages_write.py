@@ -145,6 +145,6 @@ def test_the_gauge_of_a_guarantee_holds_what_is_possible_and_what_was_asked_for(
     gauge = gauge_of(rates)
     assert gauge is not None
     assert gauge.end == pytest.approx(1.15 * 0.113)
-    assert gauge.promised == pytest.approx(WIDTH * 0.05 / gauge.end, abs=0.1)
+    assert gauge.asked_for == pytest.approx(WIDTH * 0.05 / gauge.end, abs=0.1)
     assert 0 < gauge.low < gauge.least < gauge.most < gauge.high < WIDTH
     assert gauge_of(rates.model_copy(update={"false_alarms_at_least": None})) is None
