@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import socket
 import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -248,6 +249,19 @@ def test_what_is_written_twice_is_only_what_may_not_have_been_taken(plc):
     assert outbox.problems[0].startswith(
         f"the controller 127.0.0.1:{line.port} of output 'plc' closed the connection ("
     )
+
+
+def test_a_controller_that_never_answers_keeps_no_connection():
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+        with writing(f"opc.tcp://127.0.0.1:{port}", timeout_s=0.2) as writer:
+            with pytest.raises(OutputError, match=r"did not answer within 0\.2 s: check the network and the url"):
+                writer.open()
+            connection, _ = listener.accept()
+            with closing(connection):
+                connection.settimeout(DEADLINE_S)
+                while connection.recv(4096):  # the greeting, and then the end of the connection
+                    pass
 
 
 def test_a_controller_that_falls_silent(plc):

@@ -127,7 +127,7 @@ class OpcUaWriter:
             client.set_user(settings.username)
             client.set_password(settings.password.get_secret_value())
         try:
-            await asyncio.wait_for(client.connect(), settings.timeout_s)
+            await _connect(client, settings.timeout_s)
         except UaError as error:
             raise OutputError(
                 f"{self._shown} refuses the connection ({_reason(error)}): check url, username and password"
@@ -274,6 +274,15 @@ def address_of(settings: OpcUaOutput) -> tuple[str, int]:
             f"the url of output {settings.name!r} must be like opc.tcp://host:4840/path, got another one: mend it"
         )
     return host, port or 4840
+
+
+async def _connect(client: Client, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(client.connect(), timeout_s)
+    except BaseException:
+        # The library leaves the socket open when it is cancelled, and each try would hold one more.
+        client.disconnect_socket()
+        raise
 
 
 async def _disconnected(client: Client, timeout_s: float) -> None:
