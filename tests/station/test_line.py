@@ -229,6 +229,8 @@ def test_what_cannot_be_recorded_of_a_folder_is_tried_again(
         events = pieces(subscription, lambda event: event.kind == "inspection")
     assert any(event.source is not None and event.source.problem == "the disk is full" for event in events)
     assert recorded(station) == [("0.png", Verdict.GOOD)]
+    # what is tried again is no further image of the process
+    assert "1 of the 50 images" in station.drift_statuses()[0].sentence
 
 
 def test_an_image_on_which_the_station_itself_fails_is_given_up_and_the_line_goes_on(

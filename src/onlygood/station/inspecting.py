@@ -19,6 +19,7 @@ from onlygood.station.serving.pool import Pool
 from onlygood.station.station_settings import FROM_PERSONS, NOT_SOURCES
 from onlygood.station.store.recorder import Recorder
 from onlygood.station.store.records import NewInspection
+from onlygood.station.store.transaction import AlreadySeen
 from onlygood.station.turns import Turn, Turns
 
 Keep = Literal["all", "anomalous", "none"]
@@ -103,6 +104,9 @@ class Inspecting:
         self._models, self._pool, self._recorder = models, pool, recorder
         self._outputs, self._drift, self._told = outputs, drift, told
         self._turns = Turns()
+        # Images whose score the drift test has, and whose record is not there yet: one that is tried again, as while
+        # the database is away, is no further image of the process.
+        self._counted: set[tuple[str, str]] = set()
 
     def submit(self, image: ToInspect, *, waits_s: float = 0.0) -> Future[Inspected]:
         """The future inspection; it is remembered when the future has a result.
@@ -181,7 +185,7 @@ class Inspecting:
         is_kept = image.keep == "all" or (image.keep == "anomalous" and inspection.is_anomaly)
         is_recorded = is_kept or image.seen_key is not None
         try:
-            drift = self._drift(served, inspection, is_recorded) if _is_of_the_process(image) else None
+            drift = self._drift(served, inspection, is_recorded) if self._is_to_count(image) else None
             if not is_recorded:
                 self._finish(answer, Inspected(_unrecorded(new), answered, served))
                 return
@@ -196,12 +200,25 @@ class Inspecting:
 
         def remembered(future: Future[InspectionRecord]) -> None:
             error = future.exception()
+            if image.seen_key is not None and (error is None or isinstance(error, AlreadySeen)):
+                self._counted.discard((image.source, image.seen_key))
             if error is not None:
                 _fail(answer, error)
             else:
                 self._finish(answer, Inspected(future.result(), answered, served))
 
         recorded.add_done_callback(remembered)
+
+    def _is_to_count(self, image: ToInspect) -> bool:
+        """Whether the drift test takes an image now; of one with a key, once until it is recorded."""
+        if not _is_of_the_process(image):
+            return False
+        if image.seen_key is None:
+            return True
+        key = (image.source, image.seen_key)
+        is_new = key not in self._counted
+        self._counted.add(key)
+        return is_new
 
     def _finish(self, answer: Future[Inspected], inspected: Inspected) -> None:
         answer.set_result(inspected)
