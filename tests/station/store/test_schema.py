@@ -1,5 +1,6 @@
 """The tables that migrations make are those that the code expects, and databases of others are refused."""
 
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,12 +63,26 @@ def test_a_station_leaves_nothing_of_alembic_in_its_folder(tmp_path: Path) -> No
     [
         ("mysql://user@host/name", "got an address that begins with mysql://"),
         ("sqlite://", "got an address that begins with sqlite://"),
-        ("not an address", "must look like postgresql://user:password@host/name, got 'not an address'"),
+        ("not an address", "must look like postgresql://user:password@host/name, got another one: check it"),
     ],
 )
 def test_an_address_that_is_none(tmp_path: Path, url: str, sentence: str) -> None:
     with pytest.raises(StoreError, match=sentence):
         Store(tmp_path / "data", url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql//station:s3cret@host/name", "postgresql://station:se@host:s3cret/name", "s3cret"],
+)
+def test_an_address_that_cannot_be_read_is_not_shown_since_it_may_hold_a_password(url: str) -> None:
+    with pytest.raises(StoreError, match="got another one") as refused:
+        Database(url)
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_the_parameters_of_an_address_are_not_shown() -> None:
+    assert Database("postgresql://host/name?user=station&password=s3cret").shown == "postgresql://host/name"
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.shown = self.url.database or ""
         if not self.is_sqlite:
-            self.shown = self.url.set(drivername="postgresql").render_as_string(hide_password=True)
+            # Parameters such as password= may be secret, too.
+            self.shown = self.url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
         self.engine = _sqlite(self.url, busy_timeout_s) if self.is_sqlite else _postgres(self.url)
         self._writing = self.engine.execution_options(**{_WRITES: True})
         # SQLite has one writer at a time: threads of this process wait for one another here, in order, and not by
@@ -99,10 +100,11 @@ def sqlite_url(path: Path) -> str:
 def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
+        # It may hold a password, which the error of the library may quote: neither is shown.
         raise StoreError(
-            f"a database's address must look like postgresql://user:password@host/name, got {url!r}: check it"
-        ) from error
+            "a database's address must look like postgresql://user:password@host/name, got another one: check it"
+        ) from None
     kind = parsed.get_backend_name()
     if kind == "sqlite" and parsed.database and parsed.database != ":memory:":
         return parsed.set(drivername="sqlite+pysqlite")
