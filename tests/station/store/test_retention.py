@@ -103,6 +103,22 @@ def test_images_and_inspections_go_by_their_age(open_store: Opens) -> None:
     assert files(store) == 2
 
 
+def test_what_is_in_review_never_goes_by_its_age(open_store: Opens) -> None:
+    store = open_store(retention=bounds(max_image_days=10, max_inspection_days=100), now=lambda: NOW, housekeeping_s=0)
+    for number, days in enumerate((101, 101, 11, 11)):
+        at = NOW - timedelta(days=days)
+        store.recorder.record(inspected(content=image(number), at=at, verdict=Verdict.ANOMALOUS))
+    store.feedback.add(1, Label.GOOD)
+    store.feedback.add(2, Label.DEFECT)
+    store.feedback.add(3, Label.GOOD)
+    assert store.retention.run() == LetGo(inspections=1, images=1, bytes=2000)
+    assert kept(store) == [1, 3]
+    assert [record.id for record in store.feedback.review("part")] == [1, 3]
+    store.feedback.learned([1, 3], 5)
+    assert store.retention.run() == LetGo(inspections=1, images=1, bytes=2000)
+    assert (kept(store), files(store)) == ([], 0)
+
+
 def test_more_than_one_transaction_of_them(open_store: Opens) -> None:
     store = open_store(retention=bounds(max_image_days=1), now=lambda: NOW, housekeeping_s=0)
     past = NOW - timedelta(days=2)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from threading import Event, Lock, Thread
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, select, true, update
+from sqlalchemy import ColumnElement, Row, Select, delete, select, true, update
 
 from onlygood._plurals import pluralize
 from onlygood.errors import OnlygoodError
@@ -55,7 +55,7 @@ class RetentionWorker:
     """Keeps the memory within its bounds: `run` once, or from time to time on a thread of its own after `start`.
 
     By age go images and inspections; by bytes, and to keep the disk from being full, images alone: the oldest first,
-    those that a person marked after all others, and never those that are taught or wait to be learned from.
+    and those that a person marked after all others. Those that are taught or wait to be learned from never go.
 
     Args:
         database: with its tables.
@@ -163,14 +163,16 @@ class RetentionWorker:
         self._remember_time()
         oldest = now - timedelta(days=min(self._settings.max_inspection_days, now.toordinal() - 1))
         inspections, free = self._each_chunk(
-            lambda: _images_of().where(InspectionRow.at < oldest).order_by(InspectionRow.at), self._forget
+            lambda: _images_of().where(InspectionRow.at < oldest, _may_go()).order_by(InspectionRow.at), self._forget
         )
         with self._database.writing() as connection:
             connection.execute(delete(SeenRow).where(SeenRow.at < oldest))
         oldest_image = now - timedelta(days=min(self._settings.max_image_days, now.toordinal() - 1))
         images, more_free = self._each_chunk(
             lambda: (
-                _images_of().where(InspectionRow.has_image, InspectionRow.at < oldest_image).order_by(InspectionRow.at)
+                _images_of()
+                .where(InspectionRow.has_image, InspectionRow.at < oldest_image, _may_go())
+                .order_by(InspectionRow.at)
             ),
             self._drop_images,
         )
@@ -178,13 +180,8 @@ class RetentionWorker:
 
     def _by_bytes(self) -> tuple[int, int]:
         images = free = 0
-        is_in_review = (
-            (InspectionRow.label == Label.GOOD.value)
-            & (InspectionRow.verdict == Verdict.ANOMALOUS.value)
-            & InspectionRow.learned_in.is_(None)
-        )
         marked = InspectionRow.label.in_([label.value for label in Label])
-        for condition in (InspectionRow.label.is_(None), marked & ~is_in_review):
+        for condition in (InspectionRow.label.is_(None), marked & _may_go()):
             query = _images_of().where(InspectionRow.has_image, condition).order_by(InspectionRow.id).limit(_CHUNK)
             while (lacking := self._images.lacking_bytes()) and not self._ending.is_set():
                 with self._database.reading() as connection:
@@ -277,6 +274,17 @@ class RetentionWorker:
     def _remember_time(self) -> None:
         with self._database.writing() as connection:
             connection.execute(update(StationRow).values(clock_at=self._clock.now()))
+
+
+def _may_go() -> ColumnElement[bool]:
+    """Whether an inspection is none of those that wait in the review list with their image."""
+    is_in_review = (
+        (InspectionRow.label == Label.GOOD.value)
+        & (InspectionRow.verdict == Verdict.ANOMALOUS.value)
+        & InspectionRow.learned_in.is_(None)
+        & InspectionRow.has_image
+    )
+    return InspectionRow.label.is_(None) | ~is_in_review
 
 
 def _images_of() -> Select[Any]:
