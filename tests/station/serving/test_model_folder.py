@@ -87,6 +87,20 @@ def test_a_start_does_not_undo_what_a_person_went_back_to(folder, models):
     assert models.one("part").active.number == 1
 
 
+def test_a_start_still_says_of_a_broken_file_that_it_is_not_served(folder, tmp_path):
+    store = Store(tmp_path / "data")
+    ServedModels(store.models, Limits(), changed=lambda _: None).add("part", PATCH, origin="upload")
+    (folder / "part.onnx").write_bytes(KNN[:-500])
+    models = ServedModels(store.models, Limits(), changed=lambda _: None)
+    ModelFolder(folder, models).look(is_start=True)
+    problem = models.one("part").problem
+    assert problem is not None
+    models.load_all()
+    assert models.ready("part") is not None
+    assert models.one("part").problem == problem
+    store.close()
+
+
 def test_a_file_whose_name_is_none_is_a_problem_and_no_model(folder, models):
     (folder / "two words.onnx").write_bytes(PATCH)
     ModelFolder(folder, models).look()

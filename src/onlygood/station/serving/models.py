@@ -100,6 +100,7 @@ class ServedModels:
         self._kept, self._limits, self._changed = kept, limits, changed
         self._served: dict[str, Served] = {}
         self._problems: dict[str, str] = {}
+        self._not_loaded: set[str] = set()  # whose problem is that of the version that is to be served
         self._lock = Lock()  # of changes; who inspects takes what is there without waiting
 
     def get(self, name: str) -> Served:
@@ -126,6 +127,7 @@ class ServedModels:
                 self.get(name)
             except OnlygoodError as error:
                 self.refused(name, str(error))
+                self._not_loaded.add(name)
 
     def add(self, name: str, content: bytes, *, origin: Origin, note: str = "") -> ModelVersion:
         """Serve a model file from now on, as the newest version of its name.
@@ -165,6 +167,7 @@ class ServedModels:
                 good_images=metadata.guarantee.fitted_images,
             )
             self._serve(Served(name, inspector, version))
+            self._problems.pop(name, None)
         _log.info("model %s: version %d (%s) is served", name, version.number, sha256[:12])
         self._changed(self.one(name))
         return version
@@ -183,6 +186,7 @@ class ServedModels:
             inspector = self._open(self._kept.content(wanted.sha256), name)
             version = self._kept.activate(name, number)
             self._serve(Served(name, inspector, version))
+            self._problems.pop(name, None)
         _log.info("model %s: version %d is served again", name, number)
         self._changed(self.one(name))
         return version
@@ -194,6 +198,7 @@ class ServedModels:
 
     def refused(self, name: str, problem: str) -> None:
         """Remember why the newest file of a name is not served; the one before it goes on."""
+        self._not_loaded.discard(name)
         if self._problems.get(name) == problem:
             return
         self._problems[name] = problem
@@ -233,7 +238,9 @@ class ServedModels:
 
     def _serve(self, served: Served) -> None:
         self._served[served.name] = served
-        self._problems.pop(served.name, None)
+        if served.name in self._not_loaded:
+            self._not_loaded.discard(served.name)
+            self._problems.pop(served.name, None)
 
     def _open(self, content: bytes, name: str) -> Inspector:
         """The inspector of a file, one thread an image: several images at once are faster than one on all threads."""
