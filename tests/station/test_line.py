@@ -257,6 +257,21 @@ def test_an_image_on_which_the_station_itself_fails_is_given_up_and_the_line_goe
     assert "cannot be inspected" in caplog.text
 
 
+def test_a_camera_on_whose_images_the_station_fails_does_not_fill_the_log(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    station = bench.open(camera())
+    failed: Future[Any] = Future()
+    failed.set_exception(ZeroDivisionError())
+    monkeypatch.setattr(station, "submit", lambda *_, **__: failed)
+    with station.line("camera").feed.watch(lambda: None) as watch:
+        for number in range(3):
+            bench.camera.put(grey(number))
+            frame = wait_for(watch.take)
+            assert "not foreseen (ZeroDivisionError)" in (frame.problem or "")
+    assert caplog.text.count("cannot be inspected\nTraceback") == 1
+
+
 def test_a_full_queue_makes_a_folder_wait_and_a_camera_pass_over(bench: Bench, incoming: Path) -> None:
     limits = Limits(workers=1, queue_size=1)
     station = bench.open(camera(starts=False), belt(incoming, starts=False), limits=limits)

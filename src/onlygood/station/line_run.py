@@ -7,7 +7,6 @@ out: what cannot be inspected or recorded now is tried again until it can.
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -24,6 +23,7 @@ from onlygood.station.frames.capture import Capture
 from onlygood.station.frames.frame import Frame
 from onlygood.station.inspecting import NOT_RECORDED, Inspected, ToInspect
 from onlygood.station.live_feed import LiveFeed, LiveFrame
+from onlygood.station.said_lately import SaidLately
 from onlygood.station.schemas import Event, SourceStatus
 from onlygood.station.station_settings import SourceSettings
 from onlygood.station.store.transaction import AlreadySeen
@@ -38,8 +38,6 @@ _SOON_S = 0.02
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 # An image on which the station fails in a way that it does not foresee is given up after so many times.
 _MOST_TRIES = 3
-# The log says the same of a source once in so long: a camera gives many images of one kind.
-_LOG_AGAIN_S = 600.0
 
 
 class Unreadable(Protocol):
@@ -107,7 +105,7 @@ class LineRun:
         self._problem: str | None = None
         self._inspected = self._passed_over = self._sequence = 0
         self._sha256 = ""
-        self._logged: dict[str, float] = {}
+        self._logged, self._failures = SaidLately(), SaidLately()
         self._stopping = Flag()
         self._thread = Thread(target=self._run, name=f"line {settings.name}", daemon=True)
 
@@ -193,7 +191,8 @@ class LineRun:
                 if not self._go_on(in_work):
                     break
             except Exception as error:  # whatever it is, the next frame is looked at
-                _log.exception("the line %s failed in a way that is not foreseen", self.settings.name)
+                if self._failures.is_news(f"the line: {type(error).__name__}"):
+                    _log.exception("the line %s failed in a way that is not foreseen", self.settings.name)
                 self._say(_unforeseen(self.settings.name, error))
                 self._stopping.wait(_FIRST_PAUSE_S)
         with self._lock:
@@ -289,7 +288,8 @@ class LineRun:
                 return
             except Exception as error:
                 tries += 1
-                _log.exception("the image %s of %s cannot be inspected", work.frame.name, self.settings.name)
+                if self._failures.is_news(f"an image: {type(error).__name__}"):
+                    _log.exception("the image %s of %s cannot be inspected", work.frame.name, self.settings.name)
                 if self._is_live or tries >= _MOST_TRIES:
                     self._give_up(work.frame, _unforeseen(work.frame.name, error), work.encoded)
                     return
@@ -345,10 +345,8 @@ class LineRun:
             before, self._problem = self._problem, problem
         if problem == before:
             return
-        now = time.monotonic()
-        if problem is not None and now - self._logged.get(problem, -_LOG_AGAIN_S) >= _LOG_AGAIN_S:
+        if problem is not None and self._logged.is_news(problem):
             _log.warning("source %s: %s", self.settings.name, problem)
-            self._logged = {each: at for each, at in self._logged.items() if now - at < _LOG_AGAIN_S} | {problem: now}
         self._publish(Event(kind="source", source=self.status))
 
     def _publish_alarm(self, reading: AlarmReading | None = None) -> None:

@@ -136,6 +136,34 @@ def test_an_error_that_nobody_foresaw_ends_nothing(start: Start, caplog: pytest.
     assert len(said) == 1 and said[0].exc_info is not None
 
 
+def test_a_source_that_opens_and_gives_no_image_does_not_fill_the_log(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "onlygood.station")
+    source = Scripted(*[SourceError("it is silent")] * 5, *[ZeroDivisionError("a driver")] * 5)
+    start(source)
+    wait_until(lambda: source.opened > 10, "it was opened again ten times")
+    assert [record.getMessage().partition(" after")[0] for record in caplog.records] == [
+        "source belt: it is silent",
+        "the source belt is back",
+        "the source belt failed in a way that it does not foresee",
+        "source belt: the source belt failed (ZeroDivisionError): the log says where",
+    ]
+    # an image shows that it works: the next time it is lost is news
+    source.put(1, SourceError("it is silent"), 2)
+    source.wait_for(2)
+    assert [record.getMessage() for record in caplog.records].count("source belt: it is silent") == 2
+
+
+def test_triggers_that_are_passed_over_do_not_fill_the_log(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    capture = start(Scripted(), "http")
+    wait_until(lambda: capture.status.state is SourceState.WAITING, "it waits")
+    for _ in range(MOST_TRIGGERED + 9):
+        capture._triggered_by_mqtt()
+    assert caplog.text.count("a trigger by MQTT was passed over: the source belt lets up to 16 triggers wait") == 1
+    assert capture.status.skipped == 9
+
+
 def test_the_end_of_a_source_is_no_error(start: Start) -> None:
     capture = start(Scripted(1, EndOfSource(), is_live=False))
     wait_until(lambda: capture.status.state is SourceState.ENDED, "it ends")

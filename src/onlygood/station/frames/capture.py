@@ -14,6 +14,7 @@ from onlygood.station.frames.backoff import Backoff
 from onlygood.station.frames.frame import EndOfSource, Frame, FrameSource
 from onlygood.station.frames.hand_over import MOST_TRIGGERED, HandOver
 from onlygood.station.frames.mqtt_trigger import MqttTrigger
+from onlygood.station.said_lately import SaidLately
 from onlygood.station.schemas import SourceState, SourceStatus
 from onlygood.station.station_settings import Mqtt, SourceSettings
 
@@ -71,6 +72,8 @@ class Capture:
         self._triggered = threading.Event()
         self._state, self._problem, self._trigger_problem = SourceState.STOPPED, "", ""
         self._reconnects = self._pending = 0
+        # A source that opens and gives no image is lost again and again, and triggers come many times a second.
+        self._said, self._said_of_triggers = SaidLately(), SaidLately()
         self._thread: threading.Thread | None = None
         self._trigger: MqttTrigger | None = None
         if settings.trigger == "mqtt":
@@ -203,7 +206,8 @@ class Capture:
                     lost_at = lost_at or time.monotonic()
                     self._lose(str(error))
                 except Exception as error:  # whatever it is, the line goes on when the source does
-                    log.exception("the source %s failed in a way that it does not foresee", self._settings.name)
+                    if self._said.is_news(type(error).__name__):
+                        log.exception("the source %s failed in a way that it does not foresee", self._settings.name)
                     lost_at = lost_at or time.monotonic()
                     self._lose(f"the source {self._settings.name} failed ({type(error).__name__}): the log says where")
                 finally:
@@ -228,6 +232,7 @@ class Capture:
             self._backoff.reset()
             if frame is None:
                 continue
+            self._said.forget()
             passed_over, number = frame.number - number - 1, frame.number
             if is_free:
                 self._frames.skip(max(0, passed_over))
@@ -261,7 +266,7 @@ class Capture:
             dropped, self._pending = self._pending, 0
             is_news = problem != self._problem
         self._frames.skip(dropped)
-        if is_news:
+        if is_news and self._said.is_news(problem):
             log.warning("source %s: %s", self._settings.name, problem)
         self._set(SourceState.LOST, problem)
         self._close()
@@ -270,7 +275,8 @@ class Capture:
     def _say_it_is_back(self, after_s: float) -> None:
         with self._lock:
             self._reconnects += 1
-        log.info("the source %s is back after %.1f s", self._settings.name, after_s)
+        if self._said.is_news("it is back"):
+            log.info("the source %s is back after %.1f s", self._settings.name, after_s)
 
     def _close(self) -> None:
         try:
@@ -291,7 +297,8 @@ class Capture:
         try:
             self.trigger()
         except OnlygoodError as error:
-            log.warning("a trigger by MQTT was passed over: %s", error)
+            if self._said_of_triggers.is_news(str(error)):
+                log.warning("a trigger by MQTT was passed over: %s", error)
             self._frames.skip(1)
 
     def _set_trigger_problem(self, problem: str) -> None:
