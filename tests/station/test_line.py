@@ -233,6 +233,29 @@ def test_what_cannot_be_recorded_of_a_folder_is_tried_again(
     assert "1 of the 50 images" in station.drift_statuses()[0].sentence
 
 
+def test_an_image_whose_record_is_there_after_all_leaves_no_problem(
+    bench: Bench, incoming: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (incoming / "0.png").write_bytes(png(200))
+    station = bench.open(belt(incoming, starts=False))
+    monkeypatch.setattr("onlygood.station.line_run._FIRST_PAUSE_S", 0.01)
+    submit = station.store.recorder.submit
+
+    def unanswered(*arguments: Any, **others: Any) -> Future[Any]:
+        monkeypatch.setattr(station.store.recorder, "submit", submit)
+        submit(*arguments, **others).result(DEADLINE_S)
+        failed: Future[Any] = Future()
+        failed.set_exception(StoreError("the connection broke"))
+        return failed
+
+    monkeypatch.setattr(station.store.recorder, "submit", unanswered)
+    with station.hub.subscribed() as subscription:
+        station.line("belt").start()
+        pieces(subscription, lambda event: event.source is not None and event.source.problem == "the connection broke")
+    assert wait_for(lambda: status(station, "belt").problem is None)
+    assert recorded(station) == [("0.png", Verdict.GOOD)]
+
+
 def test_an_image_on_which_the_station_itself_fails_is_given_up_and_the_line_goes_on(
     bench: Bench, incoming: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

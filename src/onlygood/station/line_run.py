@@ -272,7 +272,8 @@ class LineRun:
             try:
                 self._known(work, work.future.result())
                 return
-            except AlreadySeen:  # it was recorded before a restart, or by a page that was given twice
+            except AlreadySeen:  # it was recorded before a restart, or by a try whose answer was lost
+                self._say(None)
                 return
             except BusyError:
                 if self._is_live:
