@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onlygood.errors import NotFoundError, SettingError, SourceError, StoreError
+from onlygood.errors import BusyError, NotFoundError, SettingError, SourceError, StoreError
 from onlygood.station.hub import Subscription
 from onlygood.station.inspecting import ToInspect
 from onlygood.station.live_feed import LiveFrame
@@ -423,6 +423,29 @@ def test_a_trigger_takes_one_frame(bench: Bench) -> None:
     line.stop()
     with pytest.raises(SourceError, match="is stopped: start it"):
         line.trigger()
+
+
+def test_a_frame_that_a_trigger_took_waits_for_room_in_the_queue(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    station = bench.open(camera(trigger="http"), limits=Limits(workers=1, queue_size=1))
+    bench.keep_busy(station)
+    station.pool.submit(bench.is_free.wait)  # and this one fills the queue
+    submit, is_refused = station.submit, threading.Event()
+
+    def noted(image: ToInspect, **others: Any) -> Any:
+        try:
+            return submit(image, **others)
+        except BusyError:
+            is_refused.set()
+            raise
+
+    monkeypatch.setattr(station, "submit", noted)
+    wait_for(lambda: status(station).state is SourceState.WAITING)
+    station.line("camera").trigger()
+    bench.camera.put(grey(1))
+    assert is_refused.wait(DEADLINE_S)
+    bench.is_free.set()
+    assert inspected(station, 1).skipped == 0
+    assert [name for name, _ in recorded(station)] == ["camera 1"]
 
 
 def test_the_drift_test_takes_images_of_folders_and_triggered_cameras(bench: Bench, incoming: Path) -> None:

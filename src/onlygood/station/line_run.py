@@ -1,7 +1,8 @@
 """One source that is watched, from its start to its stop: its frames are inspected, recorded and shown.
 
-Of a live source at most one frame is inspected while the newest one waits. Of a folder or a video file none is left
-out: what cannot be inspected or recorded now is tried again until it can.
+Of a live source at most one frame is inspected while the newest one waits; those that triggers took wait for room in
+the queue. Of a folder or a video file none is left out: what cannot be inspected or recorded now is tried again until
+it can.
 """
 
 from __future__ import annotations
@@ -99,6 +100,8 @@ class LineRun:
         self._listener = listener
         self._depth = 1 if is_live else DEPTH
         self._is_live = is_live
+        # A frame that a trigger took is that of one part, and no newer one is of the same.
+        self._may_pass_over = is_live and settings.trigger == "free"
         self._capture = capture(self._tell)
         self._alarm = AlarmWindow(settings.alarm)
         self._lock = Lock()
@@ -254,9 +257,9 @@ class LineRun:
         """What will be said of a frame; None where it is passed over, or the line stops."""
         while not self._stopping.is_set():
             try:
-                return self._inspect(image, 0.0 if self._is_live else _POLL_S)
+                return self._inspect(image, 0.0 if self._may_pass_over else _POLL_S)
             except BusyError:
-                if self._is_live:
+                if self._may_pass_over:
                     self._pass_over()
                     return None
             except OnlygoodError as error:
@@ -276,7 +279,7 @@ class LineRun:
                 self._say(None)
                 return
             except BusyError:
-                if self._is_live:
+                if self._may_pass_over:
                     self._pass_over()
                     return
             except (NotFoundError, ModelFileError, StoreError) as error:
