@@ -8,7 +8,7 @@ import pytest
 
 import onlygood
 from flat import fit
-from onlygood.errors import SettingError
+from onlygood.errors import SettingError, StoreError
 from onlygood.results import Inspection
 from onlygood.station import drift_watch
 from onlygood.station.drift_watch import BASELINE, SAVE_EVERY_S, DriftWatch
@@ -193,3 +193,23 @@ def test_many_versions_take_a_bounded_memory(well_known: Served, monkeypatch: py
             watch.add(each, inspection(-1.0, 1))
     assert len(watch._watches) == 2
     assert [watch.status(each).images for each in versions] == [2] * 5
+
+
+def test_a_version_whose_state_cannot_be_saved_stays_open_and_others_are_tested(
+    well_known: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift_watch, "MOST_OPEN", 1)
+    kept = Kept()
+    watch = watch_of(kept)
+    first, second = (
+        Served("part", well_known.inspector, well_known.version.model_copy(update={"sha256": f"{number:064}"}))
+        for number in range(2)
+    )
+    watch.add(first, inspection(-1.0, 1))
+
+    def save(model_sha256: str, state: str) -> None:
+        raise StoreError("the disk is full")
+
+    kept.save = save  # type: ignore[method-assign]
+    watch.add(second, inspection(-1.0, 1))
+    assert [watch.status(each).images for each in (first, second)] == [1, 1]

@@ -163,11 +163,19 @@ class DriftWatch:
             return found
         with self._lock:
             if served.version.sha256 not in self._watches:
-                while len(self._watches) >= MOST_OPEN:
-                    oldest = next(iter(self._watches))
-                    self._save(oldest, self._watches.pop(oldest))
+                self._close_oldest()
                 self._watches[served.version.sha256] = self._open(served)
             return self._watches[served.version.sha256]
+
+    def _close_oldest(self) -> None:
+        """Make room for one more test; those that cannot be saved stay open meanwhile."""
+        while len(self._watches) >= MOST_OPEN:
+            oldest = next(iter(self._watches))
+            try:
+                self._save(oldest, self._watches[oldest])
+            except OnlygoodError:
+                return
+            del self._watches[oldest]
 
     def _open(self, served: Served) -> _Watch:
         """The test that goes on from the state that is kept, or a new one; drift is no reason to inspect nothing."""
