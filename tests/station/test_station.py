@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
+import pytest
+
+from onlygood.errors import StoreError
 from onlygood.station.inspecting import ToInspect
 from onlygood.station.station import Station
-from onlygood.station.station_settings import Retention, WebhookOutput
+from onlygood.station.station_settings import FolderSource, Retention, WebhookOutput
 from postgres import running_server
 from shown import PATCH, png
 
@@ -32,6 +36,24 @@ def test_bounds_that_are_changed_hold_at_once_and_nothing_waits_for_an_output_th
     assert [station.store.outbox.count(each.name) for each in outputs] == [3, 0]
     station.store.retention.run()
     assert [station.inspection(id).has_image for id in ids] == [False, False, True]
+    station.stop()
+
+
+def test_sources_that_are_changed_hold_though_the_database_cannot_forget_an_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station = Station(tmp_path / "data")
+    station.start()
+
+    def keep_only(outputs: Collection[str]) -> int:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(station.store.outbox, "keep_only", keep_only)
+    sources = (FolderSource(name="belt", path=str(tmp_path), starts=False),)
+    with pytest.raises(StoreError, match="the disk is full"):
+        station.change_settings(lambda now: now.model_copy(update={"sources": sources}))
+    assert station.settings.sources == sources
+    assert list(station.lines) == ["belt"]
     station.stop()
 
 

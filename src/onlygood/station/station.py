@@ -176,14 +176,15 @@ class Station:
         Raises:
             SettingError: what `change` made cannot be used.
             WriteError: the file cannot be written; nothing is changed.
-            StoreError: the database cannot be written; the file is.
+            StoreError: the database cannot be written, so that what waits for such outputs stays; the rest holds.
         """
         with self._changing:  # or an older change could be applied after a newer one
             settings = self.settings_file.change(change)
             self.store.retention.use(settings.retention)
             self.telling.apply(settings.outputs)
-            self.store.outbox.keep_only([each.name for each in settings.outputs])
             self.lines.apply(settings.sources)
+            # The last, as it needs the database: the rest holds all the same.
+            self.store.outbox.keep_only([each.name for each in settings.outputs])
             return settings
 
     # Inspecting
