@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import onlygood
-from onlygood.errors import BusyError, NotFoundError, OnlygoodError, SettingError
+from onlygood.errors import BusyError, NotFoundError, OnlygoodError, SettingError, StoreError
 from onlygood.station.jobs.queue import MOST_QUEUED, JobQueue
 from onlygood.station.jobs.tasks import FitTask, UpdateTask, settle_interrupted
 from onlygood.station.schemas import FitRequest, Job, JobState, Label, Verdict
@@ -269,3 +269,21 @@ def test_a_model_that_cannot_be_kept_fails_the_job(bench: Bench, monkeypatch: py
     monkeypatch.setattr(bench.models, "add", full)
     failed = bench.end_of(bench.jobs.submit(bench.fit_task()))
     assert (failed.state, failed.problem) == (JobState.FAILED, "the disk is full")
+
+
+def test_a_job_that_waits_and_whose_end_cannot_be_written_down_goes_on_waiting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.jobs.stop()
+    jobs = JobQueue(bench.store.jobs, bench.store.data / "jobs", publish=lambda _: None)  # none is run
+    bench.teach(textures(1))
+    job = jobs.submit(bench.fit_task())
+
+    def update(*arguments: object, **others: object) -> Job:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.store.jobs, "update", update)
+        with pytest.raises(StoreError, match="the disk is full"):
+            jobs.cancel(job.id)
+    assert jobs.cancel(job.id).state is JobState.CANCELLED

@@ -177,13 +177,14 @@ class JobQueue:
         with self._changed:
             waiting = next((each for each in self._queue if each.id == id), None)
             if waiting is not None:
+                # Before it leaves the queue: where this cannot be written down, it goes on waiting.
+                job = self._rows.update(id, JobState.CANCELLED)
                 self._queue.remove(waiting)
             elif self._running is not None and self._running.id == id:
                 self._running.is_cancelled = True
                 if self._process is not None:
                     self._process.cancel()
         if waiting is not None:
-            job = self._rows.update(id, JobState.CANCELLED)
             self._tell(job)
         return job
 
