@@ -210,3 +210,32 @@ def test_pages_of_other_sites_and_those_without_a_token_see_nothing(tmp_path: Pa
         with open_socket(station, "/v1/live/browser?model=part", additional_headers=own) as socket:
             socket.send(good_png(0))
             assert unpack(socket.recv(timeout=20))[0]["verdict"] == "good"
+
+
+@pytest.mark.parametrize("path", ["/v1/live/browser?model=part", "/v1/live/line-1"])
+def test_who_loses_the_token_sees_no_further_image(tmp_path: Path, path: str) -> None:
+    secret, sha256 = new_token()
+    (tmp_path / "incoming").mkdir()
+    source = FolderSource(name="line-1", path=str(tmp_path / "incoming"), model="part", starts=False)
+    token, other = (
+        Token(name=name, sha256=sha256_of, right="manage")
+        for name, sha256_of in (("eye", sha256), ("other", new_token()[1]))
+    )
+    settings = StationSettings(sources=(source,), tokens=(token, other))
+    with running(tmp_path / "data", settings, models={"part": PATCH}) as station:
+
+        def next_image() -> None:
+            if "browser" in path:
+                socket.send(good_png(0))
+            else:
+                station.station.line("line-1").feed.publish(frame(station, 1, good_png(0)))
+
+        with open_socket(station, path, additional_headers={"Cookie": f"onlygood_token={secret}"}) as socket:
+            next_image()
+            assert unpack(socket.recv(timeout=20))[0]["verdict"] == "good"
+            station.station.change_settings(lambda now: now.model_copy(update={"tokens": (other,)}))
+            next_image()
+            refusal = json.loads(socket.recv(timeout=20))
+            assert (refusal["status"], refusal["problem"][:9]) == (401, "the token")
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=20)

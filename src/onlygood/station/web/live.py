@@ -131,6 +131,7 @@ class _Browser:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
+            _check_token(self._socket)
             if (text := message.get("text")) is not None:
                 wanted = _read_text(text)
                 continue
@@ -217,6 +218,7 @@ class _Watching:
                     frame = watch.take()
                     if frame is None:
                         continue
+                    _check_token(self._socket)
                     self._kept[frame.sequence] = frame
                     if len(self._kept) > KEPT_FRAMES:
                         self._kept.popitem(last=False)
@@ -231,6 +233,7 @@ class _Watching:
         """Take what the page says until it goes away."""
         while True:
             said = _read_text(await self._socket.receive_text())
+            _check_token(self._socket)
             if "ack" in said:
                 # What was sent before it has arrived, too.
                 self._under_way = {each for each in self._under_way if each > int(said["ack"])}
@@ -255,6 +258,18 @@ class _Watching:
         except OnlygoodError as error:
             answer["problem"] = str(error)
         await self._socket.send_text(json.dumps(answer))
+
+
+def _check_token(socket: WebSocket) -> None:
+    """Nothing, if who was let in would be let in now.
+
+    Raises:
+        Refusal: its token was removed.
+    """
+    if not socket.scope["onlygood.may_go_on"]():
+        raise Refusal(
+            401, "the token of this live view must be one of this station's, and it was removed: log in with another"
+        )
 
 
 def _read_text(text: str) -> dict[str, Any]:
