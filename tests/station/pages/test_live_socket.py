@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,7 +27,7 @@ from onlygood.station.web.live_messages import MAP_SIDE, frame_message, unpack
 from onlygood.station.web.tokens import new_token
 from onlygood.thumbnails import shrink_map
 from tests.station.pages.conftest import PATCH
-from tests.station.server import Running, bad_png, good_png, running
+from tests.station.server import Running, bad_png, good_png, running, until
 from textures import texture, twelve_bit
 
 
@@ -193,6 +195,23 @@ def test_a_frame_that_was_shown_is_remembered_while_it_is_kept(watched: Running)
         assert watched.station.store.inspections.image(answer["id"]) == (bad_png(seen[-1]), ".png")
         socket.send(json.dumps({"record": 100}))
         assert "frame 100 is no longer kept" in json.loads(socket.recv(timeout=20))["problem"]
+
+
+def test_maps_of_frames_that_were_shown_do_not_stay_in_memory(watched: Running) -> None:
+    feed = watched.station.line("line-1").feed
+    with open_socket(watched, "/v1/live/line-1") as socket:
+        seen = frame(watched, 1, good_png(0))
+        assert seen.inspection is not None and seen.inspection.anomaly_map is not None
+        first_map = weakref.ref(seen.inspection.anomaly_map)
+        for each in (seen, frame(watched, 2, good_png(1))):
+            feed.publish(each)
+            while True:  # the newest frame of before may come first
+                got = unpack(socket.recv(timeout=20))[0]["seq"]
+                socket.send(json.dumps({"ack": got}))
+                if got == each.sequence:
+                    break
+        del seen, each
+        until(lambda: gc.collect() >= 0 and first_map() is None)
 
 
 def test_pages_of_other_sites_and_those_without_a_token_see_nothing(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ import asyncio
 import json
 import logging
 from collections import OrderedDict
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -219,7 +220,8 @@ class _Watching:
                     if frame is None:
                         continue
                     _check_token(self._socket)
-                    self._kept[frame.sequence] = frame
+                    # Without its map and pixels: those of sixteen large images would fill the memory.
+                    self._kept[frame.sequence] = replace(frame, inspection=None)
                     if len(self._kept) > KEPT_FRAMES:
                         self._kept.popitem(last=False)
                     self._under_way.add(frame.sequence)
