@@ -189,6 +189,24 @@ def test_a_model_that_does_not_fit_the_image_says_so_on_the_page(
     expect(page.locator("#word")).to_have_text("no verdict")
 
 
+@pytest.mark.parametrize(("content", "suffix"), [(b"", ""), (b"no image", ""), (b"\x89PNG\r\n\x1a\n", ".png")])
+def test_a_damaged_file_of_a_source_says_so_and_the_view_goes_on(
+    watched: Running, open_page: Callable[..., Any], expect: Any, content: bytes, suffix: str
+) -> None:
+    page = open_page(f"{watched.url}/live?source=line-1")
+    show(watched.station, [good_png()], Alarm())
+    expect(page.locator("#word")).to_have_text("good")
+    feed = watched.station.line("line-1").feed
+    assert feed.latest is not None
+    damaged = replace(feed.latest, sequence=2, content=content, suffix=suffix, width=0, height=0, inspection=None)
+    feed.publish(replace(damaged, problem="2.png is cut short: copy it again"))
+    expect(page.locator("#problem")).to_be_visible()
+    # The verdict on the image before it is no longer there.
+    expect(page.locator("#word")).to_have_text("no verdict")
+    show(watched.station, [bad_png()], Alarm(), start=3)
+    expect(page.locator("#word")).to_have_text("anomalous")
+
+
 def test_an_unknown_source_and_an_unknown_model_are_refused_in_a_sentence(
     watched: Running, open_page: Callable[..., Any], expect: Any
 ) -> None:

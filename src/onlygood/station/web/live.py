@@ -9,9 +9,10 @@ then the bytes of an image file and of a map, which may both be empty. Texts are
   `height`, `model`, `version`, `model_sha256`, `id` (of the inspection; null where it is not recorded), `verdict`
   ("good" or "anomalous"), `score`, `p_value`, `latency_ms`, `regions`, `notes`, `average` (the mean score of the newest
   images), `anomalous` and `of` (how many of those are), `is_alarmed`, `problem` (why there is no verdict, or null),
-  `skipped` (frames that this receiver did not get), `image` (`bytes`, `type`), `map`: null, or `h`, `w`, `typical` and
-  `high`. The map has h x w bytes, row by row: 0 is `typical` of good images or below, 51 is `high`, which few of them
-  reach anywhere, and each 51 more a doubling of the distance from typical. Without a verdict, its entries are missing.
+  `skipped` (frames that this receiver did not get), `image` (`bytes`, `type`; 0 bytes of a damaged file), `map`: null,
+  or `h`, `w`, `typical` and `high`. The map has h x w bytes, row by row: 0 is `typical` of good images or below, 51 is
+  `high`, which few of them reach anywhere, and each 51 more a doubling of the distance from typical. Without a verdict,
+  its entries are missing.
 - The page sends {"ack": seq} for each frame that it has drawn. At most MOST_UNACKNOWLEDGED are under way; frames that
   come meanwhile are skipped, so that what is seen is never late by more than those.
 - The page sends {"record": seq} to have one of the frames that it was sent remembered, and gets

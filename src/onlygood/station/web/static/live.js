@@ -18,7 +18,11 @@ let arrivals = [];
 
 const number = (value, decimals = 2) => (value < 0 ? "−" : value > 0 ? "+" : "") + Math.abs(value).toFixed(decimals);
 
-/* Show a message and the image that it is about; source: what drawImage takes. */
+function clear() {
+  for (const name of ["image", "map"]) $(name).getContext("2d").clearRect(0, 0, $(name).width, $(name).height);
+}
+
+/* Show a message and the image that it is about; source: what drawImage takes, or null where there is no image. */
 function show(header, source, map, blob) {
   const now = performance.now();
   arrivals = arrivals.filter((each) => now - each < 2000);
@@ -33,9 +37,13 @@ function show(header, source, map, blob) {
   facts(header, blob ? now - blob.at : null);
   problem(header.problem);
   if (isFrozen) return;
-  const width = header.width || source.width, height = header.height || source.height;
-  drawImage($("image"), source, width, height);
-  drawMap($("map"), header.map, map, width, height);
+  const width = header.width || source?.width, height = header.height || source?.height;
+  if (source) {
+    drawImage($("image"), source, width, height);
+    drawMap($("map"), header.map, map, width, height);
+  } else {
+    clear();
+  }
   last = { header, blob, map };
   verdict(hasVerdict ? header : null);
 }
@@ -119,7 +127,6 @@ const on = Object.fromEntries(
     stop: (sentence) => stop(sentence),
     opened: fillDevices,
     notice: showRibbon,
-    problem,
   }).map(([name, action]) => [name, (view, ...given) => view === running && action(...given)]),
 );
 

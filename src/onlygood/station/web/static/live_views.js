@@ -113,7 +113,7 @@ export class BrowserView {
 
 /* A source of the station: its newest frames come by themselves. */
 export class StationView {
-  /* on: as of BrowserView, and notice(view) where `notice` says how the source is doing, problem(view, sentence). */
+  /* on: as of BrowserView, and notice(view) where `notice` says how the source is doing. */
   constructor(on, source) {
     this.on = on;
     this.answers = new Map();
@@ -160,14 +160,13 @@ export class StationView {
     const { header, image, map } = decode(data);
     let bitmap = null;
     try {
-      bitmap = await createImageBitmap(image);
+      bitmap = image && (await createImageBitmap(image));
     } catch {
-      this.on.problem(this, "This browser cannot show the image: its file is damaged, or of a kind that it does not know.");
+      header.problem ||= "This browser cannot show the image: its file is damaged, or of a kind that it does not know.";
     }
-    if (bitmap) {
-      this.on.show(this, header, bitmap, map, null);
-      bitmap.close();
-    }
+    /* Without an image, too: what was said of the one before it must not stand there. */
+    this.on.show(this, header, bitmap, map, null);
+    bitmap?.close();
     this.connection.send({ ack: header.seq });
   }
 

@@ -76,12 +76,16 @@ class StationCamera {
   async draw(data) {
     const { header, image } = decode(data);
     try {
+      if (!image) throw new Error("no image");
       const bitmap = await createImageBitmap(image);
       drawImage($("image"), bitmap, bitmap.width, bitmap.height);
       bitmap.close();
       state("running");
     } catch {
-      say("This browser cannot show the image: its file is damaged, or of a kind that it does not know.");
+      say(
+        header.problem ||
+          "This browser cannot show the image: its file is damaged, or of a kind that it does not know.",
+      );
     }
     this.connection.send({ ack: header.seq });
   }
