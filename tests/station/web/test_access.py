@@ -257,6 +257,8 @@ def test_one_that_listens_everywhere_is_answered_under_every_address_and_its_own
     )
     assert "evil.example" not in hosts
     assert "10.1.2.3" not in KnownHosts("192.168.0.1", tuple)
+    assert "[fd00::5]:8000" in KnownHosts("FD00::5", tuple)
+    assert "[fd00::6]:8000" not in KnownHosts("fd00::5", tuple)
 
 
 # Pages of others
