@@ -134,3 +134,8 @@ def test_bad_filters_are_refused_in_a_sentence(station: Running) -> None:
         answer = station.client.get(f"/history?{query}")
         assert answer.status_code == 422
         assert said in answer.text
+
+
+def test_a_day_that_no_calendar_has_a_next_one_of_is_refused_in_a_sentence(station: Running) -> None:
+    answer = station.client.get("/history?until=9999-12-31")
+    assert (answer.status_code, answer.text[:15]) == (422, "a day must be g")

@@ -133,3 +133,14 @@ def test_images_are_taken_from_a_camera_of_the_station(
         # What was fitted with a camera of the station is tried with it.
         assert page.input_value("#fit-source") == "line-1"
         page.close()
+
+
+def test_a_form_with_several_images_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as station:
+        files = [("image", good_png(1)), ("image", good_png(2))]
+        answer = station.client.post("/teach/part/images", files=files)
+        assert (answer.status_code, answer.text) == (
+            422,
+            "a request of this page must hold one image, got 2: send them one by one, or all at once to /v1/teach/part",
+        )
+        assert station.station.store.taught.list("part") == []

@@ -76,7 +76,7 @@ class Asked:
             source=self.source or None,
             name=self.name or None,
             since=_day(self.since),
-            until=None if (day := _day(self.until)) is None else day + timedelta(days=1),
+            until=_day(self.until, after=1),
         )
 
 
@@ -220,11 +220,12 @@ def _one_of(kind: Any, value: str, subject: str) -> Any:
         raise SettingError(f"{subject} must be one of {', '.join(kind)}, got {value!r}: choose one of them") from None
 
 
-def _day(text: str) -> datetime | None:
-    """The beginning of a day by this computer's clock; None where none is given."""
+def _day(text: str, *, after: int = 0) -> datetime | None:
+    """The beginning of a day by this computer's clock, or of one so many days later; None where none is given."""
     if not text:
         return None
     try:
-        return datetime.combine(datetime.strptime(text, "%Y-%m-%d").date(), time()).astimezone()
-    except ValueError:
+        day = datetime.strptime(text, "%Y-%m-%d").date() + timedelta(days=after)
+        return datetime.combine(day, time()).astimezone()
+    except (ValueError, OverflowError):
         raise SettingError(f"a day must be given as YYYY-MM-DD, got {text!r}: choose it again") from None
