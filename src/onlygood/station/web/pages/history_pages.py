@@ -19,6 +19,7 @@ from onlygood.station.web.pages.image_sizes import SIDES, map_message
 from onlygood.station.web.pages.rendering import Renderer, query
 from onlygood.station.web.pages.teach_pages import KEPT_BY_BROWSERS, side_of
 from onlygood.station.web.rights import identity_of, needs
+from onlygood.station.web.routes.inspections import begun, in_blocks
 
 if TYPE_CHECKING:
     from onlygood.station.station import Station
@@ -136,7 +137,7 @@ def add_history_pages(router: APIRouter, station: Station, renderer: Renderer) -
     def table(narrowed: Narrowed) -> Response:
         """The same inspections as a table, the oldest first."""
         lines = station.store.inspections.export_csv(**narrowed.filters().__dict__)
-        return _download(lines, "inspections.csv", "text/csv; charset=utf-8")
+        return _download(in_blocks(lines), "inspections.csv", "text/csv; charset=utf-8")
 
     @router.get("/history/export.zip")
     @needs("inspect")
@@ -206,7 +207,7 @@ def add_history_pages(router: APIRouter, station: Station, renderer: Renderer) -
 
 def _download(parts: Iterator[Any], name: str, media_type: str) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(parts, media_type=media_type, headers=headers)
+    return StreamingResponse(begun(parts), media_type=media_type, headers=headers)
 
 
 def _query(narrowed: Asked) -> str:
