@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import current_thread
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import onlygood
+from onlygood.errors import NotFoundError
 from onlygood.heatmap import scale_positions
 from onlygood.station.live_feed import LiveFrame
+from onlygood.station.serving.models import Served, ServedModels
 from onlygood.station.station_settings import FolderSource, StationSettings, Token
 from onlygood.station.web.live import KEPT_FRAMES
 from onlygood.station.web.live_messages import MAP_SIDE, frame_message, unpack
@@ -128,6 +131,22 @@ def test_what_cannot_be_shown_is_refused_in_a_sentence(watched: Running, path: s
             socket.recv(timeout=20)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4000 + status
+
+
+def test_a_model_that_is_not_loaded_is_not_waited_for_on_the_event_loop(
+    watched: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def get(_: ServedModels, name: str) -> Served:
+        threads.append(current_thread().name)
+        raise NotFoundError(f"there is no model {name}")
+
+    monkeypatch.setattr(ServedModels, "get", get)
+    with open_socket(watched, "/v1/live/browser?model=unloaded") as socket:
+        assert json.loads(socket.recv(timeout=20)) == {"problem": "there is no model unloaded", "status": 404}
+    (thread,) = threads
+    assert thread != "web"  # on which all requests are answered
 
 
 @pytest.mark.parametrize("text", ["no JSON", "[1]", '{"ack": "one"}', '{"ack": 1.5}'])

@@ -75,7 +75,9 @@ def live_router(station: Station) -> APIRouter:
             check_right(socket, "inspect")
             if not 1 <= m <= n <= 1000:
                 raise SettingError(f"an alarm must be at m of n images, m at most n and n at most 1000, got {m} of {n}")
-            station.models.get(model)  # an unknown name is refused before the first image
+            # An unknown name is refused before the first image; one that is not loaded yet takes a while.
+            if station.models.ready(model) is None:
+                await asyncio.to_thread(station.models.get, model)
             await _Browser(socket, station, model, Alarm(m=m, n=n)).run()
 
     @router.websocket("/v1/live/{source}")
