@@ -76,6 +76,26 @@ def test_the_camera_of_the_browser_is_inspected_and_its_images_are_taken_by_key(
     expect(page.locator("#start")).to_contain_text("Start")
 
 
+def test_a_camera_that_gives_no_image_once_is_asked_again(
+    watched: Running, open_page: Callable[..., Any], expect: Any
+) -> None:
+    page = open_page(f"{watched.url}/live?source=browser&model=camera")
+    page.evaluate(
+        """() => {
+          const encode = HTMLCanvasElement.prototype.toBlob;
+          let count = 0;
+          HTMLCanvasElement.prototype.toBlob = function (done, ...settings) {
+            count += 1;
+            if (count === 2) done(null);
+            else if (count === 4) throw new Error("no memory");
+            else encode.call(this, done, ...settings);
+          };
+        }"""
+    )
+    page.keyboard.press("s")
+    wait_for_frames(page, expect, 6)
+
+
 def test_the_map_is_shown_and_hidden_by_slider_and_key(
     watched: Running, open_page: Callable[..., Any], expect: Any
 ) -> None:
