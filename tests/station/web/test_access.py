@@ -69,6 +69,14 @@ def test_without_a_token_nothing_is_told(stranger: httpx.Client, method: str, pa
         )
 
 
+def test_who_may_inspect_may_download_models_over_http_and_on_the_page(stranger: httpx.Client) -> None:
+    page = stranger.get("/models/part/1", headers=bearer("inspect") | {"Accept": "text/html"}).text
+    assert 'href="/models/part/1/file"' in page
+    for path in ("/models/part/1/file", "/v1/models/part/versions/1/file"):
+        answer = stranger.get(path, headers=bearer("inspect"))
+        assert (answer.status_code, answer.content) == (200, PATCH.read_bytes())
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_signs_of_life_need_no_token(stranger: httpx.Client, path: str) -> None:
     answer = stranger.get(path)
