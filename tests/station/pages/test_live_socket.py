@@ -149,7 +149,7 @@ def test_a_model_that_is_not_loaded_is_not_waited_for_on_the_event_loop(
     assert thread != "web"  # on which all requests are answered
 
 
-@pytest.mark.parametrize("text", ["no JSON", "[1]", '{"ack": "one"}', '{"ack": 1.5}'])
+@pytest.mark.parametrize("text", ["no JSON", "[1]", '{"ack": "one"}', '{"ack": 1.5}', "[" * 200_000], ids=range(5))
 def test_a_text_that_is_none_of_the_protocol_is_refused(watched: Running, text: str) -> None:
     with open_socket(watched, "/v1/live/line-1") as socket:
         socket.send(text)

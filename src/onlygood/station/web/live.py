@@ -285,7 +285,7 @@ def _read_text(text: str) -> dict[str, Any]:
     """
     try:
         said = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingError(
             "a text must be a JSON object, got something else: see the documentation of this socket"
         ) from error
