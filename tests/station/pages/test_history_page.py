@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from onlygood.errors import StoreError
 from onlygood.station.web.pages.history_pages import PAGE_LENGTH
 from tests.station.pages.conftest import PATCH, fill, say
 from tests.station.server import Running, good_png, running
@@ -134,3 +135,22 @@ def test_bad_filters_are_refused_in_a_sentence(station: Running) -> None:
         answer = station.client.get(f"/history?{query}")
         assert answer.status_code == 422
         assert said in answer.text
+
+
+def test_a_day_that_no_calendar_has_a_next_one_of_is_refused_in_a_sentence(station: Running) -> None:
+    answer = station.client.get("/history?until=9999-12-31")
+    assert (answer.status_code, answer.text[:15]) == (422, "a day must be g")
+
+
+@pytest.mark.parametrize("kind", ["csv", "zip"])
+def test_an_export_that_cannot_begin_is_refused_in_a_sentence(
+    station: Running, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def away(**_: object) -> Iterator[str]:
+        raise StoreError("the database must answer, got no connection to it: start it")
+        yield ""
+
+    inspections = station.station.store.inspections
+    monkeypatch.setattr(type(inspections), "export_csv" if kind == "csv" else "mvtec_zip", staticmethod(away))
+    answer = station.client.get(f"/history/export.{kind}")
+    assert (answer.status_code, answer.text) == (500, "the database must answer, got no connection to it: start it")

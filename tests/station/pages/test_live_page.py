@@ -25,8 +25,11 @@ from tests.station.server import Running, bad_png, good_png, running
 def watched(tmp_path: Path, camera_model: Path) -> Iterator[Running]:
     (tmp_path / "incoming").mkdir()
     (tmp_path / "data").mkdir()
-    source = FolderSource(name="line-1", path=str(tmp_path / "incoming"), model="part", starts=False)
-    settings = StationSettings(sources=(source,))
+    sources = tuple(
+        FolderSource(name=name, path=str(tmp_path / "incoming"), model="part", starts=False)
+        for name in ("line-1", "line-2")
+    )
+    settings = StationSettings(sources=sources)
     with running(tmp_path / "data", settings, models={"part": PATCH, "camera": camera_model}) as station:
         yield station
 
@@ -71,6 +74,26 @@ def test_the_camera_of_the_browser_is_inspected_and_its_images_are_taken_by_key(
     expect(page.locator(".notice.done")).to_contain_text("Image 2 is marked as good")
     page.keyboard.press("s")
     expect(page.locator("#start")).to_contain_text("Start")
+
+
+def test_a_camera_that_gives_no_image_once_is_asked_again(
+    watched: Running, open_page: Callable[..., Any], expect: Any
+) -> None:
+    page = open_page(f"{watched.url}/live?source=browser&model=camera")
+    page.evaluate(
+        """() => {
+          const encode = HTMLCanvasElement.prototype.toBlob;
+          let count = 0;
+          HTMLCanvasElement.prototype.toBlob = function (done, ...settings) {
+            count += 1;
+            if (count === 2) done(null);
+            else if (count === 4) throw new Error("no memory");
+            else encode.call(this, done, ...settings);
+          };
+        }"""
+    )
+    page.keyboard.press("s")
+    wait_for_frames(page, expect, 6)
 
 
 def test_the_map_is_shown_and_hidden_by_slider_and_key(
@@ -187,6 +210,58 @@ def test_a_model_that_does_not_fit_the_image_says_so_on_the_page(
     watched.station.line("line-1").feed.publish(replace(latest, sequence=2, inspection=None, problem=sentence))
     expect(page.locator("#problem")).to_have_text(sentence)
     expect(page.locator("#word")).to_have_text("no verdict")
+
+
+@pytest.mark.parametrize(("content", "suffix"), [(b"", ""), (b"no image", ""), (b"\x89PNG\r\n\x1a\n", ".png")])
+def test_a_damaged_file_of_a_source_says_so_and_the_view_goes_on(
+    watched: Running, open_page: Callable[..., Any], expect: Any, content: bytes, suffix: str
+) -> None:
+    page = open_page(f"{watched.url}/live?source=line-1")
+    show(watched.station, [good_png()], Alarm())
+    expect(page.locator("#word")).to_have_text("good")
+    feed = watched.station.line("line-1").feed
+    assert feed.latest is not None
+    damaged = replace(feed.latest, sequence=2, content=content, suffix=suffix, width=0, height=0, inspection=None)
+    feed.publish(replace(damaged, problem="2.png is cut short: copy it again"))
+    expect(page.locator("#problem")).to_be_visible()
+    # The verdict on the image before it is no longer there.
+    expect(page.locator("#word")).to_have_text("no verdict")
+    show(watched.station, [bad_png()], Alarm(), start=3)
+    expect(page.locator("#word")).to_have_text("anomalous")
+
+
+def test_another_source_does_not_begin_with_the_image_of_the_one_before(
+    watched: Running, open_page: Callable[..., Any], expect: Any
+) -> None:
+    page = open_page(f"{watched.url}/live?source=line-1")
+    show(watched.station, [bad_png()], Alarm())
+    expect(page.locator("#word")).to_have_text("anomalous")
+    page.select_option("#source", "line-2")
+    expect(page.locator("#stage")).to_have_attribute("data-state", "running")
+    expect(page.locator("#word")).to_have_text("no verdict")
+    assert page.inner_text("#score") == "\N{EN DASH}"
+    # Nor is that one marked.
+    page.locator("#stage").click()
+    page.keyboard.press("g")
+    expect(page.locator(".notice.problem")).to_contain_text("There is no image with a verdict to take")
+    assert watched.station.store.inspections.count() == 0
+
+
+def test_a_view_that_goes_on_shows_what_came_while_it_stood_still(
+    watched: Running, open_page: Callable[..., Any], expect: Any
+) -> None:
+    page = open_page(f"{watched.url}/live?source=line-1")
+    show(watched.station, [good_png()], Alarm())
+    expect(page.locator("#word")).to_have_text("good")
+    page.keyboard.press(" ")
+    show(watched.station, [bad_png()], Alarm(), start=2)
+    expect(page.locator("#alarm-text")).to_have_text("1 of the last 1 images anomalous")
+    assert page.inner_text("#word") == "good"
+    page.keyboard.press(" ")
+    expect(page.locator("#word")).to_have_text("anomalous")
+    page.keyboard.press("d")
+    expect(page.locator(".notice.done")).to_contain_text("Image 1 is marked as a defect")
+    assert watched.station.store.inspections.image(1) == (bad_png(), ".png")
 
 
 def test_an_unknown_source_and_an_unknown_model_are_refused_in_a_sentence(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import current_thread
 from typing import Any
 
 import numpy as np
@@ -17,15 +20,17 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import onlygood
+from onlygood.errors import NotFoundError
 from onlygood.heatmap import scale_positions
 from onlygood.station.live_feed import LiveFrame
+from onlygood.station.serving.models import Served, ServedModels
 from onlygood.station.station_settings import FolderSource, StationSettings, Token
 from onlygood.station.web.live import KEPT_FRAMES
 from onlygood.station.web.live_messages import MAP_SIDE, frame_message, unpack
 from onlygood.station.web.tokens import new_token
 from onlygood.thumbnails import shrink_map
 from tests.station.pages.conftest import PATCH
-from tests.station.server import Running, bad_png, good_png, running
+from tests.station.server import Running, bad_png, good_png, running, until
 from textures import texture, twelve_bit
 
 
@@ -128,7 +133,23 @@ def test_what_cannot_be_shown_is_refused_in_a_sentence(watched: Running, path: s
     assert closed.value.rcvd.code == 4000 + status
 
 
-@pytest.mark.parametrize("text", ["no JSON", "[1]", '{"ack": "one"}', '{"ack": 1.5}'])
+def test_a_model_that_is_not_loaded_is_not_waited_for_on_the_event_loop(
+    watched: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def get(_: ServedModels, name: str) -> Served:
+        threads.append(current_thread().name)
+        raise NotFoundError(f"there is no model {name}")
+
+    monkeypatch.setattr(ServedModels, "get", get)
+    with open_socket(watched, "/v1/live/browser?model=unloaded") as socket:
+        assert json.loads(socket.recv(timeout=20)) == {"problem": "there is no model unloaded", "status": 404}
+    (thread,) = threads
+    assert thread != "web"  # on which all requests are answered
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[1]", '{"ack": "one"}', '{"ack": 1.5}', "[" * 200_000], ids=range(5))
 def test_a_text_that_is_none_of_the_protocol_is_refused(watched: Running, text: str) -> None:
     with open_socket(watched, "/v1/live/line-1") as socket:
         socket.send(text)
@@ -195,6 +216,23 @@ def test_a_frame_that_was_shown_is_remembered_while_it_is_kept(watched: Running)
         assert "frame 100 is no longer kept" in json.loads(socket.recv(timeout=20))["problem"]
 
 
+def test_maps_of_frames_that_were_shown_do_not_stay_in_memory(watched: Running) -> None:
+    feed = watched.station.line("line-1").feed
+    with open_socket(watched, "/v1/live/line-1") as socket:
+        seen = frame(watched, 1, good_png(0))
+        assert seen.inspection is not None and seen.inspection.anomaly_map is not None
+        first_map = weakref.ref(seen.inspection.anomaly_map)
+        for each in (seen, frame(watched, 2, good_png(1))):
+            feed.publish(each)
+            while True:  # the newest frame of before may come first
+                got = unpack(socket.recv(timeout=20))[0]["seq"]
+                socket.send(json.dumps({"ack": got}))
+                if got == each.sequence:
+                    break
+        del seen, each
+        until(lambda: gc.collect() >= 0 and first_map() is None)
+
+
 def test_pages_of_other_sites_and_those_without_a_token_see_nothing(tmp_path: Path) -> None:
     secret, sha256 = new_token()
     (tmp_path / "data").mkdir()
@@ -210,3 +248,32 @@ def test_pages_of_other_sites_and_those_without_a_token_see_nothing(tmp_path: Pa
         with open_socket(station, "/v1/live/browser?model=part", additional_headers=own) as socket:
             socket.send(good_png(0))
             assert unpack(socket.recv(timeout=20))[0]["verdict"] == "good"
+
+
+@pytest.mark.parametrize("path", ["/v1/live/browser?model=part", "/v1/live/line-1"])
+def test_who_loses_the_token_sees_no_further_image(tmp_path: Path, path: str) -> None:
+    secret, sha256 = new_token()
+    (tmp_path / "incoming").mkdir()
+    source = FolderSource(name="line-1", path=str(tmp_path / "incoming"), model="part", starts=False)
+    token, other = (
+        Token(name=name, sha256=sha256_of, right="manage")
+        for name, sha256_of in (("eye", sha256), ("other", new_token()[1]))
+    )
+    settings = StationSettings(sources=(source,), tokens=(token, other))
+    with running(tmp_path / "data", settings, models={"part": PATCH}) as station:
+
+        def next_image() -> None:
+            if "browser" in path:
+                socket.send(good_png(0))
+            else:
+                station.station.line("line-1").feed.publish(frame(station, 1, good_png(0)))
+
+        with open_socket(station, path, additional_headers={"Cookie": f"onlygood_token={secret}"}) as socket:
+            next_image()
+            assert unpack(socket.recv(timeout=20))[0]["verdict"] == "good"
+            station.station.change_settings(lambda now: now.model_copy(update={"tokens": (other,)}))
+            next_image()
+            refusal = json.loads(socket.recv(timeout=20))
+            assert (refusal["status"], refusal["problem"][:9]) == (401, "the token")
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=20)

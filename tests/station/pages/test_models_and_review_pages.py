@@ -234,7 +234,13 @@ def test_who_may_only_inspect_is_offered_nothing_else(
         )
         assert refused == 403
         # After logging in nobody is sent to another site.
-        for target in ("//elsewhere.example", "https://elsewhere.example", "/\\elsewhere.example"):
+        for target in (
+            "//elsewhere.example",
+            "https://elsewhere.example",
+            "/\\elsewhere.example",
+            "/\x1f.elsewhere.example/",  # which the page would write as /\x1f.elsewhere.example/
+            "/\t/elsewhere.example",
+        ):
             assert 'data-next="/"' in station.client.get("/login", params={"next": target}).text
         assert station.station.inspection(ids[0]).feedback is None
 

@@ -133,3 +133,42 @@ def test_images_are_taken_from_a_camera_of_the_station(
         # What was fitted with a camera of the station is tried with it.
         assert page.input_value("#fit-source") == "line-1"
         page.close()
+
+
+def test_a_form_with_several_images_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as station:
+        files = [("image", good_png(1)), ("image", good_png(2))]
+        answer = station.client.post("/teach/part/images", files=files)
+        assert (answer.status_code, answer.text) == (
+            422,
+            "a request of this page must hold one image, got 2: send them one by one, or all at once to /v1/teach/part",
+        )
+        assert station.station.store.taught.list("part") == []
+
+
+def test_a_camera_that_is_stopped_before_the_browser_gives_it_is_closed(
+    tmp_path: Path, open_page: Callable[..., Any], expect: Any
+) -> None:
+    with running(tmp_path / "data") as station:
+        page = open_page(f"{station.url}/teach/part")
+        page.evaluate(
+            """() => {
+              const give = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+              navigator.mediaDevices.getUserMedia = async (wanted) => {
+                const stream = await give(wanted);
+                const [track] = stream.getVideoTracks();
+                document.body.dataset.track = "asked for";
+                await new Promise((done) => (window.allow = done));
+                setInterval(() => (document.body.dataset.track = track.readyState), 50);
+                return stream;
+              };
+            }"""
+        )
+        page.keyboard.press("s")
+        expect(page.locator("body")).to_have_attribute("data-track", "asked for")
+        page.keyboard.press("s")
+        page.evaluate("window.allow()")
+        expect(page.locator("body")).to_have_attribute("data-track", "ended")
+        expect(page.locator("#stage")).to_have_attribute("data-state", "stopped")
+        expect(page.locator("#take")).to_be_disabled()
+        page.close()

@@ -69,6 +69,14 @@ def test_without_a_token_nothing_is_told(stranger: httpx.Client, method: str, pa
         )
 
 
+def test_who_may_inspect_may_download_models_over_http_and_on_the_page(stranger: httpx.Client) -> None:
+    page = stranger.get("/models/part/1", headers=bearer("inspect") | {"Accept": "text/html"}).text
+    assert 'href="/models/part/1/file"' in page
+    for path in ("/models/part/1/file", "/v1/models/part/versions/1/file"):
+        answer = stranger.get(path, headers=bearer("inspect"))
+        assert (answer.status_code, answer.content) == (200, PATCH.read_bytes())
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_signs_of_life_need_no_token(stranger: httpx.Client, path: str) -> None:
     answer = stranger.get(path)
@@ -257,6 +265,8 @@ def test_one_that_listens_everywhere_is_answered_under_every_address_and_its_own
     )
     assert "evil.example" not in hosts
     assert "10.1.2.3" not in KnownHosts("192.168.0.1", tuple)
+    assert "[fd00::5]:8000" in KnownHosts("FD00::5", tuple)
+    assert "[fd00::6]:8000" not in KnownHosts("fd00::5", tuple)
 
 
 # Pages of others

@@ -41,6 +41,14 @@ def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(narrow: Run
         assert sock.problem() == (413, BODY_SENTENCE.format("100,001"))
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/problem+json", "Application/X+JSON; charset=utf-8"])
+def test_json_has_a_bound_of_its_own_whatever_it_is_called(served: Running, kind: str) -> None:
+    # Nobody needs a token for this route.
+    answer = served.client.post("/v1/session", content=b'{"token": "' + bytes(2**21), headers={"Content-Type": kind})
+    assert answer.status_code == 413
+    assert answer.json()["detail"].startswith("a request in JSON may have 1,048,576 bytes")
+
+
 def test_a_body_that_expects_to_be_asked_for_is_refused_before_it_comes(narrow: Running) -> None:
     with Socket(narrow) as sock:
         sock.send(head("POST", URL, Content_Type="image/png", Content_Length=10**12, Expect="100-continue"))

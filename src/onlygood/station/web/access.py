@@ -80,6 +80,8 @@ class KnownHosts:
 
     def __init__(self, host: str, allowed: Callable[[], Sequence[str]]) -> None:
         names = {*_LOCAL_NAMES, host.casefold()}
+        if ":" in host:  # an address of IPv6, which has brackets in a URL
+            names |= {f"[{host.strip('[]').casefold()}]"}
         self._allowed = allowed
         self._takes_addresses = host in _ANYWHERE
         if not is_local(host):

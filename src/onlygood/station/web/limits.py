@@ -86,7 +86,8 @@ class BodyLimits:
             # At the rate that a request of the largest size needs, too.
             timeout_s = limits.body_timeout_s * max(1.0, limits.max_model_bytes / limits.max_body_bytes)
             return limits.max_model_bytes, ("a model file", " (max_model_bytes)"), timeout_s
-        if headers.get("content-type", "").partition(";")[0].strip().casefold() == "application/json":
+        kind = headers.get("content-type", "").partition(";")[0].strip().casefold()
+        if kind == "application/json" or kind.endswith("+json"):  # all that is read as JSON
             return min(MAX_JSON_BYTES, limits.max_body_bytes), ("a request in JSON", ""), limits.body_timeout_s
         return limits.max_body_bytes, ("a request", " (max_body_bytes)"), limits.body_timeout_s
 

@@ -9,9 +9,10 @@ then the bytes of an image file and of a map, which may both be empty. Texts are
   `height`, `model`, `version`, `model_sha256`, `id` (of the inspection; null where it is not recorded), `verdict`
   ("good" or "anomalous"), `score`, `p_value`, `latency_ms`, `regions`, `notes`, `average` (the mean score of the newest
   images), `anomalous` and `of` (how many of those are), `is_alarmed`, `problem` (why there is no verdict, or null),
-  `skipped` (frames that this receiver did not get), `image` (`bytes`, `type`), `map`: null, or `h`, `w`, `typical` and
-  `high`. The map has h x w bytes, row by row: 0 is `typical` of good images or below, 51 is `high`, which few of them
-  reach anywhere, and each 51 more a doubling of the distance from typical. Without a verdict, its entries are missing.
+  `skipped` (frames that this receiver did not get), `image` (`bytes`, `type`; 0 bytes of a damaged file), `map`: null,
+  or `h`, `w`, `typical` and `high`. The map has h x w bytes, row by row: 0 is `typical` of good images or below, 51 is
+  `high`, which few of them reach anywhere, and each 51 more a doubling of the distance from typical. Without a verdict,
+  its entries are missing.
 - The page sends {"ack": seq} for each frame that it has drawn. At most MOST_UNACKNOWLEDGED are under way; frames that
   come meanwhile are skipped, so that what is seen is never late by more than those.
 - The page sends {"record": seq} to have one of the frames that it was sent remembered, and gets
@@ -32,6 +33,7 @@ import asyncio
 import json
 import logging
 from collections import OrderedDict
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +75,9 @@ def live_router(station: Station) -> APIRouter:
             check_right(socket, "inspect")
             if not 1 <= m <= n <= 1000:
                 raise SettingError(f"an alarm must be at m of n images, m at most n and n at most 1000, got {m} of {n}")
-            station.models.get(model)  # an unknown name is refused before the first image
+            # An unknown name is refused before the first image; one that is not loaded yet takes a while.
+            if station.models.ready(model) is None:
+                await asyncio.to_thread(station.models.get, model)
             await _Browser(socket, station, model, Alarm(m=m, n=n)).run()
 
     @router.websocket("/v1/live/{source}")
@@ -131,6 +135,7 @@ class _Browser:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
+            _check_token(self._socket)
             if (text := message.get("text")) is not None:
                 wanted = _read_text(text)
                 continue
@@ -217,7 +222,9 @@ class _Watching:
                     frame = watch.take()
                     if frame is None:
                         continue
-                    self._kept[frame.sequence] = frame
+                    _check_token(self._socket)
+                    # Without its map and pixels: those of sixteen large images would fill the memory.
+                    self._kept[frame.sequence] = replace(frame, inspection=None)
                     if len(self._kept) > KEPT_FRAMES:
                         self._kept.popitem(last=False)
                     self._under_way.add(frame.sequence)
@@ -231,6 +238,7 @@ class _Watching:
         """Take what the page says until it goes away."""
         while True:
             said = _read_text(await self._socket.receive_text())
+            _check_token(self._socket)
             if "ack" in said:
                 # What was sent before it has arrived, too.
                 self._under_way = {each for each in self._under_way if each > int(said["ack"])}
@@ -257,6 +265,18 @@ class _Watching:
         await self._socket.send_text(json.dumps(answer))
 
 
+def _check_token(socket: WebSocket) -> None:
+    """Nothing, if who was let in would be let in now.
+
+    Raises:
+        Refusal: its token was removed.
+    """
+    if not socket.scope["onlygood.may_go_on"]():
+        raise Refusal(
+            401, "the token of this live view must be one of this station's, and it was removed: log in with another"
+        )
+
+
 def _read_text(text: str) -> dict[str, Any]:
     """The JSON object of a text.
 
@@ -265,7 +285,7 @@ def _read_text(text: str) -> dict[str, Any]:
     """
     try:
         said = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingError(
             "a text must be a JSON object, got something else: see the documentation of this socket"
         ) from error

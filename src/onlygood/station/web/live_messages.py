@@ -7,6 +7,7 @@ import json
 import struct
 from typing import Any
 
+from onlygood.errors import OnlygoodError
 from onlygood.heatmap import scale_positions, to_screen
 from onlygood.images.reading import ReadingLimits
 from onlygood.results import Inspection
@@ -78,7 +79,10 @@ def frame_message(frame: LiveFrame, *, skipped: int) -> bytes:
         frame: which.
         skipped: how many frames this receiver did not get, since it began.
     """
-    image, media_type = _for_screens(frame)
+    try:
+        image, media_type = _for_screens(frame)
+    except OnlygoodError:  # a damaged file: the frame says why it was not inspected
+        image, media_type = b"", "image/jpeg"
     header: dict[str, Any] = {
         "kind": "frame",
         "seq": frame.sequence,
@@ -109,7 +113,7 @@ def _for_screens(frame: LiveFrame) -> tuple[bytes, str]:
     Of 16 bits they show the upper eight, which of a camera with 12 bits are nearly black.
     """
     known = MEDIA_TYPES.get(frame.suffix.lower())
-    if known is not None and not (known == "image/png" and frame.content[_PNG_DEPTH] == 16):
+    if known is not None and not (known == "image/png" and frame.content[_PNG_DEPTH : _PNG_DEPTH + 1] == b"\x10"):
         return frame.content, known
     pixels = None if frame.inspection is None else frame.inspection.pixels
     if pixels is not None:

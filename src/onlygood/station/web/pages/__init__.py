@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
+from onlygood._printable import printable
 from onlygood.errors import NotFoundError, OnlygoodError
 from onlygood.station.web.pages.files import static_files
 from onlygood.station.web.pages.guarantee_pages import add_guarantee_pages
@@ -70,8 +71,10 @@ def pages_router(station: Station) -> APIRouter:
     @needs("inspect")
     def login(request: Request, next: str = "/") -> Response:
         """Where a token is shown to the station; where there are none, nobody needs to."""
-        # An address of this station alone: nothing that a browser takes for another site.
-        path = next if next.startswith("/") and not next.startswith(("//", "/\\")) else "/"
+        # An address of this station alone: nothing that a browser takes for another site. What is not seen is written
+        # out on pages with a backslash, which browsers take for a slash.
+        is_own = next.startswith("/") and not next.startswith("//") and "\\" not in printable(next)
+        path = next if is_own else "/"
         if not station.settings.tokens:
             return RedirectResponse(path, 303)
         return renderer.page(request, "login", person=None, next=path)

@@ -19,6 +19,7 @@ from onlygood.station.web.pages.image_sizes import SIDES, map_message
 from onlygood.station.web.pages.rendering import Renderer, query
 from onlygood.station.web.pages.teach_pages import KEPT_BY_BROWSERS, side_of
 from onlygood.station.web.rights import identity_of, needs
+from onlygood.station.web.routes.inspections import begun, in_blocks
 
 if TYPE_CHECKING:
     from onlygood.station.station import Station
@@ -76,7 +77,7 @@ class Asked:
             source=self.source or None,
             name=self.name or None,
             since=_day(self.since),
-            until=None if (day := _day(self.until)) is None else day + timedelta(days=1),
+            until=_day(self.until, after=1),
         )
 
 
@@ -136,7 +137,7 @@ def add_history_pages(router: APIRouter, station: Station, renderer: Renderer) -
     def table(narrowed: Narrowed) -> Response:
         """The same inspections as a table, the oldest first."""
         lines = station.store.inspections.export_csv(**narrowed.filters().__dict__)
-        return _download(lines, "inspections.csv", "text/csv; charset=utf-8")
+        return _download(in_blocks(lines), "inspections.csv", "text/csv; charset=utf-8")
 
     @router.get("/history/export.zip")
     @needs("inspect")
@@ -206,7 +207,7 @@ def add_history_pages(router: APIRouter, station: Station, renderer: Renderer) -
 
 def _download(parts: Iterator[Any], name: str, media_type: str) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(parts, media_type=media_type, headers=headers)
+    return StreamingResponse(begun(parts), media_type=media_type, headers=headers)
 
 
 def _query(narrowed: Asked) -> str:
@@ -220,11 +221,12 @@ def _one_of(kind: Any, value: str, subject: str) -> Any:
         raise SettingError(f"{subject} must be one of {', '.join(kind)}, got {value!r}: choose one of them") from None
 
 
-def _day(text: str) -> datetime | None:
-    """The beginning of a day by this computer's clock; None where none is given."""
+def _day(text: str, *, after: int = 0) -> datetime | None:
+    """The beginning of a day by this computer's clock, or of one so many days later; None where none is given."""
     if not text:
         return None
     try:
-        return datetime.combine(datetime.strptime(text, "%Y-%m-%d").date(), time()).astimezone()
-    except ValueError:
+        day = datetime.strptime(text, "%Y-%m-%d").date() + timedelta(days=after)
+        return datetime.combine(day, time()).astimezone()
+    except (ValueError, OverflowError):
         raise SettingError(f"a day must be given as YYYY-MM-DD, got {text!r}: choose it again") from None

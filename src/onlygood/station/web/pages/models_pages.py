@@ -88,7 +88,7 @@ def add_models_pages(router: APIRouter, station: Station, renderer: Renderer) ->
         )
 
     @router.get("/models/{name}/{number}/file")
-    @needs("manage")
+    @needs("inspect")
     def file(name: str, number: int) -> Response:
         """The model file."""
         found = version_of(name, number)

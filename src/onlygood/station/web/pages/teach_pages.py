@@ -75,7 +75,12 @@ def add_teach_pages(router: APIRouter, station: Station, renderer: Renderer) -> 
     @needs("manage")
     async def add(request: Request, model: str) -> Response:
         """Take in the image file that is the body; its name is in the query."""
-        (image,) = await read_images(request, station.settings.limits)
+        image, *others = await read_images(request, station.settings.limits)
+        if others:
+            raise SettingError(
+                f"a request of this page must hold one image, got {1 + len(others)}: send them one by one, or all at "
+                f"once to /v1/teach/{check_name(model)}"
+            )
         taught = await to_thread.run_sync(partial(station.teach, check_name(model), image.content, name=image.name))
         return renderer.part("taught", person=identity_of(request), image=taught, model=model)
 

@@ -52,7 +52,7 @@ def export_csv(request: Request, wanted: Filters) -> Response:
     """The oldest first, a line each."""
     lines = station_of(request).store.inspections.export_csv(**wanted)
     return StreamingResponse(
-        _begun(_in_blocks(lines)),
+        begun(in_blocks(lines)),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="inspections.csv"'},
     )
@@ -69,7 +69,7 @@ def export_csv(request: Request, wanted: Filters) -> Response:
 def export_images(request: Request, wanted: Filters) -> Response:
     """Good ones that were learned from in `train/good`, the others that a person marked in `test/`."""
     return StreamingResponse(
-        _begun(station_of(request).store.inspections.mvtec_zip(**wanted)),
+        begun(station_of(request).store.inspections.mvtec_zip(**wanted)),
         media_type="application/zip",
         headers={"Content-Disposition": 'attachment; filename="images.zip"'},
     )
@@ -142,12 +142,12 @@ async def _drawn(id: int, draw: Callable[[int], bytes]) -> bytes:
     return await anyio.to_thread.run_sync(draw, id, limiter=_drawing)
 
 
-def _begun(blocks: Iterator[Block]) -> Iterator[Block]:
+def begun(blocks: Iterator[Block]) -> Iterator[Block]:
     """The same, of which the first is there already: what goes wrong at the beginning is a refusal, no broken file."""
     return chain(list(islice(blocks, 1)), blocks)
 
 
-def _in_blocks(lines: Iterable[str]) -> Iterator[str]:
+def in_blocks(lines: Iterable[str]) -> Iterator[str]:
     """The same text in fewer, larger pieces."""
     waiting, size = [], 0
     for line in lines:

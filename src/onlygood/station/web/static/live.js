@@ -12,13 +12,18 @@ const stage = $("stage");
 let running = null; /* a BrowserView or a StationView */
 let isFrozen = false;
 let last = null; /* { header, blob, map } of what is shown */
+let missed = null; /* what came last while the view stood still, with a copy of its image */
 let lastSpoken = "";
 let spokenAt = 0;
 let arrivals = [];
 
 const number = (value, decimals = 2) => (value < 0 ? "−" : value > 0 ? "+" : "") + Math.abs(value).toFixed(decimals);
 
-/* Show a message and the image that it is about; source: what drawImage takes. */
+function clear() {
+  for (const name of ["image", "map"]) $(name).getContext("2d").clearRect(0, 0, $(name).width, $(name).height);
+}
+
+/* Show a message and the image that it is about; source: what drawImage takes, or null where there is no image. */
 function show(header, source, map, blob) {
   const now = performance.now();
   arrivals = arrivals.filter((each) => now - each < 2000);
@@ -32,12 +37,36 @@ function show(header, source, map, blob) {
   alarm(header);
   facts(header, blob ? now - blob.at : null);
   problem(header.problem);
-  if (isFrozen) return;
-  const width = header.width || source.width, height = header.height || source.height;
-  drawImage($("image"), source, width, height);
-  drawMap($("map"), header.map, map, width, height);
+  if (isFrozen) {
+    missed = { header, source: source && copy(source, header), map, blob };
+    return;
+  }
+  draw(header, source, map, blob);
+}
+
+function draw(header, source, map, blob) {
+  const width = header.width || source?.width, height = header.height || source?.height;
+  if (source) {
+    drawImage($("image"), source, width, height);
+    drawMap($("map"), header.map, map, width, height);
+  } else {
+    clear();
+  }
   last = { header, blob, map };
-  verdict(hasVerdict ? header : null);
+  verdict(header.verdict !== undefined ? header : null);
+}
+
+const spare = document.createElement("canvas");
+function copy(source, header) {
+  drawImage(spare, source, header.width || source.width, header.height || source.height);
+  return spare;
+}
+
+/* Nothing of what was shown before is there any more: it may be of another source. */
+function blank() {
+  last = missed = null;
+  clear();
+  verdict(null);
 }
 
 function verdict(header) {
@@ -119,7 +148,6 @@ const on = Object.fromEntries(
     stop: (sentence) => stop(sentence),
     opened: fillDevices,
     notice: showRibbon,
-    problem,
   }).map(([name, action]) => [name, (view, ...given) => view === running && action(...given)]),
 );
 
@@ -127,6 +155,7 @@ function start() {
   if (running) return;
   const source = $("source").value;
   problem("");
+  blank();
   if (source === "browser") {
     if (!$("model").value) {
       state("stopped", "There is no model yet: teach one first.");
@@ -144,6 +173,7 @@ function start() {
 function stop(sentence) {
   if (running) running.close();
   running = null;
+  missed = null;
   freeze(false);
   alarm(null);
   state("stopped", sentence || (last ? "" : "Press Start, or the key s."));
@@ -152,6 +182,8 @@ function stop(sentence) {
 
 function freeze(wanted) {
   isFrozen = wanted;
+  if (!isFrozen && missed) draw(missed.header, missed.source, missed.map, missed.blob);
+  missed = null;
   $("freeze").setAttribute("aria-pressed", wanted);
   showRibbon();
 }
@@ -219,6 +251,8 @@ function again() {
   choose();
   const wasRunning = Boolean(running);
   stop();
+  blank();
+  state("stopped", "Press Start, or the key s.");
   chart.clear();
   $("dots").replaceChildren();
   if (wasRunning) start();

@@ -51,14 +51,24 @@ export class BrowserView {
     let frame = null;
     if (!this.wanted) {
       this.isTaking = true;
-      frame = await (this.coming || this.camera.take());
+      try {
+        frame = await (this.coming || this.camera.take());
+      } catch {
+        /* It is taken again. */
+      }
       this.coming = null;
       this.isTaking = false;
     }
     /* What a person took goes first, also when it was taken while the camera was waited for. */
     const { wanted } = this;
     if (wanted) ({ frame } = wanted);
-    if (!frame || !frame.blob || !this.connection.isOpen || this.isClosed) return;
+    if (!this.connection.isOpen || this.isClosed) return;
+    if (!frame?.blob) {
+      /* The camera gave none this time: nothing else would ask it again. */
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.next(), 200);
+      return;
+    }
     this.sent = { frame, wanted };
     if (wanted) this.connection.send({ record: true });
     this.wanted = null;
@@ -73,7 +83,7 @@ export class BrowserView {
     if (this.coming || !this.sent || this.isClosed) return;
     const began = performance.now();
     this.coming = this.camera.take().then((frame) => {
-      if (frame) this.takeMs += 0.2 * (performance.now() - began - this.takeMs);
+      if (frame?.blob) this.takeMs += 0.2 * (performance.now() - began - this.takeMs);
       return frame;
     });
   }
@@ -113,7 +123,7 @@ export class BrowserView {
 
 /* A source of the station: its newest frames come by themselves. */
 export class StationView {
-  /* on: as of BrowserView, and notice(view) where `notice` says how the source is doing, problem(view, sentence). */
+  /* on: as of BrowserView, and notice(view) where `notice` says how the source is doing. */
   constructor(on, source) {
     this.on = on;
     this.answers = new Map();
@@ -160,14 +170,13 @@ export class StationView {
     const { header, image, map } = decode(data);
     let bitmap = null;
     try {
-      bitmap = await createImageBitmap(image);
+      bitmap = image && (await createImageBitmap(image));
     } catch {
-      this.on.problem(this, "This browser cannot show the image: its file is damaged, or of a kind that it does not know.");
+      header.problem ||= "This browser cannot show the image: its file is damaged, or of a kind that it does not know.";
     }
-    if (bitmap) {
-      this.on.show(this, header, bitmap, map, null);
-      bitmap.close();
-    }
+    /* Without an image, too: what was said of the one before it must not stand there. */
+    this.on.show(this, header, bitmap, map, null);
+    bitmap?.close();
     this.connection.send({ ack: header.seq });
   }
 

@@ -26,7 +26,13 @@ function state(name, sentence) {
 
 class BrowserCamera {
   async open() {
-    this.camera = await Camera.open($("device").value, () => stop("The camera was lost: connect it, and start again."));
+    const lost = () => camera === this && stop("The camera was lost: connect it, and start again.");
+    this.camera = await Camera.open($("device").value, lost);
+    if (this.isClosed) {
+      /* It was stopped, or another one chosen, before the browser gave this one. */
+      this.camera.close();
+      return;
+    }
     const cameras = await listCameras();
     const chosen = $("device").value;
     $("device").replaceChildren(...cameras.map((each) => new Option(each.label, each.id, false, each.id === chosen)));
@@ -37,6 +43,7 @@ class BrowserCamera {
   async look() {
     while (!this.camera.isClosed) {
       await this.camera.next();
+      if (this.camera.isClosed) return;
       const { video } = this.camera;
       if (video.videoWidth) {
         if (stage.dataset.state !== "running") state("running");
@@ -52,6 +59,7 @@ class BrowserCamera {
   }
 
   close() {
+    this.isClosed = true;
     if (this.camera) this.camera.close();
   }
 }
@@ -76,12 +84,18 @@ class StationCamera {
   async draw(data) {
     const { header, image } = decode(data);
     try {
+      if (!image) throw new Error("no image");
       const bitmap = await createImageBitmap(image);
-      drawImage($("image"), bitmap, bitmap.width, bitmap.height);
+      if (camera === this) {
+        drawImage($("image"), bitmap, bitmap.width, bitmap.height);
+        state("running");
+      }
       bitmap.close();
-      state("running");
     } catch {
-      say("This browser cannot show the image: its file is damaged, or of a kind that it does not know.");
+      say(
+        header.problem ||
+          "This browser cannot show the image: its file is damaged, or of a kind that it does not know.",
+      );
     }
     this.connection.send({ ack: header.seq });
   }
@@ -98,12 +112,13 @@ class StationCamera {
 async function start() {
   const source = $("source").value;
   $("fit-source").value = source;
-  camera = source === "browser" ? new BrowserCamera() : new StationCamera(source);
+  const opened = source === "browser" ? new BrowserCamera() : new StationCamera(source);
+  camera = opened;
   state("starting", "The camera is opened…");
   try {
-    await camera.open();
+    await opened.open();
   } catch (error) {
-    stop(cameraProblem(error));
+    if (camera === opened) stop(cameraProblem(error));
   }
 }
 
