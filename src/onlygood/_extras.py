@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.util import find_spec
 
 from onlygood.errors import MissingExtraError
@@ -20,8 +19,14 @@ def need_extra(library: str, *, module: str, extra: str, purpose: str) -> None:
     Raises:
         MissingExtraError: it is not installed.
     """
-    # One that another thread imports at this moment may have no specification yet.
-    if sys.modules.get(module) is None and find_spec(module) is None:
+    if not _is_installed(module):
         raise MissingExtraError(
             f"{purpose} needs {library}, which is not installed: run pip install 'onlygood[{extra}]'"
         )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # another thread imports it at this moment, and it has no specification yet
+        return True
