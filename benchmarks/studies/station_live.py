@@ -23,7 +23,7 @@ from typing import Any
 
 import httpx
 
-import onlygood
+from benchmarks.fitting import fit_method
 from benchmarks.machine import machine_facts, versions_of
 from benchmarks.records import write_result
 from benchmarks.studies.station_http import MODEL, image, jpeg, station
@@ -106,7 +106,7 @@ def measure(folder: Path) -> dict[str, Any]:
     for seed in range(10):
         (good / f"{seed}.jpg").write_bytes(jpeg(seed))
     (folder / "models").mkdir()
-    onlygood.fit(good).save(folder / "models" / f"{MODEL}.onnx")
+    fit_method(good).save(folder / "models" / f"{MODEL}.onnx")
     write_video(folder / "line.avi")
     source = {
         "kind": "video",
