@@ -113,7 +113,7 @@ def chromium(playwright_chromium: Any) -> str:
     return str(found)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(clip: Path) -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
