@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,17 @@ def test_a_model_that_cannot_be_updated_is_called_by_its_name(tmp_path: Path, mo
     assert answer.problem.startswith("the model part ")
 
 
+@pytest.fixture(params=["asked", "ignored"])
+def interrupts(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Ctrl-C as a station has it in a terminal, and as one that a shell has started in the background."""
+    before = signal.getsignal(signal.SIGINT)
+    if request.param == "ignored":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_a_job_that_is_cancelled_ends_and_leaves_no_model(tmp_path: Path) -> None:
     process = None
 

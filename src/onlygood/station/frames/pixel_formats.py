@@ -8,6 +8,7 @@ import numpy as np
 
 from onlygood.errors import SourceError
 from onlygood.images.reading import ImageArray
+from onlygood.station.frames.opencv import prepare_opencv
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ def to_pixels(data: bytes | memoryview, code: int, height: int, width: int, row_
 
 
 def _without_mosaic(values: ImageArray, mosaic: str) -> ImageArray:
+    prepare_opencv()
     import cv2
 
     conversions = {

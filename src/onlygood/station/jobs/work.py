@@ -68,6 +68,8 @@ class _Answers:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do the work in the folder that is named, and return the exit code: 0 where a model was made, else 2."""
     end_on_signals()
+    # A station that a shell has started in the background ignores SIGINT, and so do its children unless they say so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     (folder,) = sys.argv[1:] if arguments is None else arguments
     answers = _Answers(_own_stdout())
     if hasattr(os, "nice"):
