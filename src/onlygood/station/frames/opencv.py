@@ -185,7 +185,10 @@ def prepare_opencv() -> None:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the level of silence of FFmpeg
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(CAMERA_SILENCE_S))
-    # A program that has imported OpenCV before: it does not read the variables again.
-    quieten = getattr(sys.modules.get("cv2"), "setLogLevel", None)
-    if quieten is not None and os.environ["OPENCV_LOG_LEVEL"] == "SILENT":
-        quieten(0)
+    # A program that has imported OpenCV before: it does not read the variable again.
+    imported = sys.modules.get("cv2")
+    if imported is not None and os.environ["OPENCV_LOG_LEVEL"] == "SILENT":
+        logging = getattr(getattr(imported, "utils", imported), "logging", None)
+        quieten = getattr(logging, "setLogLevel", None) or getattr(imported, "setLogLevel", None)
+        if quieten is not None:
+            quieten(0)
