@@ -10,6 +10,7 @@ from onlygood.errors import OnlygoodError
 from onlygood.station.outputs.delivery import Delivery, Outbox
 from onlygood.station.outputs.output import Output
 from onlygood.station.outputs.registry import make_output
+from onlygood.station.outputs.selection import is_told
 from onlygood.station.schemas import OutputStatus, Verdict
 from onlygood.station.station_settings import ModbusOutput, OutputSettings
 
@@ -55,11 +56,7 @@ class Telling:
 
     def names_for(self, model: str, verdict: Verdict) -> list[str]:
         """The names of the outputs that are told of an inspection of a model with this verdict."""
-        return [
-            each.name
-            for each in self._settings
-            if (not each.models or model in each.models) and (each.only == "all" or verdict is Verdict.ANOMALOUS)
-        ]
+        return [each.name for each in self._settings if is_told(each, model=model, verdict=verdict)]
 
     def wake(self) -> None:
         """Say that an inspection was recorded; returns at once."""

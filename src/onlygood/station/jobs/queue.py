@@ -25,7 +25,6 @@ FOLDER_NAME = "jobs"
 MOST_QUEUED = 16
 # Between two tries to write down what became of a job, where the database is away.
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_OVER = (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED)
 
 
 class JobRows(Protocol):

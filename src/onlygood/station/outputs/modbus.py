@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from onlygood.errors import OutputError
+from onlygood.station.outputs.controller_writer import HEARTBEAT_S, ControllerWriter
 from onlygood.station.outputs.library_logs import silence
-from onlygood.station.outputs.loop_thread import LoopThread
 from onlygood.station.outputs.recipes import Recipes
 from onlygood.station.outputs.registers import (
     ACKNOWLEDGED,
@@ -30,17 +28,14 @@ from onlygood.station.outputs.registers import (
 from onlygood.station.schemas import InspectionRecord
 from onlygood.station.station_settings import ModbusOutput
 
-_Result = TypeVar("_Result")
-HEARTBEAT_S = 1.0
 # How often a register that the controller is to write is looked at.
 POLL_S = 0.02
 # For what needs several requests: each of them ends in its own time.
 _MARGIN_S = 5.0
-_log = logging.getLogger("onlygood.station")
 silence("pymodbus")
 
 
-class ModbusWriter:
+class ModbusWriter(ControllerWriter["_Connection"]):
     """Writes each inspection into a controller's registers, and a heartbeat beside them every second."""
 
     kind = "modbus"
@@ -59,75 +54,10 @@ class ModbusWriter:
             on_recipe: see `make_output`.
             heartbeat_s: between two heartbeats.
         """
-        self.name = settings.name
+        super().__init__(settings.name, heartbeat_s=heartbeat_s, patience_s=2 * settings.timeout_s + _MARGIN_S)
         self._settings = settings
-        self._heartbeat_s = heartbeat_s
         self._recipes = Recipes(settings.name, on_recipe)
         self._heartbeat = 0
-        self._loop: LoopThread | None = None
-        self._connection: _Connection | None = None
-
-    def open(self) -> None:
-        """Connect, and begin with the heartbeat.
-
-        Raises:
-            OutputError: the controller is not there, or its registers are not.
-        """
-        if self._connection is not None:
-            if self._connection.problem is None:
-                return
-            self._drop()
-        if self._loop is None:
-            self._loop = LoopThread(f"modbus {self.name}")
-        self._connection = self._run(self._connected())
-        self._loop.begin(self._beat(self._connection))
-
-    def deliver(self, records: Sequence[InspectionRecord]) -> None:
-        """Write one after another; where they are acknowledged, the next one when the controller has taken the last.
-
-        Raises:
-            OutputError: the controller did not take one.
-        """
-        for taken, record in enumerate(records):
-            try:
-                self.open()
-                assert self._connection is not None, "open connects"
-                self._run(self._write(self._connection, record))
-            except OutputError as error:
-                error.taken = taken
-                raise
-
-    def check(self) -> None:
-        """Say what the heartbeat has met.
-
-        Raises:
-            OutputError: the connection was lost.
-        """
-        if self._connection is not None and self._connection.problem is not None:
-            problem = self._connection.problem
-            self._drop()
-            raise OutputError(problem)
-
-    def close(self) -> None:
-        """Disconnect; the heartbeat stands still from now on."""
-        self._drop()
-        if self._loop is not None:
-            self._loop.close()
-            self._loop = None
-
-    def _run(self, work: Awaitable[_Result]) -> _Result:
-        assert self._loop is not None, "open was called"
-
-        async def awaited() -> _Result:
-            return await work
-
-        return self._loop.run(awaited(), 2 * self._settings.timeout_s + _MARGIN_S)
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            assert self._loop is not None
-            connection, self._connection = self._connection, None
-            self._run(connection.close())
 
     async def _connected(self) -> _Connection:
         connection = _Connection(self._settings)
@@ -139,18 +69,6 @@ class ModbusWriter:
             raise
         return connection
 
-    async def _beat(self, connection: _Connection) -> None:
-        """The heartbeat, for as long as the connection lasts: whatever else goes on, it goes on."""
-        while connection.problem is None:
-            await asyncio.sleep(self._heartbeat_s)
-            try:
-                await self._beat_once(connection)
-            except OutputError as error:
-                connection.problem = connection.problem or str(error)
-            except Exception as error:
-                _log.exception("the heartbeat of output %r failed unexpectedly", self.name)
-                connection.problem = f"output {self.name!r} failed unexpectedly with {type(error).__name__}: {error}"
-
     async def _beat_once(self, connection: _Connection) -> None:
         self._heartbeat = (self._heartbeat + 1) & 0xFFFF
         await connection.write(HEARTBEAT, [self._heartbeat])
@@ -158,7 +76,11 @@ class ModbusWriter:
         self._recipes.ask(asked[0])
         await connection.write(RECIPE_FOLLOWED, [self._recipes.followed, 0])
 
-    async def _write(self, connection: _Connection, record: InspectionRecord) -> None:
+    async def _disconnect(self, connection: _Connection) -> None:
+        await connection.close()
+
+    async def _hand_over(self, connection: _Connection, record: InspectionRecord) -> None:
+        """Write it; where it is acknowledged, until the controller has taken it."""
         order = self._settings.word_order
         try:
             await connection.write(INSPECTION, inspection_registers(record, datetime.now(UTC), order))

@@ -15,10 +15,11 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from onlygood.errors import OutputError
+from onlygood.station.outputs.controller_writer import HEARTBEAT_S
 from onlygood.station.outputs.library_logs import silence
 from onlygood.station.outputs.listening import check_free, not_listening
 from onlygood.station.outputs.loop_thread import LoopThread
-from onlygood.station.outputs.modbus import HEARTBEAT_S
+from onlygood.station.outputs.output import deliver_in_turn
 from onlygood.station.outputs.recipes import Recipes
 from onlygood.station.outputs.registers import (
     ACKNOWLEDGED,
@@ -95,14 +96,13 @@ class ModbusRegisters:
         Raises:
             OutputError: no controller acknowledged one in time.
         """
-        for taken, record in enumerate(records):
-            try:
-                self.open()
-                assert self._loop is not None, "open listens"
-                self._loop.run(self._show(record), self._settings.timeout_s + _MARGIN_S)
-            except OutputError as error:
-                error.taken = taken
-                raise
+
+        def hand_over(record: InspectionRecord) -> None:
+            self.open()
+            assert self._loop is not None, "open listens"
+            self._loop.run(self._show(record), self._settings.timeout_s + _MARGIN_S)
+
+        deliver_in_turn(records, hand_over)
 
     def check(self) -> None:
         """Nothing to do: who listens loses nothing."""

@@ -22,6 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from onlygood.errors import OutputError
+from onlygood.station.outputs.output import deliver_in_turn
 from onlygood.station.schemas import InspectionRecord
 from onlygood.station.station_settings import MqttOutput
 
@@ -65,17 +66,14 @@ class MqttPublisher:
         Raises:
             OutputError: the broker is not there or did not acknowledge a message.
         """
-        for taken, record in enumerate(records):
-            try:
-                self.open()
-                assert self._session is not None, "open connects"
-                topic = topic_of(self._settings.topic, record)
-                self._publish(
-                    self._session, topic, record.model_dump_json(), retain=False, what=f"inspection {record.id}"
-                )
-            except OutputError as error:
-                error.taken = taken
-                raise
+
+        def hand_over(record: InspectionRecord) -> None:
+            self.open()
+            assert self._session is not None, "open connects"
+            topic = topic_of(self._settings.topic, record)
+            self._publish(self._session, topic, record.model_dump_json(), retain=False, what=f"inspection {record.id}")
+
+        deliver_in_turn(records, hand_over)
 
     def check(self) -> None:
         """Connect again where the connection was lost.

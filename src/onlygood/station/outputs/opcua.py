@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from asyncua.client.client import Client
@@ -16,21 +16,19 @@ from asyncua.ua import DataValue, NodeId, StatusCode, Variant, VariantType
 from asyncua.ua.uaerrors import BadNodeIdUnknown, UaError, UaStatusCodeError
 
 from onlygood.errors import OutputError, SettingError
+from onlygood.station.outputs.controller_writer import HEARTBEAT_S, ControllerWriter
 from onlygood.station.outputs.library_logs import silence
-from onlygood.station.outputs.loop_thread import LoopThread
 from onlygood.station.outputs.opcua_nodes import HEARTBEAT, NEEDED, VARIABLES, Variable, converted, fits, suitable
 from onlygood.station.schemas import InspectionRecord
 from onlygood.station.station_settings import OpcUaOutput
 
-HEARTBEAT_S = 1.0
 # For what needs several requests, each of which ends in its own time.
 _MARGIN_S = 30.0
-_Result = TypeVar("_Result")
 _log = logging.getLogger("onlygood.station")
 silence("asyncua")
 
 
-class OpcUaWriter:
+class OpcUaWriter(ControllerWriter["_Connection"]):
     """Writes each inspection into a controller's variables, and a heartbeat beside them every second."""
 
     kind = "opcua"
@@ -45,9 +43,8 @@ class OpcUaWriter:
         Raises:
             SettingError: an address or a prefix that cannot be used.
         """
-        self.name = settings.name
+        super().__init__(settings.name, heartbeat_s=heartbeat_s, patience_s=settings.timeout_s + _MARGIN_S)
         self._settings = settings
-        self._heartbeat_s = heartbeat_s
         self._heartbeat = 0
         host, port = address_of(settings)
         self._shown = f"the controller {host}:{port} of output {settings.name!r}"
@@ -58,67 +55,6 @@ class OpcUaWriter:
                 f"the node_prefix of output {self.name!r} must be like ns=2;s=onlygood, got {settings.node_prefix!r}: "
                 f"give the namespace and the beginning of the variables' names"
             ) from error
-        self._loop: LoopThread | None = None
-        self._connection: _Connection | None = None
-
-    def open(self) -> None:
-        """Connect, find the variables, and begin with the heartbeat.
-
-        Raises:
-            OutputError: the controller is not there or refuses, or lacks a variable.
-        """
-        if self._connection is not None:
-            if self._connection.problem is None:
-                return
-            self._drop()
-        if self._loop is None:
-            self._loop = LoopThread(f"opcua {self.name}")
-        self._connection = self._run(self._connected())
-        self._loop.begin(self._beat(self._connection))
-
-    def deliver(self, records: Sequence[InspectionRecord]) -> None:
-        """Write one after another, each with one request.
-
-        Raises:
-            OutputError: the controller did not take one.
-        """
-        for taken, record in enumerate(records):
-            try:
-                self.open()
-                assert self._connection is not None, "open connects"
-                self._run(self._write_inspection(self._connection, record))
-            except OutputError as error:
-                error.taken = taken
-                raise
-
-    def check(self) -> None:
-        """Say what the heartbeat has met.
-
-        Raises:
-            OutputError: the connection was lost.
-        """
-        if self._connection is not None and self._connection.problem is not None:
-            problem = self._connection.problem
-            self._drop()
-            raise OutputError(problem)
-
-    def close(self) -> None:
-        """Disconnect; the heartbeat stands still from now on."""
-        self._drop()
-        if self._loop is not None:
-            self._loop.close()
-            self._loop = None
-
-    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        assert self._loop is not None, "open was called"
-        return self._loop.run(work, self._settings.timeout_s + _MARGIN_S)
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            assert self._loop is not None
-            connection, self._connection = self._connection, None
-            connection.problem = connection.problem or f"{self._shown} was disconnected"
-            self._run(_disconnected(connection.client, self._settings.timeout_s))
 
     async def _connected(self) -> _Connection:
         settings = self._settings
@@ -141,7 +77,7 @@ class OpcUaWriter:
         connection = _Connection(client, [])
         try:
             connection.targets.extend(await self._found(client))
-            await self._write_heartbeat(connection)
+            await self._beat_once(connection)
         except BaseException:
             await _disconnected(client, settings.timeout_s)
             raise
@@ -172,24 +108,16 @@ class OpcUaWriter:
             _log.info("%s has no %s, which are not written", self._shown, ", ".join(missing))
         return found
 
-    async def _beat(self, connection: _Connection) -> None:
-        """The heartbeat, for as long as the connection lasts: whatever else goes on, it goes on."""
-        while connection.problem is None:
-            await asyncio.sleep(self._heartbeat_s)
-            try:
-                await self._write_heartbeat(connection)
-            except OutputError as error:
-                connection.problem = connection.problem or str(error)
-            except Exception as error:
-                _log.exception("the heartbeat of output %r failed unexpectedly", self.name)
-                connection.problem = f"output {self.name!r} failed unexpectedly with {type(error).__name__}: {error}"
-
-    async def _write_heartbeat(self, connection: _Connection) -> None:
+    async def _beat_once(self, connection: _Connection) -> None:
         self._heartbeat += 1
         beats = [target for target in connection.targets if target.variable.name == HEARTBEAT]
         await self._write(connection, beats, [self._heartbeat])
 
-    async def _write_inspection(self, connection: _Connection, record: InspectionRecord) -> None:
+    async def _disconnect(self, connection: _Connection) -> None:
+        connection.problem = connection.problem or f"{self._shown} was disconnected"
+        await _disconnected(connection.client, self._settings.timeout_s)
+
+    async def _hand_over(self, connection: _Connection, record: InspectionRecord) -> None:
         age = datetime.now(UTC) - record.at
         targets, values = [], []
         for target in connection.targets:

@@ -15,10 +15,11 @@ from asyncua.server.server import Server
 from asyncua.ua import AnonymousIdentityToken, DataValue, NodeId, QualifiedName, SecurityPolicyType, Variant
 
 from onlygood._version import __version__
+from onlygood.station.outputs.controller_writer import HEARTBEAT_S
 from onlygood.station.outputs.library_logs import silence
 from onlygood.station.outputs.listening import check_free, not_listening
 from onlygood.station.outputs.loop_thread import LoopThread
-from onlygood.station.outputs.opcua import HEARTBEAT_S, address_of
+from onlygood.station.outputs.opcua import address_of
 from onlygood.station.outputs.opcua_nodes import HEARTBEAT, VARIABLES, Variable
 from onlygood.station.schemas import InspectionRecord
 from onlygood.station.station_settings import OpcUaOutput

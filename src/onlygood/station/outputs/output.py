@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from onlygood.errors import OutputError
 from onlygood.station.schemas import InspectionRecord
 
 
@@ -43,3 +44,21 @@ class Output(Protocol):
 
     def close(self) -> None:
         """Disconnect; no error where it is closed already."""
+
+
+def deliver_in_turn(records: Sequence[InspectionRecord], hand_over: Callable[[InspectionRecord], None]) -> None:
+    """Hand over one inspection after another.
+
+    Args:
+        records: the oldest first.
+        hand_over: one of them.
+
+    Raises:
+        OutputError: as `hand_over`, with how many were taken before it.
+    """
+    for taken, record in enumerate(records):
+        try:
+            hand_over(record)
+        except OutputError as error:
+            error.taken = taken
+            raise
