@@ -46,7 +46,7 @@ def answers(host: str, port: int, *, timeout_s: float) -> bool:
 
     Args:
         host: the address that it listens on.
-        port: likewise.
+        port: on which it does.
         timeout_s: to wait.
     """
     connection = http.client.HTTPConnection(_ANYWHERE.get(host, host), port, timeout=timeout_s)

@@ -54,8 +54,6 @@ Keep: TypeAlias = Literal["all", "anomalous", "none"]
 
 Found = TypeVar("Found", bound=BaseModel)
 
-_ENDED = (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED)
-
 
 class StationClient:
     """A station, asked over HTTP. Safe to share between threads; close it, or use it with `with`.
@@ -399,7 +397,7 @@ class StationClient:
             StationError: it failed, was cancelled or interrupted, or is not done in time.
         """
         ends_at = None if timeout_s is None else time.monotonic() + timeout_s
-        while job.state not in _ENDED:
+        while not job.state.is_over:
             if ends_at is not None and time.monotonic() > ends_at:
                 raise StationError(f"job {job.id} must be done within {timeout_s:g} seconds, and is {job.state}")
             time.sleep(_POLL_S)

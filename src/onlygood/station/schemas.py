@@ -196,6 +196,11 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more becomes of the job."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
 
 class Job(Schema):
     """A fit or an update in the background."""

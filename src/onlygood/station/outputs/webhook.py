@@ -26,6 +26,7 @@ import httpx
 
 from onlygood._version import __version__
 from onlygood.errors import OutputError, SettingError
+from onlygood.station.outputs.output import deliver_in_turn
 from onlygood.station.schemas import InspectionRecord
 from onlygood.station.station_settings import WebhookOutput
 
@@ -94,9 +95,12 @@ class Webhook:
         Raises:
             OutputError: there was no answer in time, or another one than 2xx.
         """
-        for taken, record in enumerate(records):
+
+        def hand_over(record: InspectionRecord) -> None:
             self.open()
-            self._post(record, taken)
+            self._post(record)
+
+        deliver_in_turn(records, hand_over)
 
     def check(self) -> None:
         """Nothing to do: a connection is made when it is needed."""
@@ -107,7 +111,7 @@ class Webhook:
             self._transport.close()
             self._transport = self._socket = None
 
-    def _post(self, record: InspectionRecord, taken: int) -> None:
+    def _post(self, record: InspectionRecord) -> None:
         assert self._transport is not None, "open was called"
         body = record.model_dump_json().encode()
         self._deadline = _Deadline(self._timeout_s)
@@ -133,13 +137,12 @@ class Webhook:
                 what, remedy = f"was not reached ({error})", "check the network and the server"
             else:
                 what, remedy = f"closed the connection before an answer {to} ({error})", "look after it"
-            raise self._failed(what, remedy, taken) from error
+            raise self._failed(what, remedy) from error
         if not response.is_success:
             status, is_elsewhere = response.status_code, 300 <= response.status_code < 400
             raise self._failed(
                 f"answered {status} {to}, where 200 to 299 is needed",
                 "give the address that it points to as url" if is_elsewhere else "look into its log",
-                taken,
                 retry_after_s=_retry_after_s(response.headers.get("retry-after"), self._now_s()),
             )
 
@@ -161,9 +164,9 @@ class Webhook:
         except httpx.TransportError:
             self.close()  # the status said what the server did with the inspection
 
-    def _failed(self, what: str, remedy: str, taken: int, *, retry_after_s: float | None = None) -> OutputError:
+    def _failed(self, what: str, remedy: str, *, retry_after_s: float | None = None) -> OutputError:
         sentence = f"output {self.name!r}: the server {self._shown} {what}: {remedy}"
-        return OutputError(sentence, taken=taken, retry_after_s=retry_after_s)
+        return OutputError(sentence, retry_after_s=retry_after_s)
 
     def _authorities(self) -> ssl.SSLContext | bool:
         if not self._ca_file:

@@ -14,7 +14,7 @@ from onlygood.station.store.database import Database
 from onlygood.station.store.records import storable
 from onlygood.station.store.tables import JobRow, within_64_bits
 
-_UNFINISHED = (JobState.QUEUED.value, JobState.RUNNING.value)
+_UNFINISHED = tuple(state.value for state in JobState if not state.is_over)
 
 
 class JobBook:
@@ -79,7 +79,7 @@ class JobBook:
             "problem": None if problem is None else storable(problem),
             "notes": [storable(note) for note in notes],
             "version": version,
-            "ended_at": None if state.value in _UNFINISHED else self._now(),
+            "ended_at": self._now() if state.is_over else None,
         }
         with self._database.writing() as connection:
             connection.execute(update(JobRow).where(JobRow.id == within_64_bits(id)).values(**values))

@@ -26,7 +26,7 @@ def add_review_pages(router: APIRouter, station: Station, renderer: Renderer) ->
         for name in station.store.models.names():
             waiting = station.store.feedback.review(name)
             jobs = [job for job in station.store.jobs.list(model=name, limit=5) if job.kind == "update"]
-            job = jobs[0] if jobs and jobs[0].state in ("queued", "running") else None
+            job = jobs[0] if jobs and not jobs[0].state.is_over else None
             if waiting or job:
                 lists.append({"model": name, "waiting": waiting, "job": job})
         return renderer.page(

@@ -55,7 +55,7 @@ def add_teach_pages(router: APIRouter, station: Station, renderer: Renderer) -> 
         """Images of one model, and its fit."""
         images = station.store.taught.list(check_name(model))
         jobs = station.store.jobs.list(model=model, limit=1)
-        shown = jobs[0] if jobs and jobs[0].state in ("queued", "running") else None
+        shown = jobs[0] if jobs and not jobs[0].state.is_over else None
         return renderer.page(
             request,
             "teach",
