@@ -5,8 +5,6 @@ call its methods and nothing below them.
 from __future__ import annotations
 
 import logging
-import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -51,11 +49,9 @@ from onlygood.station.station_settings import Limits, SourceSettings, StationSet
 from onlygood.station.store.seen import Seen
 from onlygood.station.store.store import Store
 from onlygood.station.telling import Telling
+from onlygood.station.throughput import Throughput
 
 _log = logging.getLogger("onlygood.station")
-
-# Inspections per second are those of so many seconds.
-_RATE_WINDOW_S = 10.0
 
 
 class Station:
@@ -118,9 +114,7 @@ class Station:
             )
             opened.pop_all()
         self.shown = ShownImages(self.store, self.pool, self.reading_limits)
-        self._started_at = time.monotonic()
-        self._recent: deque[float] = deque()
-        self._recent_lock = Lock()
+        self._throughput = Throughput()
         self._changing = Lock()
 
     # Life
@@ -293,10 +287,10 @@ class Station:
             is_ready=is_ready,
             problems=tuple(problems),
             doubts_clock=self.store.retention.doubts_clock,
-            uptime_s=time.monotonic() - self._started_at,
+            uptime_s=self._throughput.uptime_s,
             queued=self.pool.queued,
             queue_size=self.pool.queue_size,
-            inspections_per_s=self._inspections_per_s(),
+            inspections_per_s=self._throughput.per_s,
             disk_free_bytes=self.store.free_bytes(),
             kept_bytes=self.store.kept_bytes(),
             sources=self.source_statuses(),
@@ -349,10 +343,7 @@ class Station:
         return news.state
 
     def _inspected(self, record: InspectionRecord) -> None:
-        now = time.monotonic()
-        with self._recent_lock:
-            self._recent.append(now)
-            self._forget_before(now - _RATE_WINDOW_S)
+        self._throughput.note()
         self.hub.publish(Event(kind="inspection", inspection=record))
         self.telling.wake()
 
@@ -389,16 +380,6 @@ class Station:
 
     def _limits(self) -> Limits:
         return self.settings.limits
-
-    def _inspections_per_s(self) -> float:
-        now = time.monotonic()
-        with self._recent_lock:
-            self._forget_before(now - _RATE_WINDOW_S)
-            return len(self._recent) / min(_RATE_WINDOW_S, max(now - self._started_at, 1.0))
-
-    def _forget_before(self, moment: float) -> None:
-        while self._recent and self._recent[0] < moment:
-            self._recent.popleft()
 
     def _model_changed(self, model: ServedModel) -> None:
         self.hub.publish(Event(kind="model", model=model))
