@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Protocol
 
 from onlygood.errors import OnlygoodError, SettingError
 from onlygood.monitoring.drift_test import LEAST_SCORES, DriftTest
 from onlygood.results import Inspection
 from onlygood.station.schemas import DriftStatus
 from onlygood.station.serving.models import Served
+from onlygood.station.store.drift_states import DriftStates
 
 _log = logging.getLogger("onlygood.station")
 
@@ -28,24 +28,6 @@ SAVE_EVERY_S = 5.0
 BASELINE = 50
 # Tests in memory at once, of different versions; others go on from their kept states when they are needed again.
 MOST_OPEN = 64
-
-
-class DriftStates(Protocol):
-    """Where states are kept: the part of the store that this needs."""
-
-    def load(self, model_sha256: str) -> str | None:
-        """The state of a version's test; None where there is none.
-
-        Raises:
-            StoreError: it cannot be read.
-        """
-
-    def save(self, model_sha256: str, state: str) -> None:
-        """Keep a state.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,11 @@ from threading import Condition, Event, Thread
 from typing import Any, Literal, Protocol
 
 from onlygood._files import make_folder
-from onlygood.errors import BusyError, NotFoundError, OnlygoodError
+from onlygood.errors import BusyError, OnlygoodError
 from onlygood.station.jobs.process import JobProcess, Outcome
 from onlygood.station.jobs.request import MODEL_FILE, Step, Work
 from onlygood.station.schemas import Job, JobState, ModelVersion
+from onlygood.station.store.job_book import JobBook
 
 _log = logging.getLogger("onlygood.station")
 
@@ -25,33 +26,6 @@ FOLDER_NAME = "jobs"
 MOST_QUEUED = 16
 # Between two tries to write down what became of a job, where the database is away.
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-
-
-class JobRows(Protocol):
-    """Where jobs are kept: the part of the store that this needs."""
-
-    def add(self, kind: Literal["fit", "update"], model: str, request: Mapping[str, Any]) -> Job:
-        """A new job, queued."""
-
-    def update(
-        self,
-        id: int,
-        state: JobState,
-        *,
-        problem: str | None = None,
-        notes: Sequence[str] = (),
-        version: int | None = None,
-    ) -> Job:
-        """What became of a job."""
-
-    def get(self, id: int) -> Job | None:
-        """One job; None where there is none."""
-
-    def list(self, *, model: str | None = None, limit: int = 50) -> list[Job]:
-        """The newest jobs first."""
-
-    def interrupt_unfinished(self) -> int:
-        """Jobs that did not end before the station did become interrupted."""
 
 
 class Task(Protocol):
@@ -103,7 +77,7 @@ class JobQueue:
         publish: called with each new state of a job, a few times a second while it runs.
     """
 
-    def __init__(self, rows: JobRows, folder: Path, *, publish: Callable[[Job], None]) -> None:
+    def __init__(self, rows: JobBook, folder: Path, *, publish: Callable[[Job], None]) -> None:
         self._rows, self._folder, self._publish = rows, folder, publish
         self._queue: deque[_Waiting] = deque()
         self._running: _Waiting | None = None
@@ -194,10 +168,7 @@ class JobQueue:
             NotFoundError: there is none of this number.
             StoreError: the database cannot be read.
         """
-        job = self._rows.get(id)
-        if job is None:
-            raise NotFoundError(f"a job must be one of the list of jobs, got {id}: ask for that list")
-        return self._with_step(job)
+        return self._with_step(self._rows.get(id))
 
     def list(self, *, model: str | None = None, limit: int = 50) -> list[Job]:
         """Jobs as they are now, the newest first.

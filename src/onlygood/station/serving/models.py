@@ -8,13 +8,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import Literal, Protocol
+from typing import Literal
 
 from onlygood.errors import ModelFileError, ModelFormatError, NotFoundError, OnlygoodError, SettingError
 from onlygood.graph.model_file import ModelFile, unpack
 from onlygood.inspector import Inspector
 from onlygood.station.schemas import NAME_PATTERN, ModelVersion, ServedModel
 from onlygood.station.station_settings import Limits
+from onlygood.station.store.model_versions import ModelVersions
 from onlygood.validation import nearest
 
 Origin = Literal["upload", "folder", "fit", "update", "rollback"]
@@ -44,49 +45,6 @@ class _Unpacked:
     file: ModelFile
 
 
-class Versions(Protocol):
-    """Where versions of models are kept: the part of the store that this needs."""
-
-    def names(self) -> list[str]:
-        """Of all models, sorted."""
-
-    def active(self, name: str) -> ModelVersion | None:
-        """The version that is served; None where the name is not known."""
-
-    def versions(self, name: str) -> list[ModelVersion]:
-        """All versions, the newest first."""
-
-    def add(
-        self,
-        name: str,
-        content: bytes,
-        *,
-        method: str,
-        origin: Origin,
-        note: str,
-        false_alarm_rate: float,
-        guarantee: str,
-        good_images: int,
-    ) -> ModelVersion:
-        """Keep a file as the newest version and make it the active one; a file that is the active one already gives
-        that version.
-        """
-
-    def activate(self, name: str, number: int) -> ModelVersion:
-        """Make another version the active one.
-
-        Raises:
-            NotFoundError: there is none of this number.
-        """
-
-    def content(self, sha256: str) -> bytes:
-        """The bytes of a version's file.
-
-        Raises:
-            StoreError: they cannot be read.
-        """
-
-
 class ServedModels:
     """The models that a station serves, by their names. Safe to share between threads.
 
@@ -96,7 +54,7 @@ class ServedModels:
         changed: called with the new state of a model after each change.
     """
 
-    def __init__(self, kept: Versions, limits: Limits, *, changed: Callable[[ServedModel], None]) -> None:
+    def __init__(self, kept: ModelVersions, limits: Limits, *, changed: Callable[[ServedModel], None]) -> None:
         self._kept, self._limits, self._changed = kept, limits, changed
         self._served: dict[str, Served] = {}
         self._problems: dict[str, str] = {}
