@@ -27,6 +27,7 @@ from onlygood.station.live_feed import LiveFeed, LiveFrame
 from onlygood.station.said_lately import SaidLately
 from onlygood.station.schemas import Event, SourceStatus
 from onlygood.station.station_settings import SourceSettings
+from onlygood.station.store.seen import Seen
 from onlygood.station.store.transaction import AlreadySeen
 
 _log = logging.getLogger("onlygood.station")
@@ -39,13 +40,6 @@ _SOON_S = 0.02
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 # An image on which the station fails in a way that it does not foresee is given up after so many times.
 _MOST_TRIES = 3
-
-
-class Unreadable(Protocol):
-    """Where images of folders are marked that cannot be inspected: the part of the store that this needs."""
-
-    def mark_unreadable(self, source: str, key: str, problem: str) -> None:
-        """It is not tried again."""
 
 
 class LineListener(Protocol):
@@ -88,7 +82,7 @@ class LineRun:
         *,
         is_live: bool,
         inspect: Callable[[ToInspect, float], Future[Inspected]],
-        unreadable: Unreadable,
+        unreadable: Seen,
         feed: LiveFeed,
         publish: Callable[[Event], None],
         limits: ReadingLimits,
