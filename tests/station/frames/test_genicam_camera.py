@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,8 @@ def test_frames_that_nobody_read_in_time_leave_gaps_in_the_numbers(source: Open)
     numbers = [read(frames).number]
 
     def has_gap() -> bool:
-        # the station gives the camera few buffers: what comes while all are full is lost
-        wait_until(lambda: frames._stream.num_queued == 0, "all buffers are full")
+        # 20 frames' time: the station gives the camera 6 buffers, and what comes while all are full is lost
+        time.sleep(0.1)
         numbers.extend(read(frames).number for _ in range(10))
         return numbers[-1] - numbers[0] + 1 > len(numbers)
 

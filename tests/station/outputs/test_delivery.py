@@ -75,6 +75,29 @@ def test_what_waits_and_what_comes_is_delivered_in_order(outbox, start):
     assert delivery.statuses()[0].problem is None
 
 
+def test_an_inspection_either_waits_or_is_delivered_at_every_moment(outbox, start, monkeypatch):
+    is_removed, is_asked = Event(), Event()
+    remove, count = outbox.delivered, outbox.count
+
+    def delivered(output: str, ids: Sequence[int]) -> None:
+        remove(output, ids)
+        is_removed.set()
+        is_asked.wait(0.2)  # somebody asks for the status before it is known how many were delivered
+
+    def slow_count(output: str) -> int:
+        waiting = count(output)
+        is_asked.set()
+        return waiting
+
+    monkeypatch.setattr(outbox, "delivered", delivered)
+    monkeypatch.setattr(outbox, "count", slow_count)
+    outbox.put("a", records(1, 1))
+    delivery = start(Shelf("a"))
+    assert is_removed.wait(30.0)
+    [status] = delivery.statuses()
+    assert status.delivered + status.waiting == 1
+
+
 def test_wake_alone_is_enough(outbox):
     shelf = Shelf("a")
     delivery = Delivery(outbox, [shelf], idle_s=3600.0)

@@ -130,9 +130,11 @@ class _Worker:
         # What the output took, but the outbox does not know of yet: it is never handed over a second time.
         self._taken: list[int] = []
         self._batch = 1
-        self._guard = Lock()  # of the three below, which other threads ask for
+        # Held while the outbox is told of a delivery or asked for what waits: an inspection is one or the other.
+        self._tally = Lock()
         self._delivered = 0
         self._waiting = 0
+        self._guard = Lock()  # of the one below, which other threads ask for
         self._problem: str | None = None
 
     def wake(self) -> None:
@@ -143,20 +145,18 @@ class _Worker:
         self._woken.set()
 
     def status(self) -> OutputStatus:
-        problem = None
-        try:
-            waiting: int | None = self._outbox.count(self.output.name)
-        except OnlygoodError as error:
-            waiting, problem = None, str(error)
+        unread = None
+        with self._tally:
+            try:
+                self._waiting = self._outbox.count(self.output.name)
+            except OnlygoodError as error:
+                unread = str(error)
+            delivered, waiting = self._delivered, self._waiting
         with self._guard:
-            self._waiting = self._waiting if waiting is None else waiting
-            return OutputStatus(
-                name=self.output.name,
-                kind=self.output.kind,
-                delivered=self._delivered,
-                waiting=self._waiting,
-                problem=self._problem or problem,
-            )
+            problem = self._problem or unread
+        return OutputStatus(
+            name=self.output.name, kind=self.output.kind, delivered=delivered, waiting=waiting, problem=problem
+        )
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -204,8 +204,8 @@ class _Worker:
 
     def _note_taken(self) -> None:
         if self._taken:
-            self._outbox.delivered(self.output.name, self._taken)
-            with self._guard:
+            with self._tally:
+                self._outbox.delivered(self.output.name, self._taken)
                 self._delivered += len(self._taken)
             self._taken = []
 
