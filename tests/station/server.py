@@ -18,6 +18,7 @@ from onlygood.station.settings_file import FILE_NAME, SettingsFile
 from onlygood.station.station import Station
 from onlygood.station.station_settings import StationSettings
 from onlygood.station.web.app import make_app
+from onlygood.station.web.certificate import Certificate
 from onlygood.station.web.protocol import StationProtocol
 from onlygood.station.web.server import WebServer
 from textures import texture, with_defect
@@ -51,6 +52,7 @@ def running(
     *,
     models: dict[str, Path] | None = None,
     protocol: type[StationProtocol] = StationProtocol,
+    certificate: Certificate | None = None,
     token: str = "",
     **app_settings: Any,
 ) -> Iterator[Running]:
@@ -61,6 +63,7 @@ def running(
         settings: of the station.
         models: files to serve, by name.
         protocol: of connections.
+        certificate: for HTTPS, which the client does not check.
         token: that the client sends.
         app_settings: of `make_app`.
     """
@@ -73,12 +76,14 @@ def running(
         for name, path in (models or {}).items():
             station.models.add(name, path.read_bytes(), origin="upload")
         app = make_app(station, **app_settings)
-        server = WebServer(app, port=0, protocol=protocol)
+        server = WebServer(app, port=0, protocol=protocol, certificate=certificate)
+        if certificate is not None:
+            station.other_problems = certificate.problems
         server.start()
         try:
-            url = f"http://127.0.0.1:{server.port}"
+            url = server.url.replace("localhost", "127.0.0.1")
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
+            with httpx.Client(base_url=url, headers=headers, timeout=30, verify=certificate is None) as client:
                 yield Running(station, url, server.port, client, app)
         finally:
             server.stop()

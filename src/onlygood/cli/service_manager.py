@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import ssl
 from contextlib import suppress
 
 _VARIABLE = "NOTIFY_SOCKET"
@@ -41,15 +42,22 @@ def watchdog_pause_s() -> float | None:
     return _SHARE * int(text) / 1e6 if text.isdecimal() and int(text) > 0 and is_for_us else None
 
 
-def answers(host: str, port: int, *, timeout_s: float) -> bool:
+def answers(host: str, port: int, *, timeout_s: float, is_https: bool = False) -> bool:
     """Whether the station's own server says within the time that it lives.
 
     Args:
         host: the address that it listens on.
         port: on which it does.
         timeout_s: to wait.
+        is_https: whether it speaks HTTPS there, with whatever certificate.
     """
-    connection = http.client.HTTPConnection(_ANYWHERE.get(host, host), port, timeout=timeout_s)
+    address = _ANYWHERE.get(host, host)
+    if is_https:
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            address, port, timeout=timeout_s, context=_trusting_anyone()
+        )
+    else:
+        connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == 200
@@ -57,3 +65,11 @@ def answers(host: str, port: int, *, timeout_s: float) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _trusting_anyone() -> ssl.SSLContext:
+    """Of this process's own server nothing needs to be proved, and its certificate is for other names."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

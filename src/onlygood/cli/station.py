@@ -19,10 +19,12 @@ from onlygood.errors import SettingError, StationError
 if TYPE_CHECKING:
     from onlygood.station.station import Station
     from onlygood.station.store.archive import Manifest
+    from onlygood.station.web.certificate import Certificate
     from onlygood.station.web.server import WebServer
 
-# As `onlygood.station.web.server` has them, which is not imported for a help text alone.
+# As `onlygood.station.web.server` and `.certificate` have them, which are not imported for a help text alone.
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8000
+PASSPHRASE_VARIABLE = "ONLYGOOD_KEY_PASSPHRASE"
 DEFAULT_DATA = "station"
 DATABASE_VARIABLE = "ONLYGOOD_DATABASE"
 # Between two looks at whether the server still serves.
@@ -76,6 +78,26 @@ def add_options(station: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let everyone in the network do everything, where it listens beyond this computer and has no tokens",
     )
+    secure = station.add_argument_group("HTTPS, and proxies")
+    secure.add_argument(
+        "--certificate",
+        metavar="FILE",
+        help="speak HTTPS with the certificate in this PEM file; a new one in its place holds without a restart",
+    )
+    secure.add_argument(
+        "--key",
+        metavar="FILE",
+        help="the PEM file of the certificate's private key, where that is not in the file of the certificate; the "
+        f"environment variable {PASSPHRASE_VARIABLE} has the passphrase of one that is encrypted",
+    )
+    secure.add_argument(
+        "--proxy",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="believe a proxy at this address, or in a network such as 10.0.0.0/8, for whom it asks and whether that "
+        "came by HTTPS (X-Forwarded-For, X-Forwarded-Proto); may be given several times",
+    )
     actions = station.add_argument_group("instead of running").add_mutually_exclusive_group()
     actions.add_argument(
         "--make-token",
@@ -117,11 +139,15 @@ def _serve(options: argparse.Namespace, data: Path, url: str | None) -> int:
     from onlygood.station.web.app import make_app
     from onlygood.station.web.server import WebServer
 
+    certificate = _certificate(options)
     with until_stopped() as stopped, ExitStack() as running:
         station = Station(data, models=None if options.models is None else Path(options.models), url=url)
         running.callback(station.stop)
-        app = make_app(station, host=options.host, without_tokens=options.without_tokens)
-        server = WebServer(app, host=options.host, port=options.port)  # the port may be taken: before anything begins
+        app = make_app(station, host=options.host, without_tokens=options.without_tokens, proxies=tuple(options.proxy))
+        # The port may be taken: before anything begins.
+        server = WebServer(app, host=options.host, port=options.port, certificate=certificate)
+        if certificate is not None:
+            station.other_problems = certificate.problems
         station.start()
         running.callback(server.stop)
         server.start()
@@ -130,6 +156,25 @@ def _serve(options: argparse.Namespace, data: Path, url: str | None) -> int:
         _wait(server, stopped)
         tell_service_manager("STOPPING=1")
     return EXIT_GOOD
+
+
+def _certificate(options: argparse.Namespace) -> Certificate | None:
+    """The certificate of the station; None for one that speaks HTTP.
+
+    Raises:
+        SettingError: it cannot be used.
+    """
+    from onlygood.station.web.certificate import Certificate
+
+    if options.certificate is None:
+        if options.key is not None:
+            raise SettingError(
+                f"--key needs --certificate, the file of the certificate that it belongs to, got {options.key} alone: "
+                "give both"
+            )
+        return None
+    key = None if options.key is None else Path(options.key)
+    return Certificate(Path(options.certificate), key, passphrase=os.environ.get(PASSPHRASE_VARIABLE, ""))
 
 
 def _wait(server: WebServer, stopped: Event) -> None:
@@ -147,7 +192,7 @@ def _wait(server: WebServer, stopped: Event) -> None:
             raise StationError("the station's HTTP server has ended by itself: the log says why; start it again")
         if pause_s is not None and time.monotonic() - told_at >= pause_s:
             # A station that does not answer says nothing, and is started again when the service manager's time is up.
-            if answers(server.host, server.port, timeout_s=pause_s):
+            if answers(server.host, server.port, timeout_s=pause_s, is_https=server.certificate is not None):
                 tell_service_manager("WATCHDOG=1")
             told_at = time.monotonic()
 

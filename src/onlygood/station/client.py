@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from onlygood._paths import given_path
 from onlygood.errors import ImageError, ModelFileError, OnlygoodError, StationError
-from onlygood.station.connection import Connection
+from onlygood.station.connection import Connection, Verify, is_distrusted
 from onlygood.station.schemas import (
     Event,
     FeedbackRequest,
@@ -66,6 +66,12 @@ class StationClient:
         token: that the station knows; none for one without tokens.
         timeout_s: for each answer.
         retry_for_s: for how long what is refused for want of room is sent again; 0 for not at all.
+        verify: of a station with https, whom to trust: the path of a PEM file or a folder with certificates of
+            authorities, or of the station itself; an `ssl.SSLContext`; True for those authorities that are known
+            publicly; False for anybody, who may then read the token and change answers.
+
+    Raises:
+        SettingError: an URL that is none, or certificates that cannot be read.
 
     Example:
         with StationClient("http://localhost:8000") as station:
@@ -74,9 +80,15 @@ class StationClient:
     """
 
     def __init__(
-        self, url: str, *, token: str = "", timeout_s: float = TIMEOUT_S, retry_for_s: float = RETRY_FOR_S
+        self,
+        url: str,
+        *,
+        token: str = "",
+        timeout_s: float = TIMEOUT_S,
+        retry_for_s: float = RETRY_FOR_S,
+        verify: Verify = True,
     ) -> None:
-        self._station = Connection(url, token=token, timeout_s=timeout_s, retry_for_s=retry_for_s)
+        self._station = Connection(url, token=token, timeout_s=timeout_s, retry_for_s=retry_for_s, verify=verify)
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -453,7 +465,8 @@ class StationClient:
             reconnects: whether a lost connection is made again, from the last inspection on; else its end is the end.
 
         Raises:
-            StationError: the station refuses, or does not answer where `reconnects` is False.
+            StationError: the station refuses, its certificate is not to be trusted, or it does not answer where
+                `reconnects` is False.
         """
         last = after
         while True:
@@ -462,7 +475,7 @@ class StationClient:
                     last = last if number is None else number
                     yield event
             except httpx.TransportError as error:
-                if not reconnects:
+                if not reconnects or is_distrusted(error):
                     raise self._station.silent(error) from error
             if not reconnects:
                 return

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -15,6 +18,9 @@ from onlygood.station.schemas import Event, Problem
 
 Found = TypeVar("Found", bound=BaseModel)
 
+# Whom to trust with https: certificates in a file or a folder, a context, or those known publicly, or anybody.
+Verify: TypeAlias = str | os.PathLike[str] | ssl.SSLContext | bool
+
 
 class Connection:
     """One station, asked over HTTP. Safe to share between threads.
@@ -24,17 +30,19 @@ class Connection:
         token: that it knows; empty for none.
         timeout_s: for each answer.
         retry_for_s: for how long what is refused for want of room is sent again.
+        verify: whom to trust.
 
     Raises:
-        SettingError: an URL that is none.
+        SettingError: an URL that is none, or certificates that cannot be read.
     """
 
-    def __init__(self, url: str, *, token: str, timeout_s: float, retry_for_s: float) -> None:
+    def __init__(self, url: str, *, token: str, timeout_s: float, retry_for_s: float, verify: Verify = True) -> None:
         if not url.startswith(("http://", "https://")):
             raise SettingError(f"the URL of a station must begin with http:// or https://, got {url!r}: add it")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.url, self._retry_for_s = url.rstrip("/"), retry_for_s
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s)
+        trusted = verify if isinstance(verify, bool | ssl.SSLContext) else _trusting(verify)
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s, verify=trusted)
 
     def close(self) -> None:
         """Close its connections."""
@@ -92,6 +100,11 @@ class Connection:
     def silent(self, error: httpx.TransportError) -> StationError:
         """The error for a station that does not answer."""
         why = str(error) or type(error).__name__
+        if is_distrusted(error):
+            return StationError(
+                f"the station at {self.url} must show a certificate that is trusted, and does not ({why}): give "
+                "the PEM file of its authority, or of the certificate itself, as verify"
+            )
         return StationError(f"the station at {self.url} must answer, and does not ({why}): check that it runs")
 
     def events(self, last: int | None) -> Iterator[tuple[int | None, Event]]:
@@ -124,6 +137,26 @@ class Connection:
                     if data and kind != "lost":
                         yield number, Event.model_validate_json(data)
                     number, kind, data = None, "", ""
+
+
+def is_distrusted(error: BaseException) -> bool:
+    """Whether a connection failed because the certificate of the station is not to be trusted."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
+
+
+def _trusting(certificates: str | os.PathLike[str]) -> ssl.SSLContext:
+    """What trusts the certificates in a file, or in a folder as OpenSSL reads it, alone."""
+    path = Path(certificates)
+    try:
+        return ssl.create_default_context(capath=path) if path.is_dir() else ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise SettingError(
+            f"verify must be a PEM file or a folder with certificates, got {path} ({reason}): check the path"
+        ) from error
 
 
 def _error_of(answer: httpx.Response) -> OnlygoodError:

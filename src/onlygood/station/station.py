@@ -5,7 +5,7 @@ call its methods and nothing below them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -84,6 +84,8 @@ class Station:
             SettingsFile(data / SETTINGS_NAME) if settings is None else GivenSettings(settings)
         )
         self.listener = listener
+        # Of what serves the station, such as its certificate: a sentence each.
+        self.other_problems: Callable[[], Iterable[str]] = tuple
         settings = self.settings_file.get()
         with ExitStack() as opened:
             self.store = Store(data, url=url, retention=settings.retention)
@@ -274,7 +276,7 @@ class Station:
 
     def health(self) -> Health:
         """How the station is doing now."""
-        problems = [*self.models.problems, *self.store.problems()]
+        problems = [*self.models.problems, *self.store.problems(), *self.other_problems()]
         models: tuple[ServedModel, ...] = ()
         drift: tuple[DriftStatus, ...] = ()
         is_ready = self.is_ready

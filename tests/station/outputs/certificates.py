@@ -38,13 +38,13 @@ class Authority:
         self.path = folder / "authority.pem"
         self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def certificate(self, address: str) -> Path:
-        """A file with the key and the certificate of a server."""
+    def certificate(self, address: str, *, begins_in_days: float = -1, ends_in_days: float = 1) -> Path:
+        """A file with the key and the certificate of a server; one of the same address before it is written over."""
         key = ec.generate_private_key(ec.SECP256R1())
         named = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
-            self._builder(_name(address), key.public_key())
+            self._builder(_name(address), key.public_key(), begins_in_days, ends_in_days)
             .add_extension(named, critical=False)
             .add_extension(issuer, critical=False)
             .sign(self._key, hashes.SHA256())
@@ -58,7 +58,9 @@ class Authority:
         )
         return path
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, begins_in_days: float = -1, ends_in_days: float = 1
+    ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
@@ -66,6 +68,6 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_before(now + timedelta(days=begins_in_days))
+            .not_valid_after(now + timedelta(days=ends_in_days))
         )

@@ -11,11 +11,9 @@ import math
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,17 +21,20 @@ from onlygood._printable import printable
 from onlygood.errors import SettingError
 from onlygood.station.web.problems import Refusal, quoted
 from onlygood.station.web.rights import Identity
+from onlygood.station.web.session_cookie import is_https, token_in_cookie
 from onlygood.station.web.tokens import KnownTokens, WrongTokens
 
-COOKIE = "onlygood_token"
 LOGIN_PATH = "/login"
 
 # What is answered without a token, and reveals nothing: liveness, the page that takes a token, and what it looks like.
 _OPEN_PATHS = ("/healthz", "/readyz", LOGIN_PATH, "/v1/session", "/favicon.ico")
 _OPEN_FOLDERS = ("/static/",)
 
+# What a socket for both kinds of addresses puts before one of IPv4.
+_MAPPED = "::ffff:"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _ANYWHERE = ("", "0.0.0.0", "::", "[::]")
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -145,7 +146,7 @@ class Access:
         """
         identity = self._tokens.identify(token)
         if identity is None:
-            # The right ones go on: behind a proxy, all share one address.
+            # The right ones go on: behind a proxy that is not trusted, all share one address.
             wait_s = self._wrong.wait_s(address)
             if wait_s:
                 raise Refusal(
@@ -161,7 +162,7 @@ class Access:
         """Whether who was let in would be let in now: for what lasts, such as a stream."""
         if not self.has_tokens:
             return True
-        token = _token(HTTPConnection(scope), Headers(scope=scope))
+        token = _token(scope, Headers(scope=scope))
         return token is not None and self._tokens.identify(token) is not None
 
     def _identity(self, scope: Scope) -> Identity:
@@ -170,7 +171,7 @@ class Access:
         _check_origin(scope, headers)
         if not self.has_tokens:
             return Identity("", "manage")
-        token = _token(HTTPConnection(scope), headers)
+        token = _token(scope, headers)
         path = scope["path"]
         is_open = path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS)
         if token is None and not is_open:
@@ -197,9 +198,9 @@ _NOBODY = Identity("nobody", "inspect")
 
 
 def address_of(scope: Scope) -> str:
-    """Where a request comes from."""
+    """Where a request comes from; an address of IPv4 as such, whatever kind of socket took it."""
     client = scope.get("client")
-    return str(client[0]) if client else "nowhere"
+    return str(client[0]).removeprefix(_MAPPED) if client else "nowhere"
 
 
 def _check_origin(scope: Scope, headers: Mapping[str, str]) -> None:
@@ -214,7 +215,7 @@ def _check_origin(scope: Scope, headers: Mapping[str, str]) -> None:
         # A link on another page may lead here; nothing else of it may.
         if is_unsafe or headers.get("sec-fetch-mode") != "navigate" or headers.get("sec-fetch-dest") != "document":
             raise _foreign(f"Sec-Fetch-Site {quoted(site)}")
-    elif is_unsafe and origin is not None and not _is_same_origin(origin, headers.get("host", "")):
+    elif is_unsafe and origin is not None and not _is_same_origin(scope, origin, headers.get("host", "")):
         raise _foreign(f"the Origin {quoted(origin)}")
 
 
@@ -225,29 +226,26 @@ def _foreign(got: str) -> Refusal:
     )
 
 
-def _is_same_origin(origin: str, host: str) -> bool:
+def _is_same_origin(scope: Scope, origin: str, host: str) -> bool:
     try:
         parts = urlsplit(origin)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and parts.netloc.casefold() == host.casefold()
+    if parts.scheme not in _DEFAULT_PORTS or (is_https(scope) and parts.scheme != "https"):
+        return False
+    # Some proxies add the port that browsers leave out.
+    port = _DEFAULT_PORTS[parts.scheme]
+    return parts.netloc.casefold().removesuffix(port) == host.casefold().removesuffix(port)
 
 
-def _token(connection: HTTPConnection, headers: Headers) -> str | None:
+def _token(scope: Scope, headers: Headers) -> str | None:
     given = headers.get("authorization")
     if given is not None:
         scheme, _, token = given.partition(" ")
         if scheme.casefold() != "bearer" or not token.strip():
             raise Refusal(401, "the Authorization header must be 'Bearer TOKEN', and it is not", _CHALLENGE)
         return token.strip()
-    for header in headers.getlist("cookie"):
-        try:
-            found = SimpleCookie(header).get(COOKIE)
-        except CookieError:
-            continue
-        if found is not None and found.value:
-            return found.value
-    return None
+    return token_in_cookie(scope)
 
 
 def _answer(scope: Scope, refusal: Refusal) -> Response:

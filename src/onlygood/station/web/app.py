@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -10,11 +11,12 @@ from starlette.types import ASGIApp
 
 from onlygood import _version
 from onlygood.station.web import metrics
-from onlygood.station.web.access import COOKIE, Access, KnownHosts, check_listening, is_local
+from onlygood.station.web.access import Access, KnownHosts, check_listening, is_local
 from onlygood.station.web.limits import MAX_JSON_BYTES, BodyLimits
 from onlygood.station.web.live import live_router
 from onlygood.station.web.pages import pages_router
 from onlygood.station.web.problems import UnexpectedErrors, add_problem_handlers
+from onlygood.station.web.proxies import TrustedProxies, trusted_networks
 from onlygood.station.web.reference import reference_router
 from onlygood.station.web.routes import (
     events,
@@ -30,6 +32,7 @@ from onlygood.station.web.routes import (
 )
 from onlygood.station.web.security_headers import SecurityHeaders
 from onlygood.station.web.server import DEFAULT_HOST
+from onlygood.station.web.session_cookie import COOKIE, SECURE_COOKIE
 from onlygood.station.web.tokens import KnownTokens
 
 if TYPE_CHECKING:
@@ -43,7 +46,12 @@ an operation says which right a token needs for it: `inspect`, `correct` or `man
 
 
 def make_app(
-    station: Station, *, host: str = DEFAULT_HOST, without_tokens: bool = False, heartbeat_s: float = events.HEARTBEAT_S
+    station: Station,
+    *,
+    host: str = DEFAULT_HOST,
+    without_tokens: bool = False,
+    proxies: Sequence[str] = (),
+    heartbeat_s: float = events.HEARTBEAT_S,
 ) -> FastAPI:
     """The app of a station.
 
@@ -51,10 +59,12 @@ def make_app(
         station: which.
         host: the address that it will listen on.
         without_tokens: whether everyone in the network may do everything, where the station has no tokens.
+        proxies: addresses and networks of those who may say for whom they ask.
         heartbeat_s: between two signs of life in a stream of events.
 
     Raises:
-        SettingError: it would listen beyond this computer without tokens, and that was not asked for.
+        SettingError: it would listen beyond this computer without tokens, and that was not asked for; or a proxy has
+            no address.
     """
     chosen = station.settings
     tokens = KnownTokens(lambda: station.settings.tokens)
@@ -105,12 +115,14 @@ def make_app(
     app.add_middleware(UnexpectedErrors)
     app.add_middleware(metrics.Observed, metrics=app.state.metrics)
     app.add_middleware(SecurityHeaders)
+    if proxies:
+        app.add_middleware(TrustedProxies, networks=trusted_networks(proxies))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The description of all routes, with the two ways in which a token can come."""
+    """The description of all routes, with the ways in which a token can come."""
     if app.openapi_schema is None:
         described = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
@@ -118,7 +130,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         described.setdefault("components", {})["securitySchemes"] = {
             "token": {"type": "http", "scheme": "bearer"},
             "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+            "https_cookie": {"type": "apiKey", "in": "cookie", "name": SECURE_COOKIE},
         }
-        described["security"] = [{}, {"token": []}, {"cookie": []}]
+        described["security"] = [{}, {"token": []}, {"cookie": []}, {"https_cookie": []}]
         app.openapi_schema = described
     return app.openapi_schema

@@ -19,6 +19,8 @@ from onlygood.station.schemas import Problem
 MOST_CONNECTIONS = 256
 MAX_HEAD_BYTES = 32 * 1024
 HEAD_TIMEOUT_S = 10.0
+# Of TLS.
+HANDSHAKE_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 60.0
 # Of a connection that was refused: what is read and thrown away so that the other side gets to read the answer.
 LINGER_S, LINGER_BYTES = 2.0, 64 * 1024 * 1024
@@ -36,6 +38,7 @@ class StationProtocol(HttpToolsProtocol):
     most_connections = MOST_CONNECTIONS
     max_head_bytes = MAX_HEAD_BYTES
     head_timeout_s = HEAD_TIMEOUT_S
+    handshake_timeout_s = HANDSHAKE_TIMEOUT_S
     write_timeout_s = WRITE_TIMEOUT_S
     linger_s = LINGER_S
 
@@ -43,7 +46,7 @@ class StationProtocol(HttpToolsProtocol):
         super().__init__(*args, **settings)
         self.logger = _uvicorn_log
         self._head_timer: asyncio.TimerHandle | None = None
-        self._write_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.Handle | None = None
         self._head_bytes = 0
         self._is_in_head = True
         self._lingering: _Lingering | None = None
@@ -122,7 +125,8 @@ class StationProtocol(HttpToolsProtocol):
         """The other side does not take its answer."""
         super().pause_writing()
         if self._write_timer is None:
-            self._watch_writing()
+            # When all is handed over that is being written: TLS does that piece by piece.
+            self._write_timer = self.loop.call_soon(self._watch_writing)
 
     def resume_writing(self) -> None:
         """The other side goes on."""

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 import uvicorn
@@ -17,7 +17,9 @@ from fastapi import FastAPI
 
 from onlygood._printable import printable
 from onlygood.errors import StationError
+from onlygood.station.web.certificate import Certificate
 from onlygood.station.web.protocol import StationProtocol
+from onlygood.station.web.tls import TlsConnections
 
 _log = logging.getLogger("onlygood.station")
 
@@ -69,6 +71,7 @@ class WebServer:
         host: the address or name to listen on.
         port: 0 for any that is free; `port` says which it is then.
         protocol: of connections, with their bounds.
+        certificate: for HTTPS; plain HTTP unless given.
 
     Raises:
         StationError: as `listen`.
@@ -81,12 +84,15 @@ class WebServer:
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
         protocol: type[StationProtocol] = StationProtocol,
+        certificate: Certificate | None = None,
     ) -> None:
+        self.certificate = certificate
+        self._secured = None if certificate is None else TlsConnections(protocol, lambda: certificate.context)
         self._socket = listen(host, port)
         self.host, self.port = host, int(self._socket.getsockname()[1])
         config = uvicorn.Config(
             app,
-            http=protocol,
+            http=self._secured or protocol,  # type: ignore[arg-type]
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -98,19 +104,21 @@ class WebServer:
             ws_max_queue=4,
             ws_per_message_deflate=False,  # what goes over it are images, which are compressed already
         )
-        self._server = _Server(config, app)
+        self._server = _Server(config, app, self._secured)
         self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
         """Where a person on this computer opens it."""
         host = "localhost" if self.host in ("", "0.0.0.0", "::", "127.0.0.1", "::1") else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "http" if self.certificate is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def run(self) -> None:
         """Serve until `stop`, or until the process is asked to end (Ctrl-C, SIGTERM)."""
         _log.info("the station listens on %s", self.url)
-        self._server.run(sockets=[self._socket])
+        with nullcontext() if self.certificate is None else self.certificate.watched():
+            self._server.run(sockets=[self._socket])
 
     def start(self) -> None:
         """Serve on a thread of its own; returns when requests are answered.
@@ -138,9 +146,9 @@ class WebServer:
 class _Server(uvicorn.Server):
     """uvicorn's server: streams without an end are told that the station stops, and signals end this server alone."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, secured: TlsConnections | None) -> None:
         super().__init__(config)
-        self._app = app
+        self._app, self._secured = app, secured
         self.has_started = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -155,6 +163,8 @@ class _Server(uvicorn.Server):
         stop_streams = getattr(self._app.state, "stop_streams", None)
         if stop_streams is not None:
             stop_streams()
+        if self._secured is not None:
+            self._secured.stop()
         await super().shutdown(sockets)
 
     @contextmanager

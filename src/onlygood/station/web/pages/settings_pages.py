@@ -21,12 +21,11 @@ from onlygood.station.station_settings import (
     Token,
     VideoSource,
 )
-from onlygood.station.web.access import COOKIE
 from onlygood.station.web.live import BROWSER
 from onlygood.station.web.pages.models_pages import to_page
 from onlygood.station.web.pages.rendering import Renderer
 from onlygood.station.web.rights import identity_of, needs
-from onlygood.station.web.routes.session import COOKIE_S
+from onlygood.station.web.session_cookie import set_cookie
 from onlygood.station.web.tokens import new_token
 
 if TYPE_CHECKING:
@@ -108,9 +107,7 @@ def add_settings_pages(router: APIRouter, station: Station, renderer: Renderer) 
         station.change_settings(change)
         answer = renderer.part("token", person=identity_of(request), token=token, secret=secret, is_first=is_first)
         if is_first:  # from now on everyone needs one, this person, too
-            answer.set_cookie(
-                COOKIE, secret, max_age=COOKIE_S, httponly=True, samesite="strict", secure=request.url.scheme == "https"
-            )
+            set_cookie(answer, request.scope, secret)
         return answer
 
     @router.post("/settings/tokens/{name}/remove")

@@ -1,4 +1,4 @@
-"""The cookie by which a browser shows its token: no script can read it, and no other site's page can make use of it."""
+"""Logging in and out: the cookie of a browser that has a token."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from starlette.responses import Response
 
 from onlygood.station.schemas import Problem, Schema
 from onlygood.station.station_settings import Right
-from onlygood.station.web.access import COOKIE, Access, address_of
+from onlygood.station.web.access import Access, address_of
 from onlygood.station.web.rights import GuardedRoute, identity_of, needs
+from onlygood.station.web.session_cookie import delete_cookie, set_cookie
 from onlygood.station.web.tokens import MOST_CHARACTERS
 
 router = APIRouter(tags=["session"])
 guarded = APIRouter(route_class=GuardedRoute, tags=["session"])
-
-COOKIE_S = 365 * 24 * 3600
 
 
 class Login(Schema):
@@ -48,22 +47,15 @@ def log_in(request: Request, response: Response, login: Login) -> Session:
     if identity is None:
         identity = identity_of(request)
     else:
-        response.set_cookie(
-            COOKIE,
-            login.token.strip(),
-            max_age=COOKIE_S,
-            httponly=True,
-            samesite="strict",
-            secure=request.url.scheme == "https",
-        )
+        set_cookie(response, request.scope, login.token.strip())
     return Session(name=identity.name, right=identity.right)
 
 
 @router.delete("/v1/session", operation_id="log_out", summary="Forget the cookie", status_code=204)
-def log_out() -> Response:
+def log_out(request: Request) -> Response:
     """An answer that takes the cookie away."""
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    delete_cookie(response, request.scope)
     return response
 
 
