@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -17,12 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from command_line import Ran, one_sentence
 from onlygood.cli.service_manager import answers, tell_service_manager, watchdog_pause_s
+from onlygood.cli.station import PASSPHRASE_VARIABLE
 from onlygood.station.inspecting import ToInspect
 from onlygood.station.station import Station
 from onlygood.station.store.store import Store
+from tests.station.outputs.certificates import Authority
 
 pytest.importorskip("fastapi")
 
@@ -46,15 +50,16 @@ def running(*arguments: object, **environment: str) -> Iterator[tuple[subprocess
         try:
             assert process.stdout is not None and process.stderr is not None
             said = process.stdout.readline()
-            found = re.search(r"http://localhost:\d+", said)
+            found = re.search(r"https?://localhost:\d+", said)
             assert found is not None, (said, process.stderr.read())
             yield process, found[0].replace("localhost", "127.0.0.1")
         finally:
             process.kill()
 
 
-def ask(url: str, data: bytes | None = None, **headers: str) -> Any:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def ask(url: str, data: bytes | None = None, *, authority: Path | None = None, **headers: str) -> Any:
+    trusting = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=authority))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), trusting)
     request = urllib.request.Request(url, data=data, headers={"Content-Type": "image/png", **headers})
     with opener.open(request, timeout=DEADLINE_S) as answer:
         return json.load(answer)
@@ -96,6 +101,69 @@ def test_the_service_manager_is_told_when_it_is_ready_that_it_answers_and_when_i
                 pass
             assert state == b"STOPPING=1"
             assert process.wait(DEADLINE_S) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="systemd is Linux's")
+def test_it_speaks_https_and_says_so_and_the_service_manager_is_told_that_it_answers(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        address = str(tmp_path / "notify")
+        manager.bind(address)
+        manager.settimeout(DEADLINE_S)
+        told = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000000"}
+        certificate = authority.certificate("127.0.0.1", begins_in_days=-100, ends_in_days=1)
+        arguments = ("--data", tmp_path / "data", "--certificate", certificate, "--proxy", "10.0.0.5", "--proxy", "::1")
+        with running(*arguments, **told) as (process, url):
+            assert url.startswith("https://127.0.0.1:")
+            assert ask(f"{url}/healthz", authority=authority.path) == {"status": "ok"}
+            [problem] = ask(f"{url}/v1/health", authority=authority.path)["problems"]
+            assert problem.startswith(f"the certificate {certificate} expires on ")
+            assert manager.recv(100) == b"READY=1"
+            assert manager.recv(100) == b"WATCHDOG=1"
+            process.terminate()
+            assert process.wait(DEADLINE_S) == 0
+            assert process.stderr is not None
+            said = process.stderr.read()
+    assert said.count(problem) == 1 and re.search(r"INFO the station listens on https://localhost:\d+\n", said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ("--key", "key.pem"),
+            "--key needs --certificate, the file of the certificate that it belongs to, got key.pem alone: give both",
+        ),
+        (
+            ("--certificate", "none.pem"),
+            "the certificate must be a file that this user may read, got none.pem (no such",
+        ),
+        (("--certificate", "station.json"), "must be a PEM file with 'BEGIN CERTIFICATE' in it, got station.json"),
+        (("--proxy", "10.0.0.5", "--proxy", "nginx"), "a proxy must be an address or a network, such as 127.0.0.1 or"),
+    ],
+)
+def test_what_cannot_be_used_for_https_and_proxies_is_one_sentence(
+    arguments: tuple[str, ...], expected: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "station.json").write_text("{}")
+    assert expected in one_sentence(run("station", "--data", "data", "--port", "0", *arguments))
+
+
+def test_an_encrypted_key_has_its_passphrase_in_the_environment(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = Authority(tmp_path).certificate("127.0.0.1")
+    secret = tmp_path / "key.pem"
+    key = serialization.load_pem_private_key(certificate.read_bytes(), None)
+    form, encryption = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"correct horse")
+    secret.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
+    arguments = ("station", "--data", tmp_path / "data", "--port", "0", "--certificate", certificate, "--key", secret)
+    assert "needs its passphrase, got none: write it into the environment variable" in one_sentence(run(*arguments))
+    monkeypatch.setenv(PASSPHRASE_VARIABLE, "wrong")
+    assert f"the passphrase in {PASSPHRASE_VARIABLE} must be that of the key" in one_sentence(run(*arguments))
+    with running(*arguments[1:3], *arguments[5:], **{PASSPHRASE_VARIABLE: "correct horse"}) as (_, url):
+        assert url.startswith("https://")
 
 
 def test_without_a_service_manager_nobody_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 import io
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,7 +24,9 @@ from onlygood.errors import (
 from onlygood.station.client import StationClient
 from onlygood.station.schemas import FitRequest, JobState, Label, Verdict
 from onlygood.station.station_settings import Limits, StationSettings, Token
+from onlygood.station.web.certificate import Certificate
 from onlygood.station.web.tokens import sha256_of
+from tests.station.outputs.certificates import Authority
 from tests.station.server import MODELS, Running, bad_png, good_jpeg, good_png, running, until
 from textures import FAST
 
@@ -251,3 +255,60 @@ def test_another_server_than_a_station_is_said_in_a_sentence(served: Running) ->
 def test_an_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(SettingError, match="must begin with http:// or https://"):
         StationClient(url)
+
+
+# HTTPS
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Running]:
+    certificate = Certificate(authority.certificate("127.0.0.1"))
+    folder = tmp_path_factory.mktemp("secure")
+    with running(folder, models={"part": PATCH}, certificate=certificate, heartbeat_s=0.1) as station:
+        yield station
+
+
+def test_a_private_authority_is_trusted_by_its_file_its_folder_or_a_context(
+    secure: Running, authority: Authority, tmp_path: Path
+) -> None:
+    (tmp_path / "trusted").mkdir()
+    digest = subprocess.run(
+        ["openssl", "x509", "-hash", "-noout", "-in", str(authority.path)], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    (tmp_path / "trusted" / f"{digest}.0").write_bytes(authority.path.read_bytes())
+    context = ssl.create_default_context(cafile=authority.path)
+    for verify in (authority.path, str(authority.path), tmp_path / "trusted", context, False):
+        with StationClient(secure.url, verify=verify) as client:
+            record = client.inspect("part", good_png())
+            assert client.inspect("part", bad_png()).verdict is Verdict.ANOMALOUS
+            event = next(client.events(after=record.id))
+            assert event.inspection is not None and event.inspection.verdict is Verdict.ANOMALOUS
+
+
+def test_a_certificate_that_is_not_trusted_is_said_in_a_sentence(secure: Running, tmp_path: Path) -> None:
+    for verify in (True, Authority(tmp_path).path):
+        with StationClient(secure.url, verify=verify) as client:
+            for ask in (client.health, lambda: next(client.events())):  # which would be tried for ever
+                with pytest.raises(StationError) as refused:
+                    ask()
+                assert str(refused.value).startswith(
+                    f"the station at {secure.url} must show a certificate that is trusted, and does not ("
+                )
+                assert str(refused.value).endswith(
+                    "give the PEM file of its authority, or of the certificate itself, as verify"
+                )
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_certificates_that_cannot_be_read_are_said_in_a_sentence(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "authority.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingError) as refused:
+        StationClient("https://localhost:8000", verify=path)
+    assert str(refused.value).startswith(f"verify must be a PEM file or a folder with certificates, got {path} (")
