@@ -21,6 +21,8 @@ from onlygood.cli.station import DATABASE_VARIABLE
 from onlygood.errors import SettingError, StoreError
 from onlygood.station.store.store import Store
 from onlygood.station.web.access import check_listening, is_local
+from onlygood.station.web.certificate import Certificate
+from tests.station.outputs.certificates import Authority
 from tests.station.server import MODELS, running, until
 
 STATION, DATABASE = compose()["services"]["station"], compose()["services"]["database"]
@@ -66,7 +68,8 @@ def test_nobody_listens_beyond_this_computer_without_being_asked_to():
         check_listening(option(commands()["image"], "--host"), 0, without_tokens=False)
 
 
-def test_the_health_check_of_the_image_tells_a_station_from_none(tmp_path):
+@pytest.mark.parametrize("is_https", [False, True])
+def test_the_health_check_of_the_image_tells_a_station_from_none(is_https, tmp_path):
     _, _, check = last_of("HEALTHCHECK").value.partition("CMD ")
     program, flag, code = json.loads(check)
     assert program == "python"
@@ -76,7 +79,8 @@ def test_the_health_check_of_the_image_tells_a_station_from_none(tmp_path):
             [sys.executable, flag, code.replace(":8000/", f":{port}/")], stderr=subprocess.DEVNULL, timeout=60
         ).returncode
 
-    with running(tmp_path / "station") as station:
+    certificate = Certificate(Authority(tmp_path).certificate("127.0.0.1")) if is_https else None
+    with running(tmp_path / "station", certificate=certificate) as station:
         assert asked(station.port) == 0
         port = station.port
     assert asked(port) != 0

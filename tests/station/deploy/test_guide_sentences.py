@@ -40,7 +40,9 @@ from onlygood.station.store.clock import Clock
 from onlygood.station.store.records import NewInspection
 from onlygood.station.store.store import Store
 from onlygood.station.web.access import check_listening
+from onlygood.station.web.certificate import Certificate
 from onlygood.station.web.server import listen
+from tests.station.outputs.certificates import Authority
 from tests.station.server import MODELS
 from textures import as_colour, texture
 
@@ -144,6 +146,21 @@ def no_database(folder: Path) -> str:
     return re.sub(r"\(.*\)", "(...)", said)
 
 
+def another_key(folder: Path) -> str:
+    authority = Authority(folder)
+    certificate, other = authority.certificate("127.0.0.1"), authority.certificate("127.0.0.2")
+    text = certificate.read_text()
+    certificate.write_text(text[text.index("-----BEGIN CERT") :])
+    said = refused(lambda: Certificate(certificate, other))
+    return said.replace(str(certificate), "/etc/onlygood/cert.pem").replace(str(other), "/etc/onlygood/key.pem")
+
+
+def expired_certificate(folder: Path) -> str:
+    path = Authority(folder).certificate("127.0.0.1", begins_in_days=-2, ends_in_days=-1)
+    (said,) = Certificate(path).problems()
+    return said.replace(str(path), "/etc/onlygood/cert.pem")
+
+
 def disk_full(folder: Path) -> str:
     with closing(Store(folder, retention=Retention(min_free_bytes=1 << 60), housekeeping_s=0)) as store:
         fields = {each.name for each in dataclasses.fields(NewInspection)} & {*A_RECORD.model_fields_set} - {"at"}
@@ -212,6 +229,8 @@ SITUATIONS: tuple[Situation, ...] = (
     rtsp_down,
     no_folder,
     two_stations,
+    another_key,
+    expired_certificate,
     newer_database,
     no_database,
     disk_full,
