@@ -208,6 +208,26 @@ def test_plain_http_is_told_so_and_anything_else_is_closed(hasty: Running, caplo
     assert hasty.client.get("/healthz").status_code == 200
 
 
+def test_what_is_no_tls_any_more_ends_the_connection_and_is_not_in_the_log(
+    hasty: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        for garbage in (
+            b"GET / HTTP/1.1\r\n\r\n" * 10,
+            b"\x17\x03\x03\x00\x20" + b"x" * 32,
+            b"\x15\x03\x03\x00\x02\x02\x00",
+        ):
+            connection = secured(hasty)
+            connection.sendall(head("GET", "/healthz"))
+            with socket.socket(fileno=connection.detach()) as below:
+                below.settimeout(DEADLINE_S)
+                below.sendall(garbage)
+                with contextlib.suppress(ConnectionResetError):
+                    answer(below)
+    assert caplog.records == []
+    assert hasty.client.get("/healthz").status_code == 200
+
+
 @pytest.mark.parametrize("sent", [b"", b"\x16", "half"])
 def test_a_handshake_that_is_not_finished_holds_no_place(hasty: Running, sent: bytes | str) -> None:
     """Nor can one that goes on slowly."""

@@ -22,6 +22,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
+# Strict-Transport-Security is not among them: it holds for all ports of a computer, and for a certificate that nobody
+# trusts any more it lets a person choose nothing.
 _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",

@@ -214,7 +214,7 @@ class _TlsTransport(asyncio.Transport):
         """Send this."""
         left = memoryview(data)
         try:
-            while left and not self.is_ended:
+            while left and not (self.is_ended or self._raw.is_closing()):
                 left = left[self._tls.ssl.write(left[:_WRITE_BYTES]) :]
                 self._tls.send()
         except ssl.SSLError:
