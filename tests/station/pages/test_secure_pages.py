@@ -20,9 +20,9 @@ SETTINGS = StationSettings(
     tokens=(Token(name="x", sha256=sha256_of("right"), right="manage"),), allowed_hosts=(ANOTHER_NAME,)
 )
 SENTENCE = (
-    "A browser gives its camera to pages over HTTPS or on localhost alone, and this page is neither: open it with "
-    "https://, for which the station is started with --certificate, or open it on the station's own computer, or use a "
-    "camera of the station."
+    "A browser gives its camera to pages over HTTPS or on localhost alone, and this page is neither: start the station "
+    "with --certificate and open the page over HTTPS, open it on the station's own computer, or use a camera of the "
+    "station."
 )
 
 

@@ -4,7 +4,7 @@ const QUALITY = 0.95;
 /* A sentence for why there is no camera. */
 export function cameraProblem(error) {
   if (!window.isSecureContext) {
-    return "A browser gives its camera to pages over HTTPS or on localhost alone, and this page is neither: open it with https://, for which the station is started with --certificate, or open it on the station's own computer, or use a camera of the station.";
+    return "A browser gives its camera to pages over HTTPS or on localhost alone, and this page is neither: start the station with --certificate and open the page over HTTPS, open it on the station's own computer, or use a camera of the station.";
   }
   const sentences = {
     NotAllowedError: "The browser may not use its camera on this page: allow it beside the address, and start again.",
