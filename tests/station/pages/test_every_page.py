@@ -106,3 +106,4 @@ def test_the_names_of_images_are_text_and_not_markup(tmp_path: Path, open_page: 
         assert name in page.inner_text(".shot")
         page.click(".shot .picture")
         assert name in page.inner_text("table.facts")
+        page.wait_for_load_state("networkidle")  # or the station is gone before the image is there
