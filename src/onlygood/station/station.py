@@ -5,7 +5,7 @@ call its methods and nothing below them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -394,3 +394,7 @@ class _SeenOf:
     def is_seen(self, key: str) -> bool:
         """Whether it was inspected, or cannot be."""
         return self._seen.is_seen(self._source, key)
+
+    def still_there(self, keys: Sequence[str]) -> None:
+        """These are all that lie in the folder: they stay seen."""
+        self._seen.still_there(self._source, keys)

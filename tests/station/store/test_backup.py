@@ -69,6 +69,7 @@ def fill(store: Store) -> None:
     store.feedback.learned([2], 1)
     store.feedback.add(4, Label.DEFECT)
     store.seen.mark_unreadable("in", "broken", "it is none")
+    store.seen.still_there("in", ["broken"])
     store.taught.add("part", "t.png", b"taught", suffix=".png", width=5, height=6)
     store.jobs.update(store.jobs.add("fit", "part", {"a": [1, {"b": None}]}).id, JobState.DONE, version=1)
     (store.data / "station.json").write_bytes(SETTINGS)
