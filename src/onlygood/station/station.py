@@ -5,7 +5,7 @@ call its methods and nothing below them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,7 +46,7 @@ from onlygood.station.settings_file import FILE_NAME as SETTINGS_NAME
 from onlygood.station.settings_file import GivenSettings, SettingsFile
 from onlygood.station.shown_images import ShownImages
 from onlygood.station.station_settings import Limits, SourceSettings, StationSettings
-from onlygood.station.store.seen import Seen
+from onlygood.station.store.seen import SeenIn
 from onlygood.station.store.store import Store
 from onlygood.station.telling import Telling
 from onlygood.station.throughput import Throughput
@@ -349,7 +349,7 @@ class Station:
 
     def _run_of(self, settings: SourceSettings, feed: LiveFeed) -> LineRun:
         """What watches a source, not started yet."""
-        source = make_source(settings, seen=_SeenOf(self.store.seen, settings.name), limits=self.reading_limits)
+        source = make_source(settings, seen=SeenIn(self.store.seen, settings.name), limits=self.reading_limits)
         broker = self.settings.trigger_broker
         return LineRun(
             settings,
@@ -383,18 +383,3 @@ class Station:
 
     def _model_changed(self, model: ServedModel) -> None:
         self.hub.publish(Event(kind="model", model=model))
-
-
-class _SeenOf:
-    """Which images of one source were inspected before."""
-
-    def __init__(self, seen: Seen, source: str) -> None:
-        self._seen, self._source = seen, source
-
-    def is_seen(self, key: str) -> bool:
-        """Whether it was inspected, or cannot be."""
-        return self._seen.is_seen(self._source, key)
-
-    def still_there(self, keys: Sequence[str]) -> None:
-        """These are all that lie in the folder: they stay seen."""
-        self._seen.still_there(self._source, keys)

@@ -126,3 +126,23 @@ class Seen:
         old = select(row.source, row.key).where(row.at < before, ~is_there).limit(CHUNK)
         with self._database.writing() as connection:
             return connection.execute(delete(SeenRow).where(tuple_(SeenRow.source, SeenRow.key).in_(old))).rowcount
+
+
+class SeenIn:
+    """The same for one source.
+
+    Args:
+        seen: of all sources.
+        source: its name.
+    """
+
+    def __init__(self, seen: Seen, source: str) -> None:
+        self._seen, self._source = seen, source
+
+    def is_seen(self, key: str) -> bool:
+        """Whether an image was inspected, or marked as one that cannot be read."""
+        return self._seen.is_seen(self._source, key)
+
+    def still_there(self, keys: Sequence[str]) -> None:
+        """These are all images that lie in the folder."""
+        self._seen.still_there(self._source, keys)
