@@ -100,7 +100,7 @@ class Station:
             )
             self.drift = DriftWatch(self.store.drift, false_drift_rate=settings.false_drift_rate)
             self.jobs = JobQueue(self.store.jobs, data / JOBS_NAME, publish=self._job_changed)
-            self.telling = Telling(self.store.outbox, use_recipe=self._use_recipe)
+            self.telling = Telling(self.store.outbox, data, use_recipe=self._use_recipe)
             self.lines = Lines(self._run_of)
             opened.callback(self.pool.close)
             self._folder = None if models is None else ModelFolder(models, self.models)
