@@ -21,6 +21,10 @@ _MAX_TOPIC_BYTES = 1000
 FROM_PERSONS = ("page", "browser")
 # What images are said to come from that no source gave.
 NOT_SOURCES = ("http", *FROM_PERSONS)
+# In the data folder, certificates for OPC UA: the station's own, those of others that it trusts, and those that it
+# refused.
+PKI_FOLDER = "pki"
+PKI_OWN, PKI_TRUSTED, PKI_REJECTED = "own", "trusted", "rejected"
 
 
 class _Part(BaseModel):

@@ -22,9 +22,9 @@ from onlygood.station.outputs.library_logs import silence
 from onlygood.station.outputs.opcua_client import connected, disconnected, reason_of
 from onlygood.station.outputs.opcua_identity import identity
 from onlygood.station.outputs.opcua_nodes import HEARTBEAT, NEEDED, VARIABLES, Variable, converted, fits, suitable
-from onlygood.station.outputs.opcua_trust import FOLDER_NAME, Trust
+from onlygood.station.outputs.opcua_trust import Trust
 from onlygood.station.schemas import InspectionRecord
-from onlygood.station.station_settings import OpcUaOutput
+from onlygood.station.station_settings import PKI_FOLDER, OpcUaOutput
 
 # For what needs several requests, each of which ends in its own time, after a connection that may take several.
 _MARGIN_S = 30.0
@@ -51,7 +51,7 @@ class OpcUaWriter(ControllerWriter["_Connection"]):
         super().__init__(settings.name, heartbeat_s=heartbeat_s, patience_s=3 * settings.timeout_s + _MARGIN_S)
         self._settings = settings
         self._heartbeat = 0
-        self._pki = (data / FOLDER_NAME).absolute()
+        self._pki = (data / PKI_FOLDER).absolute()
         self._trust = Trust(self._pki)
         host, port = address_of(settings)
         self._shown = f"the controller {host}:{port} of output {settings.name!r}"

@@ -29,9 +29,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from onlygood._files import make_folder, write_atomically
 from onlygood.errors import OutputError, WriteError
 from onlygood.station.outputs.opcua_trust import certificates_in, is_valid_now, thumbprint, times
-from onlygood.station.station_settings import OpcUaOutput
+from onlygood.station.station_settings import PKI_OWN, OpcUaOutput
 
-OWN = "own"
 CERTIFICATE, PRIVATE_KEY = "certificate.der", "private_key.pem"
 # The controller's clock may be behind by a day: those that know no time zone are by hours.
 _BEFORE, _YEARS = timedelta(days=1), 20
@@ -83,7 +82,7 @@ def identity(settings: OpcUaOutput, pki: Path) -> Identity:
         path, key_path = Path(settings.certificate_file), Path(settings.private_key_file)
         remedies = ("mend certificate_file", "mend private_key_file")
     else:
-        path, key_path = pki / OWN / CERTIFICATE, pki / OWN / PRIVATE_KEY
+        path, key_path = pki / PKI_OWN / CERTIFICATE, pki / PKI_OWN / PRIVATE_KEY
         with _making:
             _make_missing(path, key_path, settings.name)
         remedies = (f"check it, or delete the folder {path.parent} to have a new one made",) * 2

@@ -24,9 +24,9 @@ from onlygood.station.outputs.opcua import address_of
 from onlygood.station.outputs.opcua_admission import Sessions, tokens
 from onlygood.station.outputs.opcua_identity import identity
 from onlygood.station.outputs.opcua_nodes import HEARTBEAT, VARIABLES, Variable
-from onlygood.station.outputs.opcua_trust import FOLDER_NAME, Trust
+from onlygood.station.outputs.opcua_trust import Trust
 from onlygood.station.schemas import InspectionRecord
-from onlygood.station.station_settings import OpcUaOutput
+from onlygood.station.station_settings import PKI_FOLDER, OpcUaOutput
 
 NAMESPACE = "urn:onlygood:station"
 OBJECT = "onlygood"
@@ -54,7 +54,7 @@ class OpcUaVariables:
         """
         self.name = settings.name
         self._settings, self._address = settings, address_of(settings)
-        self._pki = (data / FOLDER_NAME).absolute()
+        self._pki = (data / PKI_FOLDER).absolute()
         self._heartbeat_s = heartbeat_s
         # Both on the loop's thread alone.
         self._server: Server | None = None

@@ -17,9 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from onlygood._files import make_folder, write_atomically
+from onlygood.station.station_settings import PKI_REJECTED, PKI_TRUSTED
 
-FOLDER_NAME = "pki"
-TRUSTED, REJECTED = "trusted", "rejected"
 # Whoever reaches the station's server can bring certificates: the oldest go first.
 MAX_REJECTED = 100
 _SUFFIXES = (".der", ".cer", ".crt", ".pem")
@@ -36,7 +35,7 @@ class Trust:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.trusted, self.rejected = folder / TRUSTED, folder / REJECTED
+        self.trusted, self.rejected = folder / PKI_TRUSTED, folder / PKI_REJECTED
 
     def make_folders(self) -> None:
         """Have both, so that a person finds where certificates belong.
