@@ -5,9 +5,9 @@
 A video of 640 x 480 at 30 images a second is a source of `onlygood station`, inspected by a model of the default method
 that was fitted to ten images of that size; every inspection is remembered. Chromium shows the live page with the map,
 on the same cores. Each image that the page has drawn it acknowledges: those are what is measured, and the delay is the
-time from the moment at which the source gave an image to the moment at which the page says that it is drawn. `browser`
-is the other way round: the camera of the browser (Chromium's own test picture), sent up, inspected and drawn with its
-map.
+time from the moment at which the source gave an image to the moment at which the page, by the same clock, says that it
+is drawn; `arrived` is when its message came to the page. `browser` is the other way round: the camera of the browser
+(Chromium's own test picture), sent up, inspected and drawn with its map.
 """
 
 from __future__ import annotations
@@ -50,18 +50,44 @@ def header_of(message: bytes) -> dict[str, Any]:
     return found
 
 
+# Has the page note when messages come and when it says that one is drawn: whoever looks on from outside hears it later.
+NOTES = """
+window.arrived = [];
+window.drawn = [];
+const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (data) {
+  if (typeof data === "string" && data.includes('"ack"')) window.drawn.push([Date.now(), JSON.parse(data).ack]);
+  return send.call(this, data);
+};
+const Plain = window.WebSocket;
+window.WebSocket = class extends Plain {
+  constructor(...given) {
+    super(...given);
+    this.addEventListener("message", () => window.arrived.push(Date.now()));
+  }
+};
+"""
+
+
 class Seen:
-    """What went over the page's WebSocket."""
+    """What went over the page's WebSocket; times in seconds."""
 
     def __init__(self) -> None:
         self.taken_at: dict[int, float] = {}
+        self.order: list[int] = []
+        self.arrived_at: dict[int, float] = {}
         self.drawn: list[tuple[float, int]] = []
         self.answered: list[float] = []
 
     def watch(self, socket: Any) -> None:
         """Look at a WebSocket."""
         socket.on("framereceived", self.received)
-        socket.on("framesent", self.sent)
+
+    def add_notes(self, page: Any) -> None:
+        """Take what the page has noted."""
+        arrived, drawn = page.evaluate("[window.arrived, window.drawn]")
+        self.arrived_at = dict(zip(self.order, (at / 1000 for at in arrived), strict=False))
+        self.drawn = [(at / 1000, number) for at, number in drawn]
 
     def received(self, message: bytes | str) -> None:
         """A message of the station."""
@@ -70,12 +96,8 @@ class Seen:
             if header.get("verdict"):
                 self.answered.append(time.time())
             if header.get("seq") is not None and header.get("at"):
+                self.order.append(header["seq"])
                 self.taken_at[header["seq"]] = datetime.fromisoformat(header["at"]).timestamp()
-
-    def sent(self, message: bytes | str) -> None:
-        """A message of the page."""
-        if isinstance(message, str) and "ack" in message:
-            self.drawn.append((time.time(), json.loads(message)["ack"]))
 
 
 def watched(port: int, query: str) -> tuple[Seen, float, float]:
@@ -88,6 +110,7 @@ def watched(port: int, query: str) -> tuple[Seen, float, float]:
         page = browser.new_page()
         seen = Seen()
         page.on("websocket", seen.watch)
+        page.add_init_script(NOTES)
         page.goto(f"http://127.0.0.1:{port}/live?{query}")
         page.wait_for_timeout(500)
         if not seen.taken_at and page.locator("#stage").get_attribute("data-state") == "stopped":
@@ -96,6 +119,7 @@ def watched(port: int, query: str) -> tuple[Seen, float, float]:
         began = time.time()
         page.wait_for_timeout(1000 * SECONDS)
         ended = time.time()
+        seen.add_notes(page)
         browser.close()
     return seen, began, ended
 
@@ -121,6 +145,7 @@ def measure(folder: Path) -> dict[str, Any]:
         status = httpx.get(f"http://127.0.0.1:{port}/v1/sources", timeout=30).json()
     drawn = [(at, number) for at, number in seen.drawn if began <= at <= ended]
     delays = sorted(at - seen.taken_at[number] for at, number in drawn if number in seen.taken_at)
+    arrivals = sorted(at - seen.taken_at[number] for number, at in seen.arrived_at.items() if began <= at <= ended)
     with station(folder, settings={}) as (port, _):
         seen, began, ended = watched(port, f"model={MODEL}")
     answered = [at for at in seen.answered if began <= at <= ended]
@@ -130,6 +155,7 @@ def measure(folder: Path) -> dict[str, Any]:
             "median": round(1000 * delays[len(delays) // 2]),
             "p95": round(1000 * delays[int(0.95 * len(delays))]),
             "worst": round(1000 * delays[-1]),
+            "arrived": round(1000 * arrivals[len(arrivals) // 2]),
         },
         "station_delay_frames_of_the_view": round(delays[len(delays) // 2] * len(drawn) / (ended - began), 2),
         "browser_images_per_s": round(len(answered) / (SECONDS), 1),

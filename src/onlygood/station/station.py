@@ -46,7 +46,7 @@ from onlygood.station.settings_file import FILE_NAME as SETTINGS_NAME
 from onlygood.station.settings_file import GivenSettings, SettingsFile
 from onlygood.station.shown_images import ShownImages
 from onlygood.station.station_settings import Limits, SourceSettings, StationSettings
-from onlygood.station.store.seen import Seen
+from onlygood.station.store.seen import SeenIn
 from onlygood.station.store.store import Store
 from onlygood.station.telling import Telling
 from onlygood.station.throughput import Throughput
@@ -102,7 +102,7 @@ class Station:
             )
             self.drift = DriftWatch(self.store.drift, false_drift_rate=settings.false_drift_rate)
             self.jobs = JobQueue(self.store.jobs, data / JOBS_NAME, publish=self._job_changed)
-            self.telling = Telling(self.store.outbox, use_recipe=self._use_recipe)
+            self.telling = Telling(self.store.outbox, data, use_recipe=self._use_recipe)
             self.lines = Lines(self._run_of)
             opened.callback(self.pool.close)
             self._folder = None if models is None else ModelFolder(models, self.models)
@@ -351,7 +351,7 @@ class Station:
 
     def _run_of(self, settings: SourceSettings, feed: LiveFeed) -> LineRun:
         """What watches a source, not started yet."""
-        source = make_source(settings, seen=_SeenOf(self.store.seen, settings.name), limits=self.reading_limits)
+        source = make_source(settings, seen=SeenIn(self.store.seen, settings.name), limits=self.reading_limits)
         broker = self.settings.trigger_broker
         return LineRun(
             settings,
@@ -385,14 +385,3 @@ class Station:
 
     def _model_changed(self, model: ServedModel) -> None:
         self.hub.publish(Event(kind="model", model=model))
-
-
-class _SeenOf:
-    """Which images of one source were inspected before."""
-
-    def __init__(self, seen: Seen, source: str) -> None:
-        self._seen, self._source = seen, source
-
-    def is_seen(self, key: str) -> bool:
-        """Whether it was inspected, or cannot be."""
-        return self._seen.is_seen(self._source, key)

@@ -21,6 +21,10 @@ _MAX_TOPIC_BYTES = 1000
 FROM_PERSONS = ("page", "browser")
 # What images are said to come from that no source gave.
 NOT_SOURCES = ("http", *FROM_PERSONS)
+# In the data folder, certificates for OPC UA: the station's own, those of others that it trusts, and those that it
+# refused.
+PKI_FOLDER = "pki"
+PKI_OWN, PKI_TRUSTED, PKI_REJECTED = "own", "trusted", "rejected"
 
 
 class _Part(BaseModel):
@@ -242,11 +246,53 @@ class OpcUaOutput(_Output):
         default="ns=2;s=onlygood",
         description="of a controller's variables, as client; {name} stands for their names, which else follow a dot",
     )
+    security_policy: Literal["None", "Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"] = Field(
+        default="None", description="with another one than None, certificates say who is who"
+    )
+    security_mode: Literal["Sign", "SignAndEncrypt"] = Field(
+        default="SignAndEncrypt", description="of the security policy; with None it has no meaning"
+    )
+    certificate_file: str = Field(
+        default="", description="of the station, in DER or PEM; where it is empty, one that the station makes itself"
+    )
+    private_key_file: str = Field(default="", description="that belongs to certificate_file, in PEM or DER")
     username: str = Field(
-        default="", description="at the controller, as client; nobody in particular where it is empty"
+        default="",
+        description="as client at the controller, as server asked of clients; nobody in particular where it is empty",
     )
     password: SecretStr = SecretStr("")
+    sends_plain_password: bool = Field(
+        default=False, description="as client also where the password is not encrypted, or with an unknown certificate"
+    )
+    offers_none: bool = Field(
+        default=False, description="as server also connections without security, beside security_policy"
+    )
     timeout_s: float = Field(default=5.0, gt=0)
+
+    @field_validator("security_policy", mode="before")
+    @classmethod
+    def _without_separators(cls, policy: object) -> object:
+        """Some products write Aes128_Sha256_RsaOaep, others with hyphens."""
+        return re.sub("[_-]", "", policy) if isinstance(policy, str) else policy
+
+    @model_validator(mode="after")
+    def _is_secure_as_it_looks(self) -> Self:
+        if bool(self.certificate_file) != bool(self.private_key_file):
+            missing = "private_key_file" if self.certificate_file else "certificate_file"
+            raise ValueError(f"certificate_file and private_key_file go together, got no {missing}: give both, or none")
+        if self.security_policy == "None" and self.certificate_file:
+            raise ValueError(
+                "certificate_file has no use without a security_policy, got None: set it, such as to Basic256Sha256"
+            )
+        if self.role == "server" and self.username:
+            if self.security_policy == "None":
+                raise ValueError(
+                    "a server that asks for username must have a security_policy, as the password is not encrypted "
+                    "else, got None: set it, such as to Basic256Sha256"
+                )
+            if not self.password.get_secret_value():
+                raise ValueError("a server that asks for username must have a password, got none: give one")
+        return self
 
 
 OutputSettings = Annotated[

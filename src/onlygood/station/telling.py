@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Lock
 
 from onlygood.errors import OnlygoodError
@@ -24,11 +25,12 @@ class Telling:
 
     Args:
         outbox: where inspections wait.
+        data: the station's data folder, in which certificates are.
         use_recipe: has a controller's recipe followed: called with the name of the model, it returns whether it is.
     """
 
-    def __init__(self, outbox: Outbox, *, use_recipe: Callable[[str], bool]) -> None:
-        self._outbox, self._use_recipe = outbox, use_recipe
+    def __init__(self, outbox: Outbox, data: Path, *, use_recipe: Callable[[str], bool]) -> None:
+        self._outbox, self._data, self._use_recipe = outbox, data, use_recipe
         self._lock = Lock()
         self._settings: tuple[OutputSettings, ...] = ()
         self._delivery: Delivery | None = None
@@ -46,7 +48,7 @@ class Telling:
             refused: dict[str, str] = {}
             for each in settings:
                 try:
-                    made.append(make_output(each, on_recipe=self._follower_of(each)))
+                    made.append(make_output(each, self._data, on_recipe=self._follower_of(each)))
                 except OnlygoodError as error:
                     refused[each.name] = str(error)
                     _log.warning("output %s: %s", each.name, error)

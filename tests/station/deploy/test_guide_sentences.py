@@ -88,7 +88,7 @@ def why_not_opened(settings: SourceSettings) -> str:
 
 
 def why_not_told(settings: OutputSettings) -> str:
-    output = make_output(settings)
+    output = make_output(settings, Path())
 
     def tell() -> None:
         output.open()

@@ -143,6 +143,8 @@ class RtspServer:
         port: on which it listens, the same after `stop` and `start`.
         started_at: `time.monotonic()` at which frame 0 was due; frame k is due k / frames_per_s later.
         methods: of the requests that it got, in their order.
+        described: the addresses of which a description was asked for.
+        transports: that were asked for, "tcp" or "udp".
     """
 
     def __init__(self, clip: Clip, *, frames_per_s: float = 25.0, username: str = "", password: str = "") -> None:
@@ -165,13 +167,14 @@ class RtspServer:
         self.started_at = time.monotonic()
         self.methods: list[str] = []
         self.transports: list[str] = []
+        self.described: list[str] = []
 
     def url(self, user: str = "", path: str = "/live") -> str:
         """Where it is.
 
         Args:
             user: "name:password", as it stands before an @.
-            path: any other one than /live is unknown to it.
+            path: any other one than /live is unknown to it; a query may follow.
         """
         return f"rtsp://{f'{user}@' if user else ''}127.0.0.1:{self.port}{path}"
 
@@ -277,7 +280,8 @@ class _Session:
             challenge = f'WWW-Authenticate: Digest realm="camera", nonce="{self._nonce}"'
             return self._reply("401 Unauthorized", headers, challenge)
         if method == "DESCRIBE":
-            if not re.search("/live/?$", url):
+            server.described.append(url)
+            if not re.search(r"/live/?(\?.*)?$", url):
                 return self._reply("404 Not Found", headers)
             lines = ("v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=camera", "c=IN IP4 0.0.0.0", "t=0 0", "a=control:*")
             media = (f"m=video 0 RTP/AVP {clip.payload_type}", *clip.sdp, "a=control:track0")

@@ -3,6 +3,7 @@
 import doctest
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -46,6 +47,9 @@ def test_what_was_seen_and_the_limits_reach_a_folder(tmp_path: Path) -> None:
     class All:
         def is_seen(self, key: str) -> bool:
             return True
+
+        def still_there(self, keys: Sequence[str]) -> None:
+            pass
 
     (tmp_path / "a.png").write_bytes(encoded(1))
     source = make_source(FolderSource(name="e", path=str(tmp_path), settle_s=0), seen=All())

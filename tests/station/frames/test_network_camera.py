@@ -4,6 +4,7 @@ import logging
 import os
 import queue
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,6 +82,39 @@ def test_frames_come_in_their_order(serve: Serve, source: Open, transport: str) 
     assert first.pixels is not None and first.pixels.shape == (240, 320, 3)
     assert np.abs(first.pixels[-1, -1].astype(int) - (200, 90 + numbers[0] % 32, 30)).max() < 6
     assert first.name == "gate-000001"
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_a_camera_is_asked_for_its_whole_address(serve: Serve, source: Open, transport: str) -> None:
+    server = serve()
+    frames = source(server.url(path="/live?channel=2&subtype=0"), transport=transport)
+    frames.open()
+    assert read(frames).number == 1
+    assert server.transports[0] == transport
+    assert [url.partition("/live")[2] for url in server.described] == ["?channel=2&subtype=0"]
+
+
+def test_one_that_does_not_answer_does_not_keep_others_from_being_opened(serve: Serve, source: Open) -> None:
+    silent, other = serve(), serve()
+    silent.stop_answering()
+    refused: list[str] = []
+
+    def try_it() -> None:
+        try:
+            source(silent.url()).open()
+        except SourceError as error:
+            refused.append(str(error))
+
+    thread = threading.Thread(target=try_it)
+    thread.start()
+    wait_until(lambda: len(silent.methods) > 0, "it is asked")
+    frames = source(other.url())
+    frames.open()
+    assert read(frames).number == 1
+    assert not refused
+    silent.stop()
+    thread.join(DEADLINE_S)
+    assert len(refused) == 1
 
 
 def test_frames_of_h264_come_in_their_order(serve: Serve, source: Open) -> None:

@@ -6,12 +6,13 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 import onlygood
@@ -29,12 +30,18 @@ class Record:
 
     def __init__(self) -> None:
         self.keys: list[str] = []
+        self.there: list[set[str]] = []
         self.is_down = False
 
     def is_seen(self, key: str) -> bool:
         if self.is_down:
             raise StoreError("the database is not there")
         return key in self.keys
+
+    def still_there(self, keys: Sequence[str]) -> None:
+        if self.is_down:
+            raise StoreError("the database is not there")
+        self.there.append(set(keys))
 
     def add(self, *frames: Frame) -> None:
         self.keys += [frame.key for frame in frames if frame.key is not None]
@@ -542,3 +549,40 @@ def test_a_folder_that_may_not_be_read(folder: Path, opened: Open, monkeypatch: 
     source.close()
     with pytest.raises(SourceError, match=r"^the folder of the source belt may not be read by this user: change"):
         source.open()
+
+
+def test_the_record_is_told_what_still_lies_there(folder: Path, opened: Open) -> None:
+    record = Record()
+    for number in range(3):
+        write(folder / f"{number}.png", number)
+    with tifffile.TiffWriter(folder / "pages.tif") as pages:
+        for number in range(2):
+            pages.write(numbered_image(number, 32, 256))
+    source = opened(seen=record)
+    frames = [source.read(DEADLINE_S) for _ in range(4)]
+    assert record.there == []  # not before all were looked into: those that are left out could be forgotten
+    frames += take(source, 1)
+    record.add(*filter(None, frames))
+    assert record.there == [set(record.keys)] and len(record.there[0]) == 5
+
+    # after a restart too, when none of them is new, and without those that are gone
+    (folder / "0.png").unlink()
+    again = opened(seen=record)
+    assert take(again, 0) == []
+    wait_until(lambda: again.read(0.0) is None and len(record.there) == 2, "it is told again")
+    gone = next(frame.key for frame in frames if frame is not None and frame.name == "0.png")
+    assert record.there[1] == set(record.keys) - {gone}
+
+    # now and then, and later where the record is away
+    source._tell_at = 0.0
+    record.is_down = True
+    source._look()
+    assert len(record.there) == 2
+    record.is_down = False
+    source._look()
+    assert len(record.there) == 2
+    source._tell_at = 0.0
+    source._look()
+    assert record.there[2] == record.there[1]
+    source._look()
+    assert len(record.there) == 3

@@ -2,6 +2,7 @@
 
 import sqlite3
 import sys
+from collections.abc import Sequence
 
 from onlygood.station.frames import make_source
 from onlygood.station.station_settings import FolderSource
@@ -16,6 +17,9 @@ class Record:
 
     def is_seen(self, key: str) -> bool:
         return self.database.execute("SELECT 1 FROM inspections WHERE key = ?", (key,)).fetchone() is not None
+
+    def still_there(self, keys: Sequence[str]) -> None:
+        pass
 
     def add(self, key: str, name: str) -> None:
         with self.database:

@@ -11,20 +11,19 @@ import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from asyncua import Client, Server, ua
-from asyncua.crypto.permission_rules import User, UserRole
-from asyncua.server.user_managers import PermissiveUserManager
+from asyncua import Client, ua
 from asyncua.ua.ua_binary import struct_to_binary
-from waiting_records import DEADLINE_S, START, MemoryOutbox, quick_pauses, record, records, wait_until
+from plc import PASSWORD, OneUser, Plc
+from waiting_records import DEADLINE_S, MemoryOutbox, quick_pauses, record, records, wait_until
 from weak_line import WeakLine
 
 from broker import free_port
 from onlygood.errors import OutputError, SettingError
 from onlygood.station.outputs.delivery import Delivery
-from onlygood.station.outputs.loop_thread import LoopThread
 from onlygood.station.outputs.opcua import OpcUaWriter, bare, node_id
 from onlygood.station.outputs.opcua_nodes import VARIABLES, converted, fits
 from onlygood.station.outputs.opcua_server import OpcUaVariables
@@ -32,90 +31,8 @@ from onlygood.station.schemas import InspectionRecord
 from onlygood.station.station_settings import OpcUaOutput
 
 BEAT_S = 0.02
-# A controller with the types that controllers have: a LREAL is rare, a 64-bit integer as well.
-PLC_TYPES = {
-    "Heartbeat": ua.VariantType.UInt16,
-    "InspectionId": ua.VariantType.Int32,
-    "IsAnomalous": ua.VariantType.Boolean,
-    "Score": ua.VariantType.Float,
-    "PValue": ua.VariantType.Double,
-    "Model": ua.VariantType.String,
-    "At": ua.VariantType.DateTime,
-    "AgeMs": ua.VariantType.UInt32,
-}
-_EMPTY = {ua.VariantType.Boolean: False, ua.VariantType.String: "", ua.VariantType.DateTime: START}
-
-
-class OneUser:
-    """Lets in whoever knows the password, and nobody else."""
-
-    def get_user(self, _server: Any, username: Any = None, password: Any = None, certificate: Any = None) -> Any:
-        return User(role=UserRole.User) if (username, password) == ("station", "correct horse") else None
-
-
-class Plc:
-    """A controller's OPC UA server, which a test stops and starts again; its variables keep their values.
-
-    Under Line1 is all that PLC_TYPES says; under Wrong, Score has a wrong type; under Locked, Model cannot be written.
-    """
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.writes: list[dict[str, Any]] = []
-        self._loop = LoopThread("controller")
-
-    @property
-    def url(self) -> str:
-        return f"opc.tcp://127.0.0.1:{self.port}"
-
-    def make(self) -> Plc:
-        self._loop.run(self._make(), DEADLINE_S)
-        return self
-
-    def stop(self) -> None:
-        """Listen no more, and end all connections."""
-        self._loop.run(self._server.bserver.stop(), DEADLINE_S)
-
-    def start(self) -> None:
-        self._loop.run(self._server.bserver.start(), DEADLINE_S)
-
-    def close(self) -> None:
-        self._loop.run(self._server.stop(), DEADLINE_S)
-        self._loop.close()
-
-    def values(self) -> dict[str, Any]:
-        return self._loop.run(self._values(), DEADLINE_S)
-
-    def let_in(self, users: Any) -> None:
-        self._server.iserver.set_user_manager(users)
-
-    async def _make(self) -> None:
-        self._server = server = Server()
-        server.disable_clock()  # which takes a second to stop
-        await server.init()
-        server.set_endpoint(self.url)
-        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        await server.register_namespace("urn:controller")
-        for line, changed in (("Locked", {}), ("Wrong", {"Score": ua.VariantType.Int16}), ("Line1", {})):
-            self._nodes = {}
-            for name, kind in (PLC_TYPES | changed).items():
-                node = await server.nodes.objects.add_variable(
-                    ua.NodeId(f"{line}.{name}", 2), ua.QualifiedName(name, 2), _EMPTY.get(kind, 0), varianttype=kind
-                )
-                if (line, name) != ("Locked", "Model"):
-                    await node.set_writable()
-                self._nodes[name] = node
-        await server.start()
-        write = server.iserver.attribute_service.write
-
-        async def kept(params: Any, *rest: Any, **named: Any) -> Any:
-            self.writes.append({str(each.NodeId.Identifier).split(".")[-1]: each.Value for each in params.NodesToWrite})
-            return await write(params, *rest, **named)
-
-        server.iserver.attribute_service.write = kept
-
-    async def _values(self) -> dict[str, Any]:
-        return {name: await node.read_value() for name, node in self._nodes.items()}
+# Of a station that has no certificate: nothing is secured here.
+DATA = Path("no/such/folder")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +44,7 @@ def made_plc() -> Iterator[Plc]:
 
 @pytest.fixture
 def plc(made_plc: Plc) -> Plc:
-    made_plc.writes.clear()
+    made_plc.forget()
     return made_plc
 
 
@@ -138,20 +55,16 @@ def settings(url: str, **changes: Any) -> OpcUaOutput:
 
 @contextmanager
 def writing(url: str, **changes: Any) -> Iterator[OpcUaWriter]:
-    with closing(OpcUaWriter(settings(url, **changes), heartbeat_s=BEAT_S)) as writer:
+    with closing(OpcUaWriter(settings(url, **changes), DATA, heartbeat_s=BEAT_S)) as writer:
         yield writer
 
 
 @pytest.fixture(scope="module")
 def station() -> Iterator[tuple[OpcUaVariables, str]]:
     url = f"opc.tcp://127.0.0.1:{free_port()}/onlygood"
-    with closing(OpcUaVariables(OpcUaOutput(name="ua", url=url), heartbeat_s=BEAT_S)) as variables:
+    with closing(OpcUaVariables(OpcUaOutput(name="ua", url=url), DATA, heartbeat_s=BEAT_S)) as variables:
         variables.open()
         yield variables, url
-
-
-def written_ids(plc: Plc) -> list[int]:
-    return [each["InspectionId"].Value.Value for each in plc.writes if "InspectionId" in each]
 
 
 def test_each_inspection_is_written_with_the_controller_s_types(plc):
@@ -161,7 +74,7 @@ def test_each_inspection_is_written_with_the_controller_s_types(plc):
         writer.open()
         writer.deliver([record(3), given])
         values = plc.values()
-    assert written_ids(plc) == [3, 6], "an id that is too large for the type begins again"
+    assert plc.written_ids() == [3, 6], "an id that is too large for the type begins again"
     assert values["IsAnomalous"] is True
     assert values["Score"] == struct.unpack("<f", struct.pack("<f", 0.1))[0]
     assert values["PValue"] == given.p_value
@@ -221,7 +134,7 @@ def test_the_controller_is_down_and_comes_back(plc):
         wait_until(lambda: outbox.count("plc") == 0, "delivery")
         wait_until(lambda: delivery.statuses()[0].problem is None, "the end of the problem")
         assert delivery.stop()
-        assert written_ids(plc) == list(range(1, 31))
+        assert plc.written_ids() == list(range(1, 31))
 
 
 def test_what_is_written_twice_is_only_what_may_not_have_been_taken(plc):
@@ -230,7 +143,7 @@ def test_what_is_written_twice_is_only_what_may_not_have_been_taken(plc):
     cut: list[bool] = []
 
     def answers_the_seventh(_: bytes) -> bool:
-        is_seventh = len(written_ids(plc)) == 7 and not cut
+        is_seventh = len(plc.written_ids()) == 7 and not cut
         cut.extend([True] * is_seventh)
         return is_seventh
 
@@ -238,13 +151,13 @@ def test_what_is_written_twice_is_only_what_may_not_have_been_taken(plc):
     outbox = MemoryOutbox()
     outbox.put("plc", records(1, 20))
     # The heartbeat stands still: its answer could be the one that is lost.
-    with closing(OpcUaWriter(settings(f"opc.tcp://127.0.0.1:{line.port}"), heartbeat_s=3600)) as writer:
+    with closing(OpcUaWriter(settings(f"opc.tcp://127.0.0.1:{line.port}"), DATA, heartbeat_s=3600)) as writer:
         delivery = Delivery(outbox, [writer], pauses=quick_pauses)
         delivery.start()
         wait_until(lambda: outbox.count("plc") == 0, "delivery")
         assert delivery.stop()
     line.close()
-    assert written_ids(plc) == [*range(1, 8), *range(7, 21)]
+    assert plc.written_ids() == [*range(1, 8), *range(7, 21)]
     assert len(outbox.problems) == 1
     assert outbox.problems[0].startswith(
         f"the controller 127.0.0.1:{line.port} of output 'plc' closed the connection ("
@@ -286,26 +199,24 @@ def test_no_controller():
 
 
 def test_a_controller_with_users(plc):
-    plc.let_in(OneUser())
-    try:
-        for credentials in ({}, {"username": "station", "password": "wrong"}):
+    with plc.letting_in(OneUser()):
+        for credentials in ({}, {"username": "station", "password": "wrong", "sends_plain_password": True}):
             with writing(plc.url, **credentials) as writer, pytest.raises(OutputError) as refused:
                 writer.open()
             assert str(refused.value) == (
                 f"the controller 127.0.0.1:{plc.port} of output 'plc' refuses the connection (BadUserAccessDenied): "
                 f"check url, username and password"
             )
-        with writing(plc.url, username="station", password="correct horse") as writer:
+        credentials = {"username": "station", "password": PASSWORD, "sends_plain_password": True}
+        with writing(plc.url, **credentials) as writer:
             writer.deliver([record(1)])
-    finally:
-        plc.let_in(PermissiveUserManager())
-    assert written_ids(plc) == [1]
+    assert plc.written_ids() == [1]
 
 
 def test_names_in_the_middle_of_a_node_id(plc):
     with writing(plc.url, node_prefix="ns=2;s=Line1.{name}") as writer:
         writer.deliver([record(7)])
-    assert written_ids(plc) == [7]
+    assert plc.written_ids() == [7]
     assert node_id('ns=3;s="onlygood"."{name}"', "Score") == 'ns=3;s="onlygood"."Score"'
 
 
@@ -415,7 +326,7 @@ def test_nobody_can_write_to_the_station(station, username):
 @pytest.mark.skipif(os.name != "posix", reason="Windows says it in other words")
 def test_a_port_that_is_taken(station):
     _, url = station
-    second = OpcUaVariables(OpcUaOutput(name="second", url=url))
+    second = OpcUaVariables(OpcUaOutput(name="second", url=url), DATA)
     with pytest.raises(OutputError) as refused:
         second.open()
     second.close()
@@ -429,7 +340,7 @@ def test_a_port_that_is_taken(station):
 @pytest.mark.parametrize("make", [OpcUaWriter, OpcUaVariables])
 def test_addresses_that_cannot_be_used(make, url):
     with pytest.raises(SettingError) as refused:
-        make(settings(url))
+        make(settings(url), DATA)
     assert str(refused.value) == (
         "the url of output 'plc' must be like opc.tcp://host:4840/path, got another one: mend it"
     )
@@ -438,7 +349,7 @@ def test_addresses_that_cannot_be_used(make, url):
 @pytest.mark.parametrize("prefix", ["", "onlygood", "ns=x;s=a", "s"])
 def test_prefixes_that_cannot_be_used(prefix):
     with pytest.raises(SettingError) as refused:
-        OpcUaWriter(settings("opc.tcp://localhost", node_prefix=prefix))
+        OpcUaWriter(settings("opc.tcp://localhost", node_prefix=prefix), DATA)
     assert str(refused.value) == (
         f"the node_prefix of output 'plc' must be like ns=2;s=onlygood, got {prefix!r}: "
         f"give the namespace and the beginning of the variables' names"

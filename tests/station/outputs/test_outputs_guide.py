@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 from onlygood.station.outputs import opcua_nodes, registers
+from onlygood.station.outputs.opcua_identity import CERTIFICATE, OWN, PRIVATE_KEY
 from onlygood.station.outputs.opcua_nodes import VARIABLES
+from onlygood.station.outputs.opcua_trust import REJECTED, TRUSTED
 from onlygood.station.schemas import InspectionRecord
 from onlygood.station.station_settings import StationSettings
 
@@ -23,6 +25,14 @@ def json_blocks() -> list[str]:
 def test_the_settings_of_the_guide_can_be_used():
     outputs = StationSettings.model_validate_json(json_blocks()[0]).outputs
     assert [each.kind for each in outputs] == ["jsonl", "webhook", "mqtt", "modbus", "opcua"]
+
+
+def test_the_secured_outputs_of_the_guide_can_be_used():
+    client, server = StationSettings.model_validate_json(json_blocks()[2]).outputs
+    assert (client.role, server.role) == ("client", "server")
+    assert {client.security_policy, server.security_policy} == {"Basic256Sha256"}
+    for path in (f"{OWN}/{CERTIFICATE}", f"{OWN}/{PRIVATE_KEY}", TRUSTED, REJECTED):
+        assert f"| `{path}` |" in GUIDE
 
 
 def test_the_inspection_of_the_guide_has_all_that_one_has():

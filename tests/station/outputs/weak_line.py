@@ -14,6 +14,9 @@ class WeakLine:
     Attributes:
         port: to connect to.
         is_mute: whether what the server answers is swallowed.
+        cuts_when: whether an answer ends all connections instead of being forwarded.
+        refuses_when: what is answered instead of what the server would, to a request; None to ask the server.
+        sent: all that clients sent.
     """
 
     def __init__(self, port: int) -> None:
@@ -22,6 +25,8 @@ class WeakLine:
         self.port: int = self._listener.getsockname()[1]
         self.is_mute = False
         self.cuts_when: Callable[[bytes], bool] = lambda _: False
+        self.refuses_when: Callable[[bytes], bytes | None] = lambda _: None
+        self.sent = bytearray()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._guard = Lock()
         Thread(target=self._accept, daemon=True).start()
@@ -68,6 +73,12 @@ class WeakLine:
                 if is_answer and self.cuts_when(data):
                     self.cut()
                     break
+                if not is_answer:
+                    self.sent += data
+                    refusal = self.refuses_when(data)
+                    if refusal is not None:
+                        origin.sendall(refusal)
+                        break
                 goal.sendall(data)
         for end in (origin, goal):
             with suppress(OSError):

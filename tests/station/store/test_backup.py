@@ -29,6 +29,14 @@ from postgres import Server
 
 Opens = Callable[..., Store]
 SETTINGS = b'{"limits": {"workers": 2}}'
+# What is half written, and what was refused, is in no backup.
+CERTIFICATES = {
+    "own/certificate.der": b"own",
+    "own/private_key.pem": b"key",
+    "own/.private_key.pem.part": b"k",
+    "trusted/Steuerung Süd [1].der": b"plc",
+    "rejected/other.der": b"other",
+}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -69,9 +77,13 @@ def fill(store: Store) -> None:
     store.feedback.learned([2], 1)
     store.feedback.add(4, Label.DEFECT)
     store.seen.mark_unreadable("in", "broken", "it is none")
+    store.seen.still_there("in", ["broken"])
     store.taught.add("part", "t.png", b"taught", suffix=".png", width=5, height=6)
     store.jobs.update(store.jobs.add("fit", "part", {"a": [1, {"b": None}]}).id, JobState.DONE, version=1)
     (store.data / "station.json").write_bytes(SETTINGS)
+    for name, content in CERTIFICATES.items():
+        (store.data / "pki" / name).parent.mkdir(parents=True, exist_ok=True)
+        (store.data / "pki" / name).write_bytes(content)
 
 
 def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
@@ -110,6 +122,12 @@ def test_a_backup_comes_back_on_either_database(open_store: Opens, tmp_path: Pat
     active = again.models.active("part")
     assert active is not None and again.models.content(active.sha256) == b"model"
     assert (again.data / "station.json").read_bytes() == SETTINGS
+    found = {path.relative_to(again.data / "pki").as_posix(): path for path in again.data.glob("pki/*/*")}
+    assert {name: path.read_bytes() for name, path in found.items()} == {
+        name: content for name, content in CERTIFICATES.items() if name.startswith(("own/c", "own/p", "trusted/"))
+    }
+    if sys.platform != "win32":
+        assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in found.values())
     assert again.retention.run().orphans == 0
     assert again.kept_bytes() == 6006
     assert again.recorder.record(inspected(source="in", seen_key="key 9")).id == 8
@@ -322,7 +340,7 @@ def test_where_it_cannot_be_restored(archive: Path, other_url: str | None) -> No
         restore(folder / "none.zip", folder / "again", other_url)
     (folder / "empty" / "lost+found").mkdir(parents=True)
     restore(archive, folder / "empty", other_url)
-    names = ["images", "lost+found", "model-files", "station-id", "station.json"]
+    names = ["images", "lost+found", "model-files", "pki", "station-id", "station.json"]
     there = sorted(path.name for path in (folder / "empty").iterdir())
     assert there == (names if other_url is not None else sorted([*names, "station.db"]))
     if other_url is not None:

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from inspected import inspected
+from sqlalchemy import func, select
 
 from onlygood.station.schemas import Label, Verdict
 from onlygood.station.station_settings import Retention
 from onlygood.station.store.retention import LetGo
 from onlygood.station.store.store import Store
+from onlygood.station.store.tables import SeenRow
 
 Opens = Callable[..., Store]
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -101,6 +103,53 @@ def test_images_and_inspections_go_by_their_age(open_store: Opens) -> None:
     assert kept(store) == [6, 7]
     assert [record.id for record in store.outbox.waiting("plc")] == [3, 4, 5, 6, 7]
     assert files(store) == 2
+
+
+def told_by(time: list[datetime]) -> dict[str, Any]:
+    """Options of a store whose time is the first of a list, and passes as that does."""
+    return {"now": lambda: time[0], "steady": lambda: (time[0] - NOW).total_seconds(), "housekeeping_s": 0}
+
+
+def test_images_that_lie_in_their_folder_stay_seen(open_store: Opens) -> None:
+    time = [NOW]
+    store = open_store(retention=bounds(max_inspection_days=10), **told_by(time))
+    keys = [f"key {number}" for number in range(501)]
+
+    def seen() -> dict[str, int]:
+        store.retention.run()
+        query = select(SeenRow.source, func.count()).group_by(SeenRow.source)
+        with store.database.reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    for source in ("watched", "left", "other"):
+        for future in [store.recorder.submit(inspected(source=source, seen_key=key, content=None)) for key in keys]:
+            future.result(DEADLINE_S)
+    store.seen.mark_unreadable("watched", "broken", "it is none")
+    store.seen.still_there("left", keys)
+    time[0] += timedelta(days=9)
+    assert seen() == {"watched": 502, "left": 501, "other": 501}
+    time[0] += timedelta(days=2)
+    store.seen.still_there("watched", [*keys[1:], "broken"])
+    assert store.inspections.count() == 1503
+    assert seen() == {"watched": 501, "left": 501}
+    assert not store.seen.is_seen("watched", keys[0])
+    assert store.inspections.count() == 0
+    time[0] += timedelta(days=1000)
+    assert seen() == {}
+
+
+def test_images_that_left_their_folder_are_forgotten_a_week_later(open_store: Opens) -> None:
+    time = [NOW]
+    store = open_store(retention=bounds(max_inspection_days=1), **told_by(time))
+    for key in ("stays", "goes", "comes back"):
+        store.recorder.record(inspected(source="in", seen_key=key))
+    store.seen.still_there("in", ["stays", "goes", "comes back"])
+    for day in range(1, 9):
+        time[0] = NOW + timedelta(days=day, minutes=1)
+        store.seen.still_there("in", ["stays", "comes back"] if day == 6 else ["stays"])
+        store.retention.run()
+        assert store.seen.is_seen("in", "stays") and store.seen.is_seen("in", "comes back")
+        assert store.seen.is_seen("in", "goes") == (day < 7)
 
 
 def test_what_is_in_review_never_goes_by_its_age(open_store: Opens) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from inspected import inspected
 from sqlalchemy import text
 
 from onlygood.errors import StoreError
@@ -26,6 +27,22 @@ def test_migrations_have_one_end(store: Store) -> None:
 def test_a_second_start_changes_nothing(store: Store) -> None:
     migrate(store.database)
     assert differences(store.database) == []
+
+
+def test_a_database_of_an_older_onlygood_is_brought_up_to_date(
+    open_store: Callable[..., Store], url: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    old = Database(url or sqlite_url(tmp_path / "data" / "station.db"))
+    migrate(old, revision="0001")
+    with old.writing() as connection:
+        connection.execute(text("INSERT INTO seen (source, key, at) VALUES ('in', 'a.png', '2026-01-01 00:00:00')"))
+    assert len(differences(old)) > 0
+    old.close()
+    store = open_store()
+    assert differences(store.database) == []
+    assert store.seen.is_seen("in", "a.png")
+    assert store.recorder.record(inspected()).id == 1
 
 
 def test_a_newer_database_is_refused_and_left_as_it_is(open_store: Callable[..., Store]) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from onlygood._paths import given_path, missing
-from onlygood.errors import SourceError
+from onlygood.errors import SourceError, StoreError
 from onlygood.images.extensions import extension_of, why_not_taken
 from onlygood.images.limits import DEFAULT_LIMITS, ReadingLimits
 from onlygood.station.frames.folder_events import FolderEvents
@@ -24,6 +24,8 @@ log = logging.getLogger("onlygood.station")
 _RECENT = 10_000
 # A look at all files may take this share of the time.
 _LOOKING_SHARE = 0.05
+# How often the record is told what still lies in the folder, and how soon again where it could not be.
+_TELL_EVERY_S, _TELL_AGAIN_S = 24 * 3600.0, 60.0
 
 
 @dataclass
@@ -41,6 +43,19 @@ class _Candidate:
     since: float
     problem: str = ""
     is_said: bool = False
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A file that is dealt with.
+
+    Attributes:
+        signature: of the file when it was.
+        keys: of its images.
+    """
+
+    signature: Signature
+    keys: tuple[str, ...]
 
 
 class FolderFrames:
@@ -87,7 +102,10 @@ class FolderFrames:
         self._events = FolderEvents()
         self._recent = RecentKeys(_RECENT)
         self._candidates: dict[str, _Candidate] = {}
-        self._done: dict[str, Signature] = {}
+        self._done: dict[str, _Done] = {}
+        # Files that were there when the folder was opened, and that nobody looked into yet.
+        self._unknown: set[str] | None = None
+        self._tell_at = 0.0
         self._due: deque[str] = deque()
         self._pages: deque[Frame] = deque()
         self._folders: dict[str, tuple[int, int]] = {}
@@ -146,12 +164,29 @@ class FolderFrames:
                 del known[name]
         for name, signature in listing.files.items():
             self._note(name, signature)
+        if self._unknown is None:
+            self._unknown = set(self._candidates)
+        self._unknown &= self._candidates.keys()
+        if not self._unknown:
+            self._tell_what_is_there()
         for inside in listing.closed:
             self._tell_once(f"the folder {inside} in {self._root} may not be read by this user: change its permissions")
         for name in listing.others.values():
             self._tell_once(why_not_taken(name), about=extension_of(name))
         now = time.monotonic()
         self._look_at = now + max(self._look_every_s, (now - began) / _LOOKING_SHARE)
+
+    def _tell_what_is_there(self) -> None:
+        """Now and then: what lies in the folder must not be forgotten, or it would be new after a restart."""
+        now = time.monotonic()
+        if now < self._tell_at:
+            return
+        try:
+            self._seen.still_there([key for done in self._done.values() for key in done.keys])
+            self._tell_at = now + _TELL_EVERY_S
+        except StoreError as error:  # what is forgotten meanwhile is what was not there at the time before
+            log.debug("what lies in the folder of the source %s is said later: %s", self._settings.name, error)
+            self._tell_at = now + _TELL_AGAIN_S
 
     def _list(self) -> Listing:
         try:
@@ -174,7 +209,7 @@ class FolderFrames:
         if signature is None:
             self._candidates.pop(name, None)
             self._done.pop(name, None)
-        elif self._done.get(name) != signature:
+        elif name not in self._done or self._done[name].signature != signature:
             known = self._candidates.get(name)
             if known is None or known.signature != signature:
                 self._candidates[name] = _Candidate(signature, time.monotonic())
@@ -221,13 +256,21 @@ class FolderFrames:
         if signature != candidate.signature:
             self._note(name, signature)
             return
+        keys: dict[str, None] = {}
+
+        def is_new(key: str) -> bool:
+            keys[key] = None
+            return key not in self._recent and not self._seen.is_seen(key)
+
         try:
-            frames = new_frames(self._root, name, candidate.signature, self._limits, self._is_new)
+            frames = new_frames(self._root, name, candidate.signature, self._limits, is_new)
         except Changed as now:
             self._note(name, now.signature)
             return
         except NotWhole as waiting:
             is_given_up, candidate.problem = bool(candidate.problem), str(waiting)
+            if self._unknown is not None:
+                self._unknown.discard(name)
             if not is_given_up:
                 return
             if waiting.frame.key is None:
@@ -239,14 +282,11 @@ class FolderFrames:
                 return
             frames = [waiting.frame]
         del self._candidates[name]
-        self._done[name] = candidate.signature
+        self._done[name] = _Done(candidate.signature, tuple(keys))
         for frame in frames:
             if frame.key is not None:
                 self._recent.add(frame.key)
         self._pages.extend(frames)
-
-    def _is_new(self, key: str) -> bool:
-        return key not in self._recent and not self._seen.is_seen(key)
 
     def _tell_once(self, sentence: str | None, about: str = "") -> None:
         """Write a sentence into the log, unless it or another about the same thing is there."""

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from onlygood._extras import need_extra
 from onlygood.images.reading import ImageArray
+from onlygood.station.frames.ffmpeg_options import ffmpeg_options
 
 if TYPE_CHECKING:
     import cv2
 
 Backend = Literal["camera", "ffmpeg"]
 
-# OpenCV takes options of FFmpeg from this variable of the whole process alone, when something is opened.
-_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-_opening = threading.Lock()
 # A camera at a computer with Linux that gives nothing for so many seconds is lost.
 CAMERA_SILENCE_S = 5
 # Frames in a row that cannot be decoded, as the first ones of webcams often cannot, before the source counts as lost.
@@ -62,7 +60,7 @@ class VideoReader:
         size: tuple[int, int] | None = None,
         fourcc: str = "",
         threads: int = 1,
-        ffmpeg_options: str = "",
+        options: str | None = None,
     ) -> bool:
         """Open something; whether that succeeded.
 
@@ -75,7 +73,8 @@ class VideoReader:
             size: height and width in pixels that a camera is asked for; it may give the nearest that it has.
             fourcc: of the coding that a camera is asked for; empty for its own choice.
             threads: that decode. Each one beyond the first delays the newest frame by one.
-            ffmpeg_options: "name;value|name;value".
+            options: of FFmpeg, "name;value|name;value": whoever opens something with others waits; None where it may
+                be opened with any.
         """
         prepare_opencv()
         import cv2
@@ -89,19 +88,12 @@ class VideoReader:
         else:
             # Linux has one interface to cameras; elsewhere OpenCV takes the system's.
             kind, parameters = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY, []
-        with _opening:
-            before = os.environ.get(_OPTIONS)
-            try:
-                if ffmpeg_options:
-                    os.environ[_OPTIONS] = ffmpeg_options
+        try:
+            # What no option is for need not wait until others have opened theirs.
+            with nullcontext() if options is None else ffmpeg_options(options):
                 capture = cv2.VideoCapture(target, kind, parameters)
-            except cv2.error:
-                return False
-            finally:
-                if before is not None:
-                    os.environ[_OPTIONS] = before
-                elif ffmpeg_options:
-                    del os.environ[_OPTIONS]
+        except cv2.error:
+            return False
         if not capture.isOpened():
             capture.release()
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -12,6 +13,9 @@ class Seen(Protocol):
     def is_seen(self, key: str) -> bool:
         """Whether an image with that key was inspected, or recorded as one that cannot be."""
 
+    def still_there(self, keys: Sequence[str]) -> None:
+        """These are the keys of all images that lie in the folder: they stay seen for as long as they do."""
+
 
 class NothingSeen:
     """For who keeps no record: every image is new when a folder is opened for the first time."""
@@ -19,6 +23,9 @@ class NothingSeen:
     def is_seen(self, key: str) -> bool:
         """Always False."""
         return False
+
+    def still_there(self, keys: Sequence[str]) -> None:
+        """Nothing is remembered."""
 
 
 class RecentKeys:

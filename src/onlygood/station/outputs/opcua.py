@@ -7,22 +7,26 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from asyncua.client.client import Client
 from asyncua.common.node import Node
 from asyncua.ua import DataValue, NodeId, StatusCode, Variant, VariantType
-from asyncua.ua.uaerrors import BadNodeIdUnknown, UaError, UaStatusCodeError
+from asyncua.ua.uaerrors import BadNodeIdUnknown, UaError
 
 from onlygood.errors import OutputError, SettingError
 from onlygood.station.outputs.controller_writer import HEARTBEAT_S, ControllerWriter
 from onlygood.station.outputs.library_logs import silence
+from onlygood.station.outputs.opcua_client import connected, disconnected, reason_of
+from onlygood.station.outputs.opcua_identity import identity
 from onlygood.station.outputs.opcua_nodes import HEARTBEAT, NEEDED, VARIABLES, Variable, converted, fits, suitable
+from onlygood.station.outputs.opcua_trust import Trust
 from onlygood.station.schemas import InspectionRecord
-from onlygood.station.station_settings import OpcUaOutput
+from onlygood.station.station_settings import PKI_FOLDER, OpcUaOutput
 
-# For what needs several requests, each of which ends in its own time.
+# For what needs several requests, each of which ends in its own time, after a connection that may take several.
 _MARGIN_S = 30.0
 _log = logging.getLogger("onlygood.station")
 silence("asyncua")
@@ -33,19 +37,22 @@ class OpcUaWriter(ControllerWriter["_Connection"]):
 
     kind = "opcua"
 
-    def __init__(self, settings: OpcUaOutput, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(self, settings: OpcUaOutput, data: Path, *, heartbeat_s: float = HEARTBEAT_S) -> None:
         """Nothing is connected before `open`.
 
         Args:
             settings: where the controller is, and how its variables begin.
+            data: the station's data folder, in which certificates are.
             heartbeat_s: between two heartbeats.
 
         Raises:
             SettingError: an address or a prefix that cannot be used.
         """
-        super().__init__(settings.name, heartbeat_s=heartbeat_s, patience_s=settings.timeout_s + _MARGIN_S)
+        super().__init__(settings.name, heartbeat_s=heartbeat_s, patience_s=3 * settings.timeout_s + _MARGIN_S)
         self._settings = settings
         self._heartbeat = 0
+        self._pki = (data / PKI_FOLDER).absolute()
+        self._trust = Trust(self._pki)
         host, port = address_of(settings)
         self._shown = f"the controller {host}:{port} of output {settings.name!r}"
         try:
@@ -57,29 +64,13 @@ class OpcUaWriter(ControllerWriter["_Connection"]):
             ) from error
 
     async def _connected(self) -> _Connection:
-        settings = self._settings
-        client = Client(settings.url, timeout=settings.timeout_s)
-        if settings.username:
-            client.set_user(settings.username)
-            client.set_password(settings.password.get_secret_value())
-        try:
-            await _connect(client, settings.timeout_s)
-        except UaError as error:
-            raise OutputError(
-                f"{self._shown} refuses the connection ({_reason(error)}): check url, username and password"
-            ) from error
-        except TimeoutError as error:
-            raise OutputError(
-                f"{self._shown} did not answer within {settings.timeout_s:g} s: check the network and the url"
-            ) from error
-        except OSError as error:
-            raise OutputError(f"{self._shown} was not reached ({error}): check the network and the url") from error
+        client = await connected(self._settings, self._trust, lambda: identity(self._settings, self._pki), self._shown)
         connection = _Connection(client, [])
         try:
             connection.targets.extend(await self._found(client))
             await self._beat_once(connection)
         except BaseException:
-            await _disconnected(client, settings.timeout_s)
+            await disconnected(client, self._settings.timeout_s)
             raise
         return connection
 
@@ -94,7 +85,7 @@ class OpcUaWriter(ControllerWriter["_Connection"]):
                 missing.append(variable.name)
                 continue
             except (UaError, OSError, TimeoutError) as error:
-                raise self._failed("tells no type of", variable, _reason(error), "look after it") from error
+                raise self._failed("tells no type of", variable, reason_of(error), "look after it") from error
             if not fits(variable, kind):
                 raise self._failed("has another type for", variable, kind.name, f"make it {suitable(variable)}")
             found.append(_Target(variable, node, kind))
@@ -115,7 +106,7 @@ class OpcUaWriter(ControllerWriter["_Connection"]):
 
     async def _disconnect(self, connection: _Connection) -> None:
         connection.problem = connection.problem or f"{self._shown} was disconnected"
-        await _disconnected(connection.client, self._settings.timeout_s)
+        await disconnected(connection.client, self._settings.timeout_s)
 
     async def _hand_over(self, connection: _Connection, record: InspectionRecord) -> None:
         age = datetime.now(UTC) - record.at
@@ -153,7 +144,7 @@ class OpcUaWriter(ControllerWriter["_Connection"]):
                 f"{self._shown} did not answer within {self._settings.timeout_s:g} s: look after it"
             ) from error
         except (UaError, OSError) as error:
-            raise OutputError(f"{self._shown} closed the connection ({_reason(error)}): look after it") from error
+            raise OutputError(f"{self._shown} closed the connection ({reason_of(error)}): look after it") from error
         for target, status in zip(targets, statuses, strict=True):
             if not status.is_good():
                 raise self._failed("refuses", target.variable, status.name, "let the user write it")
@@ -204,28 +195,6 @@ def address_of(settings: OpcUaOutput) -> tuple[str, int]:
     return host, port or 4840
 
 
-async def _connect(client: Client, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(client.connect(), timeout_s)
-    except BaseException:
-        # The library leaves the socket open when it is cancelled, and each try would hold one more.
-        client.disconnect_socket()
-        raise
-
-
-async def _disconnected(client: Client, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(client.disconnect(), timeout_s)
-    except (UaError, OSError, TimeoutError):
-        client.disconnect_socket()
-
-
 def bare(value: Any, kind: VariantType) -> DataValue:
     """A value alone: many controllers refuse one that comes with a time or a status."""
     return DataValue(Variant(value, kind), StatusCode=None)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, UaStatusCodeError):
-        return type(error).__name__
-    return str(error) or type(error).__name__

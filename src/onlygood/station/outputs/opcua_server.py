@@ -1,6 +1,6 @@
 """Verdicts in the station's own OPC UA variables; `opcua_nodes` says which holds what.
 
-Clients read and subscribe without a password; none can write.
+Clients read and subscribe, `opcua_admission` says which; none can write.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from asyncua.common.node import Node
 from asyncua.server.server import Server
-from asyncua.ua import AnonymousIdentityToken, DataValue, NodeId, QualifiedName, SecurityPolicyType, Variant
+from asyncua.ua import DataValue, NodeId, QualifiedName, SecurityPolicyType, Variant
 
 from onlygood._version import __version__
 from onlygood.station.outputs.controller_writer import HEARTBEAT_S
@@ -20,9 +21,12 @@ from onlygood.station.outputs.library_logs import silence
 from onlygood.station.outputs.listening import check_free, not_listening
 from onlygood.station.outputs.loop_thread import LoopThread
 from onlygood.station.outputs.opcua import address_of
+from onlygood.station.outputs.opcua_admission import Sessions, tokens
+from onlygood.station.outputs.opcua_identity import identity
 from onlygood.station.outputs.opcua_nodes import HEARTBEAT, VARIABLES, Variable
+from onlygood.station.outputs.opcua_trust import Trust
 from onlygood.station.schemas import InspectionRecord
-from onlygood.station.station_settings import OpcUaOutput
+from onlygood.station.station_settings import PKI_FOLDER, OpcUaOutput
 
 NAMESPACE = "urn:onlygood:station"
 OBJECT = "onlygood"
@@ -37,18 +41,20 @@ class OpcUaVariables:
 
     kind = "opcua"
 
-    def __init__(self, settings: OpcUaOutput, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(self, settings: OpcUaOutput, data: Path, *, heartbeat_s: float = HEARTBEAT_S) -> None:
         """Nothing listens before `open`.
 
         Args:
-            settings: the address to listen at.
+            settings: the address to listen at, and who is let in.
+            data: the station's data folder, in which certificates are.
             heartbeat_s: between two heartbeats.
 
         Raises:
             SettingError: an address that cannot be used.
         """
         self.name = settings.name
-        self._url, self._address = settings.url, address_of(settings)
+        self._settings, self._address = settings, address_of(settings)
+        self._pki = (data / PKI_FOLDER).absolute()
         self._heartbeat_s = heartbeat_s
         # Both on the loop's thread alone.
         self._server: Server | None = None
@@ -59,7 +65,8 @@ class OpcUaVariables:
         """Listen, and begin with the heartbeat.
 
         Raises:
-            OutputError: the port is taken, or may not be used.
+            OutputError: the port is taken, or may not be used, or the certificate cannot be used.
+            WriteError: the certificate of the station cannot be written.
         """
         if self._loop is not None:
             return
@@ -97,19 +104,31 @@ class OpcUaVariables:
 
     async def _listen(self) -> None:
         host, port = self._address
+        settings = self._settings
+        own = identity(settings, self._pki) if settings.security_policy != "None" else None
         check_free(host, port, output=self.name, setting="url")  # what follows takes more than a second
-        server = Server()
+        trust = Trust(self._pki)
+        if own is not None:
+            trust.make_folders()
+        server = Server(Sessions(settings, trust))
         await server.init()
-        server.set_endpoint(self._url)
+        server.set_endpoint(settings.url)
         server.set_server_name("onlygood station")
-        server.set_security_policy([SecurityPolicyType.NoSecurity])
-        server.set_identity_tokens([AnonymousIdentityToken])
+        server.product_uri = "https://pypi.org/project/onlygood"
+        policies = []
+        if own is None or settings.offers_none:
+            policies.append(SecurityPolicyType.NoSecurity)
+        if own is not None:
+            await server.load_certificate(own.certificate_der, "der")
+            await server.load_private_key(own.private_key_der, format="der")
+            await server.set_application_uri(own.uri)
+            policies.append(SecurityPolicyType[f"{settings.security_policy}_{settings.security_mode}"])
+        server.set_security_policy(policies)
+        server.set_identity_tokens(tokens(settings))
         # Else who calls himself "admin" may do everything, without a password.
         server.allow_remote_admin(False)
         now = datetime.now(UTC)
-        await server.set_build_info(
-            "https://pypi.org/project/onlygood", "onlygood", "onlygood station", __version__, "0", now
-        )
+        await server.set_build_info(server.product_uri, "onlygood", "onlygood station", __version__, "0", now)
         index = await server.register_namespace(NAMESPACE)
         station = await server.nodes.objects.add_object(
             NodeId.from_string(f"ns={index};s={OBJECT}"), QualifiedName(OBJECT, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from onlygood._extras import need_extra
 from onlygood.station.outputs.output import Output
@@ -16,11 +17,12 @@ from onlygood.station.station_settings import (
 )
 
 
-def make_output(settings: OutputSettings, *, on_recipe: Callable[[int], bool] | None = None) -> Output:
+def make_output(settings: OutputSettings, data: Path, *, on_recipe: Callable[[int], bool] | None = None) -> Output:
     """The output that settings describe, not connected yet.
 
     Args:
         settings: of one output.
+        data: the station's data folder, in which certificates are.
         on_recipe: is called with the recipe number that a controller asks for, on a thread of the output's, each time
             the number changes; returns whether it is followed, which the controller is told. Without it none is.
 
@@ -56,7 +58,7 @@ def make_output(settings: OutputSettings, *, on_recipe: Callable[[int], bool] | 
     if settings.role == "client":
         from onlygood.station.outputs.opcua import OpcUaWriter
 
-        return OpcUaWriter(settings)
+        return OpcUaWriter(settings, data)
     from onlygood.station.outputs.opcua_server import OpcUaVariables
 
-    return OpcUaVariables(settings)
+    return OpcUaVariables(settings, data)

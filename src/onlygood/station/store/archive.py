@@ -1,4 +1,4 @@
-"""The archive of a backup: a ZIP file with tables, images, model files and settings, whatever the database was."""
+"""The archive of a backup: a ZIP file with tables, images, models, settings and certificates, of either database."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, DateTime, MetaData, Table, select
 
 from onlygood.errors import StoreError
 from onlygood.station.schemas import Sha256
+from onlygood.station.station_settings import PKI_FOLDER, PKI_OWN, PKI_TRUSTED
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -25,6 +26,10 @@ SETTINGS = "station.json"
 TABLE_NAME = re.compile(r"tables/([a-z_]+)\.jsonl")
 IMAGE_NAME = re.compile(r"images/([0-9a-f]{64})")
 MODEL_NAME = re.compile(r"models/([0-9a-f]{64})\.onnx")
+# Certificates and keys, which people put there under names of their choice.
+_NO_NAME = r'/\\:*?"<>|\x00-\x1f'
+PKI_NAME = re.compile(rf"{PKI_FOLDER}/({PKI_OWN}|{PKI_TRUSTED})/([^.{_NO_NAME}][^{_NO_NAME}]{{0,199}})")
+MOST_PKI_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
 _ROWS = 1000
 
@@ -38,7 +43,7 @@ class Manifest(BaseModel):
         onlygood: the version that wrote it.
         station: which one.
         revision: of the tables.
-        digests: SHA-256 of the tables and the settings, by their names; those of images and models are their names.
+        digests: SHA-256 of tables, settings and certificates, by their names; of images and models they are the names.
         images: how many there are.
         models: how many model files there are.
         numbers: the highest number that was given to an inspection.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import sqlite3
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, text
 from onlygood import _version
 from onlygood._paths import given_path
 from onlygood.errors import StoreError
+from onlygood.station.station_settings import PKI_FOLDER, PKI_OWN, PKI_TRUSTED
 from onlygood.station.store import archive as archives
 from onlygood.station.store import database as databases
 from onlygood.station.store import images as image_files
@@ -31,8 +33,8 @@ def backup(path: Path, data: Path, url: str | None = None) -> Manifest:
     """Write everything that a station remembers into one file; also from another process, while it runs.
 
     The database is taken as it is at one moment. An image that is let go of between that moment and its turn is not in
-    the backup, and its inspection is restored without it. Models, settings and their secrets are in the file: only its
-    owner may read it.
+    the backup, and its inspection is restored without it. Models, settings, certificates for OPC UA and their
+    secrets are in the file: only its owner may read it.
 
     Args:
         path: of the file, a new name.
@@ -98,12 +100,10 @@ def _write(archive: zipfile.ZipFile, data: Path, url: str | None, scratch: Path)
     kept_images = 0
     for digest in sorted(images):
         kept_images += _put(archive, f"images/{digest}", file_of(data / image_files.FOLDER_NAME, digest))
-    settings = data / archives.SETTINGS
-    if settings.exists():
-        content = settings.read_bytes()
-        with Hashed(archive.open(archives.SETTINGS, "w")) as file:
-            file.write(content)
-        digests[archives.SETTINGS] = file.sha256
+    for name, path in _settings_and_certificates(data):
+        content = path.read_bytes()
+        archive.writestr(zipfile.ZipInfo(name), content)
+        digests[name] = hashlib.sha256(content).hexdigest()
     manifest = Manifest(
         format=archives.FORMAT,
         made_at=made_at,
@@ -117,6 +117,19 @@ def _write(archive: zipfile.ZipFile, data: Path, url: str | None, scratch: Path)
     )
     archive.writestr(archives.MANIFEST, manifest.model_dump_json(indent=2))
     return manifest
+
+
+def _settings_and_certificates(data: Path) -> Iterator[tuple[str, Path]]:
+    """Those that are there, by their names in the archive."""
+    settings = data / archives.SETTINGS
+    if settings.exists():
+        yield archives.SETTINGS, settings
+    for folder in (PKI_OWN, PKI_TRUSTED):
+        for path in sorted((data / PKI_FOLDER / folder).glob("*")):
+            name = f"{PKI_FOLDER}/{folder}/{path.name}"
+            # Half-written files begin with a dot.
+            if archives.PKI_NAME.fullmatch(name) and path.is_file() and path.stat().st_size <= archives.MOST_PKI_BYTES:
+                yield name, path
 
 
 def _put(archive: zipfile.ZipFile, name: str, path: Path) -> bool:

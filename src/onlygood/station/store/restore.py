@@ -22,6 +22,7 @@ from onlygood.station.store import images as image_files
 from onlygood.station.store.archive import (
     IMAGE_NAME,
     MODEL_NAME,
+    PKI_NAME,
     TABLE_NAME,
     Hashed,
     Manifest,
@@ -95,7 +96,7 @@ def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(source) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeError) as error:
         raise damaged(source, str(error) or type(error).__name__) from error
 
 
@@ -130,10 +131,12 @@ def _restore(
     archive: zipfile.ZipFile, manifest: Manifest, shown: Path, staging: Path, target: Path, url: str | None
 ) -> None:
     kept = _files(archive, shown, staging)
-    if archives.SETTINGS in manifest.digests:
-        path = staging / archives.SETTINGS
-        path.touch(mode=0o600)
-        path.write_bytes(b"".join(_checked(archive, archives.SETTINGS, manifest.digests[archives.SETTINGS], shown)))
+    for name, digest in manifest.digests.items():
+        if name == archives.SETTINGS or PKI_NAME.fullmatch(name):
+            path = staging / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_bytes(b"".join(_checked(archive, name, digest, shown)))
     (staging / identity.FILE_NAME).write_text(f"{manifest.station}\n", encoding="ascii")
     database = Database(url or sqlite_url(staging / databases.FILE_NAME))
     is_new_file = database.is_sqlite and not Path(database.shown).exists()

@@ -19,7 +19,8 @@ from onlygood.station.store.clock import Clock
 from onlygood.station.store.database import Database
 from onlygood.station.store.images import Images
 from onlygood.station.store.needed import is_needed
-from onlygood.station.store.tables import InspectionRow, SeenRow, StationRow, TaughtImageRow, table_of
+from onlygood.station.store.seen import Seen
+from onlygood.station.store.tables import InspectionRow, StationRow, TaughtImageRow, table_of
 from onlygood.station.store.troubles import DatabaseError, Trouble
 
 _log = logging.getLogger("onlygood.station")
@@ -60,12 +61,14 @@ class RetentionWorker:
     Args:
         database: with its tables.
         images: the files.
+        seen: which images of folders were seen.
         settings: the bounds.
         clock: nothing goes by its age while it is not believed.
     """
 
-    def __init__(self, database: Database, images: Images, settings: Retention, clock: Clock) -> None:
-        self._database, self._images, self._settings, self._clock = database, images, settings, clock
+    def __init__(self, database: Database, images: Images, seen: Seen, settings: Retention, clock: Clock) -> None:
+        self._database, self._images, self._seen = database, images, seen
+        self._settings, self._clock = settings, clock
         self._is_needed = is_needed(database)
         self._running = Lock()
         self._problem: str | None = None
@@ -165,8 +168,8 @@ class RetentionWorker:
         inspections, free = self._each_chunk(
             lambda: _images_of().where(InspectionRow.at < oldest, _may_go()).order_by(InspectionRow.at), self._forget
         )
-        with self._database.writing() as connection:
-            connection.execute(delete(SeenRow).where(SeenRow.at < oldest))
+        while not self._ending.is_set() and self._seen.forget_some(oldest):
+            pass
         oldest_image = now - timedelta(days=min(self._settings.max_image_days, now.toordinal() - 1))
         images, more_free = self._each_chunk(
             lambda: (

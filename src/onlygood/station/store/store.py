@@ -102,7 +102,7 @@ class Store:
             self.drift = DriftStates(self.database)
             self.recorder = Recorder(self.database, self._images, now=now, retry_s=retry_s)
             opened.callback(self.recorder.close)
-            self.retention = RetentionWorker(self.database, self._images, retention, self._clock)
+            self.retention = RetentionWorker(self.database, self._images, self.seen, retention, self._clock)
             opened.callback(self.retention.close)
             if housekeeping_s > 0:
                 self.retention.start(housekeeping_s)

@@ -153,7 +153,10 @@ class FeedbackRow(Table):
 
 
 class SeenRow(Table):
-    """An image of a folder that was inspected, or that could not be: it is not taken a second time."""
+    """An image of a folder that was inspected, or that could not be: it is not taken a second time.
+
+    `at` is when that was, or when the image was last found in its folder.
+    """
 
     __tablename__ = "seen"
 
@@ -162,6 +165,15 @@ class SeenRow(Table):
     at: Mapped[datetime] = mapped_column(Utc, index=True)
     inspection_id: Mapped[int | None] = mapped_column(BigId)
     problem: Mapped[str | None] = mapped_column(Text)
+
+
+class WatchedFolderRow(Table):
+    """A source that is a folder, of which images that were seen or found since `looked_at` are not forgotten."""
+
+    __tablename__ = "watched_folders"
+
+    source: Mapped[str] = mapped_column(String(64), primary_key=True)
+    looked_at: Mapped[datetime] = mapped_column(Utc)
 
 
 class OutboxRow(Table):
