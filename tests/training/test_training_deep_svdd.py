@@ -136,7 +136,7 @@ def test_latents_and_reconstructions_have_the_papers_sizes(name: str, latent: in
 
 def test_a_network_that_collapses_is_an_error() -> None:
     # Bias terms let the network put everything at the centre, and strong weight decay takes all else away.
-    collapsing = replace(QUICK, pretrain_epochs=0, epochs=800, learning_rate=1e-2, weight_decay=0.1, batch_size=8)
+    collapsing = replace(QUICK, pretrain_epochs=0, epochs=100, learning_rate=1e-2, weight_decay=1.0, batch_size=8)
     architecture = replace(ARCHITECTURES["conv-128"], milestone=1.0)
     with pytest.raises(TrainingError, match=r"must not collapse to a point.*the variance of embeddings"):
         train_deep_svdd(architecture, collapsing, images(32, size=32), with_bias=True)
