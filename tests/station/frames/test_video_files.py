@@ -164,7 +164,7 @@ def test_options_of_ffmpeg_hold_for_one_opening(tmp_path: Path, monkeypatch: pyt
             monkeypatch.setenv(variable, before)
         reader = VideoReader()
         limits = {"open_timeout_s": 10.0, "read_timeout_s": 10.0}
-        assert reader.open(str(path), "ffmpeg", options="threads;1", **limits)  # type: ignore[arg-type]
+        assert reader.open(str(path), "ffmpeg", ffmpeg_options="threads;1", **limits)  # type: ignore[arg-type]
         assert os.environ.get(variable) == before
         assert reader.read() is not None
         reader.close()

@@ -7,11 +7,10 @@ import re
 from pathlib import Path
 
 from onlygood.station.outputs import opcua_nodes, registers
-from onlygood.station.outputs.opcua_identity import CERTIFICATE, OWN, PRIVATE_KEY
+from onlygood.station.outputs.opcua_identity import CERTIFICATE, PRIVATE_KEY
 from onlygood.station.outputs.opcua_nodes import VARIABLES
-from onlygood.station.outputs.opcua_trust import REJECTED, TRUSTED
 from onlygood.station.schemas import InspectionRecord
-from onlygood.station.station_settings import StationSettings
+from onlygood.station.station_settings import PKI_OWN, PKI_REJECTED, PKI_TRUSTED, StationSettings
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "guides" / "outputs.md").read_text(encoding="utf-8")
 _REGISTERS = re.compile(r"^\| (\d+) \| (\d+) \| (\w+) \| (station|controller) \|", re.MULTILINE)
@@ -31,7 +30,7 @@ def test_the_secured_outputs_of_the_guide_can_be_used():
     client, server = StationSettings.model_validate_json(json_blocks()[2]).outputs
     assert (client.role, server.role) == ("client", "server")
     assert {client.security_policy, server.security_policy} == {"Basic256Sha256"}
-    for path in (f"{OWN}/{CERTIFICATE}", f"{OWN}/{PRIVATE_KEY}", TRUSTED, REJECTED):
+    for path in (f"{PKI_OWN}/{CERTIFICATE}", f"{PKI_OWN}/{PRIVATE_KEY}", PKI_TRUSTED, PKI_REJECTED):
         assert f"| `{path}` |" in GUIDE
 
 

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from onlygood._extras import need_extra
 from onlygood.images.reading import ImageArray
-from onlygood.station.frames.ffmpeg_options import ffmpeg_options
 
 if TYPE_CHECKING:
     import cv2
 
 Backend = Literal["camera", "ffmpeg"]
 
+# OpenCV takes options of FFmpeg from this variable of the whole process alone, and opens by FFmpeg one after another.
+_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+_opening = threading.Lock()
 # A camera at a computer with Linux that gives nothing for so many seconds is lost.
 CAMERA_SILENCE_S = 5
 # Frames in a row that cannot be decoded, as the first ones of webcams often cannot, before the source counts as lost.
@@ -60,7 +64,7 @@ class VideoReader:
         size: tuple[int, int] | None = None,
         fourcc: str = "",
         threads: int = 1,
-        options: str | None = None,
+        ffmpeg_options: str = "",
     ) -> bool:
         """Open something; whether that succeeded.
 
@@ -73,8 +77,7 @@ class VideoReader:
             size: height and width in pixels that a camera is asked for; it may give the nearest that it has.
             fourcc: of the coding that a camera is asked for; empty for its own choice.
             threads: that decode. Each one beyond the first delays the newest frame by one.
-            options: of FFmpeg, "name;value|name;value": whoever opens something with others waits; None where it may
-                be opened with any.
+            ffmpeg_options: "name;value|name;value".
         """
         prepare_opencv()
         import cv2
@@ -89,8 +92,8 @@ class VideoReader:
             # Linux has one interface to cameras; elsewhere OpenCV takes the system's.
             kind, parameters = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY, []
         try:
-            # What no option is for need not wait until others have opened theirs.
-            with nullcontext() if options is None else ffmpeg_options(options):
+            # A camera at this computer does not wait for one in the network that does not answer.
+            with _with_options(ffmpeg_options) if backend == "ffmpeg" else nullcontext():
                 capture = cv2.VideoCapture(target, kind, parameters)
         except cv2.error:
             return False
@@ -166,6 +169,22 @@ class VideoReader:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+@contextmanager
+def _with_options(options: str) -> Iterator[None]:
+    """What is opened within the context has these options of FFmpeg, or those that were there before."""
+    with _opening:
+        before = os.environ.get(_OPTIONS)
+        try:
+            if options:
+                os.environ[_OPTIONS] = options
+            yield
+        finally:
+            if before is not None:
+                os.environ[_OPTIONS] = before
+            elif options:
+                del os.environ[_OPTIONS]
 
 
 def prepare_opencv() -> None:

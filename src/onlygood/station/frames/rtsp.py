@@ -64,7 +64,7 @@ class RtspFrames:
             read_timeout_s=self._silence_timeout_s,
             threads=self._threads,
             # OpenCV prefers TCP by itself
-            options="rtsp_transport;udp" if self._settings.transport == "udp" else "",
+            ffmpeg_options="rtsp_transport;udp" if self._settings.transport == "udp" else "",
         )
         if not is_open or not self._reader.drop_buffered(self._open_timeout_s):
             self._reader.close()
