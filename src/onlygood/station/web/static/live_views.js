@@ -86,6 +86,8 @@ export class BrowserView {
       if (frame?.blob) this.takeMs += 0.2 * (performance.now() - began - this.takeMs);
       return frame;
     });
+    /* It may fail before next() waits for it, which takes another one then. */
+    this.coming.catch(() => {});
   }
 
   message(data) {
