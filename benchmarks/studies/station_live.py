@@ -74,7 +74,6 @@ class Seen:
 
     def __init__(self) -> None:
         self.taken_at: dict[int, float] = {}
-        self.order: list[int] = []
         self.arrived_at: dict[int, float] = {}
         self.drawn: list[tuple[float, int]] = []
         self.answered: list[float] = []
@@ -84,9 +83,9 @@ class Seen:
         socket.on("framereceived", self.received)
 
     def add_notes(self, page: Any) -> None:
-        """Take what the page has noted."""
+        """Take what the page has noted, in the order in which messages came."""
         arrived, drawn = page.evaluate("[window.arrived, window.drawn]")
-        self.arrived_at = dict(zip(self.order, (at / 1000 for at in arrived), strict=False))
+        self.arrived_at = dict(zip(self.taken_at, (at / 1000 for at in arrived), strict=False))
         self.drawn = [(at / 1000, number) for at, number in drawn]
 
     def received(self, message: bytes | str) -> None:
@@ -96,7 +95,6 @@ class Seen:
             if header.get("verdict"):
                 self.answered.append(time.time())
             if header.get("seq") is not None and header.get("at"):
-                self.order.append(header["seq"])
                 self.taken_at[header["seq"]] = datetime.fromisoformat(header["at"]).timestamp()
 
 

@@ -134,8 +134,7 @@ class _Worker:
         self._tally = Lock()
         self._delivered = 0
         self._waiting = 0
-        self._guard = Lock()  # of the one below, which other threads ask for
-        self._problem: str | None = None
+        self._problem: str | None = None  # set on the thread alone
 
     def wake(self) -> None:
         self._woken.set()
@@ -152,10 +151,12 @@ class _Worker:
             except OnlygoodError as error:
                 unread = str(error)
             delivered, waiting = self._delivered, self._waiting
-        with self._guard:
-            problem = self._problem or unread
         return OutputStatus(
-            name=self.output.name, kind=self.output.kind, delivered=delivered, waiting=waiting, problem=problem
+            name=self.output.name,
+            kind=self.output.kind,
+            delivered=delivered,
+            waiting=waiting,
+            problem=self._problem or unread,
         )
 
     def _run(self) -> None:
@@ -211,15 +212,13 @@ class _Worker:
 
     def _succeed(self) -> None:
         self._pauses.reset()
-        with self._guard:
-            before, self._problem = self._problem, None
+        before, self._problem = self._problem, None
         if before is not None:
             _log.info("output %r works again", self.output.name)
 
     def _fail(self, sentence: str, error: Exception) -> None:
         """Say once in the log what is wrong, and to those who ask until it works again."""
-        with self._guard:
-            before, self._problem = self._problem, sentence
+        before, self._problem = self._problem, sentence
         if sentence != before:
             is_expected = isinstance(error, OnlygoodError)
             _log.log(

@@ -28,7 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from onlygood._files import make_folder, write_atomically
 from onlygood.errors import OutputError, WriteError
-from onlygood.station.outputs.opcua_trust import certificates_in, is_valid_now, thumbprint, times
+from onlygood.station.outputs.opcua_trust import certificates_in, is_valid_now, thumbprint, times, why
 from onlygood.station.station_settings import PKI_OWN, OpcUaOutput
 
 CERTIFICATE, PRIVATE_KEY = "certificate.der", "private_key.pem"
@@ -107,7 +107,7 @@ def _certificate(path: Path, output: str, remedy: str) -> x509.Certificate:
         return certificates_in(path)[0]
     except OSError as error:
         raise OutputError(
-            f"the certificate {path} of output {output!r} cannot be read {_why(error)}: {remedy}"
+            f"the certificate {path} of output {output!r} cannot be read {why(error)}: {remedy}"
         ) from error
     except ValueError as error:
         raise OutputError(
@@ -123,7 +123,7 @@ def _private_key(path: Path, output: str, remedy: str) -> RSAPrivateKey:
         load = load_pem_private_key if b"-----BEGIN" in content else load_der_private_key
         key = load(content, password=None)
     except OSError as error:
-        raise OutputError(f"{shown} cannot be read {_why(error)}: {remedy}") from error
+        raise OutputError(f"{shown} cannot be read {why(error)}: {remedy}") from error
     except TypeError as error:
         raise OutputError(
             f"{shown} must have no password, got one that has: write it without one, in a file that others cannot read"
@@ -150,10 +150,6 @@ def _uri(certificate: x509.Certificate, path: Path, output: str) -> str:
             f"none: make it with one such as urn:line3:onlygood"
         )
     return found[0]
-
-
-def _why(error: OSError) -> str:
-    return f"({(error.strerror or str(error)).lower()})"
 
 
 def _make_missing(path: Path, key_path: Path, output: str) -> None:
@@ -246,7 +242,7 @@ def _write_private(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise WriteError(f"{path} cannot be written {_why(error)}: check the permissions, or make room") from error
+        raise WriteError(f"{path} cannot be written {why(error)}: check the permissions, or make room") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

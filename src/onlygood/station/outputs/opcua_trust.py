@@ -76,7 +76,7 @@ class Trust:
         try:
             paths = sorted(self.trusted.iterdir())
         except OSError as error:
-            return [f"nothing can be read {_why(error)}"]
+            return [f"nothing can be read {why(error)}"]
         for path in paths:
             if path.suffix.lower() not in _SUFFIXES:
                 continue
@@ -84,7 +84,7 @@ class Trust:
                 if wanted in [each.public_bytes(Encoding.DER) for each in certificates_in(path)]:
                     return None
             except OSError as error:
-                unread.append(f"{path.name} cannot be read {_why(error)}")
+                unread.append(f"{path.name} cannot be read {why(error)}")
             except ValueError:
                 unread.append(f"{path.name} is no certificate in DER or PEM")
         return unread
@@ -143,5 +143,6 @@ def is_valid_now(certificate: x509.Certificate) -> bool:
     return certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc
 
 
-def _why(error: OSError) -> str:
+def why(error: OSError) -> str:
+    """What the system says of an error, in brackets of a sentence."""
     return f"({(error.strerror or str(error)).lower()})"
