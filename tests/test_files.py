@@ -25,6 +25,30 @@ def test_the_content_is_written(tmp_path: Path) -> None:
     assert left(tmp_path) == ["a.onnx"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere files have no such rights")
+@pytest.mark.parametrize("is_private", [False, True])
+def test_who_may_read_it_from_its_first_moment_on(
+    is_private: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "key.pem"
+    path.write_bytes(b"old")
+    path.chmod(0o644)
+    fsync, seen = os.fsync, []
+
+    def look(handle: int) -> None:
+        seen.append(stat.S_IMODE(os.fstat(handle).st_mode))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", look)
+    before = os.umask(0o022)
+    try:
+        write_atomically(path, b"new", is_private=is_private)
+    finally:
+        os.umask(before)
+    seen.append(stat.S_IMODE(path.stat().st_mode))
+    assert seen == [0o600 if is_private else 0o644] * 2
+
+
 def test_a_file_that_was_there_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"old and longer")
     write_atomically(tmp_path / "a.onnx", b"new")

@@ -27,18 +27,23 @@ _state = {"ending": False}
 _guard = RLock()
 
 
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+def write_atomically(path: str | os.PathLike[str], content: bytes, *, is_private: bool = False) -> None:
     """Write a file so that at every moment the path holds either what it held before or all of the content.
 
     The content goes to a temporary sibling, is read back and compared, then renamed over the path. Whatever goes wrong,
     Ctrl-C included, the sibling is removed; that of a process that was killed, by the next `check_writable`.
+
+    Args:
+        path: of the file.
+        content: of the file.
+        is_private: whether its owner alone may read it, from its first moment on, as far as the file system has rights.
 
     Raises:
         WriteError: no such folder, no permission, no space, a folder in the way, or a disk that gives back other bytes.
     """
     target = _regular(path)
     _refuse_folder(target)
-    with _explained(target), _temporary(target) as (temporary, file):
+    with _explained(target), _temporary(target, is_private=is_private) as (temporary, file):
         with file:
             file.write(content)
             file.flush()
@@ -120,14 +125,16 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _temporary(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
+def _temporary(target: Path, *, is_private: bool = False) -> Iterator[tuple[Path, BinaryIO]]:
     """A new file beside the target, which is there no longer at the end."""
     temporary = target.with_name(f".{_beginning(target)}.{secrets.token_hex(4)}.part")
     try:
         with _guard:
             if not _state["ending"]:
                 _unfinished.add(temporary)
-                file = temporary.open("xb")
+                if is_private:
+                    temporary.touch(0o600, exist_ok=False)
+                file = temporary.open("wb" if is_private else "xb")
         _wait_if_ending()
         with file:
             yield temporary, file

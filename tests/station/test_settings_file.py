@@ -89,7 +89,7 @@ def test_a_change_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest
     file = SettingsFile(tmp_path / "station.json")
     before = file.path.read_bytes()
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise WriteError("no room")
 
     monkeypatch.setattr("onlygood.station.settings_file.write_atomically", fail)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -22,8 +21,6 @@ from onlygood.validation import nearest
 FILE_NAME = "station.json"
 # Of the file, in bytes.
 MOST_BYTES = 4 << 20
-# Its owner alone may read it: it has passwords.
-_MODE = 0o600
 _LONGEST_VALUE = 60
 
 
@@ -114,12 +111,8 @@ class SettingsFile:
 
     def _write(self, settings: StationSettings) -> bytes:
         content = to_json(settings)
-        # The new file takes the place of the old one, whose rights it gets only afterwards: so it begins empty.
-        with suppress(OSError):
-            self._path.touch(mode=_MODE)
-        write_atomically(self._path, content)
-        with suppress(OSError):  # a file system without rights
-            self._path.chmod(_MODE)
+        # Its owner alone may read it: it has passwords.
+        write_atomically(self._path, content, is_private=True)
         return content
 
 

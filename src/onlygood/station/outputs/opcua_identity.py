@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import os
 import re
 import secrets
 import socket
@@ -27,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from onlygood._files import make_folder, write_atomically
-from onlygood.errors import OutputError, WriteError
+from onlygood.errors import OutputError
 from onlygood.station.outputs.opcua_trust import certificates_in, is_valid_now, thumbprint, times, why
 from onlygood.station.station_settings import PKI_OWN, OpcUaOutput
 
@@ -161,7 +160,8 @@ def _make_missing(path: Path, key_path: Path, output: str) -> None:
         key = _private_key(key_path, output, f"delete the folder {folder} to have a new one made")
     else:
         key = generate_private_key(65537, _LEAST_BITS)
-        _write_private(key_path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        write_atomically(key_path, content, is_private=True)
     certificate = self_signed(key)
     write_atomically(path, certificate.public_bytes(Encoding.DER))
     _log.info(
@@ -226,23 +226,3 @@ def _addresses() -> list[ipaddress.IPv4Address]:
         probe.connect(("192.0.2.1", 9))  # of nobody: reserved for documentation
         return [ipaddress.IPv4Address(probe.getsockname()[0])]
     return []
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a file that its owner alone can read, from its first moment on, whole or not at all.
-
-    Raises:
-        WriteError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise WriteError(f"{path} cannot be written {why(error)}: check the permissions, or make room") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
